@@ -1,0 +1,27 @@
+import tseslint from 'typescript-eslint'
+
+export default tseslint.config(
+  { ignores: ['dist/', 'build/', 'node_modules/', 'eslint.config.js'] },
+  ...tseslint.configs.recommendedTypeChecked,
+  {
+    languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },
+    rules: {
+      eqeqeq: 'error',
+      '@typescript-eslint/no-unused-vars': ['error', { argsIgnorePattern: '^_' }],
+      '@typescript-eslint/consistent-type-imports': 'error'
+    }
+  },
+  {
+    // The layers import one way: protocol <- workers <- main.
+    files: ['src/protocol/**'],
+    rules: { 'no-restricted-imports': ['error', { patterns: ['**/workers/**', '**/main/**', 'node:net', 'net', 'koffi'] }] }
+  },
+  {
+    files: ['src/workers/**'],
+    rules: { 'no-restricted-imports': ['error', { patterns: ['**/main/**'] }] }
+  },
+  {
+    files: ['test/**'],
+    rules: { '@typescript-eslint/no-unused-expressions': 'off' }
+  }
+)

@@ -1,0 +1,166 @@
+import { encodeFrame, MESSAGE, PROGRAM_VERSION, STATUS, type Header } from './header.js'
+import { XdrReader, XdrWriter } from './xdr.js'
+
+/** Error codes (`virErrorNumber`) that the broker or its embedded driver sends. */
+export const CODE = {
+  internalError: 1,
+  noSupport: 3,
+  noConnect: 5,
+  invalidConnection: 6,
+  invalidArg: 8,
+  operationFailed: 9,
+  xmlError: 27,
+  operationDenied: 29,
+  systemError: 38,
+  rpc: 39,
+  noDomain: 42,
+  noNetwork: 43,
+  authFailed: 45,
+  noStoragePool: 49,
+  noStorageVolume: 50,
+  noNodeDevice: 53,
+  operationInvalid: 55,
+  noInterface: 57,
+  noNwfilter: 62,
+  invalidSecret: 65,
+  noSecret: 66,
+  configUnsupported: 67,
+  operationTimeout: 68,
+  noDomainSnapshot: 72,
+  invalidStream: 73,
+  argumentUnsupported: 74,
+  operationAborted: 78,
+  authCancelled: 79,
+  noDomainMetadata: 80,
+  operationUnsupported: 84,
+  accessDenied: 88,
+  storageVolumeExists: 90,
+  authUnavailable: 94
+} as const
+
+/** Parts of libvirt that raise errors (`virErrorDomain`). */
+export const DOMAIN = {
+  none: 0,
+  rpc: 7,
+  xml: 8,
+  test: 12,
+  remote: 13,
+  storage: 18,
+  network: 19,
+  domain: 20,
+  nodedev: 22,
+  interface: 26,
+  secret: 30,
+  domainSnapshot: 35,
+  streams: 38,
+  identity: 53,
+  polkit: 60
+} as const
+
+const LEVEL_ERROR = 2
+
+/** An error as it travels in a REPLY or STREAM with status ERROR (`remote_error`). */
+export class RemoteError extends Error {
+  override name = 'RemoteError'
+  readonly code: number
+  readonly domain: number
+  /** The untranslated template of the message, and what went into it. */
+  readonly str1: string | undefined
+  readonly str2: string | undefined
+  readonly str3: string | undefined
+  readonly int1: number
+  readonly int2: number
+
+  constructor(
+    code: number,
+    domain: number,
+    message: string,
+    detail: { str1?: string; str2?: string; str3?: string; int1?: number; int2?: number } = {}
+  ) {
+    super(message)
+    this.code = code
+    this.domain = domain
+    this.str1 = detail.str1
+    this.str2 = detail.str2
+    this.str3 = detail.str3
+    this.int1 = detail.int1 ?? -1
+    this.int2 = detail.int2 ?? -1
+  }
+}
+
+/** Code 39: clients match on the *text* of some of these, so they are never reworded. */
+export function rpcError(message: string): RemoteError {
+  return new RemoteError(CODE.rpc, DOMAIN.rpc, message, { str1: '%s', str2: message })
+}
+
+export function internalError(detail: string, domain: number = DOMAIN.rpc): RemoteError {
+  return templated(CODE.internalError, domain, 'internal error: %1$s', detail)
+}
+
+/** Code 38: `what: text of errno`, with the errno in int1. */
+export function systemError(errno: number, message: string, domain: number = DOMAIN.rpc): RemoteError {
+  return new RemoteError(CODE.systemError, domain, message, { str1: '%s', str2: message, int1: errno })
+}
+
+/** An error whose template has one place for a detail, in the numbered form (`%1$s`) of libvirt 9.1 and later. */
+export function templated(code: number, domain: number, template: string, detail: string): RemoteError {
+  return new RemoteError(code, domain, template.replace('%1$s', detail), { str1: template, str2: detail })
+}
+
+export const unknownProgram = (prog: number, vers: number): RemoteError =>
+  rpcError(`Cannot find program ${prog} version ${vers}`)
+export const unknownProcedure = (proc: number): RemoteError => rpcError(`unknown procedure: ${proc}`)
+export const unexpectedStatus = (status: number): RemoteError => rpcError(`Unexpected message status ${status}`)
+export const undecodable = (): RemoteError => rpcError('Unable to decode message payload')
+export const authenticationRequired = (): RemoteError => rpcError('authentication required')
+
+const encodeString = (xdr: XdrWriter, text: string): void => void xdr.string(text)
+
+export function encodeError(error: RemoteError): Buffer {
+  return new XdrWriter(128 + 3 * error.message.length)
+    .i32(error.code)
+    .i32(error.domain)
+    .optional(error.message, encodeString)
+    .i32(LEVEL_ERROR)
+    .bool(false) // the historic domain object
+    .optional(error.str1, encodeString)
+    .optional(error.str2, encodeString)
+    .optional(error.str3, encodeString)
+    .i32(error.int1)
+    .i32(error.int2)
+    .bool(false) // the historic network object
+    .finish()
+}
+
+/** Throws XdrError when the payload is no error. The historic objects are skipped. */
+export function decodeError(payload: Buffer, start = 0, end = payload.length): RemoteError {
+  const xdr = new XdrReader(payload, start, end)
+  const code = xdr.i32()
+  const domain = xdr.i32()
+  const message = xdr.optional(x => x.string()) ?? ''
+  xdr.i32() // level
+  xdr.optional(x => [x.string(), x.uuid(), x.i32()])
+  const [str1, str2, str3] = [1, 2, 3].map(() => xdr.optional(x => x.string()))
+  const int1 = xdr.i32()
+  const int2 = xdr.i32()
+  return new RemoteError(code, domain, message, {
+    ...(str1 !== undefined && { str1 }),
+    ...(str2 !== undefined && { str2 }),
+    ...(str3 !== undefined && { str3 }),
+    int1,
+    int2
+  })
+}
+
+/** The answer to `call` that says it failed. It echoes the caller's program, version, procedure and serial. */
+export function errorReply(call: Header, error: RemoteError): Buffer {
+  return encodeFrame({ ...call, type: MESSAGE.reply, status: STATUS.error }, encodeError(error))
+}
+
+/** The frame with which a server breaks an open stream. */
+export function streamError(prog: number, proc: number, serial: number, error: RemoteError): Buffer {
+  return encodeFrame(
+    { prog, vers: PROGRAM_VERSION, proc, type: MESSAGE.stream, serial, status: STATUS.error },
+    encodeError(error)
+  )
+}
