@@ -1,0 +1,164 @@
+import { frameLength, HEADER_BYTES, legalFrameLength } from './header.js'
+
+/**
+ * What happens to a frame; the sink says so when it has seen the header.
+ *
+ * - `pass`, `hold`: the frame's bytes are handed to `run` as they come, in pieces, together with those of neighbours
+ *   that go the same way. Nothing is kept here, whatever the size of the frame.
+ * - `collect`: `frame` gets it whole, in place if the chunk holds it all.
+ * - `skip`: its bytes are dropped.
+ */
+export const TAKE = { pass: 0, hold: 1, collect: 2, skip: 3 } as const
+export type Take = (typeof TAKE)[keyof typeof TAKE]
+
+export interface FrameSink {
+  /** The header's 28 bytes stand at `bytes[at]`; its length word is legal. */
+  head(bytes: Buffer, at: number): Take
+  /** Bytes `from`…`to` of frames that go one way. They are valid during the call only. */
+  run(bytes: Buffer, from: number, to: number, take: Take): void
+  /** A whole collected frame. Its bytes are valid during the call only. */
+  frame(bytes: Buffer, from: number, to: number): void
+  /** The length word cannot be: framing is lost, and the reader takes nothing more. */
+  illegal(length: number): void
+}
+
+const FIRST_COLLECT_BYTES = 4096
+
+/**
+ * Cuts a byte stream into frames, whatever pieces it comes in. Three graded costs: frames inside a chunk are judged in
+ * place; a header split over chunks costs a copy of at most 28 bytes; only collected frames are ever kept, in a
+ * buffer that grows with what has arrived and not with what was announced.
+ */
+export class FrameReader {
+  readonly #sink: FrameSink
+  /** Bytes of the current frame still to come. */
+  #left = 0
+  #take: Take = TAKE.skip
+  /** A header of which only `#headerFill` bytes have come. Made once, if ever. */
+  #header: Buffer | undefined
+  #headerFill = 0
+  #collected: Buffer | undefined
+  #collectedFill = 0
+  #stopped = false
+
+  constructor(sink: FrameSink) {
+    this.#sink = sink
+  }
+
+  /** Whether a frame has begun to be passed on and is not through: nothing else may be written after it yet. */
+  get inPassedFrame(): boolean {
+    return this.#left > 0 && this.#take === TAKE.pass
+  }
+
+  /** Bytes that the current frame still lacks. */
+  get missing(): number {
+    return this.#left
+  }
+
+  /** What becomes of the rest of the current frame: only between `pass`, `hold` and `skip`. */
+  divert(take: Exclude<Take, 2>): void {
+    if (this.#take !== TAKE.collect) this.#take = take
+  }
+
+  /** Take nothing more: what is left of the chunk, and every later one, is dropped. Callable from the sink. */
+  stop(): void {
+    this.#stopped = true
+    this.#collected = undefined
+  }
+
+  push(bytes: Buffer, start: number, end: number): void {
+    let at = start
+    if (this.#headerFill > 0) at = this.#finishHeader(bytes, at, end)
+    let run = at
+    while (at < end && !this.#stopped) {
+      if (this.#left > 0) {
+        const count = Math.min(this.#left, end - at)
+        this.#left -= count
+        at += count
+        if (this.#take === TAKE.collect) {
+          this.#collect(bytes, at - count, at)
+          run = at
+        } else if (this.#take === TAKE.skip) run = at
+        continue
+      }
+      if (end - at < HEADER_BYTES) {
+        this.#flush(bytes, run, at)
+        run = end
+        this.#keepHeader(bytes, at, end)
+        break
+      }
+      const length = frameLength(bytes, at)
+      if (!legalFrameLength(length)) {
+        this.#flush(bytes, run, at)
+        return this.#illegal(length)
+      }
+      const take = this.#sink.head(bytes, at)
+      if (this.#stopped) return
+      if (take !== this.#take || take >= TAKE.collect) {
+        this.#flush(bytes, run, at)
+        run = at
+        this.#take = take
+      }
+      if (take === TAKE.collect && length <= end - at) {
+        at += length
+        run = at
+        this.#sink.frame(bytes, at - length, at)
+      } else this.#left = length
+    }
+    if (!this.#stopped) this.#flush(bytes, run, at)
+  }
+
+  #flush(bytes: Buffer, from: number, to: number): void {
+    if (from < to && this.#take < TAKE.collect) this.#sink.run(bytes, from, to, this.#take)
+  }
+
+  #illegal(length: number): void {
+    this.stop()
+    this.#sink.illegal(length)
+  }
+
+  #keepHeader(bytes: Buffer, from: number, to: number): void {
+    this.#header ??= Buffer.allocUnsafeSlow(HEADER_BYTES)
+    bytes.copy(this.#header, this.#headerFill, from, to)
+    this.#headerFill += to - from
+    // A length word is judged as soon as it is there: the rest of a bad header may never come.
+    if (this.#headerFill >= 4) {
+      const length = frameLength(this.#header, 0)
+      if (!legalFrameLength(length)) this.#illegal(length)
+    }
+  }
+
+  /** Completes the split header, if the chunk has enough, and gives its frame's way. Returns where to go on. */
+  #finishHeader(bytes: Buffer, at: number, end: number): number {
+    const count = Math.min(HEADER_BYTES - this.#headerFill, end - at)
+    this.#keepHeader(bytes, at, at + count)
+    if (this.#stopped || this.#headerFill < HEADER_BYTES) return at + count
+    this.#headerFill = 0
+    const header = this.#header!
+    const take = this.#sink.head(header, 0)
+    if (this.#stopped) return end
+    this.#take = take
+    this.#left = frameLength(header, 0) - HEADER_BYTES
+    if (take === TAKE.collect) this.#collect(header, 0, HEADER_BYTES)
+    else this.#flush(header, 0, HEADER_BYTES)
+    return at + count
+  }
+
+  #collect(bytes: Buffer, from: number, to: number): void {
+    const fill = this.#collectedFill
+    const need = fill + to - from
+    let kept = this.#collected
+    if (!kept || kept.length < need) {
+      const whole = need + this.#left
+      const larger = Buffer.allocUnsafe(Math.min(whole, Math.max(need, 2 * (kept?.length ?? 0), FIRST_COLLECT_BYTES)))
+      if (kept) kept.copy(larger, 0, 0, fill)
+      this.#collected = kept = larger
+    }
+    bytes.copy(kept, fill, from, to)
+    this.#collectedFill = need
+    if (this.#left > 0) return
+    this.#collected = undefined
+    this.#collectedFill = 0
+    this.#sink.frame(kept, 0, need)
+  }
+}

@@ -1,0 +1,149 @@
+import { constants } from 'node:os'
+import koffi from 'koffi'
+
+/**
+ * The system calls that Node has no door to, and nothing else (the name service's are in accounts.ts). All of them
+ * are non-blocking. Buffers are passed by address, because an address costs nothing per call: whoever takes an address
+ * keeps the buffer alive (see `Memory`).
+ */
+const libc = koffi.load(null)
+
+export const epollCreate = libc.func('int epoll_create1(int)') as (flags: number) => number
+export const epollControl = libc.func('int epoll_ctl(int, int, int, uintptr_t)') as (
+  epfd: number,
+  op: number,
+  fd: number,
+  event: number
+) => number
+export const epollWait = libc.func('int epoll_wait(int, uintptr_t, int, int)') as (
+  epfd: number,
+  events: number,
+  max: number,
+  timeoutMs: number
+) => number
+
+export const socket = libc.func('int socket(int, int, int)') as (family: number, type: number, proto: number) => number
+export const bind = libc.func('int bind(int, uintptr_t, uint32_t)') as (fd: number, at: number, len: number) => number
+export const listen = libc.func('int listen(int, int)') as (fd: number, backlog: number) => number
+export const connect = libc.func('int connect(int, uintptr_t, uint32_t)') as (
+  fd: number,
+  at: number,
+  len: number
+) => number
+export const accept4 = libc.func('int accept4(int, uintptr_t, uintptr_t, int)') as (
+  fd: number,
+  at: number,
+  lenAt: number,
+  flags: number
+) => number
+export const getsockopt = libc.func('int getsockopt(int, int, int, uintptr_t, uintptr_t)') as (
+  fd: number,
+  level: number,
+  name: number,
+  at: number,
+  lenAt: number
+) => number
+export const setsockopt = libc.func('int setsockopt(int, int, int, uintptr_t, uint32_t)') as (
+  fd: number,
+  level: number,
+  name: number,
+  at: number,
+  len: number
+) => number
+export const getsockname = libc.func('int getsockname(int, uintptr_t, uintptr_t)') as (
+  fd: number,
+  at: number,
+  lenAt: number
+) => number
+
+export const recv = libc.func('intptr_t recv(int, uintptr_t, size_t, int)') as (
+  fd: number,
+  at: number,
+  len: number,
+  flags: number
+) => number
+export const send = libc.func('intptr_t send(int, uintptr_t, size_t, int)') as (
+  fd: number,
+  at: number,
+  len: number,
+  flags: number
+) => number
+/** As `send`, for bytes whose address is not known beforehand. */
+export const sendBytes = libc.func('intptr_t send(int, void *, size_t, int)') as (
+  fd: number,
+  bytes: Uint8Array,
+  len: number,
+  flags: number
+) => number
+
+export const close = libc.func('int close(int)') as (fd: number) => number
+export const dup2 = libc.func('int dup2(int, int)') as (from: number, to: number) => number
+export const pipe2 = libc.func('int pipe2(uintptr_t, int)') as (at: number, flags: number) => number
+export const umask = libc.func('uint32_t umask(uint32_t)') as (mask: number) => number
+
+const strerror = libc.func('const char *strerror(int)') as (errno: number) => string
+
+/** The errno of the last call of this thread. */
+export const errno = (): number => koffi.errno()
+/** The system's own words for an errno, e.g. `No such file or directory`. */
+export const errorText = (code: number): string => strerror(code)
+
+export const { EAGAIN, EINTR, EMFILE, ENFILE, ENOENT, EINPROGRESS, ECONNABORTED, EADDRINUSE, EADDRNOTAVAIL } =
+  constants.errno
+export const { ECONNREFUSED, ECONNRESET, EPIPE, EIO, ETIMEDOUT } = constants.errno
+
+/** Linux values; they are the same on every architecture that libvirt's daemons and Node both run on. */
+export const AF_UNIX = 1
+export const AF_INET = 2
+export const AF_INET6 = 10
+export const SOCK_STREAM = 1
+export const SOCK_NONBLOCK = 0o4000
+export const SOCK_CLOEXEC = 0o2000000
+export const MSG_DONTWAIT = 0x40
+export const MSG_NOSIGNAL = 0x4000
+export const SOL_SOCKET = 1
+export const SO_REUSEADDR = 2
+export const SO_PEERCRED = 17
+export const SO_PEERSEC = 31
+export const IPPROTO_TCP = 6
+export const TCP_NODELAY = 1
+export const IPPROTO_IPV6 = 41
+export const IPV6_V6ONLY = 26
+
+/**
+ * Memory with an address that does not change: outside V8's heap (which a small typed array is not), alive as long as
+ * this object is. Losing the object while its address is in use corrupts the process.
+ */
+export class Memory {
+  readonly bytes: Buffer
+  readonly address: number
+
+  constructor(size: number) {
+    this.bytes = Buffer.from(new ArrayBuffer(size))
+    this.address = Number(koffi.address(this.bytes))
+    pinned.push(this)
+  }
+}
+
+/** Memory lives as long as its thread: it is made a few times, for the thread's fixed buffers. */
+const pinned: Memory[] = []
+
+const small = new Memory(256)
+
+export function setIntOption(fd: number, level: number, name: number, value: number): boolean {
+  small.bytes.writeInt32LE(value, 0)
+  return setsockopt(fd, level, name, small.address, 4) === 0
+}
+
+/** The bytes of a socket option of at most 252 bytes, or undefined where it is not to be had. */
+export function readOption(fd: number, level: number, name: number): Buffer | undefined {
+  small.bytes.writeUInt32LE(252, 252)
+  if (getsockopt(fd, level, name, small.address, small.address + 252) !== 0) return undefined
+  return Buffer.from(small.bytes.subarray(0, small.bytes.readUInt32LE(252)))
+}
+
+/** Both ends of a pipe, close-on-exec and non-blocking. */
+export function makePipe(): [number, number] {
+  if (pipe2(small.address, SOCK_NONBLOCK | SOCK_CLOEXEC) !== 0) throw new Error(`pipe2: ${errorText(errno())}`)
+  return [small.bytes.readInt32LE(0), small.bytes.readInt32LE(4)]
+}

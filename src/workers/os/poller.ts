@@ -1,0 +1,116 @@
+import net from 'node:net'
+import { close, dup2, EINTR, epollControl, epollCreate, epollWait, errno, errorText, makePipe, Memory } from './libc.js'
+
+export const READABLE = 0x001
+export const WRITABLE = 0x004
+export const FAILED = 0x008
+export const HUNG_UP = 0x010
+
+const CTL_ADD = 1
+const CTL_DEL = 2
+const CTL_MOD = 3
+const CLOEXEC = 0o2000000
+/** Descriptors served between two turns of the event loop. */
+const BATCH = 256
+/** `struct epoll_event` is packed on x86-64 only. */
+const EVENT_BYTES = process.arch === 'x64' ? 12 : 16
+const DATA_AT = EVENT_BYTES - 8
+
+export interface Pollable {
+  /** The descriptor is ready for what it was registered for, failed, or was hung up by its peer. */
+  ready(events: number): void
+}
+
+/** The only internals of Node that are touched (pitfall: `reading` must be true, or Node starts a read of its own). */
+interface StreamHandle {
+  onread: () => void
+  reading: boolean
+  readStart(): number
+}
+
+/**
+ * Readiness of any number of descriptors, out of one handle on Node's event loop. Per thread one epoll instance; to
+ * have libuv watch it, its descriptor takes the place (dup2) of a pipe's for which Node has made a stream handle. A
+ * stream handle whose buffer has no room is only ever told that data is there; it never reads.
+ *
+ * A `net.Socket` for each connection costs kilobytes and about 1 µs a wake-up more (docs/performance.md).
+ */
+export class Poller {
+  readonly #epfd: number
+  readonly #socket: net.Socket
+  readonly #events = new Memory(BATCH * EVENT_BYTES)
+  readonly #words: DataView
+  readonly #control = new Memory(16)
+  readonly #targets: (Pollable | undefined)[] = []
+  readonly #generations: number[] = []
+  readonly #free: number[] = []
+
+  constructor() {
+    const epfd = epollCreate(CLOEXEC)
+    if (epfd < 0) throw new Error(`epoll_create1: ${errorText(errno())}`)
+    const [readEnd, writeEnd] = makePipe()
+    const options = { fd: readEnd, manualStart: true, onread: { buffer: Buffer.alloc(0), callback: () => true } }
+    this.#socket = new net.Socket(options)
+    const handle = (this.#socket as unknown as { _handle?: Partial<StreamHandle> })._handle
+    if (typeof handle?.readStart !== 'function') throw new Error('this Node has no stream handle to poll with')
+    dup2(epfd, readEnd)
+    close(writeEnd)
+    this.#epfd = epfd
+    this.#words = new DataView(this.#events.bytes.buffer)
+    handle.onread = () => this.#dispatch()
+    handle.reading = true
+    handle.readStart()
+  }
+
+  /** Watches `fd`; returns the slot that names it from now on. `target` is told until `remove`. */
+  add(fd: number, events: number, target: Pollable): number {
+    const slot = this.#free.pop() ?? this.#targets.length
+    const generation = ((this.#generations[slot] ?? 0) + 1) & 0x7fffffff
+    this.#targets[slot] = target
+    this.#generations[slot] = generation
+    if (this.#ctl(CTL_ADD, fd, events, slot) === 0) return slot
+    const code = errno()
+    this.#release(slot)
+    throw new Error(`epoll_ctl: ${errorText(code)}`)
+  }
+
+  change(slot: number, fd: number, events: number): void {
+    this.#ctl(CTL_MOD, fd, events, slot)
+  }
+
+  /** Call it before the descriptor is closed. Events of the current batch that are meant for it are dropped. */
+  remove(slot: number, fd: number): void {
+    this.#ctl(CTL_DEL, fd, 0, slot)
+    this.#release(slot)
+  }
+
+  close(): void {
+    this.#socket.destroy()
+    close(this.#epfd)
+  }
+
+  #release(slot: number): void {
+    this.#targets[slot] = undefined
+    this.#free.push(slot)
+  }
+
+  #ctl(op: number, fd: number, events: number, slot: number): number {
+    const event = this.#control.bytes
+    event.writeUInt32LE(events, 0)
+    event.writeUInt32LE(slot, DATA_AT)
+    event.writeUInt32LE(this.#generations[slot]!, DATA_AT + 4)
+    return epollControl(this.#epfd, op, fd, this.#control.address)
+  }
+
+  #dispatch(): void {
+    const count = epollWait(this.#epfd, this.#events.address, BATCH, 0)
+    if (count < 0 && errno() !== EINTR) throw new Error(`epoll_wait: ${errorText(errno())}`)
+    for (let i = 0, at = 0; i < count; i++, at += EVENT_BYTES) {
+      const slot = this.#words.getUint32(at + DATA_AT, true)
+      const target = this.#targets[slot]
+      // A descriptor closed earlier in this batch may be in use again under its old number and slot.
+      if (target === undefined || this.#generations[slot] !== this.#words.getUint32(at + DATA_AT + 4, true)) continue
+      target.ready(this.#words.getUint32(at, true))
+    }
+  }
+}

@@ -1,0 +1,200 @@
+import type { FdLedger } from '../os/fd-ledger.js'
+import {
+  EAGAIN,
+  ECONNRESET,
+  EINTR,
+  errno,
+  MSG_DONTWAIT,
+  MSG_NOSIGNAL,
+  Memory,
+  recv,
+  send,
+  sendBytes
+} from '../os/libc.js'
+import { FAILED, HUNG_UP, READABLE, WRITABLE, type Pollable, type Poller } from '../os/poller.js'
+import type { Transport, TransportHandler } from './transport.js'
+
+const READ_BYTES = 128 * 1024
+
+/**
+ * What the connections of one thread share. There is one read buffer: what is read is used up, or copied into a
+ * queue, before the next read; it is never swapped for another.
+ */
+export interface ThreadIo {
+  readonly poller: Poller
+  readonly ledger: FdLedger
+  /** The owner number under which this thread's descriptors stand in the ledger. */
+  readonly owner: number
+  readonly buffer: Memory
+  /** An exception while one connection was served. It costs that connection only. */
+  readonly failed: (handler: TransportHandler, error: unknown) => void
+}
+
+export const makeReadBuffer = (): Memory => new Memory(READ_BYTES)
+
+const SEND_FLAGS = MSG_DONTWAIT | MSG_NOSIGNAL
+
+/** A plain TCP or UNIX socket, served by the thread's poller with one read a turn. */
+export class PolledTransport implements Transport, Pollable {
+  readonly carriesDescriptors: boolean = false
+  handler: TransportHandler
+  readonly #io: ThreadIo
+  readonly #fd: number
+  #slot: number
+  /** Out of the poller's sight until `resume`: see `#hungUp`. */
+  #muted = false
+  #interest = READABLE
+  #closed = false
+  /** Reading is over for good: `end` was called. */
+  #ending = false
+  /** Copies of what the kernel did not take, oldest first; `#sent` bytes of the first are out. */
+  #queue: Buffer[] | undefined
+  #sent = 0
+  #pending = 0
+
+  /**
+   * Takes `fd` over, which must be non-blocking and in the ledger; it is closed with the transport. With `keepUnread`,
+   * what the peer had sent before it hung up is still delivered after a pause.
+   */
+  constructor(
+    io: ThreadIo,
+    fd: number,
+    handler: TransportHandler,
+    readonly keepUnread = false
+  ) {
+    this.#io = io
+    this.#fd = fd
+    this.handler = handler
+    this.#slot = io.poller.add(fd, READABLE, this)
+  }
+
+  get pending(): number {
+    return this.#pending
+  }
+
+  get closed(): boolean {
+    return this.#closed
+  }
+
+  send(bytes: Buffer, from: number, to: number): boolean {
+    if (this.#closed) return true
+    if (this.#pending > 0) {
+      this.#enqueue(bytes, from, to)
+      return false
+    }
+    const shared = this.#io.buffer
+    const count =
+      bytes === shared.bytes
+        ? send(this.#fd, shared.address + from, to - from, SEND_FLAGS)
+        : sendBytes(this.#fd, bytes.subarray(from, to), to - from, SEND_FLAGS)
+    if (count === to - from) return true
+    // A failed connection is found out, with its reason, by the next read.
+    if (count < 0 && errno() !== EAGAIN && errno() !== EINTR) return true
+    this.#enqueue(bytes, from + Math.max(count, 0), to)
+    this.#want(this.#interest | WRITABLE)
+    return false
+  }
+
+  pause(): void {
+    if (!this.#closed) this.#want(this.#interest & ~READABLE)
+  }
+
+  resume(): void {
+    if (this.#closed || this.#ending) return
+    if (this.#muted) {
+      this.#muted = false
+      this.#interest = READABLE
+      this.#slot = this.#io.poller.add(this.#fd, READABLE, this)
+    } else this.#want(this.#interest | READABLE)
+  }
+
+  end(): void {
+    if (this.#closed) return
+    this.#ending = true
+    if (this.#pending === 0) this.destroy()
+    else this.#want(WRITABLE)
+  }
+
+  destroy(): void {
+    if (this.#closed) return
+    this.#closed = true
+    this.#queue = undefined
+    this.#pending = 0
+    if (!this.#muted) this.#io.poller.remove(this.#slot, this.#fd)
+    this.#io.ledger.close(this.#fd)
+  }
+
+  ready(events: number): void {
+    try {
+      if (events & WRITABLE) this.#writeQueued()
+      if (this.#closed) return
+      if (events & READABLE && this.#interest & READABLE) this.#read()
+      else if (events & (FAILED | HUNG_UP)) this.#hungUp()
+    } catch (error) {
+      this.#io.failed(this.handler, error)
+    }
+  }
+
+  #read(): void {
+    const { bytes, address } = this.#io.buffer
+    const count = recv(this.#fd, address, bytes.length, MSG_DONTWAIT)
+    if (count > 0) this.handler.received(bytes, 0, count)
+    else if (count === 0) this.#lose(0)
+    else {
+      const code = errno()
+      if (code !== EAGAIN && code !== EINTR) this.#lose(code)
+    }
+  }
+
+  /** The peer is gone while nothing is read here; epoll reports that over and over, wanted or not. */
+  #hungUp(): void {
+    if (!this.keepUnread || this.#ending) return this.#lose(ECONNRESET)
+    this.#muted = true
+    this.#io.poller.remove(this.#slot, this.#fd)
+  }
+
+  #lose(code: number): void {
+    const { handler } = this
+    this.destroy()
+    handler.lost({ errno: code })
+  }
+
+  #want(interest: number): void {
+    if (interest === this.#interest) return
+    this.#interest = interest
+    if (this.#muted) return
+    this.#io.poller.change(this.#slot, this.#fd, interest)
+  }
+
+  #enqueue(bytes: Buffer, from: number, to: number): void {
+    const copy = Buffer.allocUnsafe(to - from)
+    bytes.copy(copy, 0, from, to)
+    this.#queue ??= []
+    this.#queue.push(copy)
+    this.#pending += to - from
+  }
+
+  #writeQueued(): void {
+    const queue = this.#queue
+    while (queue !== undefined && queue.length > 0) {
+      const first = queue[0]!
+      const left = first.length - this.#sent
+      const count = sendBytes(this.#fd, this.#sent === 0 ? first : first.subarray(this.#sent), left, SEND_FLAGS)
+      if (count < 0) {
+        if (errno() === EAGAIN || errno() === EINTR) return
+        return this.#lose(errno())
+      }
+      this.#pending -= count
+      if (count < left) {
+        this.#sent += count
+        return
+      }
+      this.#sent = 0
+      queue.shift()
+    }
+    this.#queue = undefined
+    if (this.#ending) return this.destroy()
+    this.#want(this.#interest & ~WRITABLE)
+    this.handler.drained()
+  }
+}

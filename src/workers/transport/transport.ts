@@ -1,0 +1,36 @@
+/** What a transport tells its owner. None of these is called from inside `send`. */
+export interface TransportHandler {
+  /** Bytes came in. They are valid during the call only: the buffer is the whole thread's. */
+  received(bytes: Buffer, from: number, to: number): void
+  /** Everything queued has been written: `pending` is 0 again. */
+  drained(): void
+  /** The peer is gone, or the connection failed; the transport is closed. */
+  lost(reason: LossReason): void
+}
+
+/** `errno` 0: the peer closed in order. */
+export interface LossReason {
+  errno: number
+}
+
+/** One end of a connection that carries bytes, whatever stands under it: a plain socket, TLS, a SASL layer. */
+export interface Transport {
+  handler: TransportHandler
+  /** Whether descriptors can travel beside the bytes. */
+  readonly carriesDescriptors: boolean
+  /** Bytes accepted by `send` that the kernel has not taken yet. */
+  readonly pending: number
+  readonly closed: boolean
+  /**
+   * Writes at once what the kernel takes, and queues a copy of the rest. Returns false if something is queued: then
+   * the source of these bytes is to pause until `drained`.
+   */
+  send(bytes: Buffer, from: number, to: number): boolean
+  /** Stops and goes on with reading. */
+  pause(): void
+  resume(): void
+  /** Closes when all that is queued has been written. Nothing is read any more. */
+  end(): void
+  /** Closes now; what is queued is lost. The handler hears nothing more. */
+  destroy(): void
+}
