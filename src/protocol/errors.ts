@@ -53,6 +53,7 @@ export const DOMAIN = {
   secret: 30,
   domainSnapshot: 35,
   streams: 38,
+  uri: 45,
   identity: 53,
   polkit: 60
 } as const
@@ -104,7 +105,7 @@ export function systemError(errno: number, message: string, domain: number = DOM
 
 /** An error whose template has one place for a detail, in the numbered form (`%1$s`) of libvirt 9.1 and later. */
 export function templated(code: number, domain: number, template: string, detail: string): RemoteError {
-  return new RemoteError(code, domain, template.replace('%1$s', detail), { str1: template, str2: detail })
+  return new RemoteError(code, domain, template.replace('%1$s', () => detail), { str1: template, str2: detail })
 }
 
 export const unknownProgram = (prog: number, vers: number): RemoteError =>
