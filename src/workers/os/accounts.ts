@@ -25,12 +25,12 @@ export function peerSecurityContext(fd: number): string | undefined {
 }
 
 /** Start time of a process in clock ticks after boot (`/proc/PID/stat`, field 22), or undefined if it is gone. */
-export async function processStartTime(pid: number): Promise<bigint | undefined> {
+export async function processStartTime(pid: number): Promise<number | undefined> {
   try {
     const stat = await readFile(`/proc/${pid}/stat`, 'latin1')
     // The second field is the command in parentheses and may hold anything, parentheses too.
     const field = stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19]
-    return field === undefined ? undefined : BigInt(field)
+    return field === undefined ? undefined : Number(field)
   } catch {
     return undefined
   }

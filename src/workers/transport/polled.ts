@@ -111,7 +111,7 @@ export class PolledTransport implements Transport, Pollable {
   end(): void {
     if (this.#closed) return
     this.#ending = true
-    if (this.#pending === 0) this.destroy()
+    if (this.#pending === 0) this.#lose(0)
     else this.#want(WRITABLE)
   }
 
@@ -193,7 +193,7 @@ export class PolledTransport implements Transport, Pollable {
       queue.shift()
     }
     this.#queue = undefined
-    if (this.#ending) return this.destroy()
+    if (this.#ending) return this.#lose(0)
     this.#want(this.#interest & ~WRITABLE)
     this.handler.drained()
   }

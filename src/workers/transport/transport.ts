@@ -1,5 +1,7 @@
-/** What a transport tells its owner. None of these is called from inside `send`. */
+/** What a transport tells its owner. None of these is called from inside `send`; `end` may call `lost`. */
 export interface TransportHandler {
+  /** Whom an unexpected failure while this connection is served costs the connection. */
+  readonly session: { close(why: string, level: 'error'): void }
   /** Bytes came in. They are valid during the call only: the buffer is the whole thread's. */
   received(bytes: Buffer, from: number, to: number): void
   /** Everything queued has been written: `pending` is 0 again. */
@@ -8,7 +10,7 @@ export interface TransportHandler {
   lost(reason: LossReason): void
 }
 
-/** `errno` 0: the peer closed in order. */
+/** `errno` 0: closed in order, by the peer or after `end`. */
 export interface LossReason {
   errno: number
 }

@@ -1,0 +1,19 @@
+import { expose } from 'comlink'
+import nodeEndpoint from 'comlink/dist/esm/node-adapter.mjs'
+import { Actor } from './actor.js'
+import type { ActorControl, ActorTask } from './control.js'
+
+/** The pool's task: from here on the thread is an actor thread, until its supervisor shuts it down. */
+export default async function actorThread(task: ActorTask): Promise<void> {
+  const actor = new Actor(task)
+  // Only what the supervisor may ask is within its reach.
+  const control: ActorControl = {
+    clients: () => actor.clients(),
+    client: id => actor.client(id),
+    disconnect: id => actor.disconnect(id),
+    shutdown: () => actor.shutdown()
+  }
+  expose(control, nodeEndpoint(task.control))
+  await actor.done
+  task.control.close()
+}

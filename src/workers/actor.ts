@@ -1,0 +1,148 @@
+import type { MessagePort } from 'node:worker_threads'
+import type { RemoteError } from '../protocol/errors.js'
+import type { Identity } from '../protocol/identity.js'
+import { Clock } from './clock.js'
+import type { ActorControl, ActorNews, ActorTask, ClientInfo } from './control.js'
+import { FdLedger } from './os/fd-ledger.js'
+import { Poller } from './os/poller.js'
+import type { ActorSettings, Admission, Log } from './settings.js'
+import { ClientSession } from './session/client-session.js'
+import { identifyUnixPeer } from './session/identify.js'
+import { makeReadBuffer, PolledTransport, type ThreadIo } from './transport/polled.js'
+import type { TransportHandler } from './transport/transport.js'
+
+/** One thread's clients. Everything about a client happens here, so nothing needs a lock. */
+export class Actor implements ActorControl {
+  readonly clock = new Clock()
+  readonly settings: ActorSettings
+  readonly io: ThreadIo
+  readonly #sessions = new Map<number, ClientSession>()
+  readonly #work: MessagePort
+  #news: ActorNews[] = []
+  #closing = false
+  #finished: () => void = () => {}
+  /** Resolves when `shutdown` was called and all is closed. */
+  readonly done = new Promise<void>(resolve => (this.#finished = resolve))
+
+  constructor({ number, settings, ledger, work }: Omit<ActorTask, 'control'>) {
+    this.settings = settings
+    this.io = {
+      poller: new Poller(),
+      ledger: new FdLedger(ledger),
+      owner: number,
+      buffer: makeReadBuffer(),
+      failed: (handler, error) => this.#failed(handler, error)
+    }
+    this.#work = work
+    work.on('message', (admissions: Admission[]) => {
+      for (const admission of admissions) this.#admit(admission)
+    })
+  }
+
+  readonly log: Log = (level, source, message) => this.#tell({ kind: 'log', level, source, message })
+
+  sessionEnded(session: ClientSession, why: string): void {
+    this.#sessions.delete(session.admission.id)
+    this.#tell({ kind: 'ended', id: session.admission.id, why })
+    if (this.#closing && this.#sessions.size === 0) this.#finish()
+  }
+
+  // ActorControl
+
+  clients(): ClientInfo[] {
+    return [...this.#sessions.values()].map(describe)
+  }
+
+  client(id: number): ClientInfo | undefined {
+    const session = this.#sessions.get(id)
+    return session && describe(session)
+  }
+
+  disconnect(id: number): boolean {
+    const session = this.#sessions.get(id)
+    session?.close('disconnected by the administrator', 'info')
+    return session !== undefined
+  }
+
+  shutdown(): void {
+    this.#closing = true
+    for (const session of [...this.#sessions.values()]) session.close('shutdown', 'debug')
+    if (this.#sessions.size === 0) this.#finish()
+  }
+
+  // Connections
+
+  #admit(admission: Admission): void {
+    const { fd, id } = admission
+    const { ledger, owner } = this.io
+    ledger.adopt(fd, owner)
+    if (this.#closing) return this.#turnAway(admission, 'shutdown')
+    if (admission.transport !== 'unix') return this.#begin(admission, {})
+    identifyUnixPeer(fd).then(
+      ({ identity, failure }) => this.#begin(admission, identity, failure),
+      (error: unknown) => {
+        this.log('error', 'actor', `client ${id}: ${String(error)}`)
+        this.#turnAway(admission, 'identity')
+      }
+    )
+  }
+
+  #turnAway({ id, fd }: Admission, why: string): void {
+    this.io.ledger.close(fd)
+    this.#tell({ kind: 'ended', id, why })
+  }
+
+  #begin(admission: Admission, identity: Identity, failure?: RemoteError): void {
+    if (this.#closing) return this.#turnAway(admission, 'shutdown')
+    const session = new ClientSession(
+      this,
+      admission,
+      handler => new PolledTransport(this.io, admission.fd, handler),
+      identity,
+      failure
+    )
+    this.#sessions.set(admission.id, session)
+  }
+
+  /** An exception while a connection was served ends its client and nobody else's. */
+  #failed(handler: TransportHandler, error: unknown): void {
+    const text = error instanceof Error ? (error.stack ?? error.message) : String(error)
+    this.log('error', 'actor', `unexpected failure: ${text}`)
+    handler.session.close('internal failure', 'error')
+  }
+
+  /** News of one turn of the loop travels in one message. */
+  #tell(news: ActorNews): void {
+    if (this.#news.length === 0) setImmediate(() => this.#flush())
+    this.#news.push(news)
+  }
+
+  #flush(): void {
+    const news = this.#news
+    this.#news = []
+    if (news.length > 0) this.#work.postMessage(news)
+  }
+
+  #finish(): void {
+    this.#flush()
+    this.clock.stop()
+    this.io.poller.close()
+    this.#work.close()
+    this.#finished()
+  }
+}
+
+function describe(session: ClientSession): ClientInfo {
+  const { admission, state, uri, identity, calls, waiting, streams } = session
+  return {
+    id: admission.id,
+    state,
+    uri,
+    readonly: admission.readonly,
+    transport: admission.transport,
+    identity,
+    callsInFlight: calls.size,
+    callsWaiting: waiting.size,
+    streams: streams.size
+  }
+}

@@ -1,0 +1,46 @@
+import type { MessagePort } from 'node:worker_threads'
+import type { Identity } from '../protocol/identity.js'
+import type { ActorSettings, Admission, LogLevel } from './settings.js'
+
+/** The task that makes a thread of the pool an actor thread. It ends when the thread is told to shut down. */
+export interface ActorTask {
+  /** The thread's number, from 1: its owner number in the ledger of descriptors. */
+  number: number
+  settings: ActorSettings
+  ledger: SharedArrayBuffer
+  /** Where connections come in and news goes out: plain messages, because there are thousands a second. */
+  work: MessagePort
+  /** The thread's `ActorControl`, by comlink. */
+  control: MessagePort
+}
+
+/** Posted to the actor: connections to take over. */
+export type ToActor = Admission[]
+
+/** Posted by the actor, several at once. */
+export type FromActor = readonly ActorNews[]
+export type ActorNews =
+  | { kind: 'ended'; id: number; why: string }
+  | { kind: 'log'; level: LogLevel; source: string; message: string }
+
+export interface ClientInfo {
+  id: number
+  state: string
+  uri: string
+  readonly: boolean
+  transport: string
+  identity: Identity
+  callsInFlight: number
+  callsWaiting: number
+  streams: number
+}
+
+/** What the supervisor may ask of an actor thread. */
+export interface ActorControl {
+  clients(): ClientInfo[]
+  client(id: number): ClientInfo | undefined
+  /** Closes a client at once. False if it is not here. */
+  disconnect(id: number): boolean
+  /** Closes all clients and ends the thread's task. */
+  shutdown(): void
+}

@@ -1,0 +1,82 @@
+import type { FdLedger } from '../os/fd-ledger.js'
+import {
+  AF_UNIX,
+  close,
+  connect,
+  EAGAIN,
+  errno,
+  errorText,
+  Memory,
+  SOCK_CLOEXEC,
+  SOCK_NONBLOCK,
+  SOCK_STREAM,
+  socket
+} from '../os/libc.js'
+
+/** `sun_path`, NUL included, after the two bytes of the family. */
+const PATH_BYTES = 108
+const FIRST_RETRY_MS = 5
+const LAST_RETRY_MS = 200
+
+const address = new Memory(2 + PATH_BYTES)
+
+/** A connection that could not be made; `errno` says why. */
+export class ConnectError extends Error {
+  constructor(
+    readonly errno: number,
+    readonly path: string
+  ) {
+    super(`Failed to connect socket to '${path}': ${errorText(errno)}`)
+  }
+}
+
+/** Writes `struct sockaddr_un`; a path that starts with `@` is abstract. Returns its length, or 0 if it is too long. */
+export function writeUnixAddress(memory: Memory, path: string): number {
+  const bytes = Buffer.from(path)
+  if (bytes.length === 0 || bytes.length >= PATH_BYTES) return 0
+  memory.bytes.writeUInt16LE(AF_UNIX, 0)
+  memory.bytes.fill(0, 2)
+  bytes.copy(memory.bytes, 2)
+  if (path.startsWith('@')) {
+    memory.bytes[2] = 0
+    return 2 + bytes.length
+  }
+  return 2 + bytes.length + 1
+}
+
+/**
+ * Connects to a UNIX socket. On these, connect answers at once: there is nothing to wait for, except that a full
+ * backlog gives EAGAIN, and then it is tried again with growing pauses until `deadlineMs` is over.
+ * Returns a non-blocking descriptor that stands in the ledger. Throws ConnectError.
+ */
+export async function connectUnix(
+  path: string,
+  ledger: FdLedger,
+  owner: number,
+  deadlineMs: number,
+  given: { readonly up: boolean }
+): Promise<number> {
+  const until = performance.now() + deadlineMs
+  for (let pause = FIRST_RETRY_MS; ; pause = Math.min(2 * pause, LAST_RETRY_MS)) {
+    const outcome = tryConnect(path, ledger, owner)
+    if (outcome >= 0) return outcome
+    if (-outcome !== EAGAIN || performance.now() + pause > until || given.up) throw new ConnectError(-outcome, path)
+    await new Promise(resolve => setTimeout(resolve, pause))
+  }
+}
+
+/** A descriptor, or the negative errno. */
+function tryConnect(path: string, ledger: FdLedger, owner: number): number {
+  const fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)
+  if (fd < 0) return -errno()
+  const length = writeUnixAddress(address, path)
+  if (length > 0 && connect(fd, address.address, length) === 0) {
+    ledger.adopt(fd, owner)
+    return fd
+  }
+  const code = length > 0 ? errno() : ENAMETOOLONG
+  close(fd)
+  return -code
+}
+
+const ENAMETOOLONG = 36

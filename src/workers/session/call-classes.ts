@@ -1,0 +1,67 @@
+import { PROGRAM } from '../../protocol/header.js'
+import { proceduresOf, REMOTE } from '../../protocol/procedures.js'
+
+/** What the broker has to do with a call, judged by its program and procedure alone. */
+export const CALL = {
+  /** Passed on; the reply is passed back. Procedures newer than the table are of this class too. */
+  relay: 0,
+  /** Answered here: authentication, open, close, features, identity, URI. */
+  local: 1,
+  /** Passed on; an OK reply opens a stream. */
+  stream: 2,
+  /** Passed on; the reply tells whether the client hears of its driver's death. */
+  closeCallback: 3,
+  /** Not in the table: before the connection is open the broker must say so itself. */
+  unknown: 4,
+  /** As `stream`, and holes are allowed in it. Found out from the arguments of the call. */
+  sparseStream: 5
+} as const
+export type CallClass = (typeof CALL)[keyof typeof CALL]
+
+/** Procedures that virtproxyd answers itself, in part or always. */
+const LOCAL: readonly number[] = [
+  REMOTE.connectOpen,
+  REMOTE.connectClose,
+  REMOTE.connectSupportsFeature,
+  REMOTE.connectGetUri,
+  REMOTE.connectSetIdentity,
+  REMOTE.authList,
+  REMOTE.authSaslInit,
+  REMOTE.authSaslStart,
+  REMOTE.authSaslStep,
+  REMOTE.authPolkit
+]
+const CLOSE_CALLBACK: readonly number[] = [REMOTE.connectRegisterCloseCallback, REMOTE.connectUnregisterCloseCallback]
+
+function classes(program: number): Uint8Array {
+  const procedures = proceduresOf(program)
+  const table = new Uint8Array(1 + Math.max(...procedures.map(procedure => procedure.number))).fill(CALL.unknown)
+  for (const { number, kind, stream } of procedures) {
+    if (kind === 'call') table[number] = stream === 'none' ? CALL.relay : CALL.stream
+  }
+  if (program !== PROGRAM.remote) return table
+  for (const number of LOCAL) table[number] = CALL.local
+  for (const number of CLOSE_CALLBACK) table[number] = CALL.closeCallback
+  return table
+}
+
+const REMOTE_CLASSES = classes(PROGRAM.remote)
+const QEMU_CLASSES = classes(PROGRAM.qemu)
+const LXC_CLASSES = classes(PROGRAM.lxc)
+
+/** The class of a call, or undefined if the program is not served. */
+export function classify(prog: number, proc: number): CallClass | undefined {
+  if (prog === PROGRAM.remote) return (REMOTE_CLASSES[proc] ?? CALL.unknown) as CallClass
+  if (prog === PROGRAM.qemu) return (QEMU_CLASSES[proc] ?? CALL.unknown) as CallClass
+  if (prog === PROGRAM.lxc) return (LXC_CLASSES[proc] ?? CALL.unknown) as CallClass
+  return undefined
+}
+
+/** Longest argument body that a local call is collected for, in bytes; CONNECT_OPEN's name is a full string. */
+const MAX_OPEN_BYTES = 4 * 1024 * 1024 + 64
+/** Enough for SASL data of 65536 characters at four bytes each. */
+const MAX_LOCAL_BYTES = 512 * 1024
+
+export function maxCollected(proc: number): number {
+  return proc === REMOTE.connectOpen ? MAX_OPEN_BYTES : MAX_LOCAL_BYTES
+}

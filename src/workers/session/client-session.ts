@@ -1,0 +1,267 @@
+import {
+  authenticationRequired,
+  errorReply,
+  rpcError,
+  unknownProcedure,
+  type RemoteError
+} from '../../protocol/errors.js'
+import { TAKE, type Take } from '../../protocol/frame-reader.js'
+import {
+  frameLength,
+  HEADER_BYTES,
+  MESSAGE,
+  PROGRAM,
+  readHeader
+} from '../../protocol/header.js'
+import type { Identity } from '../../protocol/identity.js'
+import { CLOSE_REASON, connectionClosedFrame } from '../../protocol/messages/connect.js'
+import { lookup, procedureName, REMOTE } from '../../protocol/procedures.js'
+import type { Actor } from '../actor.js'
+import { Timer } from '../clock.js'
+import { EIO, errorText } from '../os/libc.js'
+import type { Admission, LogLevel } from '../settings.js'
+import type { LossReason, Transport, TransportHandler } from '../transport/transport.js'
+import { CALL, type CallClass } from './call-classes.js'
+import { CallTable } from './call-table.js'
+import { ClientSide, PAUSE, wantsHoles } from './client-side.js'
+import type { DriverSide } from './driver-side.js'
+import { answerLocally } from './local-calls.js'
+import { driverClosed, notOpen, secondaryNotOpen } from './session-errors.js'
+import { OpenStreams } from './streams.js'
+import { WaitingCalls } from './waiting-calls.js'
+
+/**
+ *     authenticating ─► authenticated ─► opening ─► open ─► lost ─► opening …
+ *            │                │  ▲          │        │       │
+ *            │                │  └──────────┘        │       │
+ *            └──────────┬─────┴──────────────────────┴───────┘
+ *                       ▼
+ *                    closing ─► closed
+ */
+export type SessionState = 'authenticating' | 'authenticated' | 'opening' | 'open' | 'lost' | 'closing' | 'closed'
+
+const LEGAL: Record<SessionState, readonly SessionState[]> = {
+  authenticating: ['authenticated', 'closing', 'closed'],
+  authenticated: ['opening', 'closing', 'closed'],
+  opening: ['open', 'authenticated', 'lost', 'closing', 'closed'],
+  open: ['lost', 'closing', 'closed'],
+  /** The driver daemon went away; the client may open again. */
+  lost: ['opening', 'closing', 'closed'],
+  /** CONNECT_CLOSE was answered; what is queued is still written. */
+  closing: ['closed'],
+  closed: []
+}
+
+/** How long a client that asked to close may take to read what is queued for it. */
+const LINGER_MS = 10_000
+
+/** One client, from the hand-over of its socket to its end: it ties the client's side to the driver's. */
+export class ClientSession {
+  readonly calls = new CallTable()
+  readonly waiting = new WaitingCalls()
+  readonly streams = new OpenStreams()
+  readonly client: ClientSide
+  driver: DriverSide | undefined
+  /** What CONNECT_GET_URI says. */
+  uri = ''
+  /** The client wants CONNECT_EVENT_CONNECTION_CLOSED. */
+  closeCallback = false
+  #state: SessionState
+  readonly #timer = new Timer({ timeUp: () => this.close('client did not read its last replies', 'info') })
+
+  /** `failure`: the identity cannot be established, and every call is answered with this. */
+  constructor(
+    readonly actor: Actor,
+    readonly admission: Admission,
+    transport: (handler: TransportHandler) => Transport,
+    public identity: Identity,
+    readonly failure?: RemoteError
+  ) {
+    this.#state = admission.auth === 'none' ? 'authenticated' : 'authenticating'
+    this.client = new ClientSide(this, transport)
+  }
+
+  get state(): SessionState {
+    return this.#state
+  }
+
+  /** Moves on, or returns false where the table does not allow it. */
+  become(state: SessionState): boolean {
+    if (!LEGAL[this.#state].includes(state)) return false
+    this.#state = state
+    return true
+  }
+
+  log(level: LogLevel, message: string): void {
+    this.actor.log(level, 'session', `client ${this.admission.id}: ${message}`)
+  }
+
+  // From the client
+
+  /** Why a known program's call cannot be served in the present state, if so. */
+  refusal(prog: number, proc: number, callClass: CallClass): RemoteError | undefined {
+    if (this.#state === 'open') return undefined
+    if (callClass === CALL.unknown) return unknownProcedure(proc)
+    if (this.failure !== undefined) return this.failure
+    if (callClass === CALL.local) {
+      return this.#state === 'authenticating' && !isAuthentication(proc) ? authenticationRequired() : undefined
+    }
+    if (this.#state === 'authenticating') return authenticationRequired()
+    if (this.#state === 'lost') return driverClosed()
+    const owner = lookup(prog, proc)?.owner
+    return owner === 'hypervisor' || owner === 'any' ? notOpen() : secondaryNotOpen()
+  }
+
+  /** Decides whether a call for the driver daemon goes now or waits its turn. */
+  forward(prog: number, proc: number, serial: number, callClass: CallClass, length: number): Take {
+    if (this.calls.size >= this.actor.settings.callsInFlight || this.waiting.size > 0) {
+      this.waiting.add(prog, proc, serial, callClass, length)
+      return TAKE.hold
+    }
+    this.calls.add(prog, proc, serial, callClass)
+    return TAKE.pass
+  }
+
+  relayToDriver(bytes: Buffer, from: number, to: number, take: Take): void {
+    if (take === TAKE.hold) {
+      this.waiting.append(bytes, from, to)
+      if (this.waiting.full) this.client.pause(PAUSE.waitingFull)
+    } else if (this.driver !== undefined && !this.driver.outlet.relay(bytes, from, to)) {
+      this.client.pause(PAUSE.driverFull)
+    }
+  }
+
+  /** A call that was collected: answered here, or looked into before it goes on. */
+  collectedCall(bytes: Buffer, from: number, to: number): void {
+    const header = readHeader(bytes, from)
+    const { prog, proc, serial } = header
+    if (header.type === MESSAGE.callWithFds && announcedFds(bytes, from, to) !== 0) {
+      return this.close(`${procedureName(prog, proc)} announces file descriptors, which cannot come this way`, 'error')
+    }
+    const body = from + HEADER_BYTES + (header.type === MESSAGE.callWithFds ? 4 : 0)
+    if (prog === PROGRAM.remote && answerLocally(this, header, bytes.subarray(body, to))) return
+    if (this.#state !== 'open') return this.client.write(errorReply(header, driverClosed()))
+    const flags = to - from >= HEADER_BYTES + 4 ? bytes.readUInt32BE(to - 4) : 0
+    const stream = lookup(prog, proc)?.stream !== 'none'
+    const callClass = !stream ? CALL.relay : wantsHoles(prog, proc, flags) ? CALL.sparseStream : CALL.stream
+    this.relayToDriver(bytes, from, to, this.forward(prog, proc, serial, callClass, frameLength(bytes, from)))
+  }
+
+  /** Gives the driver daemon the next calls that wait, as many as it takes now. */
+  releaseWaiting(): void {
+    const { client, driver } = this
+    if (driver === undefined) return
+    while (this.waiting.size > 0 && this.calls.size < this.actor.settings.callsInFlight) {
+      if (client.reader.inPassedFrame) return
+      const call = this.waiting.release(bytes => this.relayToDriver(bytes, 0, bytes.length, TAKE.pass))!
+      this.calls.add(call.prog, call.proc, call.serial, call.callClass)
+      if (call.missing > 0) client.reader.divert(TAKE.pass)
+    }
+    if (!this.waiting.full) client.resume(PAUSE.waitingFull)
+  }
+
+  clientTakesMore(): void {
+    this.driver?.resume()
+  }
+
+  driverTakesMore(): void {
+    this.client.resume(PAUSE.driverFull)
+  }
+
+  clientLost({ errno }: LossReason): void {
+    if (this.#state === 'closing') return this.close('closed by the client', 'debug')
+    const why = errno === 0 ? `End of file while reading data: ${errorText(EIO)}` : errorText(errno)
+    this.close(why, 'debug')
+  }
+
+  // The driver
+
+  /** CONNECT_OPEN has succeeded. */
+  opened(driver: DriverSide, uri: string): void {
+    this.uri = uri
+    driver.outlet.feeder = this.client.reader
+    this.client.outlet.feeder = driver.reader
+    this.become('open')
+  }
+
+  /** The daemon broke the protocol: nothing more from it can be trusted. */
+  driverFailed(driver: DriverSide, what: string): void {
+    this.log('error', `driver daemon broke the protocol: ${what}`)
+    this.driverLost(driver, rpcError(`driver daemon broke the protocol: ${what}`))
+  }
+
+  /**
+   * The daemon is gone. The client stays: its calls in flight fail at once, its streams end with an error, and it gets
+   * its event if it asked for it.
+   */
+  driverLost(driver: DriverSide, error: RemoteError, reason: number = CLOSE_REASON.endOfFile): void {
+    const { client } = this
+    const cut = driver.reader.inPassedFrame ? driver.reader.missing : 0
+    driver.close(error)
+    if (this.driver !== driver) return
+    this.driver = undefined
+    if (this.#state === 'closing') return client.outlet.dropFeeder()
+    if (this.#state !== 'open') return
+    this.log('info', `driver daemon lost: ${error.message}`)
+    if (cut > 0 && !this.#completeCutFrame(driver, cut)) return this.close('driver daemon died within a reply', 'error')
+    this.become('lost')
+    client.outlet.dropFeeder()
+    for (const call of [...this.calls.takeAll(), ...this.waiting.takeAll()]) client.write(errorReply(call, error))
+    for (const frame of this.streams.breakAll(error)) client.write(frame)
+    if (this.closeCallback) client.write(connectionClosedFrame(reason))
+    this.closeCallback = false
+    client.reader.divert(TAKE.skip)
+    client.resume(PAUSE.driverFull)
+    client.resume(PAUSE.waitingFull)
+  }
+
+  /**
+   * The client has the first part of a frame. If that is stream data, it is filled up with zeros: the stream's error
+   * follows and says that its data is worth nothing. A reply cannot be completed.
+   */
+  #completeCutFrame(driver: DriverSide, missing: number): boolean {
+    if (driver.passedType !== MESSAGE.stream) return false
+    this.client.transport.send(Buffer.alloc(missing), 0, missing)
+    return true
+  }
+
+  // The end
+
+  /** Answers CONNECT_CLOSE and closes when the answer is out. Calls still running are abandoned. */
+  closeInOrder(reply: Buffer): void {
+    const { client, driver } = this
+    if (!this.become('closing')) return
+    client.reader.stop()
+    client.outlet.write(reply)
+    client.outlet.end()
+    if (driver !== undefined && !driver.reader.inPassedFrame) this.#dropDriver()
+    if (this.#state === 'closing') this.actor.clock.set(this.#timer, LINGER_MS)
+  }
+
+  /** Closes at once; what is queued for the client is lost. */
+  close(why: string, level: LogLevel): void {
+    if (!this.become('closed')) return
+    this.log(level, `closed: ${why}`)
+    this.client.reader.stop()
+    this.client.keepalive.stop()
+    this.actor.clock.cancel(this.#timer)
+    this.#dropDriver()
+    this.client.transport.destroy()
+    this.actor.sessionEnded(this, why)
+  }
+
+  /** The daemon itself ends streams and registrations of a client whose connection closes. */
+  #dropDriver(): void {
+    this.driver?.close(driverClosed())
+    this.driver = undefined
+  }
+}
+
+/** The count that stands before the arguments of CALL_WITH_FDS. Without one there is nothing to decode: -1. */
+function announcedFds(bytes: Buffer, from: number, to: number): number {
+  return to - from < HEADER_BYTES + 4 ? -1 : bytes.readUInt32BE(from + HEADER_BYTES)
+}
+
+function isAuthentication(proc: number): boolean {
+  return proc >= REMOTE.authList && proc <= REMOTE.authPolkit
+}

@@ -1,0 +1,214 @@
+import {
+  errorReply,
+  rpcError,
+  undecodable,
+  unexpectedStatus,
+  unknownProgram,
+  type RemoteError
+} from '../../protocol/errors.js'
+import { FrameReader, TAKE, type FrameSink, type Take } from '../../protocol/frame-reader.js'
+import {
+  frameLength,
+  frameProcedure,
+  frameProgram,
+  frameSerial,
+  frameStatus,
+  frameType,
+  frameVersion,
+  HEADER_BYTES,
+  MESSAGE,
+  PROGRAM,
+  PROGRAM_VERSION,
+  readHeader,
+  STATUS
+} from '../../protocol/header.js'
+import { PING_FRAME, PONG_FRAME } from '../../protocol/messages/keepalive.js'
+import { KEEPALIVE, REMOTE } from '../../protocol/procedures.js'
+import type { LossReason, Transport, TransportHandler } from '../transport/transport.js'
+import { CALL, classify, maxCollected, type CallClass } from './call-classes.js'
+import type { ClientSession } from './client-session.js'
+import { Keepalive, type KeepalivePeer } from './keepalive.js'
+import { Outlet } from './outlet.js'
+
+/** Why the client is not read for now; any number of these at once. */
+export const PAUSE = { driverFull: 1, clientFull: 2, waitingFull: 4 } as const
+
+/** A stream call carries a volume or a domain and a few words; a frame above this is passed on unread. */
+const MAX_STREAM_CALL_BYTES = 4 * 1024 * 1024
+const SPARSE_FLAG = 1
+
+/** The connection to the client: judges its frames, and answers those that go no further. */
+export class ClientSide implements TransportHandler, FrameSink, KeepalivePeer {
+  readonly reader = new FrameReader(this)
+  readonly transport: Transport
+  readonly outlet: Outlet
+  readonly keepalive: Keepalive
+  #pauses = 0
+
+  constructor(
+    readonly session: ClientSession,
+    transport: (handler: TransportHandler) => Transport
+  ) {
+    const { clock, settings } = session.actor
+    this.transport = transport(this)
+    this.outlet = new Outlet(this.transport)
+    const { keepaliveIntervalMs: intervalMs, keepaliveCount: count } = settings
+    this.keepalive = new Keepalive(clock, { intervalMs, count }, this)
+    this.keepalive.heardAt = clock.now
+  }
+
+  get paused(): boolean {
+    return this.#pauses !== 0
+  }
+
+  pause(why: number): void {
+    if (this.#pauses === 0) this.transport.pause()
+    this.#pauses |= why
+  }
+
+  resume(why: number): void {
+    if ((this.#pauses & why) === 0) return
+    this.#pauses &= ~why
+    if (this.#pauses === 0) this.transport.resume()
+  }
+
+  /** A whole frame from the broker itself. */
+  write(frame: Buffer): void {
+    if (!this.outlet.write(frame)) this.pause(PAUSE.clientFull)
+  }
+
+  // Transport
+
+  received(bytes: Buffer, from: number, to: number): void {
+    this.reader.push(bytes, from, to)
+    if (this.session.waiting.size > 0) this.session.releaseWaiting()
+  }
+
+  drained(): void {
+    this.resume(PAUSE.clientFull)
+    this.session.clientTakesMore()
+  }
+
+  lost(reason: LossReason): void {
+    this.session.clientLost(reason)
+  }
+
+  // Keepalive
+
+  ping(): void {
+    this.outlet.write(PING_FRAME)
+  }
+
+  pong(): void {
+    this.outlet.write(PONG_FRAME)
+  }
+
+  dead(): void {
+    this.session.close('internal error: connection closed due to keepalive timeout', 'error')
+  }
+
+  // Frames
+
+  head(bytes: Buffer, at: number): Take {
+    this.keepalive.heardAt = this.keepalive.clock.now
+    const type = frameType(bytes, at)
+    if (type === MESSAGE.call) {
+      const prog = frameProgram(bytes, at)
+      const proc = frameProcedure(bytes, at)
+      const callClass = classify(prog, proc)
+      // The one path that nearly every frame takes.
+      if (callClass === CALL.relay && this.session.state === 'open' && this.#plain(bytes, at)) {
+        return this.session.forward(prog, proc, frameSerial(bytes, at), CALL.relay, frameLength(bytes, at))
+      }
+      return this.#unusualCall(bytes, at, callClass)
+    }
+    if (type === MESSAGE.stream || type === MESSAGE.streamHole) return this.#streamPacket(bytes, at, type)
+    if (type === MESSAGE.callWithFds) {
+      return this.#unusualCall(bytes, at, classify(frameProgram(bytes, at), frameProcedure(bytes, at)))
+    }
+    if (type === MESSAGE.event) this.#message(bytes, at)
+    // REPLY, MESSAGE and unknown types are dropped without a word, as virtproxyd does.
+    return TAKE.skip
+  }
+
+  run(bytes: Buffer, from: number, to: number, take: Take): void {
+    this.session.relayToDriver(bytes, from, to, take)
+  }
+
+  frame(bytes: Buffer, from: number, to: number): void {
+    this.session.collectedCall(bytes, from, to)
+  }
+
+  illegal(length: number): void {
+    this.session.close(`frame length ${length} is not legal`, 'error')
+  }
+
+  /** Known version and status OK. */
+  #plain(bytes: Buffer, at: number): boolean {
+    return frameVersion(bytes, at) === PROGRAM_VERSION && frameStatus(bytes, at) === STATUS.ok
+  }
+
+  #refuse(bytes: Buffer, at: number, error: RemoteError): Take {
+    this.write(errorReply(readHeader(bytes, at), error))
+    return TAKE.skip
+  }
+
+  /** Any call that is not simply passed on. The checks come in the order of libvirt's dispatcher. */
+  #unusualCall(bytes: Buffer, at: number, callClass: CallClass | undefined): Take {
+    const prog = frameProgram(bytes, at)
+    const vers = frameVersion(bytes, at)
+    if (callClass === undefined || vers !== PROGRAM_VERSION) {
+      return this.#refuse(bytes, at, unknownProgram(prog, vers))
+    }
+    const status = frameStatus(bytes, at)
+    if (status !== STATUS.ok) return this.#refuse(bytes, at, unexpectedStatus(status))
+    const proc = frameProcedure(bytes, at)
+    const refusal = this.session.refusal(prog, proc, callClass)
+    if (refusal !== undefined) return this.#refuse(bytes, at, refusal)
+    const length = frameLength(bytes, at)
+    if (frameType(bytes, at) === MESSAGE.callWithFds) return this.#callWithFds(bytes, at, length)
+    switch (callClass) {
+      case CALL.local:
+        if (length > HEADER_BYTES + maxCollected(proc)) return this.#refuse(bytes, at, undecodable())
+        return TAKE.collect
+      case CALL.stream:
+        if (length <= HEADER_BYTES + MAX_STREAM_CALL_BYTES) return TAKE.collect
+        return this.#refuse(bytes, at, undecodable())
+      default:
+        return this.session.forward(prog, proc, frameSerial(bytes, at), callClass, length)
+    }
+  }
+
+  /** The number of descriptors follows the header, so the frame is looked at whole. */
+  #callWithFds(bytes: Buffer, at: number, length: number): Take {
+    if (length > HEADER_BYTES + MAX_STREAM_CALL_BYTES) {
+      return this.#refuse(bytes, at, rpcError('call with file descriptors is too large'))
+    }
+    return TAKE.collect
+  }
+
+  #streamPacket(bytes: Buffer, at: number, type: number): Take {
+    const session = this.session
+    const stream = session.state === 'open' ? session.streams.get(frameSerial(bytes, at)) : undefined
+    if (stream === undefined) return TAKE.skip
+    if (type === MESSAGE.streamHole && !stream.sparse) {
+      // It deadlocks virtproxyd, and makes libvirtd close the connection.
+      session.close('unexpected stream hole', 'error')
+      return TAKE.skip
+    }
+    return TAKE.pass
+  }
+
+  #message(bytes: Buffer, at: number): void {
+    if (frameProgram(bytes, at) !== PROGRAM.keepalive || frameVersion(bytes, at) !== PROGRAM_VERSION) return
+    if (frameProcedure(bytes, at) !== KEEPALIVE.ping) return
+    this.keepalive.peerKnowsIt()
+    this.write(PONG_FRAME)
+  }
+}
+
+/** Whether the call that opens a stream allows holes in it: the flags are the last word of its arguments. */
+export function wantsHoles(prog: number, proc: number, flags: number): boolean {
+  const transfers = proc === REMOTE.storageVolUpload || proc === REMOTE.storageVolDownload
+  return prog === PROGRAM.remote && transfers && (flags & SPARSE_FLAG) !== 0
+}

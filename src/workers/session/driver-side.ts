@@ -1,0 +1,223 @@
+import { decodeError, rpcError, systemError, type RemoteError } from '../../protocol/errors.js'
+import { FrameReader, TAKE, type FrameSink, type Take } from '../../protocol/frame-reader.js'
+import {
+  frameLength,
+  frameProcedure,
+  frameProgram,
+  frameSerial,
+  frameStatus,
+  frameType,
+  HEADER_BYTES,
+  MESSAGE,
+  PROGRAM,
+  STATUS
+} from '../../protocol/header.js'
+import { CLOSE_REASON } from '../../protocol/messages/connect.js'
+import { callFrame } from '../../protocol/messages/frames.js'
+import { PING_FRAME, PONG_FRAME } from '../../protocol/messages/keepalive.js'
+import { KEEPALIVE, REMOTE } from '../../protocol/procedures.js'
+import { ECONNRESET, EIO, EPIPE, errorText } from '../os/libc.js'
+import { PolledTransport } from '../transport/polled.js'
+import type { LossReason, TransportHandler } from '../transport/transport.js'
+import { CALL } from './call-classes.js'
+import type { ClientSession } from './client-session.js'
+import { Keepalive, type KeepalivePeer } from './keepalive.js'
+import { Outlet } from './outlet.js'
+
+interface OwnCall {
+  proc: number
+  resolve: (frame: Buffer) => void
+  reject: (error: RemoteError) => void
+}
+
+/** Serials of the broker's own calls: far from where clients begin to count. */
+const FIRST_OWN_SERIAL = 0xf0000000
+/** An own call's reply is a few hundred bytes; a daemon that sends more is not listened to. */
+const MAX_OWN_REPLY_BYTES = 8 * 1024 * 1024
+
+/**
+ * The connection to the client's driver daemon: frames that come from there, and the broker's own calls to it. One for
+ * each CONNECT_OPEN; it never outlives its session.
+ */
+export class DriverSide implements TransportHandler, FrameSink, KeepalivePeer {
+  readonly reader = new FrameReader(this)
+  readonly transport: PolledTransport
+  readonly outlet: Outlet
+  readonly keepalive: Keepalive
+  readonly #own = new Map<number, OwnCall>()
+  /** Type of the frame that was passed on last. */
+  passedType = -1
+  #nextSerial = FIRST_OWN_SERIAL
+  /** Set while frames are being read: the connection is given up when the chunk is through. */
+  #violation: string | undefined
+  /** A reply has come, so a call that waits may go. */
+  #replied = false
+  #paused = false
+
+  constructor(
+    readonly session: ClientSession,
+    fd: number
+  ) {
+    const { io, clock, settings } = session.actor
+    this.transport = new PolledTransport(io, fd, this, true)
+    this.outlet = new Outlet(this.transport)
+    const { keepaliveIntervalMs: intervalMs, keepaliveCount: count } = settings
+    this.keepalive = new Keepalive(clock, { intervalMs, count }, this)
+    this.keepalive.heardAt = clock.now
+  }
+
+  get paused(): boolean {
+    return this.#paused
+  }
+
+  /** Calls the daemon on the broker's behalf. Rejects with the daemon's error, or with the connection's. */
+  call(proc: number, args?: Buffer): Promise<Buffer> {
+    const serial = this.#nextSerial++
+    return new Promise((resolve, reject) => {
+      this.#own.set(serial, { proc, resolve, reject })
+      this.outlet.write(callFrame(proc, serial, args))
+    })
+  }
+
+  /** Stops reading from the daemon while its client takes no more. */
+  pause(): void {
+    this.#paused = true
+    this.transport.pause()
+  }
+
+  resume(): void {
+    this.#paused = false
+    this.transport.resume()
+  }
+
+  /** Ends it without a word to the session. Own calls are rejected. */
+  close(error: RemoteError): void {
+    this.keepalive.stop()
+    this.reader.stop()
+    this.transport.destroy()
+    for (const call of this.#own.values()) call.reject(error)
+    this.#own.clear()
+  }
+
+  // Transport
+
+  received(bytes: Buffer, from: number, to: number): void {
+    this.reader.push(bytes, from, to)
+    if (this.#violation !== undefined) return this.session.driverFailed(this, this.#violation)
+    if (!this.#replied) return
+    this.#replied = false
+    this.session.releaseWaiting()
+  }
+
+  drained(): void {
+    this.session.driverTakesMore()
+  }
+
+  lost({ errno }: LossReason): void {
+    this.session.driverLost(this, lossError(errno))
+  }
+
+  // Keepalive
+
+  ping(): void {
+    this.outlet.write(PING_FRAME)
+  }
+
+  pong(): void {
+    this.outlet.write(PONG_FRAME)
+  }
+
+  dead(): void {
+    const error = systemError(EIO, 'Cannot recv data: connection closed due to keepalive timeout')
+    this.session.driverLost(this, error, CLOSE_REASON.keepalive)
+  }
+
+  // Frames
+
+  head(bytes: Buffer, at: number): Take {
+    this.keepalive.heardAt = this.keepalive.clock.now
+    const type = frameType(bytes, at)
+    const prog = frameProgram(bytes, at)
+    if (this.#violation !== undefined) return TAKE.skip
+    if (prog === PROGRAM.keepalive) return this.#keepaliveFrame(frameProcedure(bytes, at))
+    const serial = frameSerial(bytes, at)
+    this.passedType = type
+    switch (type) {
+      case MESSAGE.reply:
+        return this.#reply(bytes, at, prog, serial)
+      case MESSAGE.event:
+        return this.session.state === 'open' ? TAKE.pass : TAKE.skip
+      case MESSAGE.stream:
+      case MESSAGE.streamHole:
+        return this.#streamPacket(serial, frameStatus(bytes, at))
+      default:
+        return this.#violate(`frame of type ${type}`)
+    }
+  }
+
+  run(bytes: Buffer, from: number, to: number): void {
+    if (!this.session.client.outlet.relay(bytes, from, to)) this.pause()
+  }
+
+  frame(bytes: Buffer, from: number, to: number): void {
+    const serial = frameSerial(bytes, from)
+    const call = this.#own.get(serial)
+    if (call === undefined) return
+    this.#own.delete(serial)
+    if (frameStatus(bytes, from) === STATUS.ok) call.resolve(Buffer.from(bytes.subarray(from + HEADER_BYTES, to)))
+    else call.reject(readError(bytes, from + HEADER_BYTES, to))
+  }
+
+  illegal(length: number): void {
+    this.#violate(`frame of ${length} bytes`)
+  }
+
+  #reply(bytes: Buffer, at: number, prog: number, serial: number): Take {
+    const proc = frameProcedure(bytes, at)
+    if (this.#own.size > 0 && this.#own.get(serial)?.proc === proc) {
+      if (frameLength(bytes, at) > MAX_OWN_REPLY_BYTES) return this.#violate('reply too long')
+      return TAKE.collect
+    }
+    const session = this.session
+    const callClass = session.calls.settle(prog, proc, serial)
+    if (callClass < 0) return this.#violate(`reply to no call (serial ${serial})`)
+    this.#replied = true
+    if (callClass !== CALL.relay && frameStatus(bytes, at) === STATUS.ok) {
+      if (callClass === CALL.closeCallback) {
+        session.closeCallback = proc === REMOTE.connectRegisterCloseCallback
+      } else session.streams.opened(prog, proc, serial, callClass === CALL.sparseStream)
+    }
+    return session.state === 'open' ? TAKE.pass : TAKE.skip
+  }
+
+  #streamPacket(serial: number, status: number): Take {
+    const { streams, state } = this.session
+    if (state !== 'open' || streams.get(serial) === undefined) return TAKE.skip
+    if (status !== STATUS.continue) streams.ended(serial)
+    return TAKE.pass
+  }
+
+  #keepaliveFrame(proc: number): Take {
+    if (proc === KEEPALIVE.ping) this.outlet.write(PONG_FRAME)
+    return TAKE.skip
+  }
+
+  #violate(what: string): Take {
+    this.#violation ??= what
+    return TAKE.skip
+  }
+}
+
+function readError(bytes: Buffer, from: number, to: number): RemoteError {
+  try {
+    return decodeError(bytes, from, to)
+  } catch {
+    return rpcError('driver daemon sent an error that cannot be decoded')
+  }
+}
+
+/** What calls in flight fail with when the daemon's end of the connection goes away. */
+function lossError(errno: number): RemoteError {
+  if (errno === 0) return systemError(EIO, `End of file while reading data: ${errorText(EIO)}`)
+  return systemError(errno, `Cannot recv data: ${errorText(errno === EPIPE ? ECONNRESET : errno)}`)
+}

@@ -1,0 +1,77 @@
+import { Timer, type Clock, type Timed } from '../clock.js'
+
+export interface KeepaliveSettings {
+  /** Milliseconds of silence before a ping; 0 or less: never ping. */
+  intervalMs: number
+  /** Pings without an answer before the peer counts as dead. */
+  count: number
+}
+
+export interface KeepalivePeer {
+  ping(): void
+  pong(): void
+  /** Not read for now, so silence means nothing. */
+  readonly paused: boolean
+  /** The peer has been silent for `intervalMs * (count + 1)`. */
+  dead(): void
+}
+
+/** How often a paused peer that knows keepalive is told that we live, if no interval is configured. */
+const DEFAULT_INTERVAL_MS = 5000
+
+/**
+ * The broker's side of keepalive with one peer, client or driver daemon (`virKeepAlive`): a ping for each interval of
+ * silence, and any frame that comes in resets the count.
+ *
+ * While the peer is not read, because what it sends has nowhere to go, its pings go unanswered too. Then it gets an
+ * unasked PONG each interval: every frame counts as a sign of life.
+ */
+export class Keepalive implements Timed {
+  /** Clock time of the last frame from the peer; stored by its reader for every frame. */
+  heardAt = 0
+  #unanswered = 0
+  #checkedAt = -1
+  #pinging = false
+  readonly #timer = new Timer(this)
+
+  constructor(
+    readonly clock: Clock,
+    readonly settings: KeepaliveSettings,
+    readonly peer: KeepalivePeer
+  ) {}
+
+  get #interval(): number {
+    return this.settings.intervalMs > 0 ? this.settings.intervalMs : DEFAULT_INTERVAL_MS
+  }
+
+  /** Begins to ping (a client asked for feature 10, or the driver is open). More than once is harmless. */
+  startPinging(): void {
+    this.#pinging = this.settings.intervalMs > 0
+    this.peerKnowsIt()
+  }
+
+  /** The peer has shown that it speaks keepalive. */
+  peerKnowsIt(): void {
+    if (this.#timer.due < 0) this.clock.set(this.#timer, this.#interval)
+  }
+
+  stop(): void {
+    this.clock.cancel(this.#timer)
+  }
+
+  timeUp(): void {
+    const silentMs = this.clock.now - this.heardAt
+    if (this.peer.paused) {
+      this.heardAt = this.clock.now
+      this.peer.pong()
+    } else if (this.#pinging) {
+      if (this.heardAt !== this.#checkedAt) this.#unanswered = 0
+      this.#checkedAt = this.heardAt
+      if (silentMs < this.#interval) return this.clock.set(this.#timer, this.#interval - silentMs)
+      if (this.#unanswered >= this.settings.count) return this.peer.dead()
+      this.#unanswered++
+      this.peer.ping()
+    }
+    this.clock.set(this.#timer, this.#interval)
+  }
+}

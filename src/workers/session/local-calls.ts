@@ -1,0 +1,103 @@
+import { errorReply, internalError, undecodable, RemoteError } from '../../protocol/errors.js'
+import type { Header } from '../../protocol/header.js'
+import { decodeSetIdentity } from '../../protocol/identity.js'
+import { AUTH, encodeAuthList } from '../../protocol/messages/auth.js'
+import { decodeFeature, decodeOpen, encodeSupported, encodeText, FEATURE } from '../../protocol/messages/connect.js'
+import { replyFrame } from '../../protocol/messages/frames.js'
+import { REMOTE } from '../../protocol/procedures.js'
+import { XdrError } from '../../protocol/xdr.js'
+import type { ClientSession } from './client-session.js'
+import { openConnection } from './open-connection.js'
+import { authenticationFailed, driverClosed, notOpen } from './session-errors.js'
+
+/** The handler leaves the call to the driver daemon after all. */
+const PASS_ON = Symbol('pass on')
+
+type Handler = (session: ClientSession, call: Header, body: Buffer) => typeof PASS_ON | void
+
+const refuse = (session: ClientSession, call: Header, error: RemoteError): void =>
+  session.client.write(errorReply(call, error))
+
+const authList: Handler = (session, call) => {
+  session.client.write(replyFrame(call, encodeAuthList([AUTH.none])))
+}
+
+/** A method that this listener does not use, or a client that is in already. */
+const wrongAuthentication: Handler = (session, call) => refuse(session, call, authenticationFailed())
+
+const connectOpen: Handler = (session, call, body) => {
+  const { name, flags } = decodeOpen(body)
+  if (!session.become('opening')) return refuse(session, call, internalError('connection already open'))
+  openConnection(session, name, flags).then(
+    () => session.client.write(replyFrame(call)),
+    (error: RemoteError) => {
+      session.become('authenticated')
+      refuse(session, call, error)
+    }
+  )
+}
+
+const connectClose: Handler = (session, call) => session.closeInOrder(replyFrame(call))
+
+const supportsFeature: Handler = (session, call, body) => {
+  const feature = decodeFeature(body)
+  const { state } = session
+  const answer = (supported: boolean): void => session.client.write(replyFrame(call, encodeSupported(supported)))
+  if (feature === FEATURE.keepalive) {
+    session.client.keepalive.startPinging()
+    return answer(true)
+  }
+  if (state !== 'open' && state !== 'lost') return refuse(session, call, notOpen())
+  switch (feature) {
+    case FEATURE.eventCallbacks:
+    case FEATURE.closeCallback:
+      return answer(true)
+    case FEATURE.fdPassing:
+      return answer(session.client.transport.carriesDescriptors)
+    default:
+      return state === 'open' ? PASS_ON : refuse(session, call, driverClosed())
+  }
+}
+
+const getUri: Handler = (session, call) => {
+  if (session.state !== 'open' && session.state !== 'lost') return refuse(session, call, notOpen())
+  session.client.write(replyFrame(call, encodeText(session.uri)))
+}
+
+/** It is never passed on: the client would choose the identity that its calls have at the driver daemon. */
+const setIdentity: Handler = (session, call, body) => {
+  if (session.state !== 'open') return refuse(session, call, session.state === 'lost' ? driverClosed() : notOpen())
+  session.identity = decodeSetIdentity(body)
+  session.client.write(replyFrame(call))
+}
+
+/**
+ * Answers a call that was collected, or returns false if it is for the driver daemon after all. A body that does not
+ * decode, or arguments that are refused, are the handler's to throw.
+ */
+export function answerLocally(session: ClientSession, call: Header, body: Buffer): boolean {
+  const handler = LOCAL_CALLS.get(call.proc)
+  if (handler === undefined) return false
+  try {
+    return handler(session, call, body) !== PASS_ON
+  } catch (error) {
+    if (error instanceof XdrError) refuse(session, call, undecodable())
+    else if (error instanceof RemoteError) refuse(session, call, error)
+    else throw error
+    return true
+  }
+}
+
+/** The calls of the remote program that the broker answers itself. */
+const LOCAL_CALLS: ReadonlyMap<number, Handler> = new Map<number, Handler>([
+  [REMOTE.authList, authList],
+  [REMOTE.authSaslInit, wrongAuthentication],
+  [REMOTE.authSaslStart, wrongAuthentication],
+  [REMOTE.authSaslStep, wrongAuthentication],
+  [REMOTE.authPolkit, wrongAuthentication],
+  [REMOTE.connectOpen, connectOpen],
+  [REMOTE.connectClose, connectClose],
+  [REMOTE.connectSupportsFeature, supportsFeature],
+  [REMOTE.connectGetUri, getUri],
+  [REMOTE.connectSetIdentity, setIdentity]
+])

@@ -1,0 +1,120 @@
+import { CODE, DOMAIN, RemoteError, rpcError, systemError, templated } from '../../protocol/errors.js'
+import { encodeSetIdentity } from '../../protocol/identity.js'
+import { AUTH, decodeAuthList } from '../../protocol/messages/auth.js'
+import { decodeText, encodeFeature, encodeOpen, FEATURE, OPEN_READONLY } from '../../protocol/messages/connect.js'
+import { REMOTE } from '../../protocol/procedures.js'
+import { resolveName } from '../../protocol/uri.js'
+import { XdrError } from '../../protocol/xdr.js'
+import { Timer } from '../clock.js'
+import { candidatesFor, noDriver, probeCandidates, type Candidate } from '../driver/driver-sockets.js'
+import { ConnectError, connectUnix } from '../driver/unix-connect.js'
+import { ENOENT, ETIMEDOUT, errorText } from '../os/libc.js'
+import type { ClientSession } from './client-session.js'
+import { DriverSide } from './driver-side.js'
+import { driverClosed } from './session-errors.js'
+
+/**
+ * CONNECT_OPEN: finds the driver daemon, connects, opens the name there and tells it who the client is. The identity
+ * goes before the client's answer, always. Rejects with the RemoteError that the client gets; the session can then
+ * try again.
+ */
+export async function openConnection(session: ClientSession, name: string | undefined, flags: number): Promise<void> {
+  const { settings } = session.actor
+  const readonly = session.admission.readonly || (flags & OPEN_READONLY) !== 0
+  const resolved = resolveName(name, { aliases: new Map(settings.uriAliases) })
+  const candidates =
+    resolved === undefined ? probeCandidates(readonly, settings) : candidatesFor(resolved, readonly, settings)
+  const [fd, candidate] = await connectFirst(session, candidates, resolved === undefined)
+  const driver = new DriverSide(session, fd)
+  session.driver = driver
+  const deadline = new Timer({
+    timeUp: () => session.driverLost(driver, connectFailure(new ConnectError(ETIMEDOUT, candidate.path)))
+  })
+  session.actor.clock.set(deadline, settings.driverConnectTimeoutMs)
+  try {
+    const uri = await shakeHands(driver, candidate, readonly, session)
+    driver.keepalive.startPinging()
+    session.opened(driver, uri)
+  } catch (error) {
+    driver.close(driverClosed())
+    if (session.driver === driver) session.driver = undefined
+    throw clientError(error)
+  } finally {
+    session.actor.clock.cancel(deadline)
+  }
+}
+
+/** Connects to the first candidate whose socket file exists. Rejects with RemoteError. */
+async function connectFirst(
+  session: ClientSession,
+  candidates: Candidate[],
+  probing: boolean
+): Promise<[fd: number, candidate: Candidate]> {
+  const { io, settings } = session.actor
+  const given = {
+    get up(): boolean {
+      return session.state !== 'opening'
+    }
+  }
+  let first: ConnectError | undefined
+  for (const candidate of candidates) {
+    try {
+      const fd = await connectUnix(candidate.path, io.ledger, io.owner, settings.driverConnectTimeoutMs, given)
+      if (!given.up) return [fd, candidate]
+      io.ledger.close(fd)
+      throw driverClosed()
+    } catch (error) {
+      if (!(error instanceof ConnectError)) throw error
+      first ??= error
+      if (error.errno !== ENOENT) throw connectFailure(error)
+    }
+  }
+  throw probing || first === undefined ? noDriver() : connectFailure(first)
+}
+
+/** Returns the URI that the client is told. */
+async function shakeHands(
+  driver: DriverSide,
+  candidate: Candidate,
+  readonly: boolean,
+  session: ClientSession
+): Promise<string> {
+  await authenticate(driver)
+  // The daemon runs calls side by side, so only those that do not need each other may go together.
+  const flags = readonly ? OPEN_READONLY : 0
+  await Promise.all([
+    driver.call(REMOTE.connectSupportsFeature, encodeFeature(FEATURE.keepalive)),
+    driver.call(REMOTE.connectOpen, encodeOpen({ name: candidate.name, flags }))
+  ])
+  const identified = driver.call(REMOTE.connectSetIdentity, encodeSetIdentity(session.identity))
+  if (candidate.uri !== undefined) {
+    await identified
+    return candidate.uri
+  }
+  const [uri] = await Promise.all([driver.call(REMOTE.connectGetUri), identified])
+  return decodeText(uri)
+}
+
+/** As root, asking for the list is all that a daemon with polkit wants; for SASL we have no credentials. */
+async function authenticate(driver: DriverSide): Promise<void> {
+  const [method] = decodeAuthList(await driver.call(REMOTE.authList))
+  if (method === AUTH.polkit) await driver.call(REMOTE.authPolkit)
+  else if (method !== AUTH.none) {
+    throw templated(
+      CODE.authFailed,
+      DOMAIN.rpc,
+      'authentication failed: %1$s',
+      `unsupported authentication type ${method}`
+    )
+  }
+}
+
+function connectFailure(error: ConnectError): RemoteError {
+  return systemError(error.errno, `Failed to connect socket to '${error.path}': ${errorText(error.errno)}`)
+}
+
+function clientError(error: unknown): RemoteError {
+  if (error instanceof RemoteError) return error
+  if (error instanceof XdrError) return rpcError('driver daemon sent a reply that cannot be decoded')
+  throw error
+}

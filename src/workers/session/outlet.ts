@@ -1,0 +1,54 @@
+import type { FrameReader } from '../../protocol/frame-reader.js'
+import type { Transport } from '../transport/transport.js'
+
+/**
+ * The way out to one peer. Two kinds of frames leave by it: those relayed from the other side, in pieces as they come,
+ * and the broker's own, which must not fall between the pieces of a relayed one and so wait for its end.
+ */
+export class Outlet {
+  /** The reader whose passed frames go out here. */
+  feeder: FrameReader | undefined
+  #waiting: Buffer[] | undefined
+  #ending = false
+
+  constructor(readonly transport: Transport) {}
+
+  /** A piece of relayed frames. Returns false when the peer takes no more for now. */
+  relay(bytes: Buffer, from: number, to: number): boolean {
+    const taken = this.transport.send(bytes, from, to)
+    if ((this.#waiting === undefined && !this.#ending) || this.feeder?.inPassedFrame) return taken
+    return this.#writeWaiting()
+  }
+
+  /** A whole frame of the broker's own. Returns false when the peer takes no more for now. */
+  write(frame: Buffer): boolean {
+    if (!this.feeder?.inPassedFrame) return this.transport.send(frame, 0, frame.length)
+    this.#waiting ??= []
+    this.#waiting.push(frame)
+    return true
+  }
+
+  /** Closes the transport once all frames, and the rest of one that is being relayed, are out. */
+  end(): void {
+    this.#ending = true
+    if (!this.feeder?.inPassedFrame) this.#writeWaiting()
+  }
+
+  /** The feeder is gone, or has given up its frame: what waited for its end goes out. */
+  dropFeeder(): void {
+    this.feeder = undefined
+    if (this.#waiting !== undefined || this.#ending) this.#writeWaiting()
+  }
+
+  #writeWaiting(): boolean {
+    const frames = this.#waiting
+    this.#waiting = undefined
+    let taken = true
+    if (frames !== undefined) {
+      const bytes = frames.length === 1 ? frames[0]! : Buffer.concat(frames)
+      taken = this.transport.send(bytes, 0, bytes.length)
+    }
+    if (this.#ending) this.transport.end()
+    return taken
+  }
+}

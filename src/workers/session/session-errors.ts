@@ -1,0 +1,14 @@
+import { CODE, DOMAIN, internalError, templated, type RemoteError } from '../../protocol/errors.js'
+
+/** What virtproxyd answers to calls after the driver daemon has gone. */
+export const driverClosed = (): RemoteError => internalError('client socket is closed')
+
+/** What a hypervisor's call gets before CONNECT_OPEN. */
+export const notOpen = (): RemoteError => internalError('hypervisor connection not open')
+
+/** What a call of the secondary drivers (network, storage, …) gets before CONNECT_OPEN. */
+export const secondaryNotOpen = (): RemoteError => internalError('connection not open')
+
+/** The one answer to everything that goes wrong with authentication: the reason is for the log only. */
+export const authenticationFailed = (): RemoteError =>
+  templated(CODE.authFailed, DOMAIN.rpc, 'authentication failed: %1$s', 'authentication failed')

@@ -1,0 +1,35 @@
+/** What an actor thread has to know of the configuration: plain data, so that it can be posted to threads. */
+export interface ActorSettings {
+  /** Milliseconds between pings of a silent peer; 0 or less: never. */
+  keepaliveIntervalMs: number
+  keepaliveCount: number
+  /** Calls of one client that may be with its driver daemon at once. */
+  callsInFlight: number
+  /** Deadline for connecting to a driver daemon and opening it, in milliseconds. */
+  driverConnectTimeoutMs: number
+  /** Where `virtqemud-sock` and its like are looked up. */
+  driverSocketDir: string
+  /** Sockets named by the configuration, by URI scheme; the scheme `*` is a monolithic libvirtd for all others. */
+  driverSockets: readonly (readonly [scheme: string, path: string])[]
+  /** Socket of the embedded test driver, if it runs. */
+  testDriverSocket: string | undefined
+  /** Real paths of our own listeners: a driver connection must never lead back to them. */
+  ownSockets: readonly string[]
+  /** `uri_aliases` of libvirt.conf. */
+  uriAliases: readonly (readonly [alias: string, uri: string])[]
+  /** Whether we run as root, and so for the system and not for a session. */
+  privileged: boolean
+}
+
+/** What the supervisor says of a connection that it hands to an actor. */
+export interface Admission {
+  /** Never used again while the process lives. */
+  id: number
+  fd: number
+  transport: 'unix' | 'tcp'
+  readonly: boolean
+  auth: 'none'
+}
+
+export type LogLevel = 'debug' | 'info' | 'warning' | 'error'
+export type Log = (level: LogLevel, source: string, message: string) => void
