@@ -45,7 +45,8 @@ describe('opening a connection', () => {
   })
 
   it('opens without a name, and with an empty one', () => {
-    expect(connect.encodeOpen({ name: undefined, flags: connect.OPEN_READONLY })).to.deep.equal(hex('00000000 00000001'))
+    const nameless = { name: undefined, flags: connect.OPEN_READONLY }
+    expect(connect.encodeOpen(nameless)).to.deep.equal(hex('00000000 00000001'))
     expect(connect.decodeOpen(hex('00000000 00000001'))).to.deep.equal({ name: undefined, flags: 1 })
     expect(connect.decodeOpen(hex('00000001 00000000 00000000'))).to.deep.equal({ name: '', flags: 0 })
   })
