@@ -1,0 +1,94 @@
+import { AVAILABLE_AUTH, type Config } from './load.js'
+import { fieldName, KEYS, keyNames, type Key, type KeyName } from './keys.js'
+
+/** What `--check-config` prints about a configuration that can be used: a few headed lists, empty ones left out. */
+export function describeConfig(config: Config): string {
+  const given = keyNames.filter(name => config.given.has(name))
+  const effects = (when: Key<unknown>['effect']['when']) => given.filter(name => KEYS[name].effect.when === when)
+  return [
+    `configuration file: ${config.file ?? `none (looked for ${config.paths.configFiles.join(', ')})`}`,
+    `running as: ${config.privileged ? 'root' : 'an ordinary user'}`,
+    ...section(
+      'values that differ from the default',
+      effects('now').filter(name => differs(config, name)).map(name => `${name} = ${shown(config, name)}`)
+    ),
+    ...section('not effective yet', effects('later').map(name => withReason(config, name))),
+    ...section('ignored', effects('never').map(name => withReason(config, name))),
+    ...section('unknown keys', config.unknown.map(({ name, line }) => `${name} (line ${line})`)),
+    ...section('warnings', warnings(config)),
+    ''
+  ].join('\n')
+}
+
+const section = (title: string, lines: readonly string[]): string[] =>
+  lines.length === 0 ? [] : ['', `${title}:`, ...lines.map(line => `  ${line}`)]
+
+const value = (config: Config, name: KeyName): unknown => (config as unknown as Record<string, unknown>)[fieldName(name)]
+
+function differs(config: Config, name: KeyName): boolean {
+  return shown(config, name) !== print(name, KEYS[name].default)
+}
+
+const shown = (config: Config, name: KeyName): string => print(name, value(config, name))
+
+/** A value in the form in which it would stand in the file. */
+function print(name: KeyName, found: unknown): string {
+  if (found instanceof Map) return print(name, [...(found as Map<string, string>)].map(pair => pair.join('=')))
+  if (Array.isArray(found)) return `[ ${found.map(item => `"${item}"`).join(', ')} ]`
+  if (typeof found === 'number' && KEYS[name].type === 'string') return `"0${found.toString(8)}"`
+  if (typeof found === 'boolean') return found ? '1' : '0'
+  if (typeof found === 'object' && found !== null) return `"${Object.values(found).join(':')}"`
+  return typeof found === 'string' ? `"${found}"` : String(found)
+}
+
+function withReason(config: Config, name: KeyName): string {
+  const { effect, type } = KEYS[name]
+  const text = type === 'anything' ? name : `${name} = ${shown(config, name)}`
+  switch (effect.when) {
+    case 'now':
+      return text
+    case 'later':
+      return `${text} (needs ${effect.needs})`
+    case 'never':
+      return `${text} (${effect.because})`
+  }
+}
+
+function warnings(config: Config): string[] {
+  const found: string[] = []
+  const open = (mode: number): boolean => (mode & 0o006) !== 0
+  if (config.authUnixRw === 'none' && open(config.unixSockRwPerms)) {
+    found.push('auth_unix_rw is "none" and the mode of the main socket lets every user of this host in')
+  }
+  if (config.listenTcp && config.authTcp === 'none' && !isLoopback(config.listenAddr)) {
+    found.push('listen_tcp with auth_tcp = "none" lets everybody on the network in: set listen_addr to a loopback address')
+  }
+  if (config.listenTcp && config.authTcp === 'polkit') {
+    found.push('auth_tcp = "polkit" can never succeed: it needs the credentials that only UNIX sockets have')
+  }
+  if (config.metricsListen !== undefined && !isLoopback(config.metricsListen.host)) {
+    found.push('metrics_listen shows the metrics to everybody on the network')
+  }
+  for (const [listener, method] of openedListeners(config)) {
+    if (!AVAILABLE_AUTH.includes(method)) {
+      found.push(`${listener} asks for "${method}" authentication, which this version cannot do: the start will fail`)
+    }
+  }
+  if (config.given.has('max_client_requests') && config.maxClientRequests < 2) {
+    found.push('max_client_requests of 1 makes every client wait for each reply')
+  }
+  return found
+}
+
+function openedListeners(config: Config): [string, Config['authTcp']][] {
+  return [
+    ['auth_unix_rw', config.authUnixRw],
+    ...(config.sockets.readOnly === undefined ? [] : ([['auth_unix_ro', config.authUnixRo]] as const)),
+    ...(config.listenTcp ? ([['auth_tcp', config.authTcp]] as const) : []),
+    ...(config.listenTls ? ([['auth_tls', config.authTls]] as const) : [])
+  ] as [string, Config['authTcp']][]
+}
+
+/** Whether an address is only reachable from this host; no address at all means all addresses. */
+const isLoopback = (address: string | undefined): boolean =>
+  address !== undefined && /^(localhost|127(\.\d{1,3}){3}|::1)$/.test(address)

@@ -1,0 +1,223 @@
+import { ConfError, type Assignment, type ConfValue } from './grammar.js'
+
+/** How far a key works: at once, in a later version (`needs` says what for), or never (`because`). */
+export type Effect = { when: 'now' } | { when: 'later'; needs: string } | { when: 'never'; because: string }
+
+/** One key of the configuration file: its type, what it means when absent, and whether it has an effect. */
+export interface Key<T> {
+  type: 'boolean' | 'unsigned integer' | 'signed integer' | 'string' | 'list of strings' | 'anything'
+  default: T
+  effect: Effect
+  /** Throws a ConfError in libvirt's words when the value is not of the key's type. */
+  read(value: ConfValue, name: string, fileName: string): T
+}
+
+const NOW: Effect = { when: 'now' }
+const later = (needs: string): Effect => ({ when: 'later', needs })
+const never = (because: string): Effect => ({ when: 'never', because })
+
+const TLS = later('TLS')
+const SASL = later('SASL authentication')
+const ADMIN = later('the admin interface')
+const WORKERS = never('no call occupies a worker thread here')
+const OBSOLETE = never('libvirt dropped it long ago')
+const AUDIT = never('the driver daemons write the audit records')
+const HOST_UUID = never('a broker shows the host UUID of the driver daemons')
+
+function refuse(fileName: string, what: string): never {
+  throw new ConfError(`internal error: ${fileName}: ${what}`)
+}
+
+function boolean(value: boolean, effect: Effect = NOW): Key<boolean> {
+  return {
+    type: 'boolean',
+    default: value,
+    effect,
+    read(found, name, fileName) {
+      if (found.kind !== 'unsigned') refuse(fileName, `expected a bool for '${name}' parameter`)
+      if (found.value > 1n) refuse(fileName, `value for '${name}' parameter must be 0 or 1`)
+      return found.value === 1n
+    }
+  }
+}
+
+function unsigned(value: number, effect: Effect = NOW): Key<number> {
+  return {
+    type: 'unsigned integer',
+    default: value,
+    effect,
+    read(found, name, fileName) {
+      if (found.kind !== 'unsigned') refuse(fileName, `expected an unsigned integer for '${name}' parameter`)
+      return inRange(found.value, 0, 2 ** 32 - 1, name, fileName)
+    }
+  }
+}
+
+function signed(value: number, effect: Effect = NOW): Key<number> {
+  return {
+    type: 'signed integer',
+    default: value,
+    effect,
+    read(found, name, fileName) {
+      if (found.kind !== 'unsigned' && found.kind !== 'signed') {
+        refuse(fileName, `expected a signed integer for '${name}' parameter`)
+      }
+      return inRange(found.value, -(2 ** 31), 2 ** 31 - 1, name, fileName)
+    }
+  }
+}
+
+function inRange(value: bigint, least: number, most: number, name: string, fileName: string): number {
+  if (value < least || value > most) {
+    refuse(fileName, `value for '${name}' parameter must be in range ${least}:${most}`)
+  }
+  return Number(value)
+}
+
+function readString(found: ConfValue, name: string, fileName: string): string {
+  if (found.kind !== 'string') refuse(fileName, `expected a string for '${name}' parameter`)
+  return found.value
+}
+
+const string = (value: string, effect: Effect = NOW): Key<string> => ({
+  type: 'string',
+  default: value,
+  effect,
+  read: readString
+})
+
+/** A string whose absence means something of its own, e.g. a default that depends on who runs the broker. */
+const optionalString = (effect: Effect = NOW): Key<string | undefined> => ({
+  type: 'string',
+  default: undefined,
+  effect,
+  read: readString
+})
+
+/** A list whose absence differs from an empty one: no list allows everybody, an empty list nobody. */
+const optionalList = (effect: Effect = NOW): Key<readonly string[] | undefined> => ({
+  type: 'list of strings',
+  default: undefined,
+  effect,
+  read(found, name, fileName) {
+    if (found.kind !== 'list') refuse(fileName, `expected a string list for '${name}' parameter`)
+    return found.value.map(item => {
+      if (item.kind === 'string') return item.value
+      throw new ConfError(
+        `configuration file syntax error: ${fileName}: expected a string list for '${name}' parameter`
+      )
+    })
+  }
+})
+
+/** Accepted in any form and never looked at. */
+const obsolete: Key<undefined> = { type: 'anything', default: undefined, effect: OBSOLETE, read: () => undefined }
+
+/** Every key that the configuration file may hold: those of virtproxyd.conf, then ours. */
+export const KEYS = {
+  listen_tls: boolean(false, TLS),
+  listen_tcp: boolean(false),
+  tls_port: string('16514', TLS),
+  tcp_port: string('16509'),
+  listen_addr: optionalString(),
+  unix_sock_group: optionalString(),
+  unix_sock_ro_perms: string('0777'),
+  unix_sock_rw_perms: optionalString(),
+  unix_sock_admin_perms: string('0700', ADMIN),
+  unix_sock_dir: optionalString(),
+  auth_unix_ro: optionalString(),
+  auth_unix_rw: optionalString(),
+  auth_tcp: string('sasl'),
+  auth_tls: string('none', TLS),
+  tcp_min_ssf: unsigned(56, SASL),
+  access_drivers: optionalList(never('fine-grained access is checked by the driver daemons, which know the client')),
+  ca_file: optionalString(TLS),
+  cert_file: optionalString(TLS),
+  key_file: optionalString(TLS),
+  cert_files: optionalList(TLS),
+  key_files: optionalList(TLS),
+  crl_file: optionalString(TLS),
+  tls_no_sanity_certificate: boolean(false, TLS),
+  tls_no_verify_certificate: boolean(false, TLS),
+  tls_allowed_dn_list: optionalList(TLS),
+  tls_priority: optionalString(TLS),
+  sasl_allowed_username_list: optionalList(SASL),
+  min_workers: unsigned(5, WORKERS),
+  max_workers: unsigned(20, WORKERS),
+  prio_workers: unsigned(5, WORKERS),
+  max_clients: unsigned(5000),
+  max_queued_clients: unsigned(1000),
+  max_anonymous_clients: unsigned(20),
+  max_client_requests: unsigned(5),
+  keepalive_interval: signed(5),
+  keepalive_count: unsigned(5),
+  admin_min_workers: unsigned(5, WORKERS),
+  admin_max_workers: unsigned(20, WORKERS),
+  admin_max_clients: unsigned(5000, ADMIN),
+  admin_max_queued_clients: unsigned(20, ADMIN),
+  admin_max_client_requests: unsigned(5, ADMIN),
+  admin_keepalive_interval: signed(5, ADMIN),
+  admin_keepalive_count: unsigned(5, ADMIN),
+  log_level: unsigned(0),
+  log_filters: optionalString(),
+  log_outputs: optionalString(),
+  audit_level: unsigned(1, AUDIT),
+  audit_logging: boolean(false, AUDIT),
+  host_uuid: optionalString(HOST_UUID),
+  host_uuid_source: optionalString(HOST_UUID),
+  ovs_timeout: unsigned(5, never('a broker does not talk to Open vSwitch')),
+  keepalive_required: obsolete,
+  admin_keepalive_required: obsolete,
+  mdns_adv: obsolete,
+  mdns_name: obsolete,
+  max_requests: obsolete,
+  log_buffer_size: obsolete,
+
+  driver_socket_dir: optionalString(),
+  driver_sockets: optionalList(),
+  driver_max_requests: unsigned(4),
+  driver_connect_timeout: unsigned(30),
+  embedded_test_driver: boolean(false, later('the embedded test driver')),
+  login_timeout: unsigned(60),
+  actor_threads: unsigned(0),
+  metrics_listen: string('', later('the metrics endpoint'))
+} as const
+
+export type KeyName = keyof typeof KEYS
+
+type CamelCase<S extends string> = S extends `${infer Head}_${infer Tail}` ? `${Head}${Capitalize<CamelCase<Tail>>}` : S
+type ValueOf<N extends KeyName> = (typeof KEYS)[N] extends Key<infer T> ? T : never
+/** The values of all keys, by the key's name in camel case (`listen_tls` is `listenTls`); obsolete keys left out. */
+export type Settings = {
+  [N in KeyName as [ValueOf<N>] extends [undefined] ? never : CamelCase<N>]: ValueOf<N>
+}
+
+/** What a configuration file says. */
+export interface FileContents {
+  settings: Settings
+  /** The known keys that the file sets. */
+  given: ReadonlySet<KeyName>
+  /** Names that nobody knows, with the line of each. libvirt ignores them without a word. */
+  unknown: readonly { name: string; line: number }[]
+}
+
+export const keyNames = Object.keys(KEYS) as KeyName[]
+
+export const fieldName = (key: string): string =>
+  key.replace(/_([a-z])/g, (_match, letter: string) => letter.toUpperCase())
+
+/** Checks the types of the assignments. One bad key makes the whole file unusable, as in libvirt. */
+export function readSettings(assignments: ReadonlyMap<string, Assignment>, fileName: string): FileContents {
+  const settings: Record<string, unknown> = {}
+  const given = new Set<KeyName>()
+  for (const name of keyNames) {
+    const key: Key<unknown> = KEYS[name]
+    const found = assignments.get(name)
+    settings[fieldName(name)] = found === undefined ? key.default : key.read(found.value, name, fileName)
+    if (found !== undefined) given.add(name)
+  }
+  const unknown = [...assignments]
+    .filter(([name]) => !Object.hasOwn(KEYS, name))
+    .map(([name, { line }]) => ({ name, line }))
+  return { settings: settings as unknown as Settings, given, unknown }
+}

@@ -1,0 +1,238 @@
+import { readFileSync, statSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
+import { isAbsolute } from 'node:path'
+import { errorText } from '#workers/os/libc.js'
+import { ConfError, EXIT, MAX_CONF_BYTES, parseConf } from './grammar.js'
+import { readSettings, type FileContents, type KeyName, type Settings } from './keys.js'
+import { logSettings, type LogSettings } from './log-settings.js'
+import { defaultPaths, socketPaths, type Paths, type SocketPaths } from './paths.js'
+import { tlsFiles, type TlsFiles } from './tls-files.js'
+
+export type AuthMethod = 'none' | 'sasl' | 'polkit'
+
+/** The methods that this version can carry out. A listener with another one must not be opened. */
+export const AVAILABLE_AUTH: readonly AuthMethod[] = ['none']
+
+export interface HostPort {
+  host: string
+  port: number
+}
+
+/** What the broker runs by: every key's value, with defaults, checked against each other. */
+export interface Config extends Omit<Settings, RefinedField> {
+  /** The file that was read, undefined if there was none. */
+  file: string | undefined
+  privileged: boolean
+  /** Keys that the file sets. */
+  given: ReadonlySet<KeyName>
+  unknown: FileContents['unknown']
+  paths: Paths
+  sockets: SocketPaths
+  unixSockRoPerms: number
+  unixSockRwPerms: number
+  unixSockAdminPerms: number
+  authUnixRo: AuthMethod
+  authUnixRw: AuthMethod
+  authTcp: AuthMethod
+  authTls: AuthMethod
+  driverSocketDir: string
+  /** URI scheme to path; the scheme `*` stands for every other. */
+  driverSockets: ReadonlyMap<string, string>
+  actorThreads: number
+  metricsListen: HostPort | undefined
+  log: LogSettings
+  /** Undefined while `listen_tls` is off; see `tlsFiles` for sockets handed over by systemd. */
+  tls: TlsFiles | undefined
+}
+
+type RefinedField =
+  | 'unixSockRoPerms'
+  | 'unixSockRwPerms'
+  | 'unixSockAdminPerms'
+  | 'authUnixRo'
+  | 'authUnixRw'
+  | 'authTcp'
+  | 'authTls'
+  | 'driverSocketDir'
+  | 'driverSockets'
+  | 'actorThreads'
+  | 'metricsListen'
+
+export interface LoadOptions {
+  /** Path given with `-f`; it must exist. */
+  configFile?: string | undefined
+  verbose?: boolean | undefined
+  privileged: boolean
+  env: Readonly<Record<string, string | undefined>>
+}
+
+/** Reads and checks the configuration. Throws a ConfError with libvirt's text and exit code. */
+export function loadConfig(options: LoadOptions): Config {
+  const paths = defaultPaths(options.privileged, options.env)
+  const file = options.configFile ?? paths.configFiles.find(exists)
+  if (file === undefined) return checkConfig(readSettings(new Map(), ''), undefined, paths, options)
+  const contents = asLoadError(file, () => readSettings(parseConf(readConfFile(file), file), file))
+  return checkConfig(contents, file, paths, options)
+}
+
+/** The rules in the order in which virtproxyd comes upon them, because the first one broken decides the exit code. */
+function checkConfig(contents: FileContents, file: string | undefined, paths: Paths, options: LoadOptions): Config {
+  const { settings, given, unknown } = contents
+  const { privileged, env } = options
+  const own = asLoadError(file ?? '', () => {
+    const auth = authMethods(settings, privileged, file ?? '')
+    checkNumbers(settings, given)
+    return {
+      ...auth,
+      driverSockets: parseDriverSockets(settings.driverSockets ?? [], file ?? ''),
+      metricsListen: parseHostPort(settings.metricsListen, file ?? '')
+    }
+  })
+  checkHostUuid(settings)
+  const log = logSettings(
+    { level: settings.logLevel, filters: settings.logFilters, outputs: settings.logOutputs },
+    env,
+    options.verbose ?? false
+  )
+  checkAccessDrivers(settings)
+  if (settings.maxAnonymousClients > settings.maxClients) {
+    throw new ConfError(
+      'internal error: The overall maximum number of clients must not be less than the number of clients waiting ' +
+        'for authentication',
+      EXIT.init
+    )
+  }
+  return {
+    ...settings,
+    ...own,
+    file,
+    privileged,
+    given,
+    unknown,
+    paths,
+    sockets: socketPaths(privileged, paths.runDir, settings.unixSockDir),
+    // virtproxyd with 0 answers one message and never reads again.
+    maxClientRequests: Math.max(1, settings.maxClientRequests),
+    unixSockRoPerms: parseMode(settings.unixSockRoPerms),
+    // Polkit protects the socket; `none` set by hand does not narrow the mode, and the check warns about that.
+    unixSockRwPerms: parseMode(
+      settings.unixSockRwPerms ?? (privileged || own.authUnixRw === 'polkit' ? '0777' : '0700')
+    ),
+    unixSockAdminPerms: parseMode(settings.unixSockAdminPerms),
+    driverSocketDir: settings.driverSocketDir ?? paths.runDir,
+    actorThreads: settings.actorThreads || availableParallelism(),
+    log,
+    tls: settings.listenTls ? tlsFiles(settings, paths, exists) : undefined
+  }
+}
+
+/** A file that cannot be looked at counts as there, so that reading it gives the reason. */
+function exists(path: string): boolean {
+  try {
+    return statSync(path, { throwIfNoEntry: false }) !== undefined
+  } catch {
+    return true
+  }
+}
+
+function readConfFile(file: string): string {
+  try {
+    // Looking at the size first keeps a huge file out of memory; what is no ordinary file has no size beforehand.
+    const bytes = statSync(file).size <= MAX_CONF_BYTES ? readFileSync(file) : undefined
+    if (bytes !== undefined && bytes.length <= MAX_CONF_BYTES) return bytes.toString('utf8')
+  } catch (error) {
+    const { syscall, errno = 0 } = error as NodeJS.ErrnoException
+    throw new ConfError(`Failed to ${syscall === 'read' ? 'read' : 'open'} file '${file}': ${errorText(-errno)}`)
+  }
+  throw new ConfError(`Failed to read file '${file}': Value too large for defined data type`)
+}
+
+function asLoadError<T>(file: string, read: () => T): T {
+  try {
+    return read()
+  } catch (error) {
+    if (!(error instanceof ConfError)) throw error
+    throw new ConfError(`Can't load config file: ${error.message}: ${file}`, error.exitCode)
+  }
+}
+
+const METHODS: readonly string[] = ['none', 'sasl', 'polkit'] satisfies AuthMethod[]
+
+function authMethods(settings: Settings, privileged: boolean, file: string) {
+  const method = (key: string, value: string): AuthMethod => {
+    if (METHODS.includes(value)) return value as AuthMethod
+    throw new ConfError(`unsupported configuration: ${file}: ${key}: unsupported auth ${value}`)
+  }
+  const unix = privileged ? 'polkit' : 'none'
+  return {
+    authUnixRw: method('auth_unix_rw', settings.authUnixRw ?? unix),
+    authUnixRo: method('auth_unix_ro', settings.authUnixRo ?? unix),
+    authTcp: method('auth_tcp', settings.authTcp),
+    authTls: method('auth_tls', settings.authTls)
+  }
+}
+
+const LEAST_SSF = 112
+
+function checkNumbers(settings: Settings, given: ReadonlySet<KeyName>): void {
+  // The default, 56, is below the limit for values that are set.
+  if (given.has('tcp_min_ssf') && settings.tcpMinSsf < LEAST_SSF) {
+    throw new ConfError(
+      `unsupported configuration: minimum SSF levels lower than ${LEAST_SSF} are not supported`
+    )
+  }
+  if (settings.maxWorkers === 0) throw new ConfError("internal error: 'max_workers' must be greater than 0")
+  if (settings.driverMaxRequests === 0) {
+    throw new ConfError("internal error: 'driver_max_requests' must be greater than 0")
+  }
+  if (settings.driverConnectTimeout === 0) {
+    throw new ConfError("internal error: 'driver_connect_timeout' must be greater than 0")
+  }
+}
+
+function parseDriverSockets(list: readonly string[], file: string): Map<string, string> {
+  const sockets = new Map<string, string>()
+  for (const item of list) {
+    const [, scheme, path] = /^(\*|[A-Za-z][A-Za-z0-9.-]*)=(.*)$/s.exec(item) ?? []
+    if (scheme === undefined || path === undefined || !isAbsolute(path)) {
+      throw new ConfError(
+        `unsupported configuration: ${file}: driver_sockets: '${item}' is not of the form SCHEME=/PATH`
+      )
+    }
+    sockets.set(scheme.toLowerCase(), path)
+  }
+  return sockets
+}
+
+function parseHostPort(text: string, file: string): HostPort | undefined {
+  if (text === '') return undefined
+  const [, bracketed, plain, port] = /^(?:\[([^\]]+)\]|([^:[\]]+)):([0-9]{1,5})$/.exec(text) ?? []
+  const host = bracketed ?? plain
+  if (host === undefined || Number(port) > 65535) {
+    throw new ConfError(`unsupported configuration: ${file}: metrics_listen: '${text}' is not of the form HOST:PORT`)
+  }
+  return { host, port: Number(port) }
+}
+
+function checkHostUuid(settings: Settings): void {
+  const { hostUuid, hostUuidSource } = settings
+  if (hostUuid !== undefined) {
+    const digits = hostUuid.replace(/[- ]/g, '')
+    // Sixteen equal bytes are what careless firmware reports.
+    if (!/^[0-9a-f]{32}$/i.test(digits) || digits === digits.slice(0, 2).repeat(16)) {
+      throw new ConfError(`invalid host UUID: ${hostUuid}`)
+    }
+  } else if (hostUuidSource !== undefined && hostUuidSource !== 'smbios' && hostUuidSource !== 'machine-id') {
+    throw new ConfError(`invalid UUID source: ${hostUuidSource}`)
+  }
+}
+
+function checkAccessDrivers(settings: Settings): void {
+  const unknown = settings.accessDrivers?.find(name => name !== 'none' && name !== 'polkit')
+  if (unknown !== undefined) throw new ConfError(`internal error: Cannot find security driver '${unknown}'`)
+}
+
+function parseMode(text: string): number {
+  if (!/^0*[0-7]{1,4}$/.test(text)) throw new ConfError(`Failed to parse mode '${text}'`, EXIT.network)
+  return parseInt(text, 8)
+}

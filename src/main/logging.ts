@@ -1,0 +1,166 @@
+import { once } from 'node:events'
+import { accessSync, constants, mkdirSync } from 'node:fs'
+import { hostname } from 'node:os'
+import { dirname } from 'node:path'
+import { isatty } from 'node:tty'
+import { createLogger, format } from 'winston'
+import type Transport from 'winston-transport'
+import {
+  defaultOutput,
+  LEVEL,
+  levelNames,
+  type Level,
+  type LogFilter,
+  type LogOutput,
+  type LogSettings
+} from './config/log-settings.js'
+import { JOURNAL_SOCKET, type Paths } from './config/paths.js'
+import { openOutput, type LogRecord } from './log-outputs.js'
+import { version } from './version.js'
+
+/**
+ * The broker's log. `source` names the part that speaks, in libvirt's terms (`rpc.netserver`, `daemon.virtproxyd`, …),
+ * so that filters written for virtproxyd go on working. Rules and outputs can be changed while it runs.
+ */
+export class Logger {
+  #level: Level
+  #filters: readonly LogFilter[] = []
+  #outputs: readonly LogOutput[] = []
+  #transports: readonly Transport[] = []
+  readonly #fallback: (level: Level) => LogOutput
+  /** Level from which a source is heard, kept per source until the rules change. */
+  readonly #thresholds = new Map<string, Level>()
+  readonly #winston = createLogger({
+    levels: { error: 0, warning: 1, info: 2, debug: 3 },
+    level: 'debug',
+    // Each output has its own form; winston's default would turn every record into JSON first.
+    format: format(record => record)()
+  })
+
+  /** `fallback` is the output to be used when none is set. Throws a ConfError when an output cannot be opened. */
+  constructor(settings: LogSettings, fallback: (level: Level) => LogOutput = level => ({ level, to: 'stderr' })) {
+    this.#level = settings.level
+    this.#fallback = fallback
+    // An output that fails must not end the broker.
+    this.#winston.on('error', () => undefined)
+    this.setOutputs(settings.outputs)
+    this.setFilters(settings.filters)
+  }
+
+  debug(source: string, message: string): void {
+    this.log(LEVEL.debug, source, message)
+  }
+
+  info(source: string, message: string): void {
+    this.log(LEVEL.info, source, message)
+  }
+
+  warn(source: string, message: string): void {
+    this.log(LEVEL.warning, source, message)
+  }
+
+  error(source: string, message: string): void {
+    this.log(LEVEL.error, source, message)
+  }
+
+  /** Also for records that come from the actor threads. */
+  log(level: Level, source: string, message: string): void {
+    if (!this.isHeard(level, source)) return
+    const record: LogRecord = { level: levelNames[level], message, source, time: Date.now() }
+    this.#winston.log(record)
+  }
+
+  /** Whether a message would reach any output; worth asking before a costly message is put together. */
+  isHeard(level: Level, source: string): boolean {
+    return level >= (this.#thresholds.get(source) ?? this.#threshold(source))
+  }
+
+  /** No message below this is heard, whatever its source: what the actor threads need not even send. */
+  get lowestLevel(): Level {
+    const rules = [this.#level, ...this.#filters.map(filter => filter.level)]
+    return Math.max(Math.min(...rules), this.#lowestOutput) as Level
+  }
+
+  get level(): Level {
+    return this.#level
+  }
+
+  get filters(): readonly LogFilter[] {
+    return this.#filters
+  }
+
+  get outputs(): readonly LogOutput[] {
+    return this.#outputs
+  }
+
+  setLevel(level: Level): void {
+    this.#level = level
+    this.#thresholds.clear()
+  }
+
+  setFilters(filters: readonly LogFilter[]): void {
+    this.#filters = filters
+    this.#thresholds.clear()
+  }
+
+  /** Everything is opened before anything is switched; on a ConfError nothing has changed. None: the default output. */
+  setOutputs(outputs: readonly LogOutput[]): void {
+    const wanted = outputs.length === 0 ? [this.#fallback(this.#level)] : outputs
+    const preamble = [`virtbroker version: ${version}`, `hostname: ${hostname()}`]
+    const opened: Transport[] = []
+    try {
+      for (const output of wanted) opened.push(openOutput(output, preamble))
+    } catch (error) {
+      for (const transport of opened) transport.close?.()
+      throw error
+    }
+    for (const transport of opened) this.#winston.add(transport)
+    for (const transport of this.#transports) this.#winston.remove(transport)
+    this.#transports = opened
+    this.#outputs = wanted
+    this.#thresholds.clear()
+  }
+
+  /** Writes out what is on its way. To be awaited before the process ends; nothing can be logged after it. */
+  async close(): Promise<void> {
+    const finished = this.#transports.map(transport => once(transport, 'finish'))
+    this.#winston.end()
+    await Promise.all(finished)
+  }
+
+  #threshold(source: string): Level {
+    const rule = this.#filters.find(filter => filter.fits(source))
+    const level = Math.max(rule?.level ?? this.#level, this.#lowestOutput) as Level
+    this.#thresholds.set(source, level)
+    return level
+  }
+
+  get #lowestOutput(): Level {
+    return Math.min(...this.#outputs.map(output => output.level)) as Level
+  }
+}
+
+/** The logger of the whole broker: outputs as set, or where virtproxyd would write in this situation. */
+export function createBrokerLogger(settings: LogSettings, paths: Paths, daemon: boolean): Logger {
+  const situation = {
+    daemon,
+    stdinIsTerminal: isatty(0),
+    journalWritable: isWritable(JOURNAL_SOCKET),
+    logFile: paths.logFile
+  }
+  return new Logger(settings, level => {
+    const output = defaultOutput(level, situation)
+    // An ordinary user's cache directory may never have been used.
+    if (output.to === 'file') mkdirSync(dirname(output.path), { recursive: true, mode: 0o700 })
+    return output
+  })
+}
+
+function isWritable(path: string): boolean {
+  try {
+    accessSync(path, constants.W_OK)
+    return true
+  } catch {
+    return false
+  }
+}
