@@ -1,9 +1,11 @@
+import { ADDRESS_BYTES, writeUnixAddress } from '../os/address.js'
 import type { FdLedger } from '../os/fd-ledger.js'
 import {
   AF_UNIX,
   close,
   connect,
   EAGAIN,
+  ENAMETOOLONG,
   errno,
   errorText,
   Memory,
@@ -13,12 +15,10 @@ import {
   socket
 } from '../os/libc.js'
 
-/** `sun_path`, NUL included, after the two bytes of the family. */
-const PATH_BYTES = 108
 const FIRST_RETRY_MS = 5
 const LAST_RETRY_MS = 200
 
-const address = new Memory(2 + PATH_BYTES)
+const address = new Memory(ADDRESS_BYTES)
 
 /** A connection that could not be made; `errno` says why. */
 export class ConnectError extends Error {
@@ -28,20 +28,6 @@ export class ConnectError extends Error {
   ) {
     super(`Failed to connect socket to '${path}': ${errorText(errno)}`)
   }
-}
-
-/** Writes `struct sockaddr_un`; a path that starts with `@` is abstract. Returns its length, or 0 if it is too long. */
-export function writeUnixAddress(memory: Memory, path: string): number {
-  const bytes = Buffer.from(path)
-  if (bytes.length === 0 || bytes.length >= PATH_BYTES) return 0
-  memory.bytes.writeUInt16LE(AF_UNIX, 0)
-  memory.bytes.fill(0, 2)
-  bytes.copy(memory.bytes, 2)
-  if (path.startsWith('@')) {
-    memory.bytes[2] = 0
-    return 2 + bytes.length
-  }
-  return 2 + bytes.length + 1
 }
 
 /**
@@ -78,5 +64,3 @@ function tryConnect(path: string, ledger: FdLedger, owner: number): number {
   close(fd)
   return -code
 }
-
-const ENAMETOOLONG = 36

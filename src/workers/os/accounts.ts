@@ -80,3 +80,12 @@ function lookUp(kind: 'user' | 'group', id: number): Promise<string | undefined>
     })
   })
 }
+
+const groupRecord = koffi.struct({ name: 'char *', password: 'char *', gid: 'uint32_t' })
+const getgrnam = libc.func('getgrnam', koffi.pointer(groupRecord), ['str'])
+
+/** The id of a group, or undefined if there is none. It may ask the network and wait: for start-up only. */
+export function groupId(name: string): number | undefined {
+  const record: unknown = (getgrnam as (name: string) => unknown)(name)
+  return record === null ? undefined : (koffi.decode(record, groupRecord) as { gid: number }).gid
+}

@@ -8,7 +8,7 @@ import { close } from './libc.js'
  * One word a descriptor: 0, or the owner's number (from 1) with `ADOPTED` set once the owner has taken it up. A word is
  * cleared before the descriptor is closed, because from then on its number may be somebody else's.
  */
-const ADOPTED = 0x10000
+const ADOPTED = 0x4000_0000
 /** More descriptors than a process is ever allowed are not worth memory: those above are not tracked. */
 const MAX_FD = 1 << 20
 
@@ -34,8 +34,9 @@ export class FdLedger {
     close(fd)
   }
 
-  isAdopted(fd: number): boolean {
-    return fd < MAX_FD && (Atomics.load(this.#owners, fd) & ADOPTED) !== 0
+  /** Whether `owner` was given the descriptor and has not taken it up. */
+  isGiven(fd: number, owner: number): boolean {
+    return fd < MAX_FD && Atomics.load(this.#owners, fd) === owner
   }
 
   /** Closes whatever a dead thread had taken up. Returns how many descriptors that were. */

@@ -81,6 +81,9 @@ export const dup2 = libc.func('int dup2(int, int)') as (from: number, to: number
 export const pipe2 = libc.func('int pipe2(uintptr_t, int)') as (at: number, flags: number) => number
 export const umask = libc.func('uint32_t umask(uint32_t)') as (mask: number) => number
 
+/** `F_SETLK` with a `struct flock`: the lock of the pid file. */
+export const fcntlLock = libc.func('int fcntl(int, int, uintptr_t)') as (fd: number, op: number, at: number) => number
+
 const strerror = libc.func('const char *strerror(int)') as (errno: number) => string
 
 /** The errno of the last call of this thread. */
@@ -88,9 +91,8 @@ export const errno = (): number => koffi.errno()
 /** The system's own words for an errno, e.g. `No such file or directory`. */
 export const errorText = (code: number): string => strerror(code)
 
-export const { EAGAIN, EINTR, EMFILE, ENFILE, ENOENT, EINPROGRESS, ECONNABORTED, EADDRINUSE, EADDRNOTAVAIL } =
-  constants.errno
-export const { ECONNREFUSED, ECONNRESET, EPIPE, EIO, ETIMEDOUT } = constants.errno
+export const { EAGAIN, EINTR, EMFILE, ENFILE, ENOENT, ECONNABORTED, EADDRINUSE, EADDRNOTAVAIL } = constants.errno
+export const { ECONNRESET, EPIPE, EIO, ETIMEDOUT, ENAMETOOLONG, EAFNOSUPPORT } = constants.errno
 
 /** Linux values; they are the same on every architecture that libvirt's daemons and Node both run on. */
 export const AF_UNIX = 1

@@ -1,0 +1,149 @@
+import { MessageChannel, type MessagePort } from 'node:worker_threads'
+import { wrap, type Remote } from 'comlink'
+import nodeEndpoint from 'comlink/dist/esm/node-adapter.mjs'
+import { Piscina } from 'piscina'
+import type { ActorControl, ActorNews, ActorTask, FromActor, ToActor } from '../workers/control.js'
+import type { FdLedger } from '../workers/os/fd-ledger.js'
+import type { ActorSettings, Admission } from '../workers/settings.js'
+
+export interface ActorPoolHandler {
+  news(news: ActorNews): void
+  /** A thread died and is being replaced. `lost`: ids of its clients, which are gone with it. */
+  threadDied(reason: string, lost: readonly number[]): void
+}
+
+/** One actor thread. Its number, from 1, is never used for another. */
+export interface ActorThread {
+  readonly number: number
+  readonly control: Remote<ActorControl>
+  readonly work: MessagePort
+  /** What it has been handed and has not reported as ended, by id. */
+  readonly clients: Map<number, Admission>
+  /** Handed over with the next `flush`. */
+  outbox: Admission[]
+  alive: boolean
+}
+
+/** How long threads may take to close their clients. */
+const SHUTDOWN_MS = 5000
+/** A thread that dies at once again and again is not replaced faster than this. */
+const RESTART_PAUSE_MS = 500
+
+/**
+ * The actor threads: piscina keeps them, each runs one task that lasts as long as the thread. A client goes to the
+ * thread that has the fewest.
+ */
+export class ActorPool {
+  readonly threads: ActorThread[] = []
+  readonly #pool: Piscina
+  readonly #settings: ActorSettings
+  readonly #ledger: FdLedger
+  readonly #handler: ActorPoolHandler
+  #numbers = 0
+  #closing = false
+
+  constructor(count: number, settings: ActorSettings, ledger: FdLedger, handler: ActorPoolHandler) {
+    this.#settings = settings
+    this.#ledger = ledger
+    this.#handler = handler
+    this.#pool = new Piscina({
+      filename: new URL('../workers/actor-thread.js', import.meta.url).href,
+      minThreads: count,
+      maxThreads: count,
+      idleTimeout: Infinity,
+      // With atomics a thread sleeps between tasks and runs no event loop.
+      atomics: 'disabled',
+      recordTiming: false
+    })
+    for (let i = 0; i < count; i++) this.#start()
+  }
+
+  /** Puts a connection into the outbox of the thread with the fewest clients. `flush` sends it. */
+  hand(admission: Admission): void {
+    let least: ActorThread | undefined
+    for (const thread of this.threads) {
+      if (least === undefined || thread.clients.size < least.clients.size) least = thread
+    }
+    if (least === undefined) {
+      this.#ledger.close(admission.fd)
+      this.#handler.news({ kind: 'ended', id: admission.id, why: 'no actor thread' })
+      return
+    }
+    this.#ledger.give(admission.fd, least.number)
+    least.clients.set(admission.id, admission)
+    least.outbox.push(admission)
+  }
+
+  flush(): void {
+    for (const thread of this.threads) {
+      if (thread.outbox.length === 0) continue
+      const admissions: ToActor = thread.outbox
+      thread.outbox = []
+      thread.work.postMessage(admissions)
+    }
+  }
+
+  /** Closes all clients, then the threads. */
+  async close(): Promise<void> {
+    this.#closing = true
+    for (const thread of this.threads) void thread.control.shutdown()
+    await Promise.race([
+      this.#pool.close({ force: false }),
+      new Promise(resolve => setTimeout(resolve, SHUTDOWN_MS).unref())
+    ])
+    await this.#pool.destroy()
+  }
+
+  #start(): void {
+    const number = ++this.#numbers
+    const work = new MessageChannel()
+    const control = new MessageChannel()
+    const task: ActorTask = {
+      number,
+      settings: this.#settings,
+      ledger: this.#ledger.shared,
+      work: work.port2,
+      control: control.port2
+    }
+    const thread: ActorThread = {
+      number,
+      control: wrap<ActorControl>(nodeEndpoint(control.port1)),
+      work: work.port1,
+      clients: new Map(),
+      outbox: [],
+      alive: true
+    }
+    work.port1.on('message', (news: FromActor) => {
+      for (const item of news) {
+        if (item.kind === 'ended') thread.clients.delete(item.id)
+        this.#handler.news(item)
+      }
+    })
+    this.threads.push(thread)
+    this.#pool.run(task, { transferList: [task.work, task.control] }).then(
+      () => this.#ended(thread, 'its task ended'),
+      (error: unknown) => this.#ended(thread, error instanceof Error ? error.message : String(error))
+    )
+  }
+
+  /** Connections that the thread had not taken up yet go to another; the rest died with it. */
+  #ended(thread: ActorThread, reason: string): void {
+    thread.alive = false
+    thread.work.close()
+    this.threads.splice(this.threads.indexOf(thread), 1)
+    if (this.#closing) return
+    const { number } = thread
+    const waiting = [...thread.clients.values()].filter(({ fd }) => this.#ledger.isGiven(fd, number))
+    const lost = [...thread.clients.keys()].filter(id => !waiting.some(admission => admission.id === id))
+    this.#ledger.closeAdopted(number)
+    this.#handler.threadDied(reason, lost)
+    if (this.threads.length > 0) setTimeout(() => this.#replace(), RESTART_PAUSE_MS).unref()
+    else this.#start()
+    for (const admission of waiting) this.hand(admission)
+    this.flush()
+  }
+
+  #replace(): void {
+    if (!this.#closing) this.#start()
+  }
+}

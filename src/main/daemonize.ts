@@ -1,0 +1,59 @@
+import { spawn } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import { EXIT } from './config/grammar.js'
+import { PROGRAM } from './config/paths.js'
+
+/** Set in the environment of the process that was started for `-d`. */
+const MARK = 'VIRTBROKERD_DAEMON'
+
+/** What the daemon tells the process that started it: 0 when pid file and sockets are there, or its exit code. */
+interface Status {
+  code: number
+}
+
+const FAILURES: Record<number, string> = {
+  [EXIT.failure]: 'Unable to obtain pidfile',
+  [EXIT.runDir]: 'Unable to create rundir',
+  [EXIT.init]: 'Unable to initialize libvirt',
+  [EXIT.network]: 'Unable to initialize network sockets'
+}
+
+export const isDaemon = (): boolean => process.env[MARK] !== undefined
+
+/** To be told to the starting process as soon as the outcome is known. Does nothing in the foreground. */
+export function reportStatus(code: number): void {
+  if (!isDaemon() || process.send === undefined) return
+  process.send({ code } satisfies Status, undefined, {}, () => process.disconnect())
+}
+
+/**
+ * `-d`: starts this program again, detached, in `/` and without standard streams, and waits for its status. A process
+ * with threads cannot fork, so this is a new start of its own. Resolves to the exit code, 0 or 1 as virtproxyd's.
+ */
+export function daemonize(argv: readonly string[], script: string): Promise<number> {
+  const child = spawn(process.execPath, [...process.execArgv, script, ...argv], {
+    cwd: '/',
+    detached: true,
+    env: { ...process.env, [MARK]: '1' },
+    stdio: ['ignore', 'ignore', 'ignore', 'ipc']
+  })
+  return new Promise(resolve => {
+    const end = (code: number): void => {
+      if (code !== 0) {
+        const text = FAILURES[code] ?? 'Unable to start'
+        process.stderr.write(
+          `${PROGRAM}: error: ${text}. Check /var/log/messages or run without --daemon for more info.\n`
+        )
+      }
+      resolve(code === 0 ? 0 : 1)
+    }
+    child.once('message', status => {
+      child.removeAllListeners('exit')
+      child.unref()
+      end((status as Status).code)
+    })
+    child.once('exit', code => end(code ?? 1))
+  })
+}
+
+export const scriptPath = (url: string): string => fileURLToPath(url)

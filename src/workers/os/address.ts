@@ -1,0 +1,59 @@
+import net from 'node:net'
+import { AF_INET, AF_INET6, AF_UNIX, type Memory } from './libc.js'
+
+/** Bytes that any socket address fits into (`struct sockaddr_un` is the longest). */
+export const ADDRESS_BYTES = 110
+const PATH_BYTES = 108
+
+/** Each writes a socket address to the start of `memory` and returns its length; 0 where it cannot be written. */
+export function writeUnixAddress(memory: Memory, path: string): number {
+  const bytes = Buffer.from(path)
+  if (bytes.length === 0 || bytes.length >= PATH_BYTES) return 0
+  memory.bytes.fill(0, 0, ADDRESS_BYTES)
+  memory.bytes.writeUInt16LE(AF_UNIX, 0)
+  bytes.copy(memory.bytes, 2)
+  // A path that starts with `@` is abstract: its first byte is NUL, and the length counts.
+  if (!path.startsWith('@')) return 2 + bytes.length + 1
+  memory.bytes[2] = 0
+  return 2 + bytes.length
+}
+
+/** `ip`: numeric; an IPv6 address may have a numeric scope (`fe80::1%2`). */
+export function writeIpAddress(memory: Memory, ip: string, port: number): number {
+  const { bytes } = memory
+  bytes.fill(0, 0, ADDRESS_BYTES)
+  bytes.writeUInt16BE(port, 2)
+  if (net.isIPv4(ip)) {
+    bytes.writeUInt16LE(AF_INET, 0)
+    for (const [i, part] of ip.split('.').entries()) bytes[4 + i] = Number(part)
+    return 16
+  }
+  if (!net.isIPv6(ip)) return 0
+  bytes.writeUInt16LE(AF_INET6, 0)
+  const [address = '', scope] = ip.split('%')
+  for (const [i, group] of ipv6Groups(address).entries()) bytes.writeUInt16BE(group, 8 + 2 * i)
+  if (scope !== undefined) bytes.writeUInt32LE(Number(scope) || 0, 24)
+  return 28
+}
+
+/** `1.2.3.4:16509`, `[::1]:16509`, or undefined for another family. */
+export function readIpAddress({ bytes }: Memory): string | undefined {
+  const family = bytes.readUInt16LE(0)
+  const port = bytes.readUInt16BE(2)
+  if (family === AF_INET) return `${bytes.subarray(4, 8).join('.')}:${port}`
+  if (family !== AF_INET6) return undefined
+  const groups = Array.from({ length: 8 }, (_, i) => bytes.readUInt16BE(8 + 2 * i).toString(16))
+  return `[${new net.SocketAddress({ family: 'ipv6', address: groups.join(':') }).address}]:${port}`
+}
+
+function ipv6Groups(address: string): number[] {
+  // The parser writes the last two groups of a mapped address in dots.
+  const plain = address.replace(/(\d+)\.(\d+)\.(\d+)\.(\d+)$/, (_, a: string, b: string, c: string, d: string) =>
+    [(+a << 8) | +b, (+c << 8) | +d].map(group => group.toString(16)).join(':')
+  )
+  const [head = '', tail] = plain.split('::')
+  const groups = (text: string): number[] => (text === '' ? [] : text.split(':').map(group => parseInt(group, 16)))
+  const left = groups(head)
+  const right = groups(tail ?? '')
+  return [...left, ...Array.from({ length: 8 - left.length - right.length }, () => 0), ...right]
+}
