@@ -14,6 +14,7 @@ export function actorSettings(config: Config, testDriverSocket: string | undefin
     // virtproxyd reads one call and then nothing more when it is told 0.
     callsInFlight: Math.max(1, Math.min(config.maxClientRequests, config.driverMaxRequests)),
     driverConnectTimeoutMs: 1000 * config.driverConnectTimeout,
+    loginTimeoutMs: 1000 * config.loginTimeout,
     driverSocketDir: config.driverSocketDir,
     driverSockets: [...config.driverSockets],
     testDriverSocket,

@@ -29,6 +29,7 @@ import {
   TCP_NODELAY,
   umask
 } from '../workers/os/libc.js'
+import type { AuthMethod, TransportKind } from '../workers/settings.js'
 import { READABLE, type Pollable, type Poller } from '../workers/os/poller.js'
 
 /** Connections taken between two turns of the loop from one listener. */
@@ -60,9 +61,9 @@ export interface ListenerHandler {
 export interface ListenerKind {
   /** For logs, and for the admin interface. */
   name: string
-  transport: 'unix' | 'tcp'
+  transport: TransportKind
   readonly: boolean
-  auth: 'none'
+  auth: AuthMethod
 }
 
 const address = new Memory(ADDRESS_BYTES + 6)
@@ -89,7 +90,7 @@ export class Listener implements Pollable {
   }
 
   ready(): void {
-    const tcp = this.kind.transport === 'tcp'
+    const tcp = this.kind.transport !== 'unix'
     for (let i = 0; i < ACCEPT_BATCH; i++) {
       if (!this.handler.mayAccept()) {
         this.pause()

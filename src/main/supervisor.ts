@@ -5,10 +5,10 @@ import { groupId } from '../workers/os/accounts.js'
 import { FdLedger } from '../workers/os/fd-ledger.js'
 import { EADDRINUSE, EADDRNOTAVAIL, EAFNOSUPPORT } from '../workers/os/libc.js'
 import { Poller } from '../workers/os/poller.js'
-import type { ActorSettings } from '../workers/settings.js'
+import type { ActorSettings, AuthMethod, TransportKind } from '../workers/settings.js'
 import { ActorPool } from './actor-pool.js'
 import { ConfError, EXIT } from './config/grammar.js'
-import { AVAILABLE_AUTH, type AuthMethod, type Config } from './config/load.js'
+import { AVAILABLE_AUTH, type Config } from './config/load.js'
 import { Listener, ListenError, listenTcp, listenUnix, type ListenerHandler, type ListenerKind } from './listener.js'
 import { LEVEL } from './config/log-settings.js'
 import type { Logger } from './logging.js'
@@ -19,6 +19,8 @@ interface Client {
   /** TCP peer, or undefined for a UNIX client. */
   peer: string | undefined
   since: number
+  /** Has still to authenticate. */
+  anonymous: boolean
 }
 
 /**
@@ -34,6 +36,7 @@ export class Supervisor implements ListenerHandler {
   readonly #listeners: Listener[] = []
   #pool: ActorPool | undefined
   #ids = 0
+  #anonymous = 0
   #paused = false
   /** Called when the number of clients goes to 0, and when it leaves it. */
   onIdle: (idle: boolean) => void = () => {}
@@ -99,12 +102,12 @@ export class Supervisor implements ListenerHandler {
 
   #kind(
     name: string,
-    transport: 'unix' | 'tcp',
+    transport: TransportKind,
     readonly: boolean,
     auth: AuthMethod,
     key: string
   ): ListenerKind {
-    if (auth === 'none') return { name, transport, readonly, auth }
+    if (AVAILABLE_AUTH.includes(auth)) return { name, transport, readonly, auth }
     const available = AVAILABLE_AUTH.map(method => `"${method}"`).join(', ')
     throw new ConfError(`${key}: authentication "${auth}" is not available yet (available: ${available})`, EXIT.network)
   }
@@ -117,16 +120,26 @@ export class Supervisor implements ListenerHandler {
   // Accepting
 
   mayAccept(): boolean {
-    if (this.clients.size < this.#config.maxClients) return true
+    if (this.#hasRoom()) return true
+    if (!this.#paused) {
+      const { size } = this.clients
+      this.#logger.info('admission', `${size} clients, ${this.#anonymous} not authenticated: no more taken for now`)
+    }
     this.#paused = true
-    this.#logger.info('admission', `${this.clients.size} clients are connected: no more are taken for now`)
     return false
+  }
+
+  #hasRoom(): boolean {
+    const { maxClients, maxAnonymousClients } = this.#config
+    return this.clients.size < maxClients && (maxAnonymousClients === 0 || this.#anonymous < maxAnonymousClients)
   }
 
   accepted(listener: Listener, fd: number, peer: string | undefined): void {
     const id = ++this.#ids
     const { transport, readonly, auth, name } = listener.kind
-    this.clients.set(id, { listener: name, peer, since: Date.now() })
+    const anonymous = auth !== 'none'
+    if (anonymous) this.#anonymous++
+    this.clients.set(id, { listener: name, peer, since: Date.now(), anonymous })
     if (this.clients.size === 1) this.onIdle(false)
     this.#pool!.hand({ id, fd, transport, readonly, auth })
   }
@@ -143,6 +156,7 @@ export class Supervisor implements ListenerHandler {
 
   #news(news: ActorNews): void {
     if (news.kind === 'ended') this.#gone(news.id)
+    else if (news.kind === 'authenticated') this.#authenticated(news.id)
     else this.#logger.log(LEVEL[news.level], news.source, news.message)
   }
 
@@ -151,10 +165,23 @@ export class Supervisor implements ListenerHandler {
     for (const id of lost) this.#gone(id)
   }
 
+  #authenticated(id: number): void {
+    const client = this.clients.get(id)
+    if (client?.anonymous !== true) return
+    client.anonymous = false
+    this.#anonymous--
+    this.#resume()
+  }
+
   #gone(id: number): void {
+    this.#authenticated(id)
     if (!this.clients.delete(id)) return
     if (this.clients.size === 0) this.onIdle(true)
-    if (!this.#paused || this.clients.size >= this.#config.maxClients) return
+    this.#resume()
+  }
+
+  #resume(): void {
+    if (!this.#paused || !this.#hasRoom()) return
     this.#paused = false
     for (const listener of this.#listeners) listener.resume()
   }

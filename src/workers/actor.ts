@@ -47,6 +47,10 @@ export class Actor implements ActorControl {
     if (this.#closing && this.#sessions.size === 0) this.#finish()
   }
 
+  authenticated(session: ClientSession): void {
+    this.#tell({ kind: 'authenticated', id: session.admission.id })
+  }
+
   // ActorControl
 
   clients(): ClientInfo[] {

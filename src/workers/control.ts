@@ -21,6 +21,8 @@ export type ToActor = Admission[]
 export type FromActor = readonly ActorNews[]
 export type ActorNews =
   | { kind: 'ended'; id: number; why: string }
+  /** The client counts as anonymous no longer. Not sent for a listener without authentication. */
+  | { kind: 'authenticated'; id: number }
   | { kind: 'log'; level: LogLevel; source: string; message: string }
 
 export interface ClientInfo {

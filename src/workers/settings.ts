@@ -7,6 +7,8 @@ export interface ActorSettings {
   callsInFlight: number
   /** Deadline for connecting to a driver daemon and opening it, in milliseconds. */
   driverConnectTimeoutMs: number
+  /** Deadline for everything before a client is authenticated, in milliseconds; 0: none. */
+  loginTimeoutMs: number
   /** Where `virtqemud-sock` and its like are looked up. */
   driverSocketDir: string
   /** Sockets named by the configuration, by URI scheme; the scheme `*` is a monolithic libvirtd for all others. */
@@ -26,10 +28,13 @@ export interface Admission {
   /** Never used again while the process lives. */
   id: number
   fd: number
-  transport: 'unix' | 'tcp'
+  transport: TransportKind
   readonly: boolean
-  auth: 'none'
+  auth: AuthMethod
 }
+
+export type TransportKind = 'unix' | 'tcp' | 'tls'
+export type AuthMethod = 'none' | 'sasl' | 'polkit'
 
 export type LogLevel = 'debug' | 'info' | 'warning' | 'error'
 export type Log = (level: LogLevel, source: string, message: string) => void

@@ -67,7 +67,8 @@ export class ClientSession {
   /** The client wants CONNECT_EVENT_CONNECTION_CLOSED. */
   closeCallback = false
   #state: SessionState
-  readonly #timer = new Timer({ timeUp: () => this.close('client did not read its last replies', 'info') })
+  /** Deadline for logging in, and later for reading the last replies. */
+  readonly #timer = new Timer({ timeUp: () => this.#timeUp() })
 
   /** `failure`: the identity cannot be established, and every call is answered with this. */
   constructor(
@@ -79,6 +80,9 @@ export class ClientSession {
   ) {
     this.#state = admission.auth === 'none' ? 'authenticated' : 'authenticating'
     this.client = new ClientSide(this, transport)
+    if (this.#state === 'authenticating' && actor.settings.loginTimeoutMs > 0) {
+      actor.clock.set(this.#timer, actor.settings.loginTimeoutMs)
+    }
   }
 
   get state(): SessionState {
@@ -90,6 +94,14 @@ export class ClientSession {
     if (!LEGAL[this.#state].includes(state)) return false
     this.#state = state
     return true
+  }
+
+  /** Authentication has succeeded; what it tells of the client joins what the socket told. */
+  authenticated(identity: Identity): void {
+    if (!this.become('authenticated')) return
+    this.identity = { ...this.identity, ...identity }
+    this.actor.clock.cancel(this.#timer)
+    this.actor.authenticated(this)
   }
 
   log(level: LogLevel, message: string): void {
@@ -248,6 +260,11 @@ export class ClientSession {
     this.#dropDriver()
     this.client.transport.destroy()
     this.actor.sessionEnded(this, why)
+  }
+
+  #timeUp(): void {
+    if (this.#state === 'authenticating') this.close('not authenticated in time', 'warning')
+    else this.close('client did not read its last replies', 'info')
   }
 
   /** The daemon itself ends streams and registrations of a client whose connection closes. */
