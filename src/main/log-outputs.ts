@@ -18,22 +18,23 @@ export interface LogRecord {
 /** The two lines with which every output begins. */
 export type Preamble = readonly string[]
 
-const SYSLOG_SOCKET = '/dev/log'
+/** Where the log daemons listen. */
+const SOCKETS = { syslog: '/dev/log', journal: JOURNAL_SOCKET }
 /** A datagram of this size always fits the system's default socket buffer. */
 const SAFE_DATAGRAM_BYTES = 64 * 1024
 const STDERR = 2
 
 /** Opens the place that an output names. Throws a ConfError when a file cannot be opened. */
-export function openOutput(output: LogOutput, preamble: Preamble): Transport {
+export function openOutput(output: LogOutput, preamble: Preamble, sockets = SOCKETS): Transport {
   switch (output.to) {
     case 'stderr':
       return new LineOutput(output.level, STDERR, preamble)
     case 'file':
       return new LineOutput(output.level, openLogFile(output.path), preamble)
     case 'syslog':
-      return new SyslogOutput(output.level, output.ident, preamble)
+      return new SyslogOutput(output.level, sockets.syslog, preamble, output.ident)
     case 'journald':
-      return new JournalOutput(output.level, preamble)
+      return new JournalOutput(output.level, sockets.journal, preamble)
   }
 }
 
@@ -116,10 +117,11 @@ abstract class DatagramOutput extends Output {
 class SyslogOutput extends DatagramOutput {
   constructor(
     level: Level,
-    readonly ident: string,
-    preamble: Preamble
+    path: string,
+    preamble: Preamble,
+    readonly ident: string
   ) {
-    super(level, SYSLOG_SOCKET, preamble)
+    super(level, path, preamble)
   }
 
   protected override encode(record: LogRecord): Buffer {
@@ -129,10 +131,6 @@ class SyslogOutput extends DatagramOutput {
 }
 
 class JournalOutput extends DatagramOutput {
-  constructor(level: Level, preamble: Preamble) {
-    super(level, JOURNAL_SOCKET, preamble)
-  }
-
   protected override encode(record: LogRecord): Buffer {
     return encodeJournalFields({
       MESSAGE: record.message,

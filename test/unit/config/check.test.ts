@@ -1,0 +1,97 @@
+import { expect } from 'chai'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { describeConfig } from '#main/config/check.js'
+import { loadConfig } from '#main/config/load.js'
+
+describe('--check-config', () => {
+  let dir: string
+  let file: string
+  before(() => {
+    dir = mkdtempSync(join(tmpdir(), 'virtbroker-check-'))
+    file = join(dir, 'c.conf')
+  })
+  after(() => rmSync(dir, { recursive: true }))
+
+  const describeText = (text: string, privileged = false): string => {
+    writeFileSync(file, text)
+    return describeConfig(loadConfig({ configFile: file, privileged, env: { HOME: '/h' } }))
+  }
+
+  it('says little about an empty file', () => {
+    expect(describeText('')).to.equal(`configuration file: ${file}\nrunning as: an ordinary user\n`)
+  })
+
+  it('says where it looked when there is no file', () => {
+    expect(describeConfig(loadConfig({ privileged: false, env: { HOME: dir } }))).to.include(
+      `configuration file: none (looked for ${dir}/.config/libvirt/virtbrokerd.conf, `
+    )
+  })
+
+  it('lists what differs, what is not effective yet, what is ignored and what nobody knows', () => {
+    const text = describeText(
+      [
+        'max_clients = 100',
+        'max_client_requests = 5',
+        'unix_sock_rw_perms = "0770"',
+        'driver_sockets = ["qemu=/q"]',
+        'auth_tcp = "none"',
+        'tls_port = "1"',
+        'tls_no_verify_certificate = 1',
+        'min_workers = 7',
+        'mdns_adv = "x"',
+        'listen_tpc = 1'
+      ].join('\n')
+    )
+    expect(text.split('\n').slice(2)).to.deep.equal([
+      '',
+      'values that differ from the default:',
+      '  unix_sock_rw_perms = "0770"',
+      '  auth_tcp = "none"',
+      '  max_clients = 100',
+      '  driver_sockets = [ "qemu=/q" ]',
+      '',
+      'not effective yet:',
+      '  tls_port = "1" (needs TLS)',
+      '  tls_no_verify_certificate = 1 (needs TLS)',
+      '',
+      'ignored:',
+      '  min_workers = 7 (no call occupies a worker thread here)',
+      '  mdns_adv (libvirt dropped it long ago)',
+      '',
+      'unknown keys:',
+      '  listen_tpc (line 10)',
+      ''
+    ])
+  })
+
+  const warned: [string, boolean, RegExp][] = [
+    ['auth_unix_rw="none"', true, /lets every user of this host in/],
+    ['listen_tcp=1\nauth_tcp="none"', false, /everybody on the network/],
+    ['listen_tcp=1\nauth_tcp="none"\nlisten_addr="0.0.0.0"', false, /everybody on the network/],
+    ['listen_tcp=1', false, /auth_tcp asks for "sasl" authentication, which this version cannot do/],
+    ['listen_tcp=1\nauth_tcp="polkit"', false, /can never succeed/],
+    ['', true, /auth_unix_rw asks for "polkit" authentication/],
+    ['metrics_listen="0.0.0.0:1"', false, /metrics to everybody/],
+    ['max_client_requests=0', false, /wait for each reply/]
+  ]
+  for (const [text, privileged, warning] of warned) {
+    const who = privileged ? 'of root' : 'of an ordinary user'
+    it(`warns about ${text.replaceAll('\n', '; ') || 'an empty file'} ${who}`, () => {
+      expect(describeText(text, privileged).split('warnings:')[1]).to.match(warning)
+    })
+  }
+
+  it('does not warn about what is fine', () => {
+    const fine = [
+      'listen_tcp=1\nauth_tcp="none"\nlisten_addr="127.0.0.1"',
+      'listen_tcp=1\nauth_tcp="none"\nlisten_addr="::1"',
+      'metrics_listen="localhost:1"'
+    ]
+    for (const text of fine) expect(describeText(text), text).not.to.include('warnings')
+    expect(describeText('auth_unix_rw="none"\nauth_unix_ro="none"\nunix_sock_rw_perms="0770"', true)).not.to.include(
+      'warnings'
+    )
+  })
+})

@@ -1,0 +1,227 @@
+import { expect } from 'chai'
+import { spawnSync } from 'node:child_process'
+import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs'
+import { hostname, tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { LEVEL, parseFilters, parseOutputs, type Level, type LogOutput } from '#main/config/log-settings.js'
+import { encodeJournalFields, openOutput } from '#main/log-outputs.js'
+import { Logger } from '#main/logging.js'
+import { DatagramReceiver } from '../support/datagram-receiver.js'
+
+describe('the log', () => {
+  let dir: string
+  let count = 0
+  let path: string
+  before(() => {
+    dir = mkdtempSync(join(tmpdir(), 'virtbroker-log-'))
+  })
+  after(() => rmSync(dir, { recursive: true }))
+  beforeEach(() => {
+    path = join(dir, `${count++}.log`)
+  })
+
+  const open = (level: Level = LEVEL.debug, filters = '', outputs = `1:file:${path}`): Logger =>
+    new Logger({ level, filters: parseFilters(filters), outputs: parseOutputs(outputs) })
+
+  /** The lines after the two with which an output begins, less time and process id. */
+  const lines = (file = path): string[] =>
+    readFileSync(file, 'utf8')
+      .split('\n')
+      .slice(2, -1)
+      .map(line => line.replace(/^\S+ \S+: \d+: /, ''))
+
+  it('has lines in the form of libvirt', async () => {
+    const logger = open()
+    logger.error('rpc.netsocket', 'something broke')
+    await logger.close()
+    const [first, second, third] = readFileSync(path, 'utf8').split('\n')
+    const head = String.raw`\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}\+0000: ${process.pid}`
+    expect(first).to.match(new RegExp(`^${head}: info : virtbroker version: \\d+\\.\\d+\\.\\d+$`))
+    expect(second).to.match(new RegExp(`^${head}: info : hostname: ${hostname()}$`))
+    expect(third).to.match(new RegExp(`^${head}: error : rpc.netsocket : something broke$`))
+  })
+
+  it('has four levels', async () => {
+    const logger = open()
+    logger.debug('s', 'd')
+    logger.info('s', 'i')
+    logger.warn('s', 'w')
+    logger.error('s', 'e')
+    await logger.close()
+    expect(lines()).to.deep.equal(['debug : s : d', 'info : s : i', 'warning : s : w', 'error : s : e'])
+  })
+
+  it('is in a file that only the owner can read, and is appended to', async () => {
+    for (const message of ['one', 'two']) {
+      const logger = open()
+      logger.error('s', message)
+      await logger.close()
+    }
+    expect(statSync(path).mode & 0o777).to.equal(0o600)
+    expect(readFileSync(path, 'utf8')).to.match(/one\n.*\n.*\n.*two\n$/)
+  })
+
+  it('is silent until the first message', async () => {
+    await open().close()
+    expect(readFileSync(path, 'utf8')).to.equal('')
+  })
+
+  it('keeps what is at least of the level', async () => {
+    const logger = open(LEVEL.warning)
+    logger.info('s', 'no')
+    logger.warn('s', 'yes')
+    expect(logger.isHeard(LEVEL.info, 's')).to.equal(false)
+    expect(logger.lowestLevel).to.equal(LEVEL.warning)
+    await logger.close()
+    expect(lines()).to.deep.equal(['warning : s : yes'])
+  })
+
+  it('lets the first filter that fits decide', async () => {
+    const logger = open(LEVEL.warning, '4:rpc.netsocket 1:rpc')
+    logger.warn('rpc.netsocket', 'no')
+    logger.debug('rpc.keepalive', 'yes')
+    logger.info('daemon.remote', 'no')
+    expect(logger.lowestLevel).to.equal(LEVEL.debug)
+    await logger.close()
+    expect(lines()).to.deep.equal(['debug : rpc.keepalive : yes'])
+  })
+
+  it('gives each output what it asks for', async () => {
+    const other = join(dir, 'other.log')
+    const logger = open(LEVEL.debug, '', `1:file:${path} 4:file:${other}`)
+    logger.info('s', 'one')
+    logger.error('s', 'two')
+    await logger.close()
+    expect(lines()).to.deep.equal(['info : s : one', 'error : s : two'])
+    expect(lines(other)).to.deep.equal(['error : s : two'])
+  })
+
+  it('changes its rules and outputs while it runs', async () => {
+    const other = join(dir, 'second.log')
+    const logger = open(LEVEL.warning)
+    logger.info('s', '1')
+    logger.setLevel(LEVEL.info)
+    logger.info('s', '2')
+    logger.setFilters(parseFilters('4:s'))
+    logger.warn('s', '3')
+    logger.setFilters([])
+    await new Promise(setImmediate)
+    logger.setOutputs(parseOutputs(`2:file:${other}`))
+    logger.debug('s', '4')
+    logger.warn('s', '5')
+    await logger.close()
+    expect(lines()).to.deep.equal(['info : s : 2'])
+    expect(lines(other)).to.deep.equal(['warning : s : 5'])
+  })
+
+  it('loses nothing when outputs change many times in one turn', async () => {
+    const logger = open()
+    for (let i = 0; i < 50; i++) {
+      logger.error('s', String(i))
+      logger.setOutputs(parseOutputs(`1:file:${path}`))
+    }
+    await logger.close()
+    const kept = readFileSync(path, 'utf8').split('\n').filter(line => line.includes(' : s : '))
+    expect(kept.map(line => Number(line.split(' : s : ')[1]))).to.deep.equal([...Array(50).keys()])
+  })
+
+  it('stays as it is when a new output cannot be opened', async () => {
+    const logger = open()
+    const unwritten = join(dir, 'unwritten.log')
+    expect(() => logger.setOutputs(parseOutputs(`1:file:${unwritten} 1:file:/nowhere/x`))).to.throw(
+      'failed to open /nowhere/x: No such file or directory'
+    )
+    logger.error('s', 'still here')
+    await logger.close()
+    expect(lines()).to.deep.equal(['error : s : still here'])
+    expect(readFileSync(unwritten, 'utf8')).to.equal('')
+  })
+
+  it('cannot be forged by the text of a message', async () => {
+    const logger = open()
+    logger.error('s', 'name\n2026-01-01 00:00:00.000+0000: 1: error : x : forged\r\x1b[2J')
+    await logger.close()
+    expect(lines()[0]).to.equal('error : s : name')
+    expect(lines()[1]).to.match(/^ {4}2026/).and.to.match(/forged\\x0d\\x1b\[2J$/)
+  })
+
+  it('survives a full disk', async () => {
+    const logger = open(LEVEL.debug, '', '1:file:/dev/full')
+    logger.error('s', 'lost')
+    await logger.close()
+  })
+
+  it('is on stderr before the process dies', () => {
+    const script = `
+      import { Logger } from '#main/logging.js'
+      const logger = new Logger({ level: 3, filters: [], outputs: [] })
+      logger.error('daemon.virtproxyd', 'last words')
+      await logger.close()
+      process.exit(3)`
+    const { status, stderr, stdout } = spawnSync(process.execPath, ['--input-type=module', '-e', script], {
+      encoding: 'utf8'
+    })
+    expect([status, stdout]).to.deep.equal([3, ''])
+    expect(stderr).to.match(/: error : daemon.virtproxyd : last words\n$/)
+  })
+})
+
+describe('log daemons', () => {
+  let dir: string
+  let receiver: DatagramReceiver
+  beforeEach(() => {
+    dir = mkdtempSync(join(tmpdir(), 'virtbroker-log-'))
+    receiver = new DatagramReceiver(join(dir, 'socket'))
+  })
+  afterEach(() => {
+    receiver.close()
+    rmSync(dir, { recursive: true })
+  })
+
+  const write = (output: LogOutput, ...messages: string[]): void => {
+    const sockets = { syslog: receiver.path, journal: receiver.path }
+    const transport = openOutput(output, ['hello'], sockets)
+    for (const message of messages) {
+      transport.log?.({ level: 'warning', message, source: 'rpc.netsocket', time: Date.now() }, () => undefined)
+    }
+    transport.close?.()
+  }
+
+  it('get syslog lines with priority, local time, name and process id', () => {
+    write({ level: 1, to: 'syslog', ident: 'me' }, 'one')
+    const body = (priority: number, text: string): RegExp =>
+      new RegExp(`^<${priority}>[A-Z][a-z]{2} [ 1-3]\\d \\d\\d:\\d\\d:\\d\\d me: ${process.pid}: ${text}$`)
+    expect(receiver.receive()).to.match(body(30, 'info : hello'))
+    expect(receiver.receive()).to.match(body(28, 'warning : rpc.netsocket : one'))
+    expect(receiver.receive()).to.equal(undefined)
+  })
+
+  it('get the fields of the journal', () => {
+    write({ level: 1, to: 'journald' }, 'one')
+    expect(receiver.receive()).to.equal('MESSAGE=hello\nPRIORITY=6\nSYSLOG_FACILITY=3\nSYSLOG_IDENTIFIER=virtbrokerd\n')
+    expect(receiver.receive()).to.equal(
+      'MESSAGE=one\nPRIORITY=4\nSYSLOG_FACILITY=3\nSYSLOG_IDENTIFIER=virtbrokerd\nLIBVIRT_SOURCE=rpc.netsocket\n'
+    )
+  })
+
+  it('get the beginning of a message that is too long for a datagram', () => {
+    write({ level: 1, to: 'journald' }, 'x'.repeat(4 * 1024 * 1024))
+    receiver.receive()
+    expect(receiver.receive()).to.match(/^MESSAGE=x{32768} \(cut\)\n/)
+  })
+
+  it('are not waited for when they do not read, and not missed when they are gone', () => {
+    const many = Array.from({ length: 2000 }, (_, i) => String(i))
+    write({ level: 1, to: 'journald' }, ...many)
+    receiver.close()
+    write({ level: 1, to: 'journald' }, 'lost')
+  })
+})
+
+describe('fields for the journal', () => {
+  it('end with the line, or carry their length when they have several', () => {
+    expect(encodeJournalFields({ A: '1', B: 'x\ny', C: '' }).toString('latin1')).to.equal(
+      'A=1\nB\n\x03\0\0\0\0\0\0\0x\ny\nC=\n'
+    )
+  })
+})
