@@ -1,8 +1,9 @@
 import { rmSync } from 'node:fs'
+import { ADDRESS_BYTES, writeUnixAddress } from '#workers/os/address.js'
 import { AF_UNIX, bind, close, errno, errorText, Memory, MSG_DONTWAIT, recv, socket } from '#workers/os/libc.js'
 
 const SOCK_DGRAM = 2
-const address = new Memory(110)
+const address = new Memory(ADDRESS_BYTES)
 const buffer = new Memory(256 * 1024)
 
 /** A UNIX datagram socket to which log lines and notifications can be sent; Node has none. */
@@ -12,11 +13,7 @@ export class DatagramReceiver {
   /** A path that starts with `@` is an abstract name. */
   constructor(readonly path: string) {
     this.#fd = socket(AF_UNIX, SOCK_DGRAM, 0)
-    address.bytes.fill(0)
-    address.bytes.writeUInt16LE(AF_UNIX, 0)
-    const length = address.bytes.write(path, 2)
-    if (path.startsWith('@')) address.bytes[2] = 0
-    if (bind(this.#fd, address.address, 2 + length) !== 0) throw new Error(`bind: ${errorText(errno())}`)
+    if (bind(this.#fd, address.address, writeUnixAddress(address, path)) !== 0) throw new Error(`bind: ${errorText(errno())}`)
   }
 
   /** The next datagram, undefined if none has come. */

@@ -1,4 +1,5 @@
 import { constants } from 'node:os'
+import { ADDRESS_BYTES, writeUnixAddress } from './address.js'
 import {
   AF_UNIX,
   close,
@@ -18,8 +19,6 @@ import {
 export const { EMSGSIZE } = constants.errno
 const SOCK_DGRAM = 2
 
-/** `struct sockaddr_un`: two bytes of family, 108 of path. */
-const ADDRESS_BYTES = 110
 const address = new Memory(ADDRESS_BYTES)
 
 /**
@@ -30,8 +29,7 @@ export class UnixDatagramSender {
   #fd = -1
   /** A path that starts with `@` is a name in the abstract name space. Paths that do not fit throw a RangeError. */
   constructor(readonly path: string) {
-    const length = Buffer.byteLength(path)
-    if (length === 0 || length >= ADDRESS_BYTES - 2) throw new RangeError(`'${path}' does not fit a socket address`)
+    if (writeUnixAddress(address, path) === 0) throw new RangeError(`'${path}' does not fit a socket address`)
   }
 
   /** 0 when the datagram was taken, else the errno; EAGAIN says that the receiver's queue is full. */
@@ -52,12 +50,8 @@ export class UnixDatagramSender {
     const fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)
     if (fd < 0) return errno()
     this.#fd = fd
-    address.bytes.fill(0)
-    address.bytes.writeUInt16LE(AF_UNIX, 0)
-    const length = address.bytes.write(this.path, 2)
-    const abstract = this.path.startsWith('@')
-    if (abstract) address.bytes[2] = 0
-    const code = connect(fd, address.address, 2 + length + (abstract ? 0 : 1)) === 0 ? this.#trySend(bytes) : errno()
+    const length = writeUnixAddress(address, this.path)
+    const code = connect(fd, address.address, length) === 0 ? this.#trySend(bytes) : errno()
     if (code !== 0 && code !== EAGAIN && code !== EMSGSIZE) this.close()
     return code
   }
