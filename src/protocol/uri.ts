@@ -43,6 +43,8 @@ export function resolveName(name: string | undefined, options: NameOptions): Res
   const full = isXen(name) ? 'xen:///system' : (options.aliases.get(name) ?? name)
   const uri = parseUri(full)
   if (!uri) throw unparsable(full)
+  // libvirt prints `lxc:host/x` as `lxc://host/x`, so the daemon would see a host where this parser saw none.
+  if (rootless(uri)) return resolveName(formatLocalUri(uri), options)
   refuseMissingSlash(full, uri)
   if (!uri.scheme) throw noDriver(`URI '${full}' does not include a driver name`)
   refuseClientOnly(uri.scheme)
@@ -78,6 +80,8 @@ export function aliasMap(entries: readonly string[]): Map<string, string> {
   }
   return aliases
 }
+
+const rootless = (uri: ParsedUri): boolean => uri.path !== '' && !uri.path.startsWith('/')
 
 /** The one driver that may be named without any URI, for old clients. */
 const isXen = (name: string): boolean => name.toLowerCase() === 'xen' || name === 'xen://'
@@ -140,5 +144,6 @@ function refuseRemoteTarget(name: string): void {
   const uri = parseUri(name)
   if (!uri) throw unparsable(name)
   const consumed = parseQuery(uri.query).some(parameter => CONSUMED.has(parameter.name.toLowerCase()))
-  if (uri.host || uri.scheme.includes('+') || consumed) throw notLocal(name)
+  const elsewhere = uri.host !== '' || (uri.scheme !== '' && rootless(uri)) || uri.scheme.includes('+')
+  if (elsewhere || consumed) throw notLocal(name)
 }

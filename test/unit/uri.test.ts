@@ -30,7 +30,7 @@ const accepted: [string, string, string?][] = [
   ['XEN', 'xen:///system', 'xen:///system'],
   ['xen://', 'xen:///system', 'xen:///system'],
   ['qemu:/system', 'qemu:///system', 'qemu:///system'],
-  ['qemu:system', 'qemu://system', 'qemu://system'],
+  ['qemu:%2Fsystem', 'qemu:///system', 'qemu:///system'],
   ['qemu+unix://', 'qemu://'],
   ['qemu:////a/../b//c', 'qemu:////a/../b//c'],
   ['qemu+unix://user@/system', 'qemu:///system'],
@@ -121,6 +121,7 @@ const refused: [string, number, number, string][] = [
   ['qemu:///%zz', 1, 45, 'internal error: Unable to parse URI qemu:///%zz'],
   ['qemu:///?a=[]', 1, 45, 'internal error: Unable to parse URI qemu:///?a=[]'],
   ['qemu://system', 1, 0, 'internal error: invalid URI qemu://system (maybe you want qemu:///system)'],
+  ['qemu:system', 1, 0, 'internal error: invalid URI qemu://system (maybe you want qemu:///system)'],
   ['vz://session/?x', 1, 0, 'internal error: invalid URI vz://session/?x (maybe you want vz:///session)'],
   ['esx://host/', 67, 0, "unsupported configuration: libvirt was built without the 'esx' driver"],
   ['vpx://host/', 67, 0, "unsupported configuration: libvirt was built without the 'vpx' driver"],
@@ -155,7 +156,16 @@ describe('name that cannot be opened', () => {
     })
   }
 
-  const smuggled = ['qemu+ext:///x?command=/bin/sh', 'qemu://host/system', 'lxc:///?socket=/p', 'qemu+unix:///system']
+  it('lxc:host/x would become a host at the daemon', () => {
+    const message = 'no connection driver available for lxc://host/x (only local drivers can be opened here)'
+    expect(refusal('lxc:host/x')).to.include({ code: 5, message })
+    expect(refusal('lxc:u@host')).to.include({ code: 5 })
+  })
+
+  const smuggled = [
+    'lxc:host/system', 'qemu+ext:///x?command=/bin/sh', 'qemu://host/system', 'lxc:///?socket=/p',
+    'qemu+unix:///system'
+  ]
   for (const name of smuggled) {
     it(`${name} is refused as the name for the daemon, too`, () => {
       expect(refusal(`qemu:///system?name=${encodeURIComponent(name)}`).message).to.equal(
@@ -179,7 +189,11 @@ describe('name that cannot be opened', () => {
       fc.property(names, name => {
         try {
           const resolved = resolveName(name, none)
-          if (resolved) expect(resolveName(resolved.reportedUri, none)).to.deep.equal(resolved)
+          if (!resolved) return
+          expect(resolveName(resolved.reportedUri, none)).to.deep.equal(resolved)
+          if (resolved.upstreamName.startsWith(resolved.scheme)) {
+            expect(resolveName(resolved.upstreamName, none)).to.include({ path: resolved.path })
+          }
         } catch (error) {
           expect(error).to.be.instanceOf(RemoteError)
         }
