@@ -35,7 +35,7 @@ const unparsable = (name: string): RemoteError => internalError(`Unable to parse
 const notLocal = (name: string): RemoteError => noDriver(`${name} (only local drivers can be opened here)`)
 
 /**
- * Undefined for an absent or empty name: the caller probes and resolves `probedName` instead.
+ * Undefined for an absent or empty name: the caller looks for a driver's socket.
  * Throws the RemoteError that the client gets.
  */
 export function resolveName(name: string | undefined, options: NameOptions): ResolvedName | undefined {
@@ -60,11 +60,6 @@ export function resolveName(name: string | undefined, options: NameOptions): Res
     reportedUri: formatLocalUri(uri),
     ...(socket !== undefined && { socketParam: socket })
   }
-}
-
-/** The name of a driver that was found by its socket. */
-export function probedName(scheme: string, kind: 'system' | 'session'): string {
-  return `${scheme}:///${kind}`
 }
 
 /** Entries of `uri_aliases`: `name=uri`. The first of two equal names wins. Throws Error for a malformed entry. */

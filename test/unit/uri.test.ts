@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
 import { RemoteError } from '#protocol/errors.js'
-import { aliasMap, PROBE_ORDER_SESSION, PROBE_ORDER_SYSTEM, probedName, resolveName } from '#protocol/uri.js'
+import { aliasMap, PROBE_ORDER_SESSION, PROBE_ORDER_SYSTEM, resolveName } from '#protocol/uri.js'
 
 const none = { aliases: new Map<string, string>() }
 
@@ -74,12 +74,8 @@ describe('name in CONNECT_OPEN', () => {
   it('leaves an absent or empty name to probing', () => {
     expect(resolveName(undefined, none)).to.equal(undefined)
     expect(resolveName('', none)).to.equal(undefined)
-    expect(PROBE_ORDER_SYSTEM.map(scheme => probedName(scheme, 'system'))).to.deep.equal([
-      'xen:///system', 'qemu:///system', 'lxc:///system', 'vbox:///system', 'bhyve:///system', 'vz:///system'
-    ])
-    expect(PROBE_ORDER_SESSION.map(scheme => probedName(scheme, 'session'))).to.deep.equal([
-      'qemu:///session', 'vbox:///session'
-    ])
+    expect(PROBE_ORDER_SYSTEM).to.deep.equal(['xen', 'qemu', 'lxc', 'vbox', 'bhyve', 'vz'])
+    expect(PROBE_ORDER_SESSION).to.deep.equal(['qemu', 'vbox'])
   })
 
   it('hands out the socket that the client wishes, without its escapes', () => {
