@@ -1,0 +1,51 @@
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Cleanup } from './cleanup.js'
+import { type Conf, confText } from './conf-file.js'
+import { freePort } from './free-port.js'
+import { Program } from './processes.js'
+import { canConnect } from './sockets.js'
+import { tempDir } from './temp-dir.js'
+import { waitFor } from './waiting.js'
+
+const executable = new URL('../../../dist/main/virtbrokerd.js', import.meta.url).pathname
+
+/** A broker under test, in its own process, with all sockets in a temporary directory and TCP on a free port. */
+export class Broker {
+  private constructor (readonly dir: string, readonly tcpPort: number, readonly program: Program) {}
+
+  /** @param conf keys of virtproxyd.conf and the broker's own; they win over the defaults of the tests */
+  static async start (cleanup: Cleanup, conf: Conf): Promise<Broker> {
+    const dir = await tempDir(cleanup)
+    const port = await freePort()
+    const confPath = join(dir, 'broker.conf')
+    await writeFile(confPath, confText({
+      unix_sock_dir: dir, auth_unix_rw: 'none', auth_unix_ro: 'none',
+      listen_tcp: 1, listen_addr: '127.0.0.1', tcp_port: String(port), auth_tcp: 'none',
+      embedded_test_driver: 0, ...conf
+    }))
+    const program = new Program([process.execPath, executable, '-f', confPath, '-p', join(dir, 'broker.pid')])
+    cleanup.defer(() => program.stop())
+    const broker = new Broker(dir, port, program)
+    for (const where of [broker.socket, broker.roSocket, port]) {
+      await waitFor(`the broker on ${where}`, () => {
+        if (program.ended) throw new Error(`the broker ended: ${program.describe()}`)
+        return canConnect(where)
+      })
+    }
+    return broker
+  }
+
+  get socket (): string { return join(this.dir, 'libvirt-sock') }
+  get roSocket (): string { return join(this.dir, 'libvirt-sock-ro') }
+
+  /** A client URI that reaches the broker over its UNIX socket. */
+  unixUri (driver: string, path: string): string {
+    return `${driver}+unix://${path}?socket=${this.socket}`
+  }
+
+  /** A client URI that reaches the broker over TCP. */
+  tcpUri (driver: string, path: string): string {
+    return `${driver}+tcp://127.0.0.1:${this.tcpPort}${path}`
+  }
+}

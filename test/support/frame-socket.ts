@@ -1,0 +1,139 @@
+import type { Socket } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { encodeFrame, HEADER_BYTES, MESSAGE, PROGRAM, PROGRAM_VERSION, readHeader, STATUS, type Header } from '#protocol/header.js'
+
+/** A frame that came in: its header's fields, its payload, and all its bytes. */
+export interface Frame extends Header {
+  payload: Buffer
+  bytes: Buffer
+}
+
+/** What a frame must look like: the fields named are equal. */
+export type Match = Partial<Header>
+
+const PATIENCE_MS = 5000
+
+/** A frame with the usual values in the fields not named: a call of the remote program. */
+export function frame(header: Partial<Header>, payload?: Uint8Array): Buffer {
+  const usual = { prog: PROGRAM.remote, vers: PROGRAM_VERSION, proc: 0, type: MESSAGE.call, serial: 0, status: STATUS.ok }
+  return encodeFrame({ ...usual, ...header }, payload)
+}
+
+export const ping = (): Buffer => frame({ prog: PROGRAM.keepalive, proc: 1, type: MESSAGE.event })
+export const pong = (): Buffer => frame({ prog: PROGRAM.keepalive, proc: 2, type: MESSAGE.event })
+
+/** One end of a connection that carries frames. What comes in waits in `inbox` until a test asks for it. */
+export class FrameSocket {
+  readonly inbox: Frame[] = []
+  /** Times (`performance.now()`) at which pings came, whether or not they were answered. */
+  readonly pings: number[] = []
+  /** Answer pings at once, and keep pings and pongs out of the inbox. */
+  answerPings = true
+  /** Bytes that came in since the beginning. */
+  received = 0
+  closed = false
+  #rest: Buffer[] = []
+  #restBytes = 0
+  #arrived: (() => void)[] = []
+
+  constructor(readonly socket: Socket) {
+    socket.on('data', chunk => this.#take(chunk))
+    socket.on('error', () => undefined)
+    socket.on('close', () => {
+      this.closed = true
+      this.#wake()
+    })
+  }
+
+  /** Sends bytes as they are. */
+  write(...bytes: Uint8Array[]): void {
+    this.socket.write(Buffer.concat(bytes))
+  }
+
+  /** Sends one frame; see `frame` for the fields not named. */
+  send(header: Partial<Header>, payload?: Uint8Array): void {
+    this.socket.write(frame(header, payload))
+  }
+
+  /** Takes the first frame that fits out of the inbox; waits for it if it is not there yet. */
+  async next(match: Match = {}, patienceMs = PATIENCE_MS): Promise<Frame> {
+    const found = await this.#until(() => this.take(match), patienceMs)
+    if (found !== undefined) return found
+    throw new Error(
+      `no frame like ${JSON.stringify(match)} ${this.closed ? 'before the end' : `in ${patienceMs} ms`}; ` +
+        `there are ${JSON.stringify(this.inbox.map(({ payload: _payload, bytes: _bytes, ...header }) => header))}`
+    )
+  }
+
+  /** Takes the first frame that fits, if there is one. */
+  take(match: Match = {}): Frame | undefined {
+    const at = this.inbox.findIndex(candidate =>
+      Object.entries(match).every(([field, value]) => candidate[field as keyof Header] === value)
+    )
+    return at < 0 ? undefined : this.inbox.splice(at, 1)[0]
+  }
+
+  /** Rejects if the peer does not close in time. */
+  async end(patienceMs = PATIENCE_MS): Promise<void> {
+    if (await this.#until(() => this.closed || undefined, patienceMs)) return
+    throw new Error(`not closed within ${patienceMs} ms`)
+  }
+
+  /** Nothing is read any more, so that the peer's writes pile up. */
+  stall(): void {
+    this.socket.pause()
+  }
+
+  goOn(): void {
+    this.socket.resume()
+  }
+
+  destroy(): void {
+    this.socket.destroy()
+  }
+
+  async #until<T>(probe: () => T | undefined, patienceMs: number): Promise<T | undefined> {
+    const late = AbortSignal.timeout(patienceMs)
+    for (;;) {
+      const found = probe()
+      if (found !== undefined || this.closed || late.aborted) return found
+      const woken = new Promise<void>(resolve => this.#arrived.push(resolve))
+      const given = new AbortController()
+      const signal = AbortSignal.any([late, given.signal])
+      await Promise.race([woken, sleep(patienceMs, undefined, { signal }).catch(() => undefined)])
+      given.abort()
+    }
+  }
+
+  #wake(): void {
+    for (const resolve of this.#arrived.splice(0)) resolve()
+  }
+
+  #take(chunk: Buffer): void {
+    this.received += chunk.length
+    this.#rest.push(chunk)
+    this.#restBytes += chunk.length
+    for (;;) {
+      if (this.#restBytes < 4) break
+      if (this.#rest[0]!.length < 4) this.#rest = [Buffer.concat(this.#rest)]
+      const length = this.#rest[0]!.readUInt32BE(0)
+      if (length < HEADER_BYTES) throw new Error(`a frame of ${length} bytes came in`)
+      if (this.#restBytes < length) break
+      const all = this.#rest.length === 1 ? this.#rest[0]! : Buffer.concat(this.#rest)
+      const bytes = all.subarray(0, length)
+      this.#rest = length === all.length ? [] : [all.subarray(length)]
+      this.#restBytes -= length
+      this.deliver({ ...readHeader(bytes), payload: bytes.subarray(HEADER_BYTES), bytes })
+    }
+    this.#wake()
+  }
+
+  protected deliver(arrived: Frame): void {
+    const keepalive = arrived.prog === PROGRAM.keepalive && arrived.type === MESSAGE.event
+    if (keepalive && arrived.proc === 1) {
+      this.pings.push(performance.now())
+      if (this.answerPings) this.write(pong())
+    }
+    if (!keepalive || !this.answerPings) this.inbox.push(arrived)
+  }
+}

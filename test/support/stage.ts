@@ -1,0 +1,45 @@
+import { join } from 'node:path'
+import { expect } from 'chai'
+import { STATUS } from '#protocol/header.js'
+import { Broker } from './broker.js'
+import type { Cleanup } from './cleanup.js'
+import type { Conf } from './conf-file.js'
+import { type DriverConnection, FakeDriver } from './fake-driver.js'
+import { RawClient } from './raw-client.js'
+import { tempDir } from './temp-dir.js'
+
+/** A broker with a fake daemon behind `virtqemud-sock`, and room for more daemons. */
+export class Stage {
+  private constructor(
+    readonly cleanup: Cleanup,
+    readonly broker: Broker,
+    readonly driverDir: string,
+    readonly driver: FakeDriver
+  ) {}
+
+  static async start(cleanup: Cleanup, conf: Conf = {}): Promise<Stage> {
+    const driverDir = await tempDir(cleanup)
+    const driver = await FakeDriver.listen(cleanup, join(driverDir, 'virtqemud-sock'))
+    const broker = await Broker.start(cleanup, { driver_socket_dir: driverDir, ...conf })
+    return new Stage(cleanup, broker, driverDir, driver)
+  }
+
+  /** One more daemon, by the name of its socket. */
+  addDriver(socket: string): Promise<FakeDriver> {
+    return FakeDriver.listen(this.cleanup, join(this.driverDir, socket))
+  }
+
+  /** A connected client, over TCP if `where` says nothing else. */
+  connect(where: string | number = this.broker.tcpPort): Promise<RawClient> {
+    return RawClient.connect(this.cleanup, where)
+  }
+
+  /** A client with `qemu:///system` open, and its connection at the daemon. */
+  async open(where?: string | number): Promise<{ client: RawClient; daemon: DriverConnection }> {
+    const client = await this.connect(where)
+    const connected = this.driver.nextConnection()
+    const reply = await client.open('qemu:///system')
+    expect(reply.status, 'status of CONNECT_OPEN').to.equal(STATUS.ok)
+    return { client, daemon: await connected }
+  }
+}
