@@ -18,6 +18,8 @@ export interface FrameSink {
   run(bytes: Buffer, from: number, to: number, take: Take): void
   /** A whole collected frame. Its bytes are valid during the call only. */
   frame(bytes: Buffer, from: number, to: number): void
+  /** `count` of the bytes that `expectTail` asked for have come. */
+  tail?(count: number): void
   /** The length word cannot be: framing is lost, and the reader takes nothing more. */
   illegal(length: number): void
 }
@@ -34,6 +36,8 @@ export class FrameReader {
   /** Bytes of the current frame still to come. */
   #left = 0
   #take: Take = TAKE.skip
+  /** Bytes outside any frame that come next. */
+  #tail = 0
   /** A header of which only `#headerFill` bytes have come. Made once, if ever. */
   #header: Buffer | undefined
   #headerFill = 0
@@ -60,6 +64,14 @@ export class FrameReader {
     if (this.#take !== TAKE.collect) this.#take = take
   }
 
+  /**
+   * Callable from `frame`: the collected frame is followed by `count` bytes that are no frame, one for each descriptor
+   * that travels with it. They are counted and dropped.
+   */
+  expectTail(count: number): void {
+    this.#tail = count
+  }
+
   /** Take nothing more: what is left of the chunk, and every later one, is dropped. Callable from the sink. */
   stop(): void {
     this.#stopped = true
@@ -71,6 +83,14 @@ export class FrameReader {
     if (this.#headerFill > 0) at = this.#finishHeader(bytes, at, end)
     let run = at
     while (at < end && !this.#stopped) {
+      if (this.#tail > 0) {
+        const count = Math.min(this.#tail, end - at)
+        this.#tail -= count
+        at += count
+        run = at
+        this.#sink.tail?.(count)
+        continue
+      }
       if (this.#left > 0) {
         const count = Math.min(this.#left, end - at)
         this.#left -= count

@@ -101,7 +101,7 @@ export class Actor implements ActorControl {
     const session = new ClientSession(
       this,
       admission,
-      handler => new PolledTransport(this.io, admission.fd, handler),
+      handler => new PolledTransport(this.io, admission.fd, handler, { descriptors: admission.transport === 'unix' }),
       identity,
       failure
     )

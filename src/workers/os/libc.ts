@@ -76,6 +76,17 @@ export const sendBytes = libc.func('intptr_t send(int, void *, size_t, int)') as
   flags: number
 ) => number
 
+export const recvmsg = libc.func('intptr_t recvmsg(int, uintptr_t, int)') as (
+  fd: number,
+  message: number,
+  flags: number
+) => number
+export const sendmsg = libc.func('intptr_t sendmsg(int, uintptr_t, int)') as (
+  fd: number,
+  message: number,
+  flags: number
+) => number
+
 export const close = libc.func('int close(int)') as (fd: number) => number
 export const dup2 = libc.func('int dup2(int, int)') as (from: number, to: number) => number
 export const pipe2 = libc.func('int pipe2(uintptr_t, int)') as (at: number, flags: number) => number
@@ -103,6 +114,8 @@ export const SOCK_NONBLOCK = 0o4000
 export const SOCK_CLOEXEC = 0o2000000
 export const MSG_DONTWAIT = 0x40
 export const MSG_NOSIGNAL = 0x4000
+export const MSG_CMSG_CLOEXEC = 0x40000000
+export const SCM_RIGHTS = 1
 export const SOL_SOCKET = 1
 export const SO_REUSEADDR = 2
 export const SO_PEERCRED = 17

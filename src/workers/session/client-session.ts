@@ -11,11 +11,12 @@ import {
   HEADER_BYTES,
   MESSAGE,
   PROGRAM,
-  readHeader
+  readHeader,
+  type Header
 } from '../../protocol/header.js'
 import type { Identity } from '../../protocol/identity.js'
 import { CLOSE_REASON, connectionClosedFrame } from '../../protocol/messages/connect.js'
-import { lookup, procedureName, REMOTE } from '../../protocol/procedures.js'
+import { lookup, REMOTE } from '../../protocol/procedures.js'
 import type { Actor } from '../actor.js'
 import { Timer } from '../clock.js'
 import { EIO, errorText } from '../os/libc.js'
@@ -54,6 +55,7 @@ const LEGAL: Record<SessionState, readonly SessionState[]> = {
 
 /** How long a client that asked to close may take to read what is queued for it. */
 const LINGER_MS = 10_000
+const EMPTY = Buffer.alloc(0)
 
 /** One client, from the hand-over of its socket to its end: it ties the client's side to the driver's. */
 export class ClientSession {
@@ -124,9 +126,13 @@ export class ClientSession {
     return owner === 'hypervisor' || owner === 'any' ? notOpen() : secondaryNotOpen()
   }
 
+  get #mustWait(): boolean {
+    return this.calls.size >= this.actor.settings.callsInFlight || this.waiting.size > 0
+  }
+
   /** Decides whether a call for the driver daemon goes now or waits its turn. */
   forward(prog: number, proc: number, serial: number, callClass: CallClass, length: number): Take {
-    if (this.calls.size >= this.actor.settings.callsInFlight || this.waiting.size > 0) {
+    if (this.#mustWait) {
       this.waiting.add(prog, proc, serial, callClass, length)
       return TAKE.hold
     }
@@ -144,19 +150,40 @@ export class ClientSession {
   }
 
   /** A call that was collected: answered here, or looked into before it goes on. */
-  collectedCall(bytes: Buffer, from: number, to: number): void {
+  collectedCall(bytes: Buffer, from: number, to: number, descriptors: readonly number[] = []): void {
     const header = readHeader(bytes, from)
     const { prog, proc, serial } = header
-    if (header.type === MESSAGE.callWithFds && announcedFds(bytes, from, to) !== 0) {
-      return this.close(`${procedureName(prog, proc)} announces file descriptors, which cannot come this way`, 'error')
-    }
     const body = from + HEADER_BYTES + (header.type === MESSAGE.callWithFds ? 4 : 0)
-    if (prog === PROGRAM.remote && answerLocally(this, header, bytes.subarray(body, to))) return
-    if (this.#state !== 'open') return this.client.write(errorReply(header, driverClosed()))
+    if (prog === PROGRAM.remote && answerLocally(this, header, bytes.subarray(body, to))) {
+      return this.closeDescriptors(descriptors)
+    }
+    if (this.#state !== 'open') {
+      this.closeDescriptors(descriptors)
+      return this.client.write(errorReply(header, driverClosed()))
+    }
     const flags = to - from >= HEADER_BYTES + 4 ? bytes.readUInt32BE(to - 4) : 0
-    const stream = lookup(prog, proc)?.stream !== 'none'
+    const stream = (lookup(prog, proc)?.stream ?? 'none') !== 'none'
     const callClass = !stream ? CALL.relay : wantsHoles(prog, proc, flags) ? CALL.sparseStream : CALL.stream
+    if (descriptors.length > 0) return this.#forwardWithDescriptors(bytes, header, descriptors, callClass)
     this.relayToDriver(bytes, from, to, this.forward(prog, proc, serial, callClass, frameLength(bytes, from)))
+  }
+
+  #forwardWithDescriptors(frame: Buffer, header: Header, descriptors: readonly number[], callClass: CallClass): void {
+    const { prog, proc, serial } = header
+    if (this.#mustWait) {
+      this.waiting.add(prog, proc, serial, callClass, frame.length, descriptors)
+      return this.relayToDriver(frame, 0, frame.length, TAKE.hold)
+    }
+    this.calls.add(prog, proc, serial, callClass)
+    this.#sendWithDescriptors(frame, descriptors)
+  }
+
+  #sendWithDescriptors(frame: Buffer, descriptors: readonly number[]): void {
+    if (!this.driver!.outlet.relayWithDescriptors(frame, descriptors)) this.client.pause(PAUSE.driverFull)
+  }
+
+  closeDescriptors(descriptors: readonly number[]): void {
+    for (const descriptor of descriptors) this.actor.io.ledger.close(descriptor)
   }
 
   /** Gives the driver daemon the next calls that wait, as many as it takes now. */
@@ -166,6 +193,7 @@ export class ClientSession {
     while (this.waiting.size > 0 && this.calls.size < this.actor.settings.callsInFlight) {
       if (client.reader.inPassedFrame) return
       const call = this.waiting.release(bytes => this.relayToDriver(bytes, 0, bytes.length, TAKE.pass))!
+      if (call.descriptors.length > 0) this.#sendWithDescriptors(EMPTY, call.descriptors)
       this.calls.add(call.prog, call.proc, call.serial, call.callClass)
       if (call.missing > 0) client.reader.divert(TAKE.pass)
     }
@@ -218,13 +246,17 @@ export class ClientSession {
     if (cut > 0 && !this.#completeCutFrame(driver, cut)) return this.close('driver daemon died within a reply', 'error')
     this.become('lost')
     client.outlet.dropFeeder()
-    for (const call of [...this.calls.takeAll(), ...this.waiting.takeAll()]) client.write(errorReply(call, error))
+    for (const call of [...this.calls.takeAll(), ...this.#takeWaiting()]) client.write(errorReply(call, error))
     for (const frame of this.streams.breakAll(error)) client.write(frame)
     if (this.closeCallback) client.write(connectionClosedFrame(reason))
     this.closeCallback = false
     client.reader.divert(TAKE.skip)
     client.resume(PAUSE.driverFull)
     client.resume(PAUSE.waitingFull)
+  }
+
+  #takeWaiting(): Header[] {
+    return this.waiting.takeAll(descriptor => this.actor.io.ledger.close(descriptor))
   }
 
   /**
@@ -258,6 +290,8 @@ export class ClientSession {
     this.client.keepalive.stop()
     this.actor.clock.cancel(this.#timer)
     this.#dropDriver()
+    this.#takeWaiting()
+    this.client.mail?.discard()
     this.client.transport.destroy()
     this.actor.sessionEnded(this, why)
   }
@@ -272,11 +306,6 @@ export class ClientSession {
     this.driver?.close(driverClosed())
     this.driver = undefined
   }
-}
-
-/** The count that stands before the arguments of CALL_WITH_FDS. Without one there is nothing to decode: -1. */
-function announcedFds(bytes: Buffer, from: number, to: number): number {
-  return to - from < HEADER_BYTES + 4 ? -1 : bytes.readUInt32BE(from + HEADER_BYTES)
 }
 
 function isAuthentication(proc: number): boolean {

@@ -27,14 +27,17 @@ import { KEEPALIVE, REMOTE } from '../../protocol/procedures.js'
 import type { LossReason, Transport, TransportHandler } from '../transport/transport.js'
 import { CALL, classify, maxCollected, type CallClass } from './call-classes.js'
 import type { ClientSession } from './client-session.js'
+import { DescriptorMail } from './descriptor-mail.js'
 import { Keepalive, type KeepalivePeer } from './keepalive.js'
 import { Outlet } from './outlet.js'
 
 /** Why the client is not read for now; any number of these at once. */
 export const PAUSE = { driverFull: 1, clientFull: 2, waitingFull: 4 } as const
 
-/** A stream call carries a volume or a domain and a few words; a frame above this is passed on unread. */
+/** A stream call carries a volume or a domain and a few words; a longer frame cannot be decoded. */
 const MAX_STREAM_CALL_BYTES = 4 * 1024 * 1024
+/** An XML description and its descriptors. */
+const MAX_CALL_WITH_FDS_BYTES = 8 * 1024 * 1024
 const SPARSE_FLAG = 1
 
 /** The connection to the client: judges its frames, and answers those that go no further. */
@@ -43,6 +46,8 @@ export class ClientSide implements TransportHandler, FrameSink, KeepalivePeer {
   readonly transport: Transport
   readonly outlet: Outlet
   readonly keepalive: Keepalive
+  /** Made when the first descriptor, or call that announces some, comes. */
+  mail: DescriptorMail | undefined
   #pauses = 0
 
   constructor(
@@ -81,7 +86,13 @@ export class ClientSide implements TransportHandler, FrameSink, KeepalivePeer {
 
   received(bytes: Buffer, from: number, to: number): void {
     this.reader.push(bytes, from, to)
+    const offence = this.mail?.offence()
+    if (offence !== undefined) this.session.close(offence, 'error')
     if (this.session.waiting.size > 0) this.session.releaseWaiting()
+  }
+
+  receivedDescriptors(descriptors: readonly number[]): void {
+    this.#mail().arrived(descriptors)
   }
 
   drained(): void {
@@ -123,9 +134,8 @@ export class ClientSide implements TransportHandler, FrameSink, KeepalivePeer {
       return this.#unusualCall(bytes, at, callClass)
     }
     if (type === MESSAGE.stream || type === MESSAGE.streamHole) return this.#streamPacket(bytes, at, type)
-    if (type === MESSAGE.callWithFds) {
-      return this.#unusualCall(bytes, at, classify(frameProgram(bytes, at), frameProcedure(bytes, at)))
-    }
+    // How many descriptors follow stands behind the header, so the frame is looked at whole, and judged then.
+    if (type === MESSAGE.callWithFds) return this.#collect(bytes, at, MAX_CALL_WITH_FDS_BYTES)
     if (type === MESSAGE.event) this.#message(bytes, at)
     // REPLY, MESSAGE and unknown types are dropped without a word, as virtproxyd does.
     return TAKE.skip
@@ -136,7 +146,12 @@ export class ClientSide implements TransportHandler, FrameSink, KeepalivePeer {
   }
 
   frame(bytes: Buffer, from: number, to: number): void {
-    this.session.collectedCall(bytes, from, to)
+    if (frameType(bytes, from) === MESSAGE.callWithFds) this.#callWithFds(bytes, from, to)
+    else this.session.collectedCall(bytes, from, to)
+  }
+
+  tail(count: number): void {
+    this.mail?.tail(count)
   }
 
   illegal(length: number): void {
@@ -153,38 +168,61 @@ export class ClientSide implements TransportHandler, FrameSink, KeepalivePeer {
     return TAKE.skip
   }
 
-  /** Any call that is not simply passed on. The checks come in the order of libvirt's dispatcher. */
-  #unusualCall(bytes: Buffer, at: number, callClass: CallClass | undefined): Take {
+  /** Why a call goes no further, if so. The checks come in the order of libvirt's dispatcher. */
+  #refusal(bytes: Buffer, at: number, callClass: CallClass | undefined): RemoteError | undefined {
     const prog = frameProgram(bytes, at)
     const vers = frameVersion(bytes, at)
-    if (callClass === undefined || vers !== PROGRAM_VERSION) {
-      return this.#refuse(bytes, at, unknownProgram(prog, vers))
-    }
+    if (callClass === undefined || vers !== PROGRAM_VERSION) return unknownProgram(prog, vers)
     const status = frameStatus(bytes, at)
-    if (status !== STATUS.ok) return this.#refuse(bytes, at, unexpectedStatus(status))
-    const proc = frameProcedure(bytes, at)
-    const refusal = this.session.refusal(prog, proc, callClass)
+    if (status !== STATUS.ok) return unexpectedStatus(status)
+    return this.session.refusal(prog, frameProcedure(bytes, at), callClass)
+  }
+
+  /** Any call that is not simply passed on. */
+  #unusualCall(bytes: Buffer, at: number, callClass: CallClass | undefined): Take {
+    const refusal = this.#refusal(bytes, at, callClass)
     if (refusal !== undefined) return this.#refuse(bytes, at, refusal)
-    const length = frameLength(bytes, at)
-    if (frameType(bytes, at) === MESSAGE.callWithFds) return this.#callWithFds(bytes, at, length)
+    const prog = frameProgram(bytes, at)
+    const proc = frameProcedure(bytes, at)
     switch (callClass) {
       case CALL.local:
-        if (length > HEADER_BYTES + maxCollected(proc)) return this.#refuse(bytes, at, undecodable())
-        return TAKE.collect
+        return this.#collect(bytes, at, maxCollected(proc))
       case CALL.stream:
-        if (length <= HEADER_BYTES + MAX_STREAM_CALL_BYTES) return TAKE.collect
-        return this.#refuse(bytes, at, undecodable())
+        return this.#collect(bytes, at, MAX_STREAM_CALL_BYTES)
       default:
-        return this.session.forward(prog, proc, frameSerial(bytes, at), callClass, length)
+        return this.session.forward(prog, proc, frameSerial(bytes, at), callClass!, frameLength(bytes, at))
     }
   }
 
-  /** The number of descriptors follows the header, so the frame is looked at whole. */
-  #callWithFds(bytes: Buffer, at: number, length: number): Take {
-    if (length > HEADER_BYTES + MAX_STREAM_CALL_BYTES) {
-      return this.#refuse(bytes, at, rpcError('call with file descriptors is too large'))
-    }
-    return TAKE.collect
+  /** Longer arguments than any that decode are not kept. */
+  #collect(bytes: Buffer, at: number, maxBytes: number): Take {
+    return frameLength(bytes, at) <= HEADER_BYTES + maxBytes ? TAKE.collect : this.#refuse(bytes, at, undecodable())
+  }
+
+  #mail(): DescriptorMail {
+    this.mail ??= new DescriptorMail(this.reader, this.session.actor.io.ledger, (frame, descriptors) =>
+      this.#judged(frame, 0, frame.length, descriptors)
+    )
+    return this.mail
+  }
+
+  #callWithFds(bytes: Buffer, from: number, to: number): void {
+    const count = DescriptorMail.announced(bytes, from, to)
+    if (count === 0) return this.#judged(bytes, from, to, [])
+    if (count === undefined) return this.session.close('too many file descriptors announced', 'error')
+    if (this.transport.carriesDescriptors) return this.#mail().expect(bytes, from, to, count)
+    // Where the next frame begins is not certain any more.
+    const error = rpcError('file descriptors cannot be passed over this connection')
+    this.session.closeInOrder(errorReply(readHeader(bytes, from), error))
+  }
+
+  /** A call that has come whole, with its descriptors. */
+  #judged(bytes: Buffer, from: number, to: number, descriptors: readonly number[]): void {
+    const callClass = classify(frameProgram(bytes, from), frameProcedure(bytes, from))
+    const refusal = this.#refusal(bytes, from, callClass)
+    if (refusal === undefined) return this.session.collectedCall(bytes, from, to, descriptors)
+    this.session.closeDescriptors(descriptors)
+    this.#refuse(bytes, from, refusal)
   }
 
   #streamPacket(bytes: Buffer, at: number, type: number): Take {

@@ -1,4 +1,4 @@
-import { decodeError, rpcError, systemError, type RemoteError } from '../../protocol/errors.js'
+import { decodeError, errorReply, rpcError, systemError, type RemoteError } from '../../protocol/errors.js'
 import { FrameReader, TAKE, type FrameSink, type Take } from '../../protocol/frame-reader.js'
 import {
   frameLength,
@@ -10,6 +10,7 @@ import {
   HEADER_BYTES,
   MESSAGE,
   PROGRAM,
+  readHeader,
   STATUS
 } from '../../protocol/header.js'
 import { CLOSE_REASON } from '../../protocol/messages/connect.js'
@@ -21,6 +22,7 @@ import { PolledTransport } from '../transport/polled.js'
 import type { LossReason, TransportHandler } from '../transport/transport.js'
 import { CALL } from './call-classes.js'
 import type { ClientSession } from './client-session.js'
+import { DescriptorMail } from './descriptor-mail.js'
 import { Keepalive, type KeepalivePeer } from './keepalive.js'
 import { Outlet } from './outlet.js'
 
@@ -47,6 +49,7 @@ export class DriverSide implements TransportHandler, FrameSink, KeepalivePeer {
   readonly #own = new Map<number, OwnCall>()
   /** Type of the frame that was passed on last. */
   passedType = -1
+  #mail: DescriptorMail | undefined
   #nextSerial = FIRST_OWN_SERIAL
   /** Set while frames are being read: the connection is given up when the chunk is through. */
   #violation: string | undefined
@@ -59,7 +62,9 @@ export class DriverSide implements TransportHandler, FrameSink, KeepalivePeer {
     fd: number
   ) {
     const { io, clock, settings } = session.actor
-    this.transport = new PolledTransport(io, fd, this, true)
+    // Descriptors are asked for only where the client can get them: it costs a little on every read.
+    const descriptors = session.client.transport.carriesDescriptors
+    this.transport = new PolledTransport(io, fd, this, { keepUnread: true, descriptors })
     this.outlet = new Outlet(this.transport)
     const { keepaliveIntervalMs: intervalMs, keepaliveCount: count } = settings
     this.keepalive = new Keepalive(clock, { intervalMs, count }, this)
@@ -95,6 +100,7 @@ export class DriverSide implements TransportHandler, FrameSink, KeepalivePeer {
     this.keepalive.stop()
     this.reader.stop()
     this.transport.destroy()
+    this.#mail?.discard()
     for (const call of this.#own.values()) call.reject(error)
     this.#own.clear()
   }
@@ -103,10 +109,16 @@ export class DriverSide implements TransportHandler, FrameSink, KeepalivePeer {
 
   received(bytes: Buffer, from: number, to: number): void {
     this.reader.push(bytes, from, to)
+    const offence = this.#mail?.offence()
+    if (offence !== undefined) this.#violate(offence)
     if (this.#violation !== undefined) return this.session.driverFailed(this, this.#violation)
     if (!this.#replied) return
     this.#replied = false
     this.session.releaseWaiting()
+  }
+
+  receivedDescriptors(descriptors: readonly number[]): void {
+    this.#ownMail().arrived(descriptors)
   }
 
   drained(): void {
@@ -145,6 +157,8 @@ export class DriverSide implements TransportHandler, FrameSink, KeepalivePeer {
     switch (type) {
       case MESSAGE.reply:
         return this.#reply(bytes, at, prog, serial)
+      case MESSAGE.replyWithFds:
+        return frameLength(bytes, at) > MAX_OWN_REPLY_BYTES ? this.#violate('reply too long') : TAKE.collect
       case MESSAGE.event:
         return this.session.state === 'open' ? TAKE.pass : TAKE.skip
       case MESSAGE.stream:
@@ -160,12 +174,17 @@ export class DriverSide implements TransportHandler, FrameSink, KeepalivePeer {
   }
 
   frame(bytes: Buffer, from: number, to: number): void {
+    if (frameType(bytes, from) === MESSAGE.replyWithFds) return this.#replyWithFds(bytes, from, to)
     const serial = frameSerial(bytes, from)
     const call = this.#own.get(serial)
     if (call === undefined) return
     this.#own.delete(serial)
     if (frameStatus(bytes, from) === STATUS.ok) call.resolve(Buffer.from(bytes.subarray(from + HEADER_BYTES, to)))
     else call.reject(readError(bytes, from + HEADER_BYTES, to))
+  }
+
+  tail(count: number): void {
+    this.#mail?.tail(count)
   }
 
   illegal(length: number): void {
@@ -188,6 +207,37 @@ export class DriverSide implements TransportHandler, FrameSink, KeepalivePeer {
       } else session.streams.opened(prog, proc, serial, callClass === CALL.sparseStream)
     }
     return session.state === 'open' ? TAKE.pass : TAKE.skip
+  }
+
+  #ownMail(): DescriptorMail {
+    const { ledger } = this.session.actor.io
+    this.#mail ??= new DescriptorMail(this.reader, ledger, (frame, descriptors) => this.#relay(frame, descriptors))
+    return this.#mail
+  }
+
+  #replyWithFds(bytes: Buffer, from: number, to: number): void {
+    const count = DescriptorMail.announced(bytes, from, to)
+    if (count === undefined) this.#violate('too many file descriptors announced')
+    else if (count === 0) this.#relay(Buffer.from(bytes.subarray(from, to)), [])
+    else if (!this.transport.carriesDescriptors) {
+      this.reader.expectTail(count)
+      this.#relay(Buffer.from(bytes.subarray(from, to)), [])
+    } else this.#ownMail().expect(bytes, from, to, count)
+  }
+
+  /** A reply that has come whole, with its descriptors. */
+  #relay(frame: Buffer, descriptors: readonly number[]): void {
+    const { session } = this
+    const header = readHeader(frame)
+    const take = this.#reply(frame, 0, header.prog, header.serial)
+    if (take === TAKE.pass && session.client.transport.carriesDescriptors) {
+      if (!session.client.outlet.relayWithDescriptors(frame, descriptors)) this.pause()
+      return
+    }
+    session.closeDescriptors(descriptors)
+    if (take !== TAKE.pass) return
+    const error = rpcError('file descriptors cannot be passed over this connection')
+    session.client.write(errorReply(header, error))
   }
 
   #streamPacket(serial: number, status: number): Take {

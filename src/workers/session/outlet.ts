@@ -20,6 +20,12 @@ export class Outlet {
     return this.#writeWaiting()
   }
 
+  /** A whole relayed frame and the descriptors that belong to it, which are closed here. */
+  relayWithDescriptors(frame: Buffer, descriptors: readonly number[]): boolean {
+    const taken = this.transport.send(frame, 0, frame.length)
+    return this.transport.sendDescriptors(descriptors) && this.relay(frame, 0, 0) && taken
+  }
+
   /** A whole frame of the broker's own. Returns false when the peer takes no more for now. */
   write(frame: Buffer): boolean {
     if (!this.feeder?.inPassedFrame) return this.transport.send(frame, 0, frame.length)

@@ -1,9 +1,12 @@
 import { MESSAGE, PROGRAM_VERSION, STATUS, type Header } from '../../protocol/header.js'
 import type { CallClass } from './call-classes.js'
 
-/** Calls and bytes beyond which the client is not read any more. What came in the same chunk still finds room. */
+/** Calls, bytes and descriptors beyond which the client is not read any more. What came in the same chunk still finds room. */
 const MAX_CALLS = 256
 const MAX_BYTES = 256 * 1024
+const MAX_DESCRIPTORS = 64
+
+const NO_DESCRIPTORS: readonly number[] = []
 
 interface Waiting {
   prog: number
@@ -13,6 +16,8 @@ interface Waiting {
   /** Bytes of the frame that are not in the queue yet, because the client has not sent them. */
   missing: number
   length: number
+  /** They go with the frame. */
+  descriptors: readonly number[]
 }
 
 /**
@@ -23,18 +28,27 @@ export class WaitingCalls {
   readonly #calls: Waiting[] = []
   readonly #bytes: Buffer[] = []
   #size = 0
+  #descriptors = 0
 
   get size(): number {
     return this.#calls.length
   }
 
   get full(): boolean {
-    return this.#calls.length >= MAX_CALLS || this.#size >= MAX_BYTES
+    return this.#calls.length >= MAX_CALLS || this.#size >= MAX_BYTES || this.#descriptors >= MAX_DESCRIPTORS
   }
 
   /** A call of `length` bytes that are about to be given to `append`. */
-  add(prog: number, proc: number, serial: number, callClass: CallClass, length: number): void {
-    this.#calls.push({ prog, proc, serial, callClass, length, missing: length })
+  add(
+    prog: number,
+    proc: number,
+    serial: number,
+    callClass: CallClass,
+    length: number,
+    descriptors: readonly number[] = NO_DESCRIPTORS
+  ): void {
+    this.#calls.push({ prog, proc, serial, callClass, length, missing: length, descriptors })
+    this.#descriptors += descriptors.length
   }
 
   /** More bytes of the calls added, in their order; copied. */
@@ -63,6 +77,7 @@ export class WaitingCalls {
   release(write: (bytes: Buffer) => void): Readonly<Waiting> | undefined {
     const call = this.#calls.shift()
     if (call === undefined) return undefined
+    this.#descriptors -= call.descriptors.length
     let count = call.length - call.missing
     this.#size -= count
     while (count > 0) {
@@ -81,9 +96,11 @@ export class WaitingCalls {
   }
 
   /** Empties the queue; returns the headers of the calls, for their error replies. */
-  takeAll(): Header[] {
+  takeAll(closeDescriptor: (descriptor: number) => void): Header[] {
+    for (const { descriptors } of this.#calls) descriptors.forEach(closeDescriptor)
     this.#bytes.length = 0
     this.#size = 0
+    this.#descriptors = 0
     return this.#calls.splice(0).map(({ prog, proc, serial }) => ({
       prog,
       vers: PROGRAM_VERSION,

@@ -12,6 +12,7 @@ import {
   sendBytes
 } from '../os/libc.js'
 import { FAILED, HUNG_UP, READABLE, WRITABLE, type Pollable, type Poller } from '../os/poller.js'
+import { receive, sendDescriptor } from './descriptors.js'
 import type { Transport, TransportHandler } from './transport.js'
 
 const READ_BYTES = 128 * 1024
@@ -34,9 +35,19 @@ export const makeReadBuffer = (): Memory => new Memory(READ_BYTES)
 
 const SEND_FLAGS = MSG_DONTWAIT | MSG_NOSIGNAL
 
+export interface PolledOptions {
+  /** What the peer had sent before it hung up is still delivered after a pause. */
+  keepUnread?: boolean
+  /** A UNIX socket over which descriptors come and go. */
+  descriptors?: boolean
+}
+
+const arrived: number[] = []
+
 /** A plain TCP or UNIX socket, served by the thread's poller with one read a turn. */
 export class PolledTransport implements Transport, Pollable {
-  readonly carriesDescriptors: boolean = false
+  readonly carriesDescriptors: boolean
+  readonly #keepUnread: boolean
   handler: TransportHandler
   readonly #io: ThreadIo
   readonly #fd: number
@@ -47,21 +58,15 @@ export class PolledTransport implements Transport, Pollable {
   #closed = false
   /** Reading is over for good: `end` was called. */
   #ending = false
-  /** Copies of what the kernel did not take, oldest first; `#sent` bytes of the first are out. */
-  #queue: Buffer[] | undefined
+  /** What the kernel did not take, oldest first: copies of bytes, and descriptors. `#sent` bytes of the first are out. */
+  #queue: (Buffer | number)[] | undefined
   #sent = 0
   #pending = 0
 
-  /**
-   * Takes `fd` over, which must be non-blocking and in the ledger; it is closed with the transport. With `keepUnread`,
-   * what the peer had sent before it hung up is still delivered after a pause.
-   */
-  constructor(
-    io: ThreadIo,
-    fd: number,
-    handler: TransportHandler,
-    readonly keepUnread = false
-  ) {
+  /** Takes `fd` over, which must be non-blocking and in the ledger; it is closed with the transport. */
+  constructor(io: ThreadIo, fd: number, handler: TransportHandler, options: PolledOptions = {}) {
+    this.carriesDescriptors = options.descriptors ?? false
+    this.#keepUnread = options.keepUnread ?? false
     this.#io = io
     this.#fd = fd
     this.handler = handler
@@ -95,6 +100,15 @@ export class PolledTransport implements Transport, Pollable {
     return false
   }
 
+  sendDescriptors(descriptors: readonly number[]): boolean {
+    let taken = true
+    for (const descriptor of descriptors) {
+      if (this.#pending === 0 && !this.#closed) taken = this.#sendDescriptor(descriptor)
+      else taken = this.#keepDescriptor(descriptor)
+    }
+    return taken
+  }
+
   pause(): void {
     if (!this.#closed) this.#want(this.#interest & ~READABLE)
   }
@@ -118,6 +132,7 @@ export class PolledTransport implements Transport, Pollable {
   destroy(): void {
     if (this.#closed) return
     this.#closed = true
+    for (const item of this.#queue ?? []) if (typeof item === 'number') this.#io.ledger.close(item)
     this.#queue = undefined
     this.#pending = 0
     if (!this.#muted) this.#io.poller.remove(this.#slot, this.#fd)
@@ -137,7 +152,10 @@ export class PolledTransport implements Transport, Pollable {
 
   #read(): void {
     const { bytes, address } = this.#io.buffer
-    const count = recv(this.#fd, address, bytes.length, MSG_DONTWAIT)
+    const count = this.carriesDescriptors
+      ? this.#receive()
+      : recv(this.#fd, address, bytes.length, MSG_DONTWAIT)
+    if (this.#closed) return
     if (count > 0) this.handler.received(bytes, 0, count)
     else if (count === 0) this.#lose(0)
     else {
@@ -146,9 +164,39 @@ export class PolledTransport implements Transport, Pollable {
     }
   }
 
+  #receive(): number {
+    arrived.length = 0
+    const count = receive(this.#fd, this.#io.buffer, arrived)
+    if (arrived.length > 0) {
+      const descriptors = arrived.slice()
+      for (const descriptor of descriptors) this.#io.ledger.adopt(descriptor, this.#io.owner)
+      this.handler.receivedDescriptors(descriptors)
+    }
+    return count
+  }
+
+  #sendDescriptor(descriptor: number): boolean {
+    const again = sendDescriptor(this.#fd, descriptor) < 0 && [EAGAIN, EINTR].includes(errno())
+    if (again) return this.#keepDescriptor(descriptor)
+    this.#io.ledger.close(descriptor)
+    return true
+  }
+
+  #keepDescriptor(descriptor: number): boolean {
+    if (this.#closed) {
+      this.#io.ledger.close(descriptor)
+      return true
+    }
+    this.#queue ??= []
+    this.#queue.push(descriptor)
+    this.#pending++
+    this.#want(this.#interest | WRITABLE)
+    return false
+  }
+
   /** The peer is gone while nothing is read here; epoll reports that over and over, wanted or not. */
   #hungUp(): void {
-    if (!this.keepUnread || this.#ending) return this.#lose(ECONNRESET)
+    if (!this.#keepUnread || this.#ending) return this.#lose(ECONNRESET)
     this.#muted = true
     this.#io.poller.remove(this.#slot, this.#fd)
   }
@@ -178,6 +226,16 @@ export class PolledTransport implements Transport, Pollable {
     const queue = this.#queue
     while (queue !== undefined && queue.length > 0) {
       const first = queue[0]!
+      if (typeof first === 'number') {
+        if (sendDescriptor(this.#fd, first) < 0) {
+          if (errno() === EAGAIN || errno() === EINTR) return
+          return this.#lose(errno())
+        }
+        this.#io.ledger.close(first)
+        this.#pending--
+        queue.shift()
+        continue
+      }
       const left = first.length - this.#sent
       const count = sendBytes(this.#fd, this.#sent === 0 ? first : first.subarray(this.#sent), left, SEND_FLAGS)
       if (count < 0) {

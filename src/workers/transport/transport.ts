@@ -4,6 +4,8 @@ export interface TransportHandler {
   readonly session: { close(why: string, level: 'error'): void }
   /** Bytes came in. They are valid during the call only: the buffer is the whole thread's. */
   received(bytes: Buffer, from: number, to: number): void
+  /** Descriptors came with the bytes that follow, or are the last of them. They are the handler's to close. */
+  receivedDescriptors(descriptors: number[]): void
   /** Everything queued has been written: `pending` is 0 again. */
   drained(): void
   /** The peer is gone, or the connection failed; the transport is closed. */
@@ -28,6 +30,11 @@ export interface Transport {
    * the source of these bytes is to pause until `drained`.
    */
   send(bytes: Buffer, from: number, to: number): boolean
+  /**
+   * Sends descriptors behind what was sent before, each with a byte of its own, and closes them here. Only where
+   * `carriesDescriptors`.
+   */
+  sendDescriptors(descriptors: readonly number[]): boolean
   /** Stops and goes on with reading. */
   pause(): void
   resume(): void
