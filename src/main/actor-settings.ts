@@ -5,9 +5,16 @@ import type { ActorSettings } from '../workers/settings.js'
 import { ConfError, parseConf } from './config/grammar.js'
 import type { Config } from './config/load.js'
 
-/** What the actor threads need of the configuration. `testDriverSocket`: where the embedded driver listens, if it does. */
+/**
+ * What the actor threads need of the configuration. `testDriverSocket`: where the embedded driver listens, if it does.
+ * Throws ConfError.
+ */
 export function actorSettings(config: Config, testDriverSocket: string | undefined): ActorSettings {
-  const { sockets } = config
+  const ownSockets = ownSocketPaths(config)
+  for (const [, socket] of config.driverSockets) {
+    if (!ownSockets.includes(realPath(socket))) continue
+    throw new ConfError(`driver_sockets: '${socket}' is a socket of this broker, not of a driver daemon`)
+  }
   return {
     keepaliveIntervalMs: 1000 * config.keepaliveInterval,
     keepaliveCount: config.keepaliveCount,
@@ -18,10 +25,17 @@ export function actorSettings(config: Config, testDriverSocket: string | undefin
     driverSocketDir: config.driverSocketDir,
     driverSockets: [...config.driverSockets],
     testDriverSocket,
-    ownSockets: [sockets.main, sockets.readOnly, sockets.admin].filter(own => own !== undefined).map(realPath),
+    ownSockets,
     uriAliases: readAliases(path.join(path.dirname(config.paths.configFiles[0]!), 'libvirt.conf')),
     privileged: config.privileged
   }
+}
+
+/** Our listeners' real paths, and the paths under which they are found where driver daemons are looked up. */
+function ownSocketPaths({ sockets, driverSocketDir }: Config): string[] {
+  const own = [sockets.main, sockets.readOnly, sockets.admin].filter(socket => socket !== undefined).map(realPath)
+  const seen = own.map(socket => path.join(driverSocketDir, path.basename(socket)))
+  return [...own, ...seen.filter(socket => own.includes(realPath(socket)))]
 }
 
 /** The socket itself may not be there yet, and its directory may be a link. */
