@@ -16,7 +16,7 @@ export class Broker {
 
   /** @param conf keys of virtproxyd.conf and the broker's own; they win over the defaults of the tests */
   static async start (cleanup: Cleanup, conf: Conf): Promise<Broker> {
-    const dir = await tempDir(cleanup)
+    const dir = typeof conf.unix_sock_dir === 'string' ? conf.unix_sock_dir : await tempDir(cleanup)
     const port = await freePort()
     const confPath = join(dir, 'broker.conf')
     await writeFile(confPath, confText({

@@ -1,0 +1,272 @@
+import { once } from 'node:events'
+import { link, rm, symlink } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { join } from 'node:path'
+import { expect } from 'chai'
+import { STATUS } from '#protocol/header.js'
+import { decodeOpen, decodeText, encodeText } from '#protocol/messages/connect.js'
+import { REMOTE } from '#protocol/procedures.js'
+import { Broker } from '../support/broker.js'
+import { Cleanup } from '../support/cleanup.js'
+import { errorPayload, internalErrorPayload, systemErrorPayload } from '../support/error-payload.js'
+import { FakeDriver } from '../support/fake-driver.js'
+import { RawClient } from '../support/raw-client.js'
+import { Stage } from '../support/stage.js'
+import { tempDir } from '../support/temp-dir.js'
+
+const invalidArgument = (detail: string): Buffer =>
+  errorPayload({
+    code: 8,
+    domain: 13,
+    message: `invalid argument: ${detail}`,
+    str1: 'invalid argument: %1$s',
+    str2: detail
+  })
+
+/** What a client that opens `name` makes of it: the name at the daemon, and the URI that the client is told. */
+async function opened(
+  stage: Stage,
+  driver: FakeDriver,
+  name: string | undefined,
+  flags = 0,
+  where?: string
+): Promise<{ upstream: string | undefined; flags: number; uri: string }> {
+  const client = await stage.connect(where)
+  const connected = driver.nextConnection()
+  const reply = await client.open(name, flags)
+  expect(reply.status, `opening ${String(name)}`).to.equal(STATUS.ok)
+  const open = (await connected).calls.find(call => call.proc === REMOTE.connectOpen)!
+  const uri = decodeText((await client.call(REMOTE.connectGetUri)).payload)
+  client.destroy()
+  return { upstream: decodeOpen(open.payload).name, flags: decodeOpen(open.payload).flags, uri }
+}
+
+describe('the name in CONNECT_OPEN', () => {
+  const cleanup = new Cleanup()
+  let stage: Stage
+  let network: FakeDriver
+  before(async () => {
+    stage = await Stage.start(cleanup)
+    network = await stage.addDriver('virtnetworkd-sock')
+  })
+  after(() => cleanup.run())
+
+  const names: [name: string, upstream: string, uri?: string][] = [
+    ['qemu:///system', 'qemu:///system'],
+    ['qemu:///session', 'qemu:///session'],
+    ['qemu+unix:///system', 'qemu:///system', 'qemu+unix:///system'],
+    ['qemu:///system?mode=direct', 'qemu:///system', 'qemu:///system?mode=direct'],
+    ['qemu+unix:///system?name=qemu:///session', 'qemu:///session', 'qemu+unix:///system?name=qemu:///session'],
+    ['qemu:///system?foo=bar', 'qemu:///system?foo=bar']
+  ]
+  for (const [name, upstream, uri = upstream] of names) {
+    it(`${name} is ${upstream} at the daemon, and ${uri} to the client`, async () => {
+      expect(await opened(stage, stage.driver, name)).to.deep.equal({ upstream, uri, flags: 0 })
+    })
+  }
+
+  it('chooses the daemon by its scheme', async () => {
+    expect((await opened(stage, network, 'network:///system')).upstream).to.equal('network:///system')
+  })
+
+  it('may be the path of a socket in the directory of the driver daemons', async () => {
+    const uri = `qemu:///system?socket=${network.path}`
+    expect(await opened(stage, network, uri)).to.deep.equal({ upstream: 'qemu:///system', uri, flags: 0 })
+  })
+
+  const notThere = (path: string): Buffer =>
+    systemErrorPayload(2, `Failed to connect socket to '${path}': No such file or directory`)
+  const notDriver = (path: string): Buffer => invalidArgument(`socket '${path}' is not the socket of a driver daemon`)
+  const refusals: [name: string, payload: (stage: Stage) => Buffer][] = [
+    ['bogus:///system', ({ driverDir }) => notThere(join(driverDir, 'virtbogusd-sock'))],
+    ['QEMU:///system', ({ driverDir }) => notThere(join(driverDir, 'virtQEMUd-sock'))],
+    ['test:///default', ({ driverDir }) => notThere(join(driverDir, 'virttestd-sock'))],
+    ['qemu+unix://host/system', () => invalidArgument("using unix socket and remote server 'host' is not supported.")],
+    ['qemu:///system?mode=legacy', () => invalidArgument('Connections from inside daemon must be direct')],
+    ['qemu:///system?socket=/etc/passwd', () => notDriver('/etc/passwd')],
+    ['qemu:///system?socket=relative', () => notDriver('relative')],
+    ['qemu:///system?socket=', () => notDriver('')]
+  ]
+  for (const [name, payload] of refusals) {
+    it(`${name} is refused`, async () => {
+      const client = await stage.connect()
+      const reply = await client.open(name)
+      expect(reply.status).to.equal(STATUS.error)
+      expect(reply.payload).to.deep.equal(payload(stage))
+    })
+  }
+
+  for (const name of ['qemu+tcp://127.0.0.1/system', 'qemu://localhost/system', 'qemu+ssh:///system', 'qemu+ext:///system']) {
+    it(`${name} is refused: nothing is opened that is not on this host`, async () => {
+      const client = await stage.connect()
+      const reply = await client.open(name)
+      expect(reply.payload.readInt32BE(0)).to.equal(5)
+    })
+  }
+
+  it('cannot be a path that climbs out of the directory', async () => {
+    const client = await stage.connect()
+    const path = `${stage.driverDir}/../${stage.driverDir.split('/').at(-1)}x/virtqemud-sock`
+    expect((await client.open(`qemu:///system?socket=${path}`)).payload).to.deep.equal(notDriver(path))
+  })
+})
+
+describe('no name in CONNECT_OPEN', () => {
+  const cleanup = new Cleanup()
+  let stage: Stage
+  before(async () => (stage = await Stage.start(cleanup)))
+  after(() => cleanup.run())
+
+  const place = process.geteuid?.() === 0 ? 'system' : 'session'
+
+  for (const name of [undefined, '']) {
+    it(`(${name === undefined ? 'absent' : 'empty'}) finds the hypervisor whose daemon is there`, async () => {
+      const uri = `qemu:///${place}`
+      expect(await opened(stage, stage.driver, name)).to.deep.equal({ upstream: uri, uri, flags: 0 })
+    })
+  }
+
+  it('finds Xen before QEMU, but no secondary driver', async () => {
+    const network = await stage.addDriver('virtnetworkd-sock')
+    expect((await opened(stage, stage.driver, '')).uri).to.equal(`qemu:///${place}`)
+    await network.stop()
+    if (place === 'session') return
+    const xen = await stage.addDriver('virtxend-sock')
+    expect((await opened(stage, xen, '')).uri).to.equal('xen:///system')
+    await xen.stop()
+  })
+
+  it('finds nothing when there is nothing', async () => {
+    await stage.driver.stop()
+    const client = await stage.connect()
+    expect((await client.open('')).payload).to.deep.equal(internalErrorPayload('connection not open'))
+  })
+
+  it('is left to a monolithic daemon when there is only that', async () => {
+    const libvirtd = await stage.addDriver('libvirt-sock')
+    libvirtd.on(REMOTE.connectGetUri, () => encodeText('lxc:///system'))
+    expect(await opened(stage, libvirtd, '')).to.deep.equal({ upstream: '', uri: 'lxc:///system', flags: 0 })
+    await libvirtd.stop()
+  })
+})
+
+describe('read-only clients', () => {
+  const cleanup = new Cleanup()
+  let stage: Stage
+  let readOnly: FakeDriver
+  before(async () => {
+    stage = await Stage.start(cleanup)
+    readOnly = await stage.addDriver('virtqemud-sock-ro')
+  })
+  after(() => cleanup.run())
+
+  it('are those of the read-only socket: they get the daemon\'s read-only socket, and flag 1', async () => {
+    const { flags } = await opened(stage, readOnly, 'qemu:///system', 0, stage.broker.roSocket)
+    expect(flags).to.equal(1)
+  })
+
+  it('are those that ask for it, on any socket', async () => {
+    expect((await opened(stage, readOnly, 'qemu:///system', 1)).flags).to.equal(1)
+    expect((await opened(stage, readOnly, 'qemu:///system', 0xff, stage.broker.socket)).flags).to.equal(1)
+  })
+
+  it('are not those that set other flags: these are dropped', async () => {
+    expect((await opened(stage, stage.driver, 'qemu:///system', 0xfe)).flags).to.equal(0)
+  })
+
+  it('are probed for on read-only sockets', async () => {
+    expect((await opened(stage, readOnly, '', 1)).flags).to.equal(1)
+  })
+})
+
+describe('a driver daemon that cannot be reached', () => {
+  const cleanup = new Cleanup()
+  let stage: Stage
+  before(async () => (stage = await Stage.start(cleanup)))
+  after(() => cleanup.run())
+
+  it('because its socket is stale is named with the reason', async () => {
+    const path = join(stage.driverDir, 'virtlxcd-sock')
+    const server = createServer().listen(`${path}.first`)
+    await once(server, 'listening')
+    // The server removes the file that it knows of, and this one stays.
+    await link(`${path}.first`, path)
+    server.close()
+    await once(server, 'close')
+    const client = await stage.connect()
+    expect((await client.open('lxc:///system')).payload).to.deep.equal(
+      systemErrorPayload(111, `Failed to connect socket to '${path}': Connection refused`)
+    )
+  })
+})
+
+describe('driver sockets of the configuration', () => {
+  const cleanup = new Cleanup()
+  let stage: Stage
+  let explicit: FakeDriver
+  let monolithic: FakeDriver
+  before(async () => {
+    const dir = await tempDir(cleanup)
+    explicit = await FakeDriver.listen(cleanup, join(dir, 'ch'))
+    monolithic = await FakeDriver.listen(cleanup, join(dir, 'all'))
+    stage = await Stage.start(cleanup, { driver_sockets: [`ch=${explicit.path}`, `*=${monolithic.path}`] })
+  })
+  after(() => cleanup.run())
+
+  it('come before the directory', async () => {
+    expect((await opened(stage, explicit, 'ch:///system')).upstream).to.equal('ch:///system')
+  })
+
+  it('may name one daemon for all schemes that have no socket of their own', async () => {
+    expect((await opened(stage, monolithic, 'lxc:///system')).upstream).to.equal('lxc:///system')
+    expect((await opened(stage, stage.driver, 'qemu:///system')).upstream).to.equal('qemu:///system')
+  })
+
+  it('may be named by clients', async () => {
+    const name = `qemu:///system?socket=${explicit.path}`
+    expect((await opened(stage, explicit, name)).upstream).to.equal('qemu:///system')
+  })
+})
+
+describe("the broker's own sockets", () => {
+  const cleanup = new Cleanup()
+  after(() => cleanup.run())
+
+  const refused = async (broker: Broker, name: string): Promise<Buffer> => {
+    const client = await RawClient.connect(cleanup, broker.tcpPort)
+    const reply = await client.open(name)
+    expect(reply.status).to.equal(STATUS.error)
+    return reply.payload
+  }
+
+  it('are never opened as a daemon, even if they are where the daemons are', async () => {
+    const dir = await tempDir(cleanup)
+    const broker = await Broker.start(cleanup, { unix_sock_dir: dir, driver_socket_dir: dir })
+    expect(await refused(broker, 'qemu:///system')).to.deep.equal(
+      systemErrorPayload(2, `Failed to connect socket to '${dir}/virtqemud-sock': No such file or directory`)
+    )
+    expect(await refused(broker, '')).to.deep.equal(internalErrorPayload('connection not open'))
+    for (const name of ['libvirt-sock', 'libvirt-sock-ro', '../' + dir.split('/').at(-1) + '/libvirt-sock']) {
+      expect((await refused(broker, `qemu:///system?socket=${dir}/${name}`)).readInt32BE(0)).to.equal(8)
+    }
+  })
+
+  it('are recognised through a link to their directory', async () => {
+    const dir = await tempDir(cleanup)
+    const other = `${dir}.l`
+    await symlink(dir, other)
+    cleanup.defer(() => rm(other))
+    const broker = await Broker.start(cleanup, { unix_sock_dir: dir, driver_socket_dir: other })
+    expect(await refused(broker, 'qemu:///system')).to.deep.equal(
+      systemErrorPayload(2, `Failed to connect socket to '${other}/virtqemud-sock': No such file or directory`)
+    )
+    expect((await refused(broker, `qemu:///system?socket=${other}/libvirt-sock`)).readInt32BE(0)).to.equal(8)
+  })
+
+  it('are refused in driver_sockets', async () => {
+    const dir = await tempDir(cleanup)
+    const driver_sockets = [`*=${dir}/libvirt-sock`]
+    const failure = await Broker.start(cleanup, { unix_sock_dir: dir, driver_sockets }).catch(String)
+    expect(failure).to.contain(`driver_sockets: '${dir}/libvirt-sock' is a socket of this broker`)
+  })
+})
