@@ -1,6 +1,7 @@
 import { readFileSync, realpathSync } from 'node:fs'
 import path from 'node:path'
 import { aliasMap } from '../protocol/uri.js'
+import { DEFAULT_BUS } from '../workers/polkit/system-bus.js'
 import type { ActorSettings } from '../workers/settings.js'
 import { ConfError, parseConf } from './config/grammar.js'
 import type { Config } from './config/load.js'
@@ -22,6 +23,7 @@ export function actorSettings(config: Config, testDriverSocket: string | undefin
     callsInFlight: Math.max(1, Math.min(config.maxClientRequests, config.driverMaxRequests)),
     driverConnectTimeoutMs: 1000 * config.driverConnectTimeout,
     loginTimeoutMs: 1000 * config.loginTimeout,
+    systemBusAddress: config.systemBusAddress || process.env['DBUS_SYSTEM_BUS_ADDRESS'] || DEFAULT_BUS,
     driverSocketDir: config.driverSocketDir,
     driverSockets: [...config.driverSockets],
     testDriverSocket,

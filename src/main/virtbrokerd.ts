@@ -3,7 +3,7 @@ import { mkdirSync } from 'node:fs'
 import path from 'node:path'
 import { actorSettings } from './actor-settings.js'
 import { parseCommandLine, type Options } from './cli.js'
-import { describeConfig } from './config/check.js'
+import { describeConfig, warnings } from './config/check.js'
 import { ConfError, EXIT } from './config/grammar.js'
 import { loadConfig, type Config } from './config/load.js'
 import { daemonize, isDaemon, reportStatus, scriptPath } from './daemonize.js'
@@ -40,6 +40,7 @@ async function main(argv: readonly string[]): Promise<void> {
 
 async function serve(config: Config, options: Options): Promise<void> {
   const logger = createBrokerLogger(config.log, config.paths, options.daemon)
+  for (const warning of warnings(config)) logger.warn('daemon', warning)
   let pidFile: PidFile | undefined
   const supervisor = new Supervisor(config, logger)
   try {

@@ -34,6 +34,7 @@ export const CODE = {
   noDomainMetadata: 80,
   operationUnsupported: 84,
   accessDenied: 88,
+  dbusService: 89,
   storageVolumeExists: 90,
   authUnavailable: 94
 } as const
@@ -54,6 +55,7 @@ export const DOMAIN = {
   domainSnapshot: 35,
   streams: 38,
   uri: 45,
+  dbus: 47,
   identity: 53,
   polkit: 60
 } as const

@@ -5,6 +5,7 @@ import { Clock } from './clock.js'
 import type { ActorControl, ActorNews, ActorTask, ClientInfo } from './control.js'
 import { FdLedger } from './os/fd-ledger.js'
 import { Poller } from './os/poller.js'
+import { Authority } from './polkit/authority.js'
 import type { ActorSettings, Admission, Log } from './settings.js'
 import { ClientSession } from './session/client-session.js'
 import { identifyUnixPeer } from './session/identify.js'
@@ -16,6 +17,7 @@ export class Actor implements ActorControl {
   readonly clock = new Clock()
   readonly settings: ActorSettings
   readonly io: ThreadIo
+  readonly polkit: Authority
   readonly #sessions = new Map<number, ClientSession>()
   readonly #work: MessagePort
   #news: ActorNews[] = []
@@ -26,6 +28,7 @@ export class Actor implements ActorControl {
 
   constructor({ number, settings, ledger, work }: Omit<ActorTask, 'control'>) {
     this.settings = settings
+    this.polkit = new Authority(settings.systemBusAddress, this.clock)
     this.io = {
       poller: new Poller(),
       ledger: new FdLedger(ledger),
@@ -130,6 +133,7 @@ export class Actor implements ActorControl {
   #finish(): void {
     this.#flush()
     this.clock.stop()
+    this.polkit.close()
     this.io.poller.close()
     this.#work.close()
     this.#finished()

@@ -9,6 +9,8 @@ export interface ActorSettings {
   driverConnectTimeoutMs: number
   /** Deadline for everything before a client is authenticated, in milliseconds; 0: none. */
   loginTimeoutMs: number
+  /** Of the bus where polkit is, as in DBUS_SYSTEM_BUS_ADDRESS. */
+  systemBusAddress: string
   /** Where `virtqemud-sock` and its like are looked up. */
   driverSocketDir: string
   /** Sockets named by the configuration, by URI scheme; the scheme `*` is a monolithic libvirtd for all others. */

@@ -54,11 +54,15 @@ function withReason(config: Config, name: KeyName): string {
   }
 }
 
-function warnings(config: Config): string[] {
+/** What is allowed and yet seldom meant. It is said at each start too. */
+export function warnings(config: Config): string[] {
   const found: string[] = []
   const open = (mode: number): boolean => (mode & 0o006) !== 0
   if (config.authUnixRw === 'none' && open(config.unixSockRwPerms)) {
     found.push('auth_unix_rw is "none" and the mode of the main socket lets every user of this host in')
+  }
+  if (config.sockets.readOnly !== undefined && config.authUnixRo === 'none' && open(config.unixSockRoPerms) && config.privileged) {
+    found.push('auth_unix_ro is "none" and the mode of the read-only socket lets every user of this host look')
   }
   if (config.listenTcp && config.authTcp === 'none' && !isLoopback(config.listenAddr)) {
     found.push('listen_tcp with auth_tcp = "none" lets everybody on the network in: set listen_addr to a loopback address')

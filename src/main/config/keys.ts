@@ -178,7 +178,8 @@ export const KEYS = {
   driver_max_requests: unsigned(4),
   driver_connect_timeout: unsigned(30),
   embedded_test_driver: boolean(false, later('the embedded test driver')),
-  login_timeout: unsigned(60, later('TLS or authentication, without which nobody has to log in')),
+  login_timeout: unsigned(60),
+  system_bus_address: string(''),
   actor_threads: unsigned(0),
   metrics_listen: string('', later('the metrics endpoint'))
 } as const

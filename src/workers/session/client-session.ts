@@ -15,9 +15,13 @@ import {
   type Header
 } from '../../protocol/header.js'
 import type { Identity } from '../../protocol/identity.js'
+import { AUTH, type AuthType } from '../../protocol/messages/auth.js'
 import { CLOSE_REASON, connectionClosedFrame } from '../../protocol/messages/connect.js'
+import { replyFrame } from '../../protocol/messages/frames.js'
 import { lookup, REMOTE } from '../../protocol/procedures.js'
 import type { Actor } from '../actor.js'
+import type { Applicant, Authentication } from '../auth/authentication.js'
+import { makeAuthentication } from '../auth/make-authentication.js'
 import { Timer } from '../clock.js'
 import { EIO, errorText } from '../os/libc.js'
 import type { Admission, LogLevel } from '../settings.js'
@@ -58,11 +62,12 @@ const LINGER_MS = 10_000
 const EMPTY = Buffer.alloc(0)
 
 /** One client, from the hand-over of its socket to its end: it ties the client's side to the driver's. */
-export class ClientSession {
+export class ClientSession implements Applicant {
   readonly calls = new CallTable()
   readonly waiting = new WaitingCalls()
   readonly streams = new OpenStreams()
   readonly client: ClientSide
+  readonly authentication: Authentication
   driver: DriverSide | undefined
   /** What CONNECT_GET_URI says. */
   uri = ''
@@ -82,9 +87,8 @@ export class ClientSession {
   ) {
     this.#state = admission.auth === 'none' ? 'authenticated' : 'authenticating'
     this.client = new ClientSide(this, transport)
-    if (this.#state === 'authenticating' && actor.settings.loginTimeoutMs > 0) {
-      actor.clock.set(this.#timer, actor.settings.loginTimeoutMs)
-    }
+    this.authentication = makeAuthentication(this, actor)
+    this.restartDeadline()
   }
 
   get state(): SessionState {
@@ -98,6 +102,25 @@ export class ClientSession {
     return true
   }
 
+  log(level: LogLevel, message: string): void {
+    this.actor.log(level, 'session', `client ${this.admission.id}: ${message}`)
+  }
+
+  // Authentication
+
+  /** What AUTH_LIST says. Asking may be enough to be let in. */
+  authenticationType(): AuthType {
+    return this.#state === 'authenticating' ? this.authentication.list() : AUTH.none
+  }
+
+  reply(call: Header, body: Buffer): void {
+    if (this.#state === 'authenticating') this.client.write(replyFrame(call, body))
+  }
+
+  refuse(call: Header, error: RemoteError): void {
+    if (this.#state === 'authenticating') this.client.write(errorReply(call, error))
+  }
+
   /** Authentication has succeeded; what it tells of the client joins what the socket told. */
   authenticated(identity: Identity): void {
     if (!this.become('authenticated')) return
@@ -106,8 +129,9 @@ export class ClientSession {
     this.actor.authenticated(this)
   }
 
-  log(level: LogLevel, message: string): void {
-    this.actor.log(level, 'session', `client ${this.admission.id}: ${message}`)
+  restartDeadline(): void {
+    const { loginTimeoutMs } = this.actor.settings
+    if (this.#state === 'authenticating' && loginTimeoutMs > 0) this.actor.clock.set(this.#timer, loginTimeoutMs)
   }
 
   // From the client
@@ -288,6 +312,7 @@ export class ClientSession {
     this.log(level, `closed: ${why}`)
     this.client.reader.stop()
     this.client.keepalive.stop()
+    this.authentication.end()
     this.actor.clock.cancel(this.#timer)
     this.#dropDriver()
     this.#takeWaiting()

@@ -1,7 +1,7 @@
 import { errorReply, internalError, undecodable, RemoteError } from '../../protocol/errors.js'
 import type { Header } from '../../protocol/header.js'
 import { decodeSetIdentity } from '../../protocol/identity.js'
-import { AUTH, encodeAuthList } from '../../protocol/messages/auth.js'
+import { encodeAuthList } from '../../protocol/messages/auth.js'
 import { decodeFeature, decodeOpen, encodeSupported, encodeText, FEATURE } from '../../protocol/messages/connect.js'
 import { replyFrame } from '../../protocol/messages/frames.js'
 import { REMOTE } from '../../protocol/procedures.js'
@@ -19,11 +19,14 @@ const refuse = (session: ClientSession, call: Header, error: RemoteError): void 
   session.client.write(errorReply(call, error))
 
 const authList: Handler = (session, call) => {
-  session.client.write(replyFrame(call, encodeAuthList([AUTH.none])))
+  session.client.write(replyFrame(call, encodeAuthList([session.authenticationType()])))
 }
 
-/** A method that this listener does not use, or a client that is in already. */
-const wrongAuthentication: Handler = (session, call) => refuse(session, call, authenticationFailed())
+/** Refused: a method that this listener does not use, or a client that is in already. */
+const authenticate: Handler = (session, call, body) => {
+  const taken = session.state === 'authenticating' && session.authentication.take(call, body)
+  if (!taken) refuse(session, call, authenticationFailed())
+}
 
 const connectOpen: Handler = (session, call, body) => {
   const { name, flags } = decodeOpen(body)
@@ -91,10 +94,10 @@ export function answerLocally(session: ClientSession, call: Header, body: Buffer
 /** The calls of the remote program that the broker answers itself. */
 const LOCAL_CALLS: ReadonlyMap<number, Handler> = new Map<number, Handler>([
   [REMOTE.authList, authList],
-  [REMOTE.authSaslInit, wrongAuthentication],
-  [REMOTE.authSaslStart, wrongAuthentication],
-  [REMOTE.authSaslStep, wrongAuthentication],
-  [REMOTE.authPolkit, wrongAuthentication],
+  [REMOTE.authSaslInit, authenticate],
+  [REMOTE.authSaslStart, authenticate],
+  [REMOTE.authSaslStep, authenticate],
+  [REMOTE.authPolkit, authenticate],
   [REMOTE.connectOpen, connectOpen],
   [REMOTE.connectClose, connectClose],
   [REMOTE.connectSupportsFeature, supportsFeature],

@@ -1,0 +1,172 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { expect } from 'chai'
+import { decodeError } from '#protocol/errors.js'
+import { STATUS } from '#protocol/header.js'
+import { decodeSetIdentity } from '#protocol/identity.js'
+import { decodeAuthList, decodePolkitReply } from '#protocol/messages/auth.js'
+import { REMOTE } from '#protocol/procedures.js'
+import { connectAs, openToAll, USER } from '../support/as-user.js'
+import { Cleanup } from '../support/cleanup.js'
+import type { Frame } from '../support/frame-socket.js'
+import { PolkitBus } from '../support/polkit-bus.js'
+import { run } from '../support/processes.js'
+import type { RawClient } from '../support/raw-client.js'
+import { Stage } from '../support/stage.js'
+
+const rules = `polkit.addRule(function(action, subject) {
+  if (action.id === 'org.libvirt.unix.manage') {
+    if (subject.user === 'daemon') return polkit.Result.YES
+    if (subject.user === 'bin') return polkit.Result.NO
+  }
+})`
+
+describe('polkit', function () {
+  this.timeout(20_000)
+  const cleanup = new Cleanup()
+  let bus: PolkitBus
+  let stage: Stage
+
+  before(async () => {
+    bus = await PolkitBus.start(cleanup, rules)
+    stage = await Stage.start(cleanup, {
+      auth_unix_rw: 'polkit',
+      auth_unix_ro: 'polkit',
+      system_bus_address: bus.address
+    })
+    await stage.addDriver('virtqemud-sock-ro')
+    await openToAll(stage.broker.dir)
+  })
+
+  after(() => cleanup.run())
+
+  const client = (uid: number, path = stage.broker.socket): Promise<RawClient> => connectAs(cleanup, uid, path)
+  const authList = async (from: RawClient): Promise<number[]> =>
+    decodeAuthList((await from.call(REMOTE.authList)).payload)
+
+  function expectError(reply: Frame, code: number, domain: number, message: string): void {
+    expect(reply.status).to.equal(STATUS.error)
+    const error = decodeError(reply.payload)
+    expect([error.code, error.domain, error.message]).to.deep.equal([code, domain, message])
+  }
+
+  function virshAs(uid: number, flags: string[] = []) {
+    const uri = `qemu+unix:///system?socket=${flags.length > 0 ? stage.broker.roSocket : stage.broker.socket}`
+    const argv = ['setpriv', `--reuid=${uid}`, `--regid=${uid}`, '--clear-groups', 'virsh', ...flags, '-c', uri, 'uri']
+    return run(argv, { env: { PATH: process.env['PATH'], LC_ALL: 'C.UTF-8', HOME: '/nonexistent' } })
+  }
+
+  it('lets a user in whom the rules allow to manage, and the driver daemon hears who it is', async () => {
+    const user = await client(USER.daemon)
+    expect(await authList(user)).to.deep.equal([2])
+    const reply = await user.call(REMOTE.authPolkit)
+    expect(reply.status).to.equal(STATUS.ok)
+    expect(decodePolkitReply(reply.payload)).to.equal(true)
+    expect(await authList(user)).to.deep.equal([0])
+    const connected = stage.driver.nextConnection()
+    expect((await user.open('qemu:///system')).status).to.equal(STATUS.ok)
+    const call = (await connected).calls.find(({ proc }) => proc === REMOTE.connectSetIdentity)!
+    expect(decodeSetIdentity(call.payload)).to.include({ userName: 'daemon', userId: 1, processId: process.pid })
+    expect(decodeSetIdentity(call.payload).processTime).to.be.greaterThan(0)
+  })
+
+  it('refuses everything but authentication before, and a second login after', async () => {
+    const user = await client(USER.daemon)
+    expectError(await user.open('qemu:///system'), 39, 7, 'authentication required')
+    expectError(await user.call(REMOTE.connectClose), 39, 7, 'authentication required')
+    expectError(await user.call(REMOTE.authSaslInit), 45, 7, 'authentication failed: authentication failed')
+    await user.call(REMOTE.authPolkit)
+    expectError(await user.call(REMOTE.authPolkit), 45, 7, 'authentication failed: authentication failed')
+  })
+
+  it('keeps a user out whom the rules deny', async () => {
+    const user = await client(USER.bin)
+    expectError(await user.call(REMOTE.authPolkit), 45, 60, 'authentication failed: access denied by policy')
+    expect(await authList(user)).to.deep.equal([2])
+  })
+
+  it('says that an agent is needed, in the words that make virsh start one', async () => {
+    const user = await client(USER.nobody)
+    expectError(await user.call(REMOTE.authPolkit), 94, 60,
+      "authentication unavailable: no polkit agent available to authenticate action 'org.libvirt.unix.manage'")
+  })
+
+  it('asks for less on the read-only socket', async () => {
+    const user = await client(USER.nobody, stage.broker.roSocket)
+    expect((await user.call(REMOTE.authPolkit)).status).to.equal(STATUS.ok)
+  })
+
+  it('does not ask for root, who only has to look at the list', async () => {
+    const root = await stage.connect(stage.broker.socket)
+    expectError(await root.open('qemu:///system'), 39, 7, 'authentication required')
+    expect(await authList(root)).to.deep.equal([0])
+    expect((await root.open('qemu:///system')).status).to.equal(STATUS.ok)
+    const other = await stage.connect(stage.broker.socket)
+    expect((await other.call(REMOTE.authPolkit)).status).to.equal(STATUS.ok)
+  })
+
+  it('gives virsh what it needs: a way in, a plain no, or the cry for an agent', async () => {
+    const [allowed, readOnly, denied, unknown] = await Promise.all([
+      virshAs(USER.daemon), virshAs(USER.nobody, ['-r']), virshAs(USER.bin), virshAs(USER.nobody)
+    ])
+    expect(allowed.stdout, allowed.stderr).to.contain('qemu+unix:///system')
+    expect(readOnly.stdout, readOnly.stderr).to.contain('qemu+unix:///system')
+    expect(denied.stderr).to.contain('authentication failed: access denied by policy')
+    expect(unknown.stderr).to.contain("no polkit agent available to authenticate action 'org.libvirt.unix.manage'")
+  })
+
+  it('closes a client that tries again and again', async () => {
+    const user = await client(USER.bin)
+    for (let i = 0; i < 10; i++) await user.call(REMOTE.authPolkit)
+    await user.end()
+  })
+
+  it('answers many at once', async () => {
+    const users = await Promise.all(Array.from({ length: 19 }, () => client(USER.daemon)))
+    const replies = await Promise.all(users.map(user => user.call(REMOTE.authPolkit)))
+    expect(replies.map(({ status }) => status)).to.deep.equal(replies.map(() => STATUS.ok))
+    for (const user of users) user.destroy()
+  })
+
+  it('holds up nobody while polkit does not answer', async () => {
+    bus.polkitd.child.kill('SIGSTOP')
+    try {
+      const user = await client(USER.daemon)
+      const serial = user.post(REMOTE.authPolkit)
+      const root = await stage.connect(stage.broker.socket)
+      expect(await authList(root)).to.deep.equal([0])
+      // Its own other calls are answered too.
+      expect(await authList(user)).to.deep.equal([2])
+      expectError(await user.call(REMOTE.authPolkit), 45, 7, 'authentication failed: authentication failed')
+      bus.polkitd.child.kill('SIGCONT')
+      expect((await user.next({ serial })).status).to.equal(STATUS.ok)
+    } finally {
+      bus.polkitd.child.kill('SIGCONT')
+    }
+  })
+
+  it('is not confused by a client that leaves while polkit is asked', async () => {
+    bus.polkitd.child.kill('SIGSTOP')
+    const user = await client(USER.daemon)
+    user.post(REMOTE.authPolkit)
+    await sleep(100)
+    user.destroy()
+    await sleep(100)
+    bus.polkitd.child.kill('SIGCONT')
+    const next = await client(USER.daemon)
+    expect((await next.call(REMOTE.authPolkit)).status).to.equal(STATUS.ok)
+  })
+
+  it('says so when there is no polkit, and no bus, and goes on when both are back', async () => {
+    const user = await client(USER.daemon)
+    await bus.stopPolkitd()
+    expectError(await user.call(REMOTE.authPolkit), 89, 47,
+      'error from service: GDBus.Error:org.freedesktop.DBus.Error.ServiceUnknown: ' +
+      'The name org.freedesktop.PolicyKit1 was not provided by any .service files')
+    await bus.stop()
+    const noBus = 'internal error: Unable to get system bus connection: Could not connect: '
+    expectError(await user.call(REMOTE.authPolkit), 1, 47, `${noBus}Connection refused`)
+    await bus.startBus()
+    await bus.startPolkitd()
+    expect((await user.call(REMOTE.authPolkit)).status).to.equal(STATUS.ok)
+  })
+})

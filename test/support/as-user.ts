@@ -1,0 +1,19 @@
+import { chmod } from 'node:fs/promises'
+import type { Cleanup } from './cleanup.js'
+import { RawClient } from './raw-client.js'
+
+/** Users that every Debian has, and that have no special rights. */
+export const USER = { daemon: 1, bin: 2, nobody: 65534 } as const
+
+/** The kernel notes the effective user at `connect`, which a UNIX socket does within the call. */
+export function connectAs(cleanup: Cleanup, uid: number, path: string): Promise<RawClient> {
+  process.seteuid!(uid)
+  try {
+    return RawClient.connect(cleanup, path)
+  } finally {
+    process.seteuid!(0)
+  }
+}
+
+/** Lets other users reach the sockets in a directory of the tests. */
+export const openToAll = (dir: string): Promise<void> => chmod(dir, 0o755)
