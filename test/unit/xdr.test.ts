@@ -125,7 +125,7 @@ describe('XDR in general', () => {
         const xdr = new XdrReader(out)
         expect(xdr.i32()).to.equal(integer | 0)
         expect(xdr.u64()).to.equal(large)
-        expect(xdr.f64()).to.equal(real)
+        expect(xdr.f64()).to.deep.equal(real)
         expect(xdr.string()).to.equal(string)
         expect(xdr.opaque(40)).to.deep.equal(raw)
         expect(xdr.chars(40)).to.deep.equal(raw)
