@@ -1,0 +1,165 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import type { Latencies } from './load/latencies.js'
+import { Load } from './load/load.js'
+import {
+  startAnsweringDriver,
+  startEmbeddedDriver,
+  startLibvirtdDriver,
+  type Driver,
+  type DriverKind
+} from './peers/driver.js'
+import { direct, startBroker, startHaproxy, startLibvirtdProxy, type Peer, type PeerName } from './peers/peers.js'
+import { describePoint, type Figure, type Point, type Sample } from './results/samples.js'
+import type { Scale } from './scale.js'
+
+export interface BenchOptions {
+  scale: Scale
+  /** What entries that do not ask for a certain driver get. */
+  driver: Exclude<DriverKind, 'answering'>
+  /** The broker's executable, and that of the revision to compare with. */
+  broker: string
+  base: string | undefined
+  peers: readonly PeerName[]
+  /** Shown while it runs. */
+  progress: (text: string) => void
+}
+
+/** What an entry needs to be measured against. */
+export interface StageWish {
+  driver?: DriverKind
+  /** The driver must have a storage pool driver. */
+  storage?: boolean
+  peers?: readonly PeerName[]
+  /** Actor threads of the broker; one per core if not given. */
+  threads?: number
+}
+
+/** A driver with peers in front of it, and the processes that make load. */
+export class Stage {
+  readonly loads: Load[] = []
+
+  constructor(
+    readonly directory: string,
+    readonly driver: Driver,
+    readonly peers: readonly Peer[]
+  ) {}
+
+  load(): Load {
+    const load = new Load()
+    this.loads.push(load)
+    return load
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.loads.map(load => load.stop()))
+    await Promise.all(this.peers.map(peer => peer.stop()))
+    await this.driver.stop()
+    rmSync(this.directory, { recursive: true, force: true })
+  }
+}
+
+export interface Warning {
+  entry: string
+  text: string
+}
+
+/** One distribution of latencies, merged over the rounds. */
+export interface Distribution {
+  entry: string
+  peer: PeerName
+  point: Point
+  latencies: Latencies
+}
+
+/** What the entries work with, and where their figures end up. */
+export class Bench {
+  readonly samples: Sample[] = []
+  readonly distributions = new Map<string, Distribution>()
+  readonly warnings: Warning[] = []
+  #entry = ''
+
+  constructor(readonly options: BenchOptions) {}
+
+  get scale(): Scale {
+    return this.options.scale
+  }
+
+  get entry(): string {
+    return this.#entry
+  }
+
+  begin(entry: string): void {
+    this.#entry = entry
+  }
+
+  /** Starts driver and peers, does `work`, and stops everything again. */
+  async onStage(wish: StageWish, work: (stage: Stage) => Promise<void>): Promise<void> {
+    const stage = await this.#build(wish)
+    try {
+      await work(stage)
+    } finally {
+      await stage.close()
+    }
+  }
+
+  async #build(wish: StageWish): Promise<Stage> {
+    const directory = mkdtempSync(path.join(tmpdir(), 'vbb-'))
+    const driver = await this.#startDriver(path.join(directory, 'd'), wish)
+    const peers: Peer[] = []
+    try {
+      for (const name of this.options.peers) {
+        if (wish.peers && !wish.peers.includes(name === 'base' ? 'virtbroker' : name)) continue
+        peers.push(await this.#startPeer(name, path.join(directory, name), driver, wish.threads))
+      }
+    } catch (error) {
+      await new Stage(directory, driver, peers).close()
+      throw error
+    }
+    return new Stage(directory, driver, peers)
+  }
+
+  #startDriver(directory: string, wish: StageWish): Promise<Driver> {
+    const kind = wish.driver ?? this.options.driver
+    if (kind === 'answering') return startAnsweringDriver(directory)
+    if (kind === 'embedded') return startEmbeddedDriver(directory, this.options.broker)
+    return startLibvirtdDriver(directory, wish.storage ?? false)
+  }
+
+  async #startPeer(name: PeerName, directory: string, driver: Driver, threads: number | undefined): Promise<Peer> {
+    if (name === 'direct') return direct(driver)
+    if (name === 'haproxy') return startHaproxy(directory, driver)
+    if (name === 'libvirtd') return startLibvirtdProxy(directory, driver)
+    const { broker, base } = this.options
+    return startBroker(name, name === 'base' ? base! : broker, directory, driver, threads)
+  }
+
+  record(peer: PeerName, point: Point, round: number, figure: Figure, value: number): void {
+    this.samples.push({ entry: this.#entry, peer, point, round, ...figure, value })
+  }
+
+  distribution(peer: PeerName, point: Point, latencies: Latencies): void {
+    const key = JSON.stringify([this.#entry, peer, point])
+    const known = this.distributions.get(key)
+    if (known) known.latencies.add(latencies)
+    else this.distributions.set(key, { entry: this.#entry, peer, point, latencies })
+  }
+
+  /** The same text is kept once an entry. */
+  warn(text: string): void {
+    const entry = this.#entry
+    if (!this.warnings.some(known => known.entry === entry && known.text === text)) this.warnings.push({ entry, text })
+  }
+
+  progress(peer: PeerName, point: Point, text: string): void {
+    this.options.progress(`${this.#entry}: ${describePoint(point)}: ${peer}: ${text}`)
+  }
+}
+
+/** The peers in the order of round `round`: each is first, and last, equally often. */
+export function turn<T>(peers: readonly T[], round: number): T[] {
+  const start = round % peers.length
+  const turned = [...peers.slice(start), ...peers.slice(0, start)]
+  return Math.floor(round / peers.length) % 2 === 1 ? turned.reverse() : turned
+}

@@ -1,0 +1,54 @@
+/** What the bench tells a load process to do, and what comes back. Orders are carried out one after the other. */
+
+/** A listening socket. */
+export type Address = { host: string; port: number } | { path: string }
+
+/** Where to connect, and the name for CONNECT_OPEN there. */
+export interface Target {
+  address: Address
+  name: string
+}
+
+/** A call of the remote program; `body` is its encoded arguments. */
+export interface Call {
+  procedure: number
+  body: Uint8Array
+}
+
+export type Order =
+  /** Connects and opens `clients` more clients, `parallel` at a time, and keeps them. */
+  | { do: 'open'; target: Target; clients: number; parallel: number }
+  /** Every client (or the first `clients`) calls again as soon as it has its reply. */
+  | { do: 'closed-loop'; call: Call; ms: number; clients?: number }
+  /** Calls are due at a fixed rate, whether or not earlier ones were answered; latency counts from when due. */
+  | { do: 'fixed-rate'; call: Call; ms: number; callsPerSecond: number }
+  /** Connect, open, close, again and again; `parallel` at a time. */
+  | { do: 'cycles'; target: Target; ms: number; parallel: number }
+  /** One client calls `open` and takes the stream that follows, or sends `bytes` into it, and finishes it. */
+  | { do: 'stream'; direction: 'download' | 'upload'; call: Call; bytes: number }
+  /** One call by the first client, with its reply. */
+  | { do: 'call'; call: Call }
+  /** Every client writes these bytes once, whatever they are. Nothing is read by then if `deaf`. */
+  | { do: 'write'; bytes: Uint8Array; times: number; deaf: boolean }
+  | { do: 'close' }
+
+export interface Outcome {
+  /** Calls answered, clients opened, cycles completed. */
+  count: number
+  /** Error replies, refused or lost connections. */
+  failures: number
+  /** Text of the first failure. */
+  firstFailure: string | undefined
+  /** Wall time in milliseconds. */
+  ms: number
+  /** Bytes received or, in an upload, sent. */
+  bytes: number
+  /** Distribution of latency, encoded (see Latencies). */
+  latencies: string
+  /** Frames other than replies that came: events. */
+  events: number
+  /** Body of the reply, of `call` only. */
+  reply?: Uint8Array
+}
+
+export type Report = { done: Outcome } | { error: string }

@@ -1,0 +1,114 @@
+import { mkdirSync, writeFileSync } from 'node:fs'
+import path from 'node:path'
+import type { Address, Target } from '../load/orders.js'
+import { freePort, listening } from '../system/listening.js'
+import { Program } from '../system/program.js'
+import { BACKLOG, libvirtdConf, privateEnvironment, type Driver } from './driver.js'
+
+/** `base`: the broker of the revision that is compared with. */
+export type PeerName = 'virtbroker' | 'base' | 'haproxy' | 'libvirtd' | 'direct'
+
+/** What stands between the clients and the driver. */
+export interface Peer {
+  readonly name: PeerName
+  /** Of what stands in the middle; undefined for no such process. */
+  readonly pid: number | undefined
+  /** Where a client connects, and the name that it opens, to reach `uri` of the driver. */
+  target(uri: string): Target
+  stop(): Promise<void>
+}
+
+/** Clients talk to the driver's socket itself. */
+export function direct(driver: Driver): Peer {
+  return {
+    name: 'direct',
+    pid: undefined,
+    target: uri => ({ address: { path: driver.socket }, name: uri }),
+    stop: () => Promise.resolve()
+  }
+}
+
+export async function startBroker(
+  name: 'virtbroker' | 'base',
+  executable: string,
+  directory: string,
+  driver: Driver,
+  threads: number | undefined
+): Promise<Peer> {
+  mkdirSync(directory, { recursive: true })
+  const port = await freePort()
+  const conf = path.join(directory, 'virtbrokerd.conf')
+  const more = [...listenTcp(port), `driver_sockets = ["*=${driver.socket}"]`]
+  if (threads !== undefined) more.push(`actor_threads = ${threads}`)
+  writeFileSync(conf, libvirtdConf(directory, more))
+  const program = new Program([process.execPath, executable, '-f', conf, '-p', path.join(directory, 'pid')])
+  return started(name, program, { host: '127.0.0.1', port }, uri => uri)
+}
+
+/** Bytes there and back, nothing else: the least that a proxy in a process of its own can do. */
+export async function startHaproxy(directory: string, driver: Driver): Promise<Peer> {
+  mkdirSync(directory, { recursive: true })
+  const port = await freePort()
+  const conf = path.join(directory, 'haproxy.cfg')
+  writeFileSync(
+    conf,
+    `global
+  maxconn 9900
+defaults
+  mode tcp
+  timeout connect 30s
+  timeout client 1h
+  timeout server 1h
+frontend clients
+  bind 127.0.0.1:${port} backlog ${BACKLOG}
+  default_backend driver
+backend driver
+  server driver unix@${driver.socket}
+`
+  )
+  const program = new Program(['haproxy', '-db', '-f', conf])
+  return started('haproxy', program, { host: '127.0.0.1', port }, uri => uri)
+}
+
+/** libvirtd without drivers hands every call on to the daemon that the client names: virtproxyd's work, same code. */
+export async function startLibvirtdProxy(directory: string, driver: Driver): Promise<Peer> {
+  const drivers = path.join(directory, 'drivers')
+  mkdirSync(drivers, { recursive: true })
+  const port = await freePort()
+  const conf = path.join(directory, 'libvirtd.conf')
+  writeFileSync(conf, libvirtdConf(directory, ['listen_tls = 0', ...listenTcp(port)]))
+  const program = new Program(
+    ['libvirtd', '-l', '-f', conf, '-p', path.join(directory, 'pid')],
+    privateEnvironment(directory, drivers)
+  )
+  return started('libvirtd', program, { host: '127.0.0.1', port }, uri => throughSocket(uri, driver.socket))
+}
+
+const listenTcp = (port: number): string[] => [
+  'listen_tcp = 1',
+  'listen_addr = "127.0.0.1"',
+  `tcp_port = "${port}"`,
+  'auth_tcp = "none"'
+]
+
+/** `test:///default` as `test+unix:///default?socket=…` */
+function throughSocket(uri: string, socket: string): string {
+  const [scheme, rest] = uri.split('://')
+  return `${scheme}+unix://${rest}?socket=${socket}`
+}
+
+async function started(
+  name: PeerName,
+  program: Program,
+  address: Address,
+  nameFor: (uri: string) => string
+): Promise<Peer> {
+  await listening(program, address)
+  return {
+    name,
+    pid: program.pid,
+    target: uri => ({ address, name: nameFor(uri) }),
+    stop: () => program.stop()
+  }
+}
+

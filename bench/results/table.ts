@@ -1,0 +1,104 @@
+import type { Bench } from '../bench.js'
+import type { Entry } from '../entries/entry.js'
+import type { PeerName } from '../peers/peers.js'
+import type { Machine } from '../system/machine.js'
+import { describePoint, groupBy, ratios, summarize, type Sample, type Summary } from './samples.js'
+import { verdicts } from './verdicts.js'
+
+const NOISY = 0.1
+const ORDER: readonly PeerName[] = ['virtbroker', 'base', 'haproxy', 'libvirtd', 'direct']
+
+/** Three significant digits, and no more than the figure needs. */
+export function short(value: number): string {
+  if (!Number.isFinite(value)) return '–'
+  const size = Math.abs(value)
+  if (size >= 100) return Math.round(value).toLocaleString('en-GB')
+  return value.toFixed(size >= 10 ? 1 : 2)
+}
+
+/** All of it as Markdown: readable as it is, and fit for a page. */
+export function resultTable(bench: Bench, entries: readonly Entry[], machine: Machine): string {
+  const parts = [machineText(machine)]
+  for (const entry of entries) {
+    const samples = bench.samples.filter(({ entry: name }) => name === entry.name)
+    if (samples.length === 0) continue
+    parts.push(`### ${entry.name}`, entry.claim, entryTable(samples), goalLines(entry, samples), splitLines(samples))
+    const warnings = [...noise(samples), ...bench.warnings.filter(warning => warning.entry === entry.name).map(w => w.text)]
+    if (warnings.length > 0) parts.push(warnings.map(text => `- Mind: ${text}.`).join('\n'))
+  }
+  return parts.filter(part => part !== '').join('\n\n') + '\n'
+}
+
+export function machineText(machine: Machine): string {
+  const { cpu, cores, memoryGiB, kernel, node, haproxy, libvirtd, revision, when, loadBefore } = machine
+  return [
+    `${when.slice(0, 16).replace('T', ' ')} UTC, revision ${revision}.`,
+    `${cpu}, ${cores} cores, ${memoryGiB} GiB, Linux ${kernel}, load before ${loadBefore.toFixed(2)};`,
+    `Node ${node}; ${haproxy}; ${libvirtd}.`
+  ].join('\n')
+}
+
+function entryTable(samples: readonly Sample[]): string {
+  const results = samples.filter(({ context }) => context !== true)
+  const peers = ORDER.filter(name => results.some(({ peer }) => peer === name))
+  const others = peers.filter(name => name !== 'virtbroker' && name !== 'direct')
+  const ratio = new Map(
+    others.flatMap(against =>
+      ratios(results, 'virtbroker', against).map(
+        found => [`${rowKey(found)} ${against}`, `${found.ratio.toFixed(2)} ×`] as const
+      )
+    )
+  )
+  const rows = [...groupBy(summarize(results), rowKey)].map(([key, row]) => [
+    `${row[0]!.figure}, ${row[0]!.unit}`,
+    describePoint(row[0]!.point),
+    ...peers.map(name => cell(row.find(({ peer }) => peer === name))),
+    ...others.map(name => ratio.get(`${key} ${name}`) ?? '')
+  ])
+  return aligned([['figure', 'at', ...peers, ...others.map(name => `broker ÷ ${name}`)], ...rows])
+}
+
+const rowKey = ({ figure, point }: Pick<Sample, 'figure' | 'point'>): string => `${figure} ${describePoint(point)}`
+const cell = (summary: Summary | undefined): string => (summary === undefined ? '' : short(summary.median))
+
+function aligned(rows: readonly (readonly string[])[]): string {
+  const widths = rows[0]!.map((_, column) => Math.max(...rows.map(row => row[column]!.length)))
+  const line = (row: readonly string[]): string =>
+    `| ${row.map((text, i) => (i < 2 ? text.padEnd(widths[i]!) : text.padStart(widths[i]!))).join(' | ')} |`
+  const rule = `|${widths.map((width, i) => (i < 2 ? '-'.repeat(width + 2) : `${'-'.repeat(width + 1)}:`)).join('|')}|`
+  return [line(rows[0]!), rule, ...rows.slice(1).map(line)].join('\n')
+}
+
+function goalLines(entry: Entry, samples: readonly Sample[]): string {
+  return verdicts([entry], samples)
+    .map(({ figure, point, against, ratio, limit, better, met }) => {
+      const relation = better === 'lower' ? '≤' : '≥'
+      const where = describePoint(point)
+      return `- Goal ${met ? 'met' : 'MISSED'}: ${figure}, ${where}: ${ratio.toFixed(2)} × ${against} (${relation} ${limit})`
+    })
+    .join('\n')
+}
+
+/** Whose CPU it was, for calls through each peer. */
+function splitLines(samples: readonly Sample[]): string {
+  const costs = summarize(samples.filter(({ figure }) => figure.startsWith('CPU of the ')))
+  return [...groupBy(costs, ({ peer, point }) => `${describePoint(point)}, ${peer}`)]
+    .map(([where, parts]) => {
+      const total = parts.reduce((sum, { median }) => sum + median, 0)
+      const share = parts.map(({ figure, median }) => {
+        const party = figure.replace('CPU of the ', '')
+        return `${party} ${Math.round((100 * median) / total)} % (${short(median)} µs)`
+      })
+      return `- CPU, ${where}: ${share.join(', ')}`
+    })
+    .join('\n')
+}
+
+function noise(samples: readonly Sample[]): string[] {
+  const noisy = summarize(samples).filter(({ context, spread }) => context !== true && spread > NOISY)
+  if (noisy.length === 0) return []
+  const worst = noisy.reduce((a, b) => (b.spread > a.spread ? b : a))
+  const where = `${worst.figure}, ${worst.peer}, ${describePoint(worst.point)}`
+  const percent = Math.round(100 * worst.spread)
+  return [`${noisy.length} figures vary by more than ±10 % between rounds (worst: ${where}: ±${percent} %)`]
+}

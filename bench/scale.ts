@@ -1,0 +1,52 @@
+/** How long and how large the entries are. */
+export interface Scale {
+  /** Times that every peer has its turn; figures are medians of them. */
+  rounds: number
+  /** Measured part of a turn, and the unmeasured one before the first, in milliseconds. */
+  sliceMs: number
+  warmMs: number
+  /** Sizes of the crowds for small calls. */
+  clients: readonly number[]
+  /** Steps of the idle crowd; memory is the slope through them. */
+  idleSteps: readonly number[]
+  stormClients: number
+  streamBytes: number
+  /** Names (256 bytes each) in the replies of the payload entry. */
+  payloadNames: readonly number[]
+}
+
+const MiB = 2 ** 20
+
+export const FULL: Scale = {
+  rounds: 7,
+  sliceMs: 2000,
+  warmMs: 3000,
+  clients: [1, 16, 128],
+  idleSteps: [1000, 3000, 5000, 7000, 9000],
+  stormClients: 4000,
+  streamBytes: 512 * MiB,
+  payloadNames: [0, 4, 64, 1024, 4096, 16_384, 65_536]
+}
+
+export const QUICK: Scale = {
+  rounds: 3,
+  sliceMs: 400,
+  warmMs: 600,
+  clients: [1, 16, 128],
+  idleSteps: [200, 600, 1000],
+  stormClients: 400,
+  streamBytes: 64 * MiB,
+  payloadNames: [0, 64, 4096, 65_536]
+}
+
+/** Only shows that everything works. */
+export const SMOKE: Scale = {
+  rounds: 1,
+  sliceMs: 100,
+  warmMs: 50,
+  clients: [1, 4],
+  idleSteps: [10, 40],
+  stormClients: 40,
+  streamBytes: MiB,
+  payloadNames: [0, 64]
+}
