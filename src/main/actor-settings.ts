@@ -23,6 +23,8 @@ export function actorSettings(config: Config, testDriverSocket: string | undefin
     callsInFlight: Math.max(1, Math.min(config.maxClientRequests, config.driverMaxRequests)),
     driverConnectTimeoutMs: 1000 * config.driverConnectTimeout,
     loginTimeoutMs: 1000 * config.loginTimeout,
+    clientStallTimeoutMs: 1000 * config.clientStallTimeout,
+    driverReconnect: config.driverReconnect,
     systemBusAddress: config.systemBusAddress || process.env['DBUS_SYSTEM_BUS_ADDRESS'] || DEFAULT_BUS,
     driverSocketDir: config.driverSocketDir,
     driverSockets: [...config.driverSockets],

@@ -1,7 +1,7 @@
 import type { MessagePort } from 'node:worker_threads'
 import type { RemoteError } from '../protocol/errors.js'
 import type { Identity } from '../protocol/identity.js'
-import { Clock } from './clock.js'
+import { Clock, type Closable } from './clock.js'
 import type { ActorControl, ActorNews, ActorTask, ClientInfo } from './control.js'
 import { FdLedger } from './os/fd-ledger.js'
 import { Poller } from './os/poller.js'
@@ -10,11 +10,10 @@ import type { ActorSettings, Admission, Log } from './settings.js'
 import { ClientSession } from './session/client-session.js'
 import { identifyUnixPeer } from './session/identify.js'
 import { makeReadBuffer, PolledTransport, type ThreadIo } from './transport/polled.js'
-import type { TransportHandler } from './transport/transport.js'
 
 /** One thread's clients. Everything about a client happens here, so nothing needs a lock. */
 export class Actor implements ActorControl {
-  readonly clock = new Clock()
+  readonly clock = new Clock((session, error) => this.failed(session, error))
   readonly settings: ActorSettings
   readonly io: ThreadIo
   readonly polkit: Authority
@@ -34,7 +33,7 @@ export class Actor implements ActorControl {
       ledger: new FdLedger(ledger),
       owner: number,
       buffer: makeReadBuffer(),
-      failed: (handler, error) => this.#failed(handler, error)
+      failed: (session, error) => this.failed(session, error)
     }
     this.#work = work
     work.on('message', (admissions: Admission[]) => {
@@ -48,6 +47,13 @@ export class Actor implements ActorControl {
     this.#sessions.delete(session.admission.id)
     this.#tell({ kind: 'ended', id: session.admission.id, why })
     if (this.#closing && this.#sessions.size === 0) this.#finish()
+  }
+
+  /** An exception while a client was served ends that client and nobody else. */
+  failed(session: Closable | undefined, error: unknown): void {
+    const text = error instanceof Error ? (error.stack ?? error.message) : String(error)
+    this.log('error', 'actor', `unexpected failure: ${text}`)
+    session?.close('internal failure', 'error')
   }
 
   authenticated(session: ClientSession): void {
@@ -109,13 +115,6 @@ export class Actor implements ActorControl {
       failure
     )
     this.#sessions.set(admission.id, session)
-  }
-
-  /** An exception while a connection was served ends its client and nobody else's. */
-  #failed(handler: TransportHandler, error: unknown): void {
-    const text = error instanceof Error ? (error.stack ?? error.message) : String(error)
-    this.log('error', 'actor', `unexpected failure: ${text}`)
-    handler.session.close('internal failure', 'error')
   }
 
   /** News of one turn of the loop travels in one message. */

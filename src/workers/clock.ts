@@ -1,5 +1,11 @@
+export interface Closable {
+  close(why: string, level: 'error'): void
+}
+
 /** Somebody who waits. */
 export interface Timed {
+  /** Whom an unexpected failure in `timeUp` costs the connection. */
+  readonly session?: Closable
   /** The time asked for has come, up to one tick late. The timer is idle again and may be set anew. */
   timeUp(timer: Timer): void
 }
@@ -29,7 +35,8 @@ export class Clock {
   readonly #interval: NodeJS.Timeout
   readonly #started = performance.now()
 
-  constructor() {
+  /** `failed`: is told of exceptions in `timeUp`, which would end the thread otherwise. */
+  constructor(readonly failed: (session: Closable | undefined, error: unknown) => void) {
     this.#interval = setInterval(() => this.#advance(), TICK_MS)
     this.#interval.unref()
   }
@@ -75,6 +82,10 @@ export class Clock {
     if (timer.due > this.#tick) return this.#place(timer)
     if (timer.due === IDLE) return
     timer.due = IDLE
-    timer.owner.timeUp(timer)
+    try {
+      timer.owner.timeUp(timer)
+    } catch (error) {
+      this.failed(timer.owner.session, error)
+    }
   }
 }

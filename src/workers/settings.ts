@@ -11,6 +11,10 @@ export interface ActorSettings {
   loginTimeoutMs: number
   /** Of the bus where polkit is, as in DBUS_SYSTEM_BUS_ADDRESS. */
   systemBusAddress: string
+  /** How long a client may read nothing of what is queued for it, in milliseconds; 0: for ever. */
+  clientStallTimeoutMs: number
+  /** Whether clients without a close callback are carried over a restart of their driver daemon. */
+  driverReconnect: boolean
   /** Where `virtqemud-sock` and its like are looked up. */
   driverSocketDir: string
   /** Sockets named by the configuration, by URI scheme; the scheme `*` is a monolithic libvirtd for all others. */

@@ -178,7 +178,11 @@ export const KEYS = {
   driver_max_requests: unsigned(4),
   driver_connect_timeout: unsigned(30),
   embedded_test_driver: boolean(false, later('the embedded test driver')),
+  driver_reconnect: boolean(true),
   login_timeout: unsigned(60),
+  client_stall_timeout: unsigned(60),
+  max_clients_per_address: unsigned(0),
+  max_clients_per_user: unsigned(0),
   system_bus_address: string(''),
   actor_threads: unsigned(0),
   metrics_listen: string('', later('the metrics endpoint'))

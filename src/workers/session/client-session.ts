@@ -75,7 +75,7 @@ export class ClientSession implements Applicant {
   closeCallback = false
   #state: SessionState
   /** Deadline for logging in, and later for reading the last replies. */
-  readonly #timer = new Timer({ timeUp: () => this.#timeUp() })
+  readonly #timer = new Timer({ session: this, timeUp: () => this.#timeUp() })
 
   /** `failure`: the identity cannot be established, and every call is answered with this. */
   constructor(
@@ -224,6 +224,12 @@ export class ClientSession implements Applicant {
     if (!this.waiting.full) client.resume(PAUSE.waitingFull)
   }
 
+  /** The client takes no more for now, so its driver daemon is not read. */
+  clientFull(): void {
+    this.client.full()
+    this.driver?.pause()
+  }
+
   clientTakesMore(): void {
     this.driver?.resume()
   }
@@ -310,14 +316,11 @@ export class ClientSession implements Applicant {
   close(why: string, level: LogLevel): void {
     if (!this.become('closed')) return
     this.log(level, `closed: ${why}`)
-    this.client.reader.stop()
-    this.client.keepalive.stop()
     this.authentication.end()
     this.actor.clock.cancel(this.#timer)
     this.#dropDriver()
     this.#takeWaiting()
-    this.client.mail?.discard()
-    this.client.transport.destroy()
+    this.client.stop()
     this.actor.sessionEnded(this, why)
   }
 

@@ -24,6 +24,7 @@ import {
 } from '../../protocol/header.js'
 import { PING_FRAME, PONG_FRAME } from '../../protocol/messages/keepalive.js'
 import { KEEPALIVE, REMOTE } from '../../protocol/procedures.js'
+import { Timer, type Timed } from '../clock.js'
 import type { LossReason, Transport, TransportHandler } from '../transport/transport.js'
 import { CALL, classify, maxCollected, type CallClass } from './call-classes.js'
 import type { ClientSession } from './client-session.js'
@@ -41,7 +42,7 @@ const MAX_CALL_WITH_FDS_BYTES = 8 * 1024 * 1024
 const SPARSE_FLAG = 1
 
 /** The connection to the client: judges its frames, and answers those that go no further. */
-export class ClientSide implements TransportHandler, FrameSink, KeepalivePeer {
+export class ClientSide implements TransportHandler, FrameSink, KeepalivePeer, Timed {
   readonly reader = new FrameReader(this)
   readonly transport: Transport
   readonly outlet: Outlet
@@ -49,6 +50,9 @@ export class ClientSide implements TransportHandler, FrameSink, KeepalivePeer {
   /** Made when the first descriptor, or call that announces some, comes. */
   mail: DescriptorMail | undefined
   #pauses = 0
+  readonly #stall = new Timer(this)
+  /** Bytes that waited for the client when it was last looked at; 0 while it keeps up. */
+  #stalledAt = 0
 
   constructor(
     readonly session: ClientSession,
@@ -67,8 +71,11 @@ export class ClientSide implements TransportHandler, FrameSink, KeepalivePeer {
   }
 
   pause(why: number): void {
-    if (this.#pauses === 0) this.transport.pause()
-    this.#pauses |= why
+    if (this.#pauses === 0) {
+      this.#pauses = why
+      this.transport.pause()
+      this.keepalive.peerPaused()
+    } else this.#pauses |= why
   }
 
   resume(why: number): void {
@@ -77,9 +84,26 @@ export class ClientSide implements TransportHandler, FrameSink, KeepalivePeer {
     if (this.#pauses === 0) this.transport.resume()
   }
 
+  /** The client does not take what it is sent: it gets no more answers, and not for ever. */
+  full(): void {
+    this.pause(PAUSE.clientFull)
+    const { clock, settings } = this.session.actor
+    if (this.#stalledAt > 0 || settings.clientStallTimeoutMs === 0) return
+    this.#stalledAt = this.transport.pending
+    clock.set(this.#stall, settings.clientStallTimeoutMs)
+  }
+
   /** A whole frame from the broker itself. */
   write(frame: Buffer): void {
-    if (!this.outlet.write(frame)) this.pause(PAUSE.clientFull)
+    if (!this.outlet.write(frame)) this.full()
+  }
+
+  stop(): void {
+    this.reader.stop()
+    this.keepalive.stop()
+    this.mail?.discard()
+    this.session.actor.clock.cancel(this.#stall)
+    this.transport.destroy()
   }
 
   // Transport
@@ -96,6 +120,8 @@ export class ClientSide implements TransportHandler, FrameSink, KeepalivePeer {
   }
 
   drained(): void {
+    this.#stalledAt = 0
+    this.session.actor.clock.cancel(this.#stall)
     this.resume(PAUSE.clientFull)
     this.session.clientTakesMore()
   }
@@ -111,11 +137,24 @@ export class ClientSide implements TransportHandler, FrameSink, KeepalivePeer {
   }
 
   pong(): void {
-    this.outlet.write(PONG_FRAME)
+    if (this.transport.pending === 0) this.outlet.write(PONG_FRAME)
   }
 
   dead(): void {
     this.session.close('internal error: connection closed due to keepalive timeout', 'error')
+  }
+
+  // Timed
+
+  /** Whatever the client has read since the last time counts; nothing at all does not. */
+  timeUp(): void {
+    const { clock, settings } = this.session.actor
+    const { pending } = this.transport
+    if (pending >= this.#stalledAt) {
+      return this.session.close(`nothing read for ${settings.clientStallTimeoutMs / 1000} s`, 'warning')
+    }
+    this.#stalledAt = pending
+    clock.set(this.#stall, settings.clientStallTimeoutMs)
   }
 
   // Frames

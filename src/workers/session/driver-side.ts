@@ -86,8 +86,10 @@ export class DriverSide implements TransportHandler, FrameSink, KeepalivePeer {
 
   /** Stops reading from the daemon while its client takes no more. */
   pause(): void {
+    if (this.#paused) return
     this.#paused = true
     this.transport.pause()
+    this.keepalive.peerPaused()
   }
 
   resume(): void {
@@ -136,7 +138,7 @@ export class DriverSide implements TransportHandler, FrameSink, KeepalivePeer {
   }
 
   pong(): void {
-    this.outlet.write(PONG_FRAME)
+    if (this.transport.pending === 0) this.outlet.write(PONG_FRAME)
   }
 
   dead(): void {
@@ -170,7 +172,7 @@ export class DriverSide implements TransportHandler, FrameSink, KeepalivePeer {
   }
 
   run(bytes: Buffer, from: number, to: number): void {
-    if (!this.session.client.outlet.relay(bytes, from, to)) this.pause()
+    if (!this.session.client.outlet.relay(bytes, from, to)) this.session.clientFull()
   }
 
   frame(bytes: Buffer, from: number, to: number): void {
@@ -231,7 +233,7 @@ export class DriverSide implements TransportHandler, FrameSink, KeepalivePeer {
     const header = readHeader(frame)
     const take = this.#reply(frame, 0, header.prog, header.serial)
     if (take === TAKE.pass && session.client.transport.carriesDescriptors) {
-      if (!session.client.outlet.relayWithDescriptors(frame, descriptors)) this.pause()
+      if (!session.client.outlet.relayWithDescriptors(frame, descriptors)) session.clientFull()
       return
     }
     session.closeDescriptors(descriptors)

@@ -1,4 +1,4 @@
-import { Timer, type Clock, type Timed } from '../clock.js'
+import { Timer, type Clock, type Closable, type Timed } from '../clock.js'
 
 export interface KeepaliveSettings {
   /** Milliseconds of silence before a ping; 0 or less: never ping. */
@@ -8,6 +8,7 @@ export interface KeepaliveSettings {
 }
 
 export interface KeepalivePeer {
+  readonly session: Closable
   ping(): void
   pong(): void
   /** Not read for now, so silence means nothing. */
@@ -16,15 +17,17 @@ export interface KeepalivePeer {
   dead(): void
 }
 
-/** How often a paused peer that knows keepalive is told that we live, if no interval is configured. */
+/** How often a peer that does not get pings is looked after. */
 const DEFAULT_INTERVAL_MS = 5000
+/** How often a paused peer is told that we live. The shortest interval that clients can set is a second. */
+const HEARTBEAT_MS = 500
 
 /**
  * The broker's side of keepalive with one peer, client or driver daemon (`virKeepAlive`): a ping for each interval of
  * silence, and any frame that comes in resets the count.
  *
- * While the peer is not read, because what it sends has nowhere to go, its pings go unanswered too. Then it gets an
- * unasked PONG each interval: every frame counts as a sign of life.
+ * While the peer is not read, because what it sends has nowhere to go, its pings go unanswered too. Then it gets
+ * unasked PONGs: every frame counts as a sign of life.
  */
 export class Keepalive implements Timed {
   /** Clock time of the last frame from the peer; stored by its reader for every frame. */
@@ -32,6 +35,7 @@ export class Keepalive implements Timed {
   #unanswered = 0
   #checkedAt = -1
   #pinging = false
+  #known = false
   readonly #timer = new Timer(this)
 
   constructor(
@@ -39,6 +43,10 @@ export class Keepalive implements Timed {
     readonly settings: KeepaliveSettings,
     readonly peer: KeepalivePeer
   ) {}
+
+  get session(): Closable {
+    return this.peer.session
+  }
 
   get #interval(): number {
     return this.settings.intervalMs > 0 ? this.settings.intervalMs : DEFAULT_INTERVAL_MS
@@ -52,7 +60,13 @@ export class Keepalive implements Timed {
 
   /** The peer has shown that it speaks keepalive. */
   peerKnowsIt(): void {
+    this.#known = true
     if (this.#timer.due < 0) this.clock.set(this.#timer, this.#interval)
+  }
+
+  /** The peer is not read from now on. */
+  peerPaused(): void {
+    if (this.#known) this.clock.set(this.#timer, HEARTBEAT_MS)
   }
 
   stop(): void {
@@ -64,7 +78,9 @@ export class Keepalive implements Timed {
     if (this.peer.paused) {
       this.heardAt = this.clock.now
       this.peer.pong()
-    } else if (this.#pinging) {
+      return this.clock.set(this.#timer, HEARTBEAT_MS)
+    }
+    if (this.#pinging) {
       if (this.heardAt !== this.#checkedAt) this.#unanswered = 0
       this.#checkedAt = this.heardAt
       if (silentMs < this.#interval) return this.clock.set(this.#timer, this.#interval - silentMs)

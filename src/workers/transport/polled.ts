@@ -1,3 +1,4 @@
+import type { Closable } from '../clock.js'
 import type { FdLedger } from '../os/fd-ledger.js'
 import {
   EAGAIN,
@@ -28,7 +29,7 @@ export interface ThreadIo {
   readonly owner: number
   readonly buffer: Memory
   /** An exception while one connection was served. It costs that connection only. */
-  readonly failed: (handler: TransportHandler, error: unknown) => void
+  readonly failed: (session: Closable | undefined, error: unknown) => void
 }
 
 export const makeReadBuffer = (): Memory => new Memory(READ_BYTES)
@@ -146,7 +147,7 @@ export class PolledTransport implements Transport, Pollable {
       if (events & READABLE && this.#interest & READABLE) this.#read()
       else if (events & (FAILED | HUNG_UP)) this.#hungUp()
     } catch (error) {
-      this.#io.failed(this.handler, error)
+      this.#io.failed(this.handler.session, error)
     }
   }
 

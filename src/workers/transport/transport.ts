@@ -1,7 +1,9 @@
+import type { Closable } from '../clock.js'
+
 /** What a transport tells its owner. None of these is called from inside `send`; `end` may call `lost`. */
 export interface TransportHandler {
   /** Whom an unexpected failure while this connection is served costs the connection. */
-  readonly session: { close(why: string, level: 'error'): void }
+  readonly session: Closable
   /** Bytes came in. They are valid during the call only: the buffer is the whole thread's. */
   received(bytes: Buffer, from: number, to: number): void
   /** Descriptors came with the bytes that follow, or are the last of them. They are the handler's to close. */
