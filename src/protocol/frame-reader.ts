@@ -44,6 +44,7 @@ export class FrameReader {
   #collected: Buffer | undefined
   #collectedFill = 0
   #stopped = false
+  #cutWanted = false
 
   constructor(sink: FrameSink) {
     this.#sink = sink
@@ -57,6 +58,14 @@ export class FrameReader {
   /** Bytes that the current frame still lacks. */
   get missing(): number {
     return this.#left
+  }
+
+  /**
+   * Somebody waits for the end of the frame that is being passed on: what is passed on up to there becomes a `run` of
+   * its own. Otherwise a run may go on to the next frame, and the one after it.
+   */
+  cutAtFrameEnd(): void {
+    this.#cutWanted = true
   }
 
   /** What becomes of the rest of the current frame: only between `pass`, `hold` and `skip`. */
@@ -99,6 +108,11 @@ export class FrameReader {
           this.#collect(bytes, at - count, at)
           run = at
         } else if (this.#take === TAKE.skip) run = at
+        else if (this.#cutWanted && this.#left === 0) {
+          this.#cutWanted = false
+          this.#flush(bytes, run, at)
+          run = at
+        }
         continue
       }
       if (end - at < HEADER_BYTES) {

@@ -215,7 +215,8 @@ export class ClientSession implements Applicant {
     const { client, driver } = this
     if (driver === undefined) return
     while (this.waiting.size > 0 && this.calls.size < this.actor.settings.callsInFlight) {
-      if (client.reader.inPassedFrame) return
+      // The client has to be read for that frame to end, even if it was paused for having too many calls.
+      if (client.reader.inPassedFrame) return client.resume(PAUSE.waitingFull)
       const call = this.waiting.release(bytes => this.relayToDriver(bytes, 0, bytes.length, TAKE.pass))!
       if (call.descriptors.length > 0) this.#sendWithDescriptors(EMPTY, call.descriptors)
       this.calls.add(call.prog, call.proc, call.serial, call.callClass)

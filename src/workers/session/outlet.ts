@@ -31,13 +31,15 @@ export class Outlet {
     if (!this.feeder?.inPassedFrame) return this.transport.send(frame, 0, frame.length)
     this.#waiting ??= []
     this.#waiting.push(frame)
+    this.feeder.cutAtFrameEnd()
     return true
   }
 
   /** Closes the transport once all frames, and the rest of one that is being relayed, are out. */
   end(): void {
     this.#ending = true
-    if (!this.feeder?.inPassedFrame) this.#writeWaiting()
+    if (this.feeder?.inPassedFrame) this.feeder.cutAtFrameEnd()
+    else this.#writeWaiting()
   }
 
   /** The feeder is gone, or has given up its frame: what waited for its end goes out. */
