@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { createServer, type Server, type Socket } from 'node:net'
 import { errorReply, streamError, type RemoteError } from '#protocol/errors.js'
-import { MESSAGE, STATUS, type Header } from '#protocol/header.js'
+import { MESSAGE, PROGRAM, STATUS, type Header } from '#protocol/header.js'
 import { encodeAuthList } from '#protocol/messages/auth.js'
 import { encodeSupported } from '#protocol/messages/connect.js'
 import { eventFrame } from '#protocol/messages/frames.js'
@@ -72,7 +72,7 @@ export class FakeDriver {
   }
 
   #accept(socket: Socket): void {
-    this.connections.push(new DriverConnection(socket, call => this.#answers.get(call.proc) ?? this.otherwise))
+    this.connections.push(new DriverConnection(socket, ({ prog, proc }) => (prog === PROGRAM.remote && this.#answers.get(proc)) || this.otherwise))
   }
 }
 
