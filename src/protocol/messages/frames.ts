@@ -1,9 +1,9 @@
 import { encodeFrame, MESSAGE, PROGRAM, PROGRAM_VERSION, STATUS, type Header } from '../header.js'
 
-/** A call of the remote program, as the broker makes it at a driver daemon. */
-export function callFrame(proc: number, serial: number, body?: Uint8Array): Buffer {
+/** A call, of the remote program unless said otherwise, as the broker makes it at a driver daemon. */
+export function callFrame(proc: number, serial: number, body?: Uint8Array, prog: number = PROGRAM.remote): Buffer {
   return encodeFrame(
-    { prog: PROGRAM.remote, vers: PROGRAM_VERSION, proc, type: MESSAGE.call, serial, status: STATUS.ok },
+    { prog, vers: PROGRAM_VERSION, proc, type: MESSAGE.call, serial, status: STATUS.ok },
     body
   )
 }

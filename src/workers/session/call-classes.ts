@@ -1,4 +1,5 @@
 import { PROGRAM } from '../../protocol/header.js'
+import { REGISTRATIONS } from '../../protocol/messages/events.js'
 import { proceduresOf, REMOTE } from '../../protocol/procedures.js'
 
 /** What the broker has to do with a call, judged by its program and procedure alone. */
@@ -14,7 +15,9 @@ export const CALL = {
   /** Not in the table: before the connection is open the broker must say so itself. */
   unknown: 4,
   /** As `stream`, and holes are allowed in it. Found out from the arguments of the call. */
-  sparseStream: 5
+  sparseStream: 5,
+  /** Passed on; registers or deregisters for events, which must be known to carry the client over a restart. */
+  registration: 6
 } as const
 export type CallClass = (typeof CALL)[keyof typeof CALL]
 
@@ -39,6 +42,9 @@ function classes(program: number): Uint8Array {
   for (const { number, kind, stream } of procedures) {
     if (kind === 'call') table[number] = stream === 'none' ? CALL.relay : CALL.stream
   }
+  for (const { prog, register, deregister } of REGISTRATIONS) {
+    if (prog === program) table[register] = table[deregister] = CALL.registration
+  }
   if (program !== PROGRAM.remote) return table
   for (const number of LOCAL) table[number] = CALL.local
   for (const number of CLOSE_CALLBACK) table[number] = CALL.closeCallback
@@ -59,6 +65,8 @@ export function classify(prog: number, proc: number): CallClass | undefined {
 
 /** Longest argument body that a local call is collected for, in bytes; CONNECT_OPEN's name is a full string. */
 const MAX_OPEN_BYTES = 4 * 1024 * 1024 + 64
+/** A registration names an object, and perhaps a QEMU event, at most. */
+export const MAX_REGISTRATION_BYTES = 64 * 1024
 /** Enough for SASL data of 65536 characters at four bytes each. */
 const MAX_LOCAL_BYTES = 512 * 1024
 

@@ -35,10 +35,13 @@ export class CallTable {
     return NOT_FOUND
   }
 
-  /** Whether an unanswered call has this serial. */
-  has(serial: number): boolean {
-    for (let at = 0; at < this.#words.length; at += WORDS) if (this.#words[at + 2] === (serial | 0)) return true
-    return false
+  /** The class of the call that such a reply answers, or -1; it stays in the table. */
+  classOf(prog: number, proc: number, serial: number): number {
+    const words = this.#words
+    for (let at = 0; at < words.length; at += WORDS) {
+      if (words[at + 2] === (serial | 0) && words[at] === prog && words[at + 1] === proc) return words[at + 3]!
+    }
+    return NOT_FOUND
   }
 
   /** Empties the table; returns what was in it as headers of calls, for their error replies. */

@@ -26,8 +26,9 @@ import { Timer } from '../clock.js'
 import { EIO, errorText } from '../os/libc.js'
 import type { Admission, LogLevel } from '../settings.js'
 import type { LossReason, Transport, TransportHandler } from '../transport/transport.js'
-import { CALL, type CallClass } from './call-classes.js'
+import { CALL, classify, type CallClass } from './call-classes.js'
 import { CallTable } from './call-table.js'
+import { CarryOver } from './carry-over.js'
 import { ClientSide, PAUSE, wantsHoles } from './client-side.js'
 import type { DriverSide } from './driver-side.js'
 import { answerLocally } from './local-calls.js'
@@ -36,22 +37,24 @@ import { OpenStreams } from './streams.js'
 import { WaitingCalls } from './waiting-calls.js'
 
 /**
- *     authenticating ─► authenticated ─► opening ─► open ─► lost ─► opening …
- *            │                │  ▲          │        │       │
- *            │                │  └──────────┘        │       │
- *            └──────────┬─────┴──────────────────────┴───────┘
+ *     authenticating ─► authenticated ─► opening ─► open ◄─► lost ─► opening …
+ *            │                │  ▲          │        │ ▲       │ ▲
+ *            │                │  └──────────┘        │ └─ reopening
+ *            └──────────┬─────┴──────────────────────┴─────────┘
  *                       ▼
  *                    closing ─► closed
  */
-export type SessionState = 'authenticating' | 'authenticated' | 'opening' | 'open' | 'lost' | 'closing' | 'closed'
+export type SessionState =
+  'authenticating' | 'authenticated' | 'opening' | 'open' | 'lost' | 'reopening' | 'closing' | 'closed'
 
 const LEGAL: Record<SessionState, readonly SessionState[]> = {
   authenticating: ['authenticated', 'closing', 'closed'],
   authenticated: ['opening', 'closing', 'closed'],
   opening: ['open', 'authenticated', 'lost', 'closing', 'closed'],
   open: ['lost', 'closing', 'closed'],
-  /** The driver daemon went away; the client may open again. */
-  lost: ['opening', 'closing', 'closed'],
+  /** The driver daemon went away; the client may open again, or is carried over to the restarted daemon. */
+  lost: ['opening', 'reopening', 'closing', 'closed'],
+  reopening: ['open', 'lost', 'closing', 'closed'],
   /** CONNECT_CLOSE was answered; what is queued is still written. */
   closing: ['closed'],
   closed: []
@@ -68,6 +71,7 @@ export class ClientSession implements Applicant {
   readonly streams = new OpenStreams()
   readonly client: ClientSide
   readonly authentication: Authentication
+  readonly carryOver = new CarryOver(this)
   driver: DriverSide | undefined
   /** What CONNECT_GET_URI says. */
   uri = ''
@@ -93,6 +97,11 @@ export class ClientSession implements Applicant {
 
   get state(): SessionState {
     return this.#state
+  }
+
+  /** CONNECT_OPEN has succeeded, whatever has become of the driver daemon since. */
+  get hasOpened(): boolean {
+    return this.#state === 'open' || this.#state === 'lost' || this.#state === 'reopening'
   }
 
   /** Moves on, or returns false where the table does not allow it. */
@@ -145,13 +154,18 @@ export class ClientSession implements Applicant {
       return this.#state === 'authenticating' && !isAuthentication(proc) ? authenticationRequired() : undefined
     }
     if (this.#state === 'authenticating') return authenticationRequired()
-    if (this.#state === 'lost') return driverClosed()
+    if (this.hasOpened) return this.#reachable() ? undefined : driverClosed()
     const owner = lookup(prog, proc)?.owner
     return owner === 'hypervisor' || owner === 'any' ? notOpen() : secondaryNotOpen()
   }
 
+  /** Whether a call can go to the driver daemon, now or when the client has been carried over to it. */
+  #reachable(): boolean {
+    return this.#state === 'open' || this.#state === 'reopening' || this.carryOver.begin()
+  }
+
   get #mustWait(): boolean {
-    return this.calls.size >= this.actor.settings.callsInFlight || this.waiting.size > 0
+    return this.#state !== 'open' || this.calls.size >= this.actor.settings.callsInFlight || this.waiting.size > 0
   }
 
   /** Decides whether a call for the driver daemon goes now or waits its turn. */
@@ -181,13 +195,12 @@ export class ClientSession implements Applicant {
     if (prog === PROGRAM.remote && answerLocally(this, header, bytes.subarray(body, to))) {
       return this.closeDescriptors(descriptors)
     }
-    if (this.#state !== 'open') {
+    if (!this.#reachable()) {
       this.closeDescriptors(descriptors)
       return this.client.write(errorReply(header, driverClosed()))
     }
-    const flags = to - from >= HEADER_BYTES + 4 ? bytes.readUInt32BE(to - 4) : 0
-    const stream = (lookup(prog, proc)?.stream ?? 'none') !== 'none'
-    const callClass = !stream ? CALL.relay : wantsHoles(prog, proc, flags) ? CALL.sparseStream : CALL.stream
+    const callClass = closerClass(prog, proc, bytes, from, to)
+    if (callClass === CALL.registration) this.carryOver.registrations.asked(prog, proc, serial, bytes.subarray(from, to))
     if (descriptors.length > 0) return this.#forwardWithDescriptors(bytes, header, descriptors, callClass)
     this.relayToDriver(bytes, from, to, this.forward(prog, proc, serial, callClass, frameLength(bytes, from)))
   }
@@ -272,21 +285,24 @@ export class ClientSession implements Applicant {
     if (this.driver !== driver) return
     this.driver = undefined
     if (this.#state === 'closing') return client.outlet.dropFeeder()
+    // While it is being opened, whoever opens it sees its own calls fail.
     if (this.#state !== 'open') return
     this.log('info', `driver daemon lost: ${error.message}`)
     if (cut > 0 && !this.#completeCutFrame(driver, cut)) return this.close('driver daemon died within a reply', 'error')
     this.become('lost')
     client.outlet.dropFeeder()
-    for (const call of [...this.calls.takeAll(), ...this.#takeWaiting()]) client.write(errorReply(call, error))
+    for (const call of [...this.calls.takeAll(), ...this.takeWaiting()]) client.write(errorReply(call, error))
     for (const frame of this.streams.breakAll(error)) client.write(frame)
     if (this.closeCallback) client.write(connectionClosedFrame(reason))
+    this.carryOver.lost(this.closeCallback)
     this.closeCallback = false
     client.reader.divert(TAKE.skip)
     client.resume(PAUSE.driverFull)
     client.resume(PAUSE.waitingFull)
   }
 
-  #takeWaiting(): Header[] {
+  /** Gives up the calls that wait for the daemon; returns their headers, for error replies. */
+  takeWaiting(): Header[] {
     return this.waiting.takeAll(descriptor => this.actor.io.ledger.close(descriptor))
   }
 
@@ -320,7 +336,8 @@ export class ClientSession implements Applicant {
     this.authentication.end()
     this.actor.clock.cancel(this.#timer)
     this.#dropDriver()
-    this.#takeWaiting()
+    this.takeWaiting()
+    this.carryOver.stop()
     this.client.stop()
     this.actor.sessionEnded(this, why)
   }
@@ -335,6 +352,14 @@ export class ClientSession implements Applicant {
     this.driver?.close(driverClosed())
     this.driver = undefined
   }
+}
+
+/** The class of a collected call, which its arguments may tell. */
+function closerClass(prog: number, proc: number, bytes: Buffer, from: number, to: number): CallClass {
+  const callClass = classify(prog, proc) ?? CALL.relay
+  if (callClass !== CALL.stream) return callClass === CALL.registration ? callClass : CALL.relay
+  const flags = to - from >= HEADER_BYTES + 4 ? bytes.readUInt32BE(to - 4) : 0
+  return wantsHoles(prog, proc, flags) ? CALL.sparseStream : CALL.stream
 }
 
 function isAuthentication(proc: number): boolean {

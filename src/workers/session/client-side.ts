@@ -26,7 +26,7 @@ import { PING_FRAME, PONG_FRAME } from '../../protocol/messages/keepalive.js'
 import { KEEPALIVE, REMOTE } from '../../protocol/procedures.js'
 import { Timer, type Timed } from '../clock.js'
 import type { LossReason, Transport, TransportHandler } from '../transport/transport.js'
-import { CALL, classify, maxCollected, type CallClass } from './call-classes.js'
+import { CALL, classify, MAX_REGISTRATION_BYTES, maxCollected, type CallClass } from './call-classes.js'
 import type { ClientSession } from './client-session.js'
 import { DescriptorMail } from './descriptor-mail.js'
 import { Keepalive, type KeepalivePeer } from './keepalive.js'
@@ -228,6 +228,8 @@ export class ClientSide implements TransportHandler, FrameSink, KeepalivePeer, T
         return this.#collect(bytes, at, maxCollected(proc))
       case CALL.stream:
         return this.#collect(bytes, at, MAX_STREAM_CALL_BYTES)
+      case CALL.registration:
+        return this.#collect(bytes, at, MAX_REGISTRATION_BYTES)
       default:
         return this.session.forward(prog, proc, frameSerial(bytes, at), callClass!, frameLength(bytes, at))
     }

@@ -75,12 +75,12 @@ export class DriverSide implements TransportHandler, FrameSink, KeepalivePeer {
     return this.#paused
   }
 
-  /** Calls the daemon on the broker's behalf. Rejects with the daemon's error, or with the connection's. */
-  call(proc: number, args?: Buffer): Promise<Buffer> {
+  /** Calls the daemon on the broker's behalf, the remote program unless said otherwise. Rejects with the daemon's error, or with the connection's. */
+  call(proc: number, args?: Buffer, prog: number = PROGRAM.remote): Promise<Buffer> {
     const serial = this.#nextSerial++
     return new Promise((resolve, reject) => {
       this.#own.set(serial, { proc, resolve, reject })
-      this.outlet.write(callFrame(proc, serial, args))
+      this.outlet.write(callFrame(proc, serial, args, prog))
     })
   }
 
@@ -162,7 +162,7 @@ export class DriverSide implements TransportHandler, FrameSink, KeepalivePeer {
       case MESSAGE.replyWithFds:
         return frameLength(bytes, at) > MAX_OWN_REPLY_BYTES ? this.#violate('reply too long') : TAKE.collect
       case MESSAGE.event:
-        return this.session.state === 'open' ? TAKE.pass : TAKE.skip
+        return this.#event()
       case MESSAGE.stream:
       case MESSAGE.streamHole:
         return this.#streamPacket(serial, frameStatus(bytes, at))
@@ -177,9 +177,10 @@ export class DriverSide implements TransportHandler, FrameSink, KeepalivePeer {
 
   frame(bytes: Buffer, from: number, to: number): void {
     if (frameType(bytes, from) === MESSAGE.replyWithFds) return this.#replyWithFds(bytes, from, to)
+    if (frameType(bytes, from) === MESSAGE.event) return this.#translatedEvent(bytes.subarray(from, to))
     const serial = frameSerial(bytes, from)
     const call = this.#own.get(serial)
-    if (call === undefined) return
+    if (call === undefined) return this.#registrationReply(bytes.subarray(from, to))
     this.#own.delete(serial)
     if (frameStatus(bytes, from) === STATUS.ok) call.resolve(Buffer.from(bytes.subarray(from + HEADER_BYTES, to)))
     else call.reject(readError(bytes, from + HEADER_BYTES, to))
@@ -200,7 +201,11 @@ export class DriverSide implements TransportHandler, FrameSink, KeepalivePeer {
       return TAKE.collect
     }
     const session = this.session
-    const callClass = session.calls.settle(prog, proc, serial)
+    const { calls } = session
+    if (calls.classOf(prog, proc, serial) === CALL.registration && frameLength(bytes, at) <= MAX_OWN_REPLY_BYTES) {
+      return TAKE.collect
+    }
+    const callClass = calls.settle(prog, proc, serial)
     if (callClass < 0) return this.#violate(`reply to no call (serial ${serial})`)
     this.#replied = true
     if (callClass !== CALL.relay && frameStatus(bytes, at) === STATUS.ok) {
@@ -240,6 +245,28 @@ export class DriverSide implements TransportHandler, FrameSink, KeepalivePeer {
     if (take !== TAKE.pass) return
     const error = rpcError('file descriptors cannot be passed over this connection')
     session.client.write(errorReply(header, error))
+  }
+
+  /** The ids of registrations are looked at, and put into the client's terms after a reconnection. */
+  #registrationReply(frame: Buffer): void {
+    const { calls, carryOver, client, state } = this.session
+    const { prog, proc, serial, status } = readHeader(frame)
+    calls.settle(prog, proc, serial)
+    this.#replied = true
+    if (state !== 'open') return
+    carryOver.registrations.answered(serial, status === STATUS.ok, frame)
+    if (!client.outlet.relay(frame, 0, frame.length)) this.session.clientFull()
+  }
+
+  #event(): Take {
+    if (this.session.state !== 'open') return TAKE.skip
+    return this.session.carryOver.registrations.translating ? TAKE.collect : TAKE.pass
+  }
+
+  #translatedEvent(frame: Buffer): void {
+    const { carryOver, client } = this.session
+    if (!carryOver.registrations.translate(frameProgram(frame, 0), frameProcedure(frame, 0), frame)) return
+    if (!client.outlet.relay(frame, 0, frame.length)) this.session.clientFull()
   }
 
   #streamPacket(serial: number, status: number): Take {

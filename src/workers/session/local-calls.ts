@@ -33,7 +33,8 @@ const connectOpen: Handler = (session, call, body) => {
   if (!session.become('opening')) return refuse(session, call, internalError('connection already open'))
   openConnection(session, name, flags).then(
     () => session.client.write(replyFrame(call)),
-    (error: RemoteError) => {
+    (error: unknown) => {
+      if (!(error instanceof RemoteError)) return session.actor.failed(session, error)
       session.become('authenticated')
       refuse(session, call, error)
     }
@@ -44,13 +45,12 @@ const connectClose: Handler = (session, call) => session.closeInOrder(replyFrame
 
 const supportsFeature: Handler = (session, call, body) => {
   const feature = decodeFeature(body)
-  const { state } = session
   const answer = (supported: boolean): void => session.client.write(replyFrame(call, encodeSupported(supported)))
   if (feature === FEATURE.keepalive) {
     session.client.keepalive.startPinging()
     return answer(true)
   }
-  if (state !== 'open' && state !== 'lost') return refuse(session, call, notOpen())
+  if (!session.hasOpened) return refuse(session, call, notOpen())
   switch (feature) {
     case FEATURE.eventCallbacks:
     case FEATURE.closeCallback:
@@ -58,19 +58,23 @@ const supportsFeature: Handler = (session, call, body) => {
     case FEATURE.fdPassing:
       return answer(session.client.transport.carriesDescriptors)
     default:
-      return state === 'open' ? PASS_ON : refuse(session, call, driverClosed())
+      return PASS_ON
   }
 }
 
 const getUri: Handler = (session, call) => {
-  if (session.state !== 'open' && session.state !== 'lost') return refuse(session, call, notOpen())
+  if (!session.hasOpened) return refuse(session, call, notOpen())
   session.client.write(replyFrame(call, encodeText(session.uri)))
 }
 
-/** It is never passed on: the client would choose the identity that its calls have at the driver daemon. */
+/**
+ * Checked, and then of no effect: passed on, it would let the client choose the identity that its calls have at the
+ * driver daemon.
+ */
 const setIdentity: Handler = (session, call, body) => {
-  if (session.state !== 'open') return refuse(session, call, session.state === 'lost' ? driverClosed() : notOpen())
-  session.identity = decodeSetIdentity(body)
+  if (!session.hasOpened) return refuse(session, call, notOpen())
+  if (session.state === 'lost') return refuse(session, call, driverClosed())
+  decodeSetIdentity(body)
   session.client.write(replyFrame(call))
 }
 

@@ -24,17 +24,34 @@ export async function openConnection(session: ClientSession, name: string | unde
   const resolved = resolveName(name, { aliases: new Map(settings.uriAliases) })
   const candidates =
     resolved === undefined ? probeCandidates(readonly, settings) : candidatesFor(resolved, readonly, settings)
-  const [fd, candidate] = await connectFirst(session, candidates, resolved === undefined)
+  const { driver, uri, candidate } = await openDriver(session, candidates, readonly, resolved === undefined)
+  session.carryOver.opened(candidate, readonly)
+  session.opened(driver, uri)
+}
+
+/**
+ * Connects to the first of the sockets that is there, and opens the name. The session is to see whether it still wants
+ * the driver when it has it. Rejects with RemoteError.
+ */
+export async function openDriver(
+  session: ClientSession,
+  candidates: Candidate[],
+  readonly: boolean,
+  probing: boolean
+): Promise<{ driver: DriverSide; uri: string; candidate: Candidate }> {
+  const { settings } = session.actor
+  const [fd, candidate] = await connectFirst(session, candidates, probing)
   const driver = new DriverSide(session, fd)
   session.driver = driver
   const deadline = new Timer({
+    session,
     timeUp: () => session.driverLost(driver, connectFailure(new ConnectError(ETIMEDOUT, candidate.path)))
   })
   session.actor.clock.set(deadline, settings.driverConnectTimeoutMs)
   try {
     const uri = await shakeHands(driver, candidate, readonly, session)
     driver.keepalive.startPinging()
-    session.opened(driver, uri)
+    return { driver, uri, candidate }
   } catch (error) {
     driver.close(driverClosed())
     if (session.driver === driver) session.driver = undefined
@@ -53,7 +70,7 @@ async function connectFirst(
   const { io, settings } = session.actor
   const given = {
     get up(): boolean {
-      return session.state !== 'opening'
+      return session.state !== 'opening' && session.state !== 'reopening'
     }
   }
   let first: ConnectError | undefined

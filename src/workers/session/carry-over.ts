@@ -1,0 +1,94 @@
+import { errorReply, rpcError, RemoteError } from '../../protocol/errors.js'
+import { Timer, type Timed } from '../clock.js'
+import type { Candidate } from '../driver/driver-sockets.js'
+import type { ClientSession } from './client-session.js'
+import { openDriver } from './open-connection.js'
+import { Registrations } from './registrations.js'
+
+const FIRST_PAUSE_MS = 250
+const LAST_PAUSE_MS = 30_000
+
+/**
+ * Carries a client over a restart of its driver daemon: connects again, opens the same name with the same flags and
+ * identity, and makes the event registrations anew. The client's next call starts it and waits for it; a client that
+ * listens for events is carried over without one. What cannot be carried over has ended with an error before:
+ * calls in flight, streams.
+ *
+ * Not for a client that registered a close callback: that one asked to be told, and libvirt's programs then reconnect
+ * by themselves.
+ */
+export class CarryOver implements Timed {
+  readonly registrations = new Registrations()
+  #target: { candidate: Candidate; readonly: boolean } | undefined
+  #pauseMs = FIRST_PAUSE_MS
+  /** Clock time before which nothing is tried: a daemon that is down must be a fast error. */
+  #notBefore = 0
+  readonly #timer = new Timer(this)
+
+  constructor(readonly session: ClientSession) {}
+
+  /** CONNECT_OPEN has succeeded there. */
+  opened(candidate: Candidate, readonly: boolean): void {
+    this.registrations.clear()
+    this.#target = { candidate, readonly }
+  }
+
+  /** The daemon is gone. `told`: the client knows, and nothing is done behind its back. */
+  lost(told: boolean): void {
+    this.registrations.disconnected()
+    const { driverReconnect } = this.session.actor.settings
+    if (told || !driverReconnect || this.registrations.incomplete) this.#target = undefined
+    this.#notBefore = 0
+    this.#pauseMs = FIRST_PAUSE_MS
+    this.#tryLater()
+  }
+
+  /** Starts to connect again, if it may be and it is time. Calls can wait for it if this returns true. */
+  begin(): boolean {
+    const { session } = this
+    const target = this.#target
+    if (target === undefined || session.actor.clock.now < this.#notBefore || !session.become('reopening')) return false
+    this.#connect(target).catch((error: unknown) => this.#failed(error))
+    return true
+  }
+
+  stop(): void {
+    this.session.actor.clock.cancel(this.#timer)
+  }
+
+  timeUp(): void {
+    this.begin()
+  }
+
+  async #connect({ candidate, readonly }: { candidate: Candidate; readonly: boolean }): Promise<void> {
+    const { session } = this
+    const { driver, uri } = await openDriver(session, [candidate], readonly, false)
+    await this.registrations.renew(
+      (prog, proc, args) => driver.call(proc, args, prog),
+      error => session.log('warning', `an event registration was refused by the restarted daemon: ${String(error)}`)
+    )
+    // It may have gone again meanwhile.
+    if (session.driver !== driver) throw rpcError('driver daemon was lost again')
+    session.opened(driver, uri)
+    session.log('info', `carried over to the restarted driver daemon, ${this.registrations.size} registrations renewed`)
+    session.releaseWaiting()
+  }
+
+  #failed(error: unknown): void {
+    const { session } = this
+    if (!(error instanceof RemoteError)) session.actor.failed(session, error)
+    if (!session.become('lost')) return
+    session.log('info', `not carried over: ${String(error)}`)
+    this.#notBefore = session.actor.clock.now + this.#pauseMs
+    this.#pauseMs = Math.min(2 * this.#pauseMs, LAST_PAUSE_MS)
+    for (const call of session.takeWaiting()) session.client.write(errorReply(call, error as RemoteError))
+    this.#tryLater()
+  }
+
+  /** A client with registrations is not to be deaf until it happens to call. */
+  #tryLater(): void {
+    if (this.#target !== undefined && this.registrations.size > 0) {
+      this.session.actor.clock.set(this.#timer, this.#pauseMs)
+    }
+  }
+}

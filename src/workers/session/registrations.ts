@@ -1,0 +1,146 @@
+import { HEADER_BYTES } from '../../protocol/header.js'
+import { carriesCallbackId, REGISTRATIONS, type RegistrationKind } from '../../protocol/messages/events.js'
+
+interface Registration {
+  readonly kind: RegistrationKind
+  /** Arguments of the client's call, to make it again. */
+  readonly args: Buffer
+  /** The id that the client knows, and the one that its present driver daemon knows. Equal until a reconnection. */
+  readonly clientId: number
+  driverId: number
+}
+
+/** A call to register or deregister whose reply has not come. */
+interface Asked {
+  readonly kind: RegistrationKind
+  readonly args: Buffer
+  readonly registers: boolean
+}
+
+/** A client with more is served all the same, but not carried over a restart of its daemon. */
+const MAX_KEPT = 1024
+
+const KINDS = new Map(
+  REGISTRATIONS.flatMap(kind => [
+    [key(kind.prog, kind.register), kind] as const,
+    [key(kind.prog, kind.deregister), kind] as const
+  ])
+)
+
+function key(prog: number, proc: number): string {
+  return `${prog}:${proc}`
+}
+
+/**
+ * The event registrations of one client, kept so that they can be made again at a restarted daemon. The daemon then
+ * gives them other ids, while the client goes on with those it knows: from then on ids are translated both ways.
+ */
+export class Registrations {
+  readonly #kept: Registration[] = []
+  readonly #asked = new Map<number, Asked>()
+  /** Some id differs, so that events have to be looked into. */
+  translating = false
+  /** There were too many to keep. */
+  incomplete = false
+
+  get size(): number {
+    return this.#kept.length
+  }
+
+  /** The client's call is about to go to the daemon. An id in it is put into the daemon's terms, in place. */
+  asked(prog: number, proc: number, serial: number, frame: Buffer): void {
+    const kind = KINDS.get(key(prog, proc))
+    if (kind === undefined) return
+    const args = Buffer.from(frame.subarray(HEADER_BYTES))
+    const registers = proc === kind.register
+    this.#asked.set(serial, { kind, args, registers })
+    if (registers || kind.form !== 'byId' || args.length < 4) return
+    const id = args.readInt32BE(0)
+    const known = this.#kept.find(kept => kept.clientId === id && kept.kind === kind)
+    if (known !== undefined) frame.writeInt32BE(known.driverId, HEADER_BYTES)
+  }
+
+  /** The reply has come; `ok`: it is no error. The id in it is put into the client's terms, in place. */
+  answered(serial: number, ok: boolean, frame: Buffer): void {
+    const asked = this.#asked.get(serial)
+    this.#asked.delete(serial)
+    if (asked === undefined || !ok) return
+    const { kind, args } = asked
+    if (!asked.registers) return this.#forget(kind, args)
+    if (this.#kept.length >= MAX_KEPT) {
+      this.incomplete = true
+      return
+    }
+    const hasId = kind.form === 'byId' && frame.length >= HEADER_BYTES + 4
+    const driverId = hasId ? frame.readInt32BE(HEADER_BYTES) : -1
+    const clientId = hasId ? this.#freeId(driverId) : -1
+    if (hasId) frame.writeInt32BE(clientId, HEADER_BYTES)
+    this.#kept.push({ kind, args, clientId, driverId })
+    this.translating ||= clientId !== driverId
+  }
+
+  /** Puts the id of an event into the client's terms, in place. False: the event answers nothing that the client knows. */
+  translate(prog: number, proc: number, frame: Buffer): boolean {
+    if (!carriesCallbackId(prog, proc) || frame.length < HEADER_BYTES + 4) return true
+    const id = frame.readInt32BE(HEADER_BYTES)
+    const known = this.#kept.find(kept => kept.driverId === id && kept.kind.form === 'byId')
+    if (known === undefined) return false
+    frame.writeInt32BE(known.clientId, HEADER_BYTES)
+    return true
+  }
+
+  /** The connection to the daemon is gone, and with it what was asked of it. */
+  disconnected(): void {
+    this.#asked.clear()
+  }
+
+  /**
+   * Makes all of them again at a new daemon: `register` resolves to the body of its reply. One that is refused now,
+   * because its object is gone perhaps, is dropped; `dropped` hears of it.
+   */
+  async renew(
+    register: (prog: number, proc: number, args: Buffer) => Promise<Buffer>,
+    dropped: (error: unknown) => void
+  ): Promise<void> {
+    const outcomes = await Promise.allSettled(
+      this.#kept.map(({ kind, args }) => register(kind.prog, kind.register, args))
+    )
+    const kept = this.#kept.splice(0)
+    for (const [i, outcome] of outcomes.entries()) {
+      const registration = kept[i]!
+      if (outcome.status === 'rejected') {
+        dropped(outcome.reason)
+        continue
+      }
+      if (registration.kind.form === 'byId' && outcome.value.length >= 4) {
+        registration.driverId = outcome.value.readInt32BE(0)
+      }
+      this.#kept.push(registration)
+    }
+    this.translating = this.#kept.some(({ clientId, driverId }) => clientId !== driverId)
+  }
+
+  clear(): void {
+    this.#kept.length = 0
+    this.#asked.clear()
+    this.translating = false
+    this.incomplete = false
+  }
+
+  #forget(kind: RegistrationKind, args: Buffer): void {
+    const at = this.#kept.findIndex(kept => {
+      if (kept.kind !== kind) return false
+      if (kind.form === 'byId') return args.length >= 4 && kept.clientId === args.readInt32BE(0)
+      return kind.form === 'single' || kept.args.equals(args)
+    })
+    if (at >= 0) this.#kept.splice(at, 1)
+  }
+
+  /** The daemon's own id, unless the client knows something else by it. */
+  #freeId(wanted: number): number {
+    const taken = new Set(this.#kept.map(kept => kept.clientId))
+    let id = wanted
+    while (taken.has(id)) id++
+    return id
+  }
+}
