@@ -5,6 +5,7 @@ import { Piscina } from 'piscina'
 import type { ActorControl, ActorNews, ActorTask, FromActor, ToActor } from '../workers/control.js'
 import type { FdLedger } from '../workers/os/fd-ledger.js'
 import type { ActorSettings, Admission } from '../workers/settings.js'
+import type { TlsSettings } from '../workers/tls/tls-settings.js'
 
 export interface ActorPoolHandler {
   news(news: ActorNews): void
@@ -26,6 +27,8 @@ export interface ActorThread {
 
 /** How long threads may take to close their clients. */
 const SHUTDOWN_MS = 5000
+/** How long threads may take to answer. */
+const SET_TLS_MS = 5000
 /** A thread that dies at once again and again is not replaced faster than this. */
 const RESTART_PAUSE_MS = 500
 
@@ -36,7 +39,7 @@ const RESTART_PAUSE_MS = 500
 export class ActorPool {
   readonly threads: ActorThread[] = []
   readonly #pool: Piscina
-  readonly #settings: ActorSettings
+  #settings: ActorSettings
   readonly #ledger: FdLedger
   readonly #handler: ActorPoolHandler
   #numbers = 0
@@ -81,6 +84,16 @@ export class ActorPool {
       thread.outbox = []
       thread.work.postMessage(admissions)
     }
+  }
+
+  /** For connections that come from now on, in all threads. Resolves when all of them know. */
+  async setTls(tls: TlsSettings): Promise<void> {
+    this.#settings = { ...this.#settings, tls }
+    // A thread that dies before it answers never does; the one that replaces it begins with these settings.
+    await Promise.race([
+      Promise.all(this.threads.map(({ control }) => control.setTls(tls))),
+      new Promise(resolve => setTimeout(resolve, SET_TLS_MS).unref())
+    ])
   }
 
   /** Closes all clients, then the threads. */

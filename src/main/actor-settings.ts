@@ -31,7 +31,9 @@ export function actorSettings(config: Config, testDriverSocket: string | undefin
     testDriverSocket,
     ownSockets,
     uriAliases: readAliases(path.join(path.dirname(config.paths.configFiles[0]!), 'libvirt.conf')),
-    privileged: config.privileged
+    privileged: config.privileged,
+    // The supervisor adds it when it has read the files.
+    tls: undefined
   }
 }
 

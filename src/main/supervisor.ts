@@ -13,6 +13,7 @@ import { Listener, ListenError, listenTcp, listenUnix, type ListenerHandler, typ
 import { LEVEL } from './config/log-settings.js'
 import type { Logger } from './logging.js'
 import { servicePort } from './service-port.js'
+import { TlsKeeper } from './tls/keeper.js'
 
 interface Client {
   listener: string
@@ -35,6 +36,9 @@ export class Supervisor implements ListenerHandler {
   readonly #ledger = new FdLedger()
   readonly #listeners: Listener[] = []
   #pool: ActorPool | undefined
+  #tls: TlsKeeper | undefined
+  /** Reloads of the TLS files, one after the other. */
+  #reloading: Promise<unknown> = Promise.resolve()
   #ids = 0
   #anonymous = 0
   #paused = false
@@ -48,16 +52,64 @@ export class Supervisor implements ListenerHandler {
 
   /** Binds all sockets and starts the threads; connections are taken from then on. Throws ConfError or ListenError. */
   async start(settings: ActorSettings): Promise<void> {
-    this.#pool = new ActorPool(this.#config.actorThreads, settings, this.#ledger, {
+    this.#tls = await this.#startTls()
+    const all = { ...settings, tls: this.#tls?.settings }
+    this.#pool = new ActorPool(this.#config.actorThreads, all, this.#ledger, {
       news: news => this.#news(news),
       threadDied: (reason, lost) => this.#threadDied(reason, lost)
     })
     this.#listenUnixSockets()
-    if (this.#config.listenTcp) await this.#listenTcp()
+    const { listenTcp, tcpPort, authTcp, listenTls, tlsPort, authTls } = this.#config
+    if (listenTcp) await this.#listenTcp(this.#kind('tcp', 'tcp', false, authTcp, 'auth_tcp'), tcpPort)
+    if (listenTls) await this.#listenTcp(this.#kind('tls', 'tls', false, authTls, 'auth_tls'), tlsPort)
+  }
+
+  /** What SIGHUP asks for. What cannot be loaded is logged, and the old goes on being used. */
+  async reload(): Promise<void> {
+    if (this.#tls === undefined) return this.#logger.info('daemon', 'nothing to reload')
+    try {
+      await this.updateTls()
+    } catch (error) {
+      this.#logger.error('daemon', `TLS files not loaded anew, the old ones stay in use: ${(error as Error).message}`)
+    }
+  }
+
+  /**
+   * Loads certificates and revocation list anew, for the connections that come from now on. Throws a ConfError, and
+   * changes nothing, if any of the files cannot be used.
+   */
+  async updateTls(): Promise<void> {
+    const update = this.#reloading.then(() => this.#updateTls())
+    this.#reloading = update.catch(() => undefined)
+    await update
+  }
+
+  async #updateTls(): Promise<void> {
+    if (this.#tls === undefined) {
+      throw new ConfError('internal error: no tls service found, unable to update tls files')
+    }
+    await this.#pool!.setTls(await this.#tls.reload())
+    this.#logger.info('daemon', 'TLS files loaded anew')
+  }
+
+  async #startTls(): Promise<TlsKeeper | undefined> {
+    const { tls, tlsPriority, tlsNoSanityCertificate, tlsNoVerifyCertificate, tlsAllowedDnList } = this.#config
+    if (tls === undefined) return undefined
+    const options = {
+      files: tls,
+      priority: tlsPriority,
+      sanity: !tlsNoSanityCertificate,
+      verify: !tlsNoVerifyCertificate,
+      allowedNames: tlsAllowedDnList
+    }
+    const keeper = await TlsKeeper.start(options, this.#logger)
+    if (this.#config.tlsWatchFiles) keeper.watch(() => void this.reload())
+    return keeper
   }
 
   async stop(): Promise<void> {
     for (const listener of this.#listeners.splice(0)) listener.close()
+    this.#tls?.close()
     await this.#pool?.close()
     this.#poller.close()
   }
@@ -82,10 +134,9 @@ export class Supervisor implements ListenerHandler {
   }
 
   /** As virtproxyd: addresses that are taken or not there are passed over as long as one can be bound. */
-  async #listenTcp(): Promise<void> {
-    const { listenAddr, tcpPort, maxQueuedClients } = this.#config
-    const kind = this.#kind('tcp', 'tcp', false, this.#config.authTcp, 'auth_tcp')
-    const port = await servicePort(tcpPort)
+  async #listenTcp(kind: ListenerKind, service: string): Promise<void> {
+    const { listenAddr, maxQueuedClients } = this.#config
+    const port = await servicePort(service)
     let last: ListenError | undefined
     let bound = 0
     for (const ip of await addresses(listenAddr)) {
@@ -141,7 +192,7 @@ export class Supervisor implements ListenerHandler {
     if (anonymous) this.#anonymous++
     this.clients.set(id, { listener: name, peer, since: Date.now(), anonymous })
     if (this.clients.size === 1) this.onIdle(false)
-    this.#pool!.hand({ id, fd, transport, readonly, auth })
+    this.#pool!.hand({ id, fd, transport, peer, readonly, auth })
   }
 
   acceptedAll(): void {

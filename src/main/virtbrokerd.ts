@@ -57,7 +57,7 @@ async function serve(config: Config, options: Options): Promise<void> {
   }
   const stop = stopOnce(supervisor, logger, pidFile)
   for (const signal of STOP_SIGNALS) process.once(signal, stop)
-  process.on('SIGHUP', () => logger.info('daemon', 'SIGHUP: nothing to reload'))
+  process.on('SIGHUP', () => void supervisor.reload())
   if (options.timeout > 0) stopWhenIdle(supervisor, 1000 * options.timeout, stop)
   logger.info('daemon', `ready, with ${config.actorThreads} actor threads`)
   reportStatus(0)

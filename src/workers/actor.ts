@@ -9,7 +9,10 @@ import { Authority } from './polkit/authority.js'
 import type { ActorSettings, Admission, Log } from './settings.js'
 import { ClientSession } from './session/client-session.js'
 import { identifyUnixPeer } from './session/identify.js'
+import { TlsAcceptor } from './tls/acceptor.js'
+import type { TlsSettings } from './tls/tls-settings.js'
 import { makeReadBuffer, PolledTransport, type ThreadIo } from './transport/polled.js'
+import type { Transport, TransportHandler } from './transport/transport.js'
 
 /** One thread's clients. Everything about a client happens here, so nothing needs a lock. */
 export class Actor implements ActorControl {
@@ -18,9 +21,11 @@ export class Actor implements ActorControl {
   readonly io: ThreadIo
   readonly polkit: Authority
   readonly #sessions = new Map<number, ClientSession>()
+  readonly #tls: TlsAcceptor
   readonly #work: MessagePort
   #news: ActorNews[] = []
   #closing = false
+  #over = false
   #finished: () => void = () => {}
   /** Resolves when `shutdown` was called and all is closed. */
   readonly done = new Promise<void>(resolve => (this.#finished = resolve))
@@ -35,6 +40,13 @@ export class Actor implements ActorControl {
       buffer: makeReadBuffer(),
       failed: (session, error) => this.failed(session, error)
     }
+    this.#tls = new TlsAcceptor({
+      io: this.io,
+      settings,
+      log: this.log,
+      begin: (admission, transport, identity) => this.#beginOver(admission, transport, identity),
+      ended: ({ id }, why) => this.#ended(id, why)
+    })
     this.#work = work
     work.on('message', (admissions: Admission[]) => {
       for (const admission of admissions) this.#admit(admission)
@@ -45,8 +57,7 @@ export class Actor implements ActorControl {
 
   sessionEnded(session: ClientSession, why: string): void {
     this.#sessions.delete(session.admission.id)
-    this.#tell({ kind: 'ended', id: session.admission.id, why })
-    if (this.#closing && this.#sessions.size === 0) this.#finish()
+    this.#ended(session.admission.id, why)
   }
 
   /** An exception while a client was served ends that client and nobody else. */
@@ -63,24 +74,32 @@ export class Actor implements ActorControl {
   // ActorControl
 
   clients(): ClientInfo[] {
-    return [...this.#sessions.values()].map(describe)
+    return [...this.#tls.admissions.map(describeHandshake), ...[...this.#sessions.values()].map(describe)]
   }
 
   client(id: number): ClientInfo | undefined {
     const session = this.#sessions.get(id)
-    return session && describe(session)
+    if (session !== undefined) return describe(session)
+    const admission = this.#tls.admissions.find(other => other.id === id)
+    return admission && describeHandshake(admission)
   }
 
   disconnect(id: number): boolean {
     const session = this.#sessions.get(id)
-    session?.close('disconnected by the administrator', 'info')
-    return session !== undefined
+    const why = 'disconnected by the administrator'
+    session?.close(why, 'info')
+    return session !== undefined || this.#tls.close(id, why)
+  }
+
+  setTls(settings: TlsSettings): void {
+    this.#tls.use(settings)
   }
 
   shutdown(): void {
     this.#closing = true
+    this.#tls.closeAll('shutdown')
     for (const session of [...this.#sessions.values()]) session.close('shutdown', 'debug')
-    if (this.#sessions.size === 0) this.#finish()
+    this.#finishIfEmpty()
   }
 
   // Connections
@@ -90,7 +109,8 @@ export class Actor implements ActorControl {
     const { ledger, owner } = this.io
     ledger.adopt(fd, owner)
     if (this.#closing) return this.#turnAway(admission, 'shutdown')
-    if (admission.transport !== 'unix') return this.#begin(admission, {})
+    if (admission.transport === 'tls') return this.#tls.accept(admission)
+    if (admission.transport === 'tcp') return this.#begin(admission, {})
     identifyUnixPeer(fd).then(
       ({ identity, failure }) => this.#begin(admission, identity, failure),
       (error: unknown) => {
@@ -107,14 +127,26 @@ export class Actor implements ActorControl {
 
   #begin(admission: Admission, identity: Identity, failure?: RemoteError): void {
     if (this.#closing) return this.#turnAway(admission, 'shutdown')
-    const session = new ClientSession(
-      this,
-      admission,
-      handler => new PolledTransport(this.io, admission.fd, handler, { descriptors: admission.transport === 'unix' }),
-      identity,
-      failure
-    )
-    this.#sessions.set(admission.id, session)
+    const options = { descriptors: admission.transport === 'unix' }
+    this.#beginOver(admission, handler => new PolledTransport(this.io, admission.fd, handler, options), identity, failure)
+  }
+
+  #beginOver(
+    admission: Admission,
+    transport: (handler: TransportHandler) => Transport,
+    identity: Identity,
+    failure?: RemoteError
+  ): void {
+    this.#sessions.set(admission.id, new ClientSession(this, admission, transport, identity, failure))
+  }
+
+  #ended(id: number, why: string): void {
+    this.#tell({ kind: 'ended', id, why })
+    this.#finishIfEmpty()
+  }
+
+  #finishIfEmpty(): void {
+    if (this.#closing && this.#sessions.size === 0 && this.#tls.size === 0) this.#finish()
   }
 
   /** News of one turn of the loop travels in one message. */
@@ -130,6 +162,8 @@ export class Actor implements ActorControl {
   }
 
   #finish(): void {
+    if (this.#over) return
+    this.#over = true
     this.#flush()
     this.clock.stop()
     this.polkit.close()
@@ -137,6 +171,11 @@ export class Actor implements ActorControl {
     this.#work.close()
     this.#finished()
   }
+}
+
+function describeHandshake({ id, readonly, transport }: Admission): ClientInfo {
+  const nothing = { uri: '', identity: {}, callsInFlight: 0, callsWaiting: 0, streams: 0 }
+  return { id, state: 'handshake', readonly, transport, ...nothing }
 }
 
 function describe(session: ClientSession): ClientInfo {

@@ -1,6 +1,7 @@
 import type { MessagePort } from 'node:worker_threads'
 import type { Identity } from '../protocol/identity.js'
 import type { ActorSettings, Admission, LogLevel } from './settings.js'
+import type { TlsSettings } from './tls/tls-settings.js'
 
 /** The task that makes a thread of the pool an actor thread. It ends when the thread is told to shut down. */
 export interface ActorTask {
@@ -43,6 +44,8 @@ export interface ActorControl {
   client(id: number): ClientInfo | undefined
   /** Closes a client at once. False if it is not here. */
   disconnect(id: number): boolean
+  /** Clients that come from now on are served with these; throws if they cannot be used. */
+  setTls(settings: TlsSettings): void
   /** Closes all clients and ends the thread's task. */
   shutdown(): void
 }

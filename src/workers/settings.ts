@@ -1,3 +1,5 @@
+import type { TlsSettings } from './tls/tls-settings.js'
+
 /** What an actor thread has to know of the configuration: plain data, so that it can be posted to threads. */
 export interface ActorSettings {
   /** Milliseconds between pings of a silent peer; 0 or less: never. */
@@ -27,6 +29,8 @@ export interface ActorSettings {
   uriAliases: readonly (readonly [alias: string, uri: string])[]
   /** Whether we run as root, and so for the system and not for a session. */
   privileged: boolean
+  /** Undefined where no listener wants TLS. */
+  tls: TlsSettings | undefined
 }
 
 /** What the supervisor says of a connection that it hands to an actor. */
@@ -35,6 +39,8 @@ export interface Admission {
   id: number
   fd: number
   transport: TransportKind
+  /** `address:port` of a client that came over the network. */
+  peer: string | undefined
   readonly: boolean
   auth: AuthMethod
 }

@@ -67,6 +67,9 @@ export function warnings(config: Config): string[] {
   if (config.listenTcp && config.authTcp === 'none' && !isLoopback(config.listenAddr)) {
     found.push('listen_tcp with auth_tcp = "none" lets everybody on the network in: set listen_addr to a loopback address')
   }
+  if (config.listenTls && config.authTls === 'none' && config.tlsNoVerifyCertificate && !isLoopback(config.listenAddr)) {
+    found.push('tls_no_verify_certificate with auth_tls = "none" lets everybody on the network in')
+  }
   if (config.listenTcp && config.authTcp === 'polkit') {
     found.push('auth_tcp = "polkit" can never succeed: it needs the credentials that only UNIX sockets have')
   }

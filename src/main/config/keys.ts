@@ -16,7 +16,6 @@ const NOW: Effect = { when: 'now' }
 const later = (needs: string): Effect => ({ when: 'later', needs })
 const never = (because: string): Effect => ({ when: 'never', because })
 
-const TLS = later('TLS')
 const SASL = later('SASL authentication')
 const ADMIN = later('the admin interface')
 const WORKERS = never('no call occupies a worker thread here')
@@ -115,9 +114,9 @@ const obsolete: Key<undefined> = { type: 'anything', default: undefined, effect:
 
 /** Every key that the configuration file may hold: those of virtproxyd.conf, then ours. */
 export const KEYS = {
-  listen_tls: boolean(false, TLS),
+  listen_tls: boolean(false),
   listen_tcp: boolean(false),
-  tls_port: string('16514', TLS),
+  tls_port: string('16514'),
   tcp_port: string('16509'),
   listen_addr: optionalString(),
   unix_sock_group: optionalString(),
@@ -128,19 +127,19 @@ export const KEYS = {
   auth_unix_ro: optionalString(),
   auth_unix_rw: optionalString(),
   auth_tcp: string('sasl'),
-  auth_tls: string('none', TLS),
+  auth_tls: string('none'),
   tcp_min_ssf: unsigned(56, SASL),
   access_drivers: optionalList(never('fine-grained access is checked by the driver daemons, which know the client')),
-  ca_file: optionalString(TLS),
-  cert_file: optionalString(TLS),
-  key_file: optionalString(TLS),
-  cert_files: optionalList(TLS),
-  key_files: optionalList(TLS),
-  crl_file: optionalString(TLS),
-  tls_no_sanity_certificate: boolean(false, TLS),
-  tls_no_verify_certificate: boolean(false, TLS),
-  tls_allowed_dn_list: optionalList(TLS),
-  tls_priority: optionalString(TLS),
+  ca_file: optionalString(),
+  cert_file: optionalString(),
+  key_file: optionalString(),
+  cert_files: optionalList(),
+  key_files: optionalList(),
+  crl_file: optionalString(),
+  tls_no_sanity_certificate: boolean(false),
+  tls_no_verify_certificate: boolean(false),
+  tls_allowed_dn_list: optionalList(),
+  tls_priority: optionalString(),
   sasl_allowed_username_list: optionalList(SASL),
   min_workers: unsigned(5, WORKERS),
   max_workers: unsigned(20, WORKERS),
@@ -184,6 +183,7 @@ export const KEYS = {
   max_clients_per_address: unsigned(0),
   max_clients_per_user: unsigned(0),
   system_bus_address: string(''),
+  tls_watch_files: boolean(false),
   actor_threads: unsigned(0),
   metrics_listen: string('', later('the metrics endpoint'))
 } as const

@@ -6,6 +6,7 @@ import { ConfError, EXIT, MAX_CONF_BYTES, parseConf } from './grammar.js'
 import { readSettings, type FileContents, type KeyName, type Settings } from './keys.js'
 import { logSettings, type LogSettings } from './log-settings.js'
 import { defaultPaths, socketPaths, type Paths, type SocketPaths } from './paths.js'
+import { tlsPriority } from '../tls/priority.js'
 import { tlsFiles, type TlsFiles } from './tls-files.js'
 
 export type AuthMethod = 'none' | 'sasl' | 'polkit'
@@ -95,6 +96,7 @@ function checkConfig(contents: FileContents, file: string | undefined, paths: Pa
     options.verbose ?? false
   )
   checkAccessDrivers(settings)
+  if (settings.listenTls) tlsPriority(settings.tlsPriority)
   if (settings.maxAnonymousClients > settings.maxClients) {
     throw new ConfError(
       'internal error: The overall maximum number of clients must not be less than the number of clients waiting ' +

@@ -1,0 +1,82 @@
+import { unwatchFile, watchFile } from 'node:fs'
+import type { TlsSettings } from '../../workers/tls/tls-settings.js'
+import type { Logger } from '../logging.js'
+import { loadTls, type LoadedTls, type TlsOptions } from './load.js'
+
+const SOURCE = 'rpc.nettlscontext'
+const DAY_MS = 24 * 3600 * 1000
+/** How long before its end a certificate is spoken of. */
+const NOTICE_DAYS = 30
+/** How often the files are looked at; and how long they must then be left alone, because several change together. */
+const WATCH_MS = 2000
+const SETTLE_MS = 1000
+
+/** Keeps what was loaded from the files of the TLS listener: loads it anew, and speaks of certificates that end soon. */
+export class TlsKeeper {
+  #loaded: LoadedTls
+  #watched: string[] = []
+  #settling: NodeJS.Timeout | undefined
+  readonly #daily: NodeJS.Timeout
+
+  private constructor(
+    loaded: LoadedTls,
+    readonly options: TlsOptions,
+    readonly logger: Logger
+  ) {
+    this.#loaded = loaded
+    this.#speakOf(loaded)
+    this.#daily = setInterval(() => this.#speakOfExpiries(), DAY_MS)
+    this.#daily.unref()
+  }
+
+  /** Throws a ConfError. */
+  static async start(options: TlsOptions, logger: Logger): Promise<TlsKeeper> {
+    return new TlsKeeper(await loadTls(options), options, logger)
+  }
+
+  get settings(): TlsSettings {
+    return this.#loaded.settings
+  }
+
+  /** Reads everything anew. Throws a ConfError and keeps what it has if any of it cannot be used. */
+  async reload(): Promise<TlsSettings> {
+    const loaded = await loadTls(this.options)
+    this.#loaded = loaded
+    this.#speakOf(loaded)
+    return loaded.settings
+  }
+
+  /** Calls `changed` when files have changed and have then been left alone for a moment. */
+  watch(changed: () => void): void {
+    const { ca, crl, identities } = this.options.files
+    const files = [ca, crl, ...identities.flatMap(({ certificate, key }) => [certificate, key])]
+    this.#watched = files.filter(file => file !== undefined && file !== '') as string[]
+    for (const file of this.#watched) {
+      // By time and size, because files come by renaming, through links and on network file systems.
+      watchFile(file, { interval: WATCH_MS, persistent: false }, () => {
+        clearTimeout(this.#settling)
+        this.#settling = setTimeout(changed, SETTLE_MS).unref()
+      })
+    }
+  }
+
+  close(): void {
+    clearInterval(this.#daily)
+    clearTimeout(this.#settling)
+    for (const file of this.#watched) unwatchFile(file)
+  }
+
+  #speakOf({ warnings }: LoadedTls): void {
+    for (const warning of warnings) this.logger.warn(SOURCE, warning)
+    this.#speakOfExpiries()
+  }
+
+  #speakOfExpiries(): void {
+    for (const { file, role, notAfter } of this.#loaded.expiries) {
+      const days = Math.floor((notAfter - Date.now()) / DAY_MS)
+      if (days >= NOTICE_DAYS) continue
+      if (notAfter < Date.now()) this.logger.error(SOURCE, `the ${role} certificate '${file}' has expired`)
+      else this.logger.warn(SOURCE, `the ${role} certificate '${file}' ends in ${days} days (${new Date(notAfter).toISOString()})`)
+    }
+  }
+}

@@ -1,0 +1,176 @@
+import { createPrivateKey, randomBytes } from 'node:crypto'
+import { readFile } from 'node:fs/promises'
+import tls from 'node:tls'
+import { errorText } from '../../workers/os/libc.js'
+import { readPem, type Certificate } from '../../workers/tls/certificate.js'
+import { findings, type Role } from '../../workers/tls/certificate-checks.js'
+import { chainFailure, isRevoked } from '../../workers/tls/chain.js'
+import type { TlsSettings } from '../../workers/tls/tls-settings.js'
+import { ConfError, EXIT } from '../config/grammar.js'
+import type { TlsFiles } from '../config/tls-files.js'
+import { tlsPriority } from './priority.js'
+import { isIssuer, readRevocationLists } from './revocation.js'
+
+export interface TlsOptions {
+  files: TlsFiles
+  priority: string | undefined
+  /** Whether our own certificates must pass the checks (`tls_no_sanity_certificate`). */
+  sanity: boolean
+  verify: boolean
+  allowedNames: readonly string[] | undefined
+}
+
+export interface LoadedTls {
+  settings: TlsSettings
+  warnings: string[]
+  /** When certificates end, by their file. */
+  expiries: { file: string; role: Role; notAfter: number }[]
+}
+
+/** `TICKET_KEY_BYTES` of OpenSSL's `SSL_CTX_set_tlsext_ticket_keys`, as Node wants them. */
+const TICKET_KEY_BYTES = 48
+
+interface Identity {
+  file: string
+  certificate: string
+  key: string
+  chain: Certificate[]
+}
+
+/** Reads all files of a TLS listener and checks what can be checked. Throws a ConfError in libvirt's words. */
+export async function loadTls(options: TlsOptions, now = Date.now()): Promise<LoadedTls> {
+  const { files, sanity, verify, allowedNames } = options
+  const priority = tlsPriority(options.priority)
+  const warnings: string[] = []
+  const authorities = await readAuthorities(files.ca)
+  const identities = await Promise.all(files.identities.map(readIdentity))
+  if (sanity) warnings.push(...checkOwn(files.ca, authorities, identities, now))
+  const revoked = await readRevoked(files.crl, authorities, now, warnings)
+  const trusted = authorities.filter(authority => !isRevoked(authority, revoked))
+  if (trusted.length < authorities.length) warnings.push(`'${files.ca}' holds certificates that are revoked`)
+  const context = {
+    ...priority,
+    cert: identities.map(({ certificate }) => certificate),
+    key: identities.map(({ key }) => key),
+    ca: trusted.map(({ x509 }) => x509.toString()),
+    // New keys each time: a session that an old ticket resumes would not be checked by the new files.
+    ticketKeys: randomBytes(TICKET_KEY_BYTES)
+  }
+  try {
+    tls.createSecureContext({ ...context, ticketKeys: context.ticketKeys })
+  } catch (error) {
+    refuse(`Unable to set up TLS: ${(error as Error).message}`)
+  }
+  return {
+    settings: { context, verify, allowedNames, revoked },
+    warnings,
+    expiries: [
+      ...identities.flatMap(({ file, chain }) => expiry(file, 'server', chain.slice(0, 1))),
+      ...expiry(files.ca, 'CA', trusted)
+    ]
+  }
+}
+
+const expiry = (file: string, role: Role, certificates: readonly Certificate[]): LoadedTls['expiries'] =>
+  certificates.map(({ notAfter }) => ({ file, role, notAfter }))
+
+async function readAuthorities(file: string): Promise<Certificate[]> {
+  // libvirt: an empty name means that nothing is loaded. Then no client certificate can be valid.
+  if (file === '') return []
+  const text = await read(file, 'CA certificate')
+  const certificates = parse(text, `Unable to import CA certificate list ${file}`)
+  return certificates
+}
+
+async function readIdentity({ certificate: file, key: keyFile }: TlsFiles['identities'][number]): Promise<Identity> {
+  const certificate = await read(file, 'certificate')
+  const key = await read(keyFile, 'private key')
+  const chain = parse(certificate, `Unable to import server certificate ${file}`)
+  const mismatch = (why: string): never => refuse(`Unable to set x509 key and certificate: ${keyFile}, ${file}: ${why}`)
+  try {
+    if (!chain[0]!.x509.checkPrivateKey(createPrivateKey(key))) {
+      mismatch('The certificate and the given key do not match.')
+    }
+  } catch (error) {
+    if (error instanceof ConfError) throw error
+    mismatch((error as Error).message)
+  }
+  return { file, certificate, key, chain }
+}
+
+function parse(text: string, failure: string): Certificate[] {
+  let certificates: Certificate[] = []
+  try {
+    certificates = readPem(text)
+  } catch (error) {
+    refuse(`${failure}: ${(error as Error).message}`)
+  }
+  return certificates.length > 0 ? certificates : refuse(failure)
+}
+
+/** Returns the warnings; throws for what makes the certificates unusable. */
+function checkOwn(caFile: string, authorities: Certificate[], identities: Identity[], now: number): string[] {
+  const found = [
+    ...identities.flatMap(({ file, chain }) => findings(chain[0]!, file, 'server', now)),
+    ...authorities.flatMap(authority => findings(authority, caFile, 'CA', now))
+  ]
+  const fatal = found.find(finding => finding.fatal)
+  if (fatal !== undefined) refuse(fatal.text)
+  for (const { file, chain } of identities) {
+    const failure = chainFailure(chain[0]!, chain.slice(1), authorities, now)
+    if (failure !== undefined) refuse(`Our own certificate ${file} failed validation against ${caFile}: ${failure}`)
+  }
+  return found.map(({ text }) => text)
+}
+
+async function readRevoked(
+  file: string | undefined,
+  authorities: readonly Certificate[],
+  now: number,
+  warnings: string[]
+): Promise<Map<string, Set<string>>> {
+  const revoked = new Map<string, Set<string>>()
+  const text = file === undefined ? undefined : await readIfThere(file)
+  if (text === undefined) return revoked
+  const failed = (why: string): never => refuse(`Unable to set x509 certificate revocation list: ${file}: ${why}`)
+  try {
+    for (const list of readRevocationLists(text)) {
+      const issuers = authorities.filter(authority => isIssuer(list, authority))
+      if (issuers.length === 0) warnings.push(`'${file}' holds a list whose issuer is not among the CA certificates`)
+      else if (!issuers.some(({ x509 }) => list.signedBy(x509.publicKey))) failed('its signature is not the issuer\'s')
+      if (list.nextUpdate !== undefined && list.nextUpdate < now) {
+        warnings.push(`the revocation list '${file}' is out of date since ${new Date(list.nextUpdate).toISOString()}`)
+      }
+      const serials = revoked.get(list.issuer) ?? new Set()
+      for (const serial of list.serials) serials.add(serial)
+      revoked.set(list.issuer, serials)
+    }
+  } catch (error) {
+    if (error instanceof ConfError) throw error
+    failed((error as Error).message)
+  }
+  return revoked
+}
+
+async function read(file: string, what: string): Promise<string> {
+  try {
+    return await readFile(file, 'latin1')
+  } catch (error) {
+    const { errno = 0 } = error as NodeJS.ErrnoException
+    return refuse(`Cannot read ${what} '${file}': ${errorText(-errno)}`)
+  }
+}
+
+async function readIfThere(file: string): Promise<string | undefined> {
+  try {
+    return await readFile(file, 'latin1')
+  } catch (error) {
+    const { code, errno = 0 } = error as NodeJS.ErrnoException
+    if (code === 'ENOENT') return undefined
+    return refuse(`Unable to set x509 certificate revocation list: ${file}: ${errorText(-errno)}`)
+  }
+}
+
+function refuse(what: string): never {
+  throw new ConfError(what, EXIT.network)
+}
