@@ -3,10 +3,11 @@ import { lookup } from 'node:dns/promises'
 import type { ActorNews } from '../workers/control.js'
 import { groupId } from '../workers/os/accounts.js'
 import { FdLedger } from '../workers/os/fd-ledger.js'
-import { EADDRINUSE, EADDRNOTAVAIL, EAFNOSUPPORT } from '../workers/os/libc.js'
+import { close, EADDRINUSE, EADDRNOTAVAIL, EAFNOSUPPORT } from '../workers/os/libc.js'
 import { Poller } from '../workers/os/poller.js'
 import type { ActorSettings, AuthMethod, TransportKind } from '../workers/settings.js'
 import { ActorPool } from './actor-pool.js'
+import { ClientTable } from './admission.js'
 import { ConfError, EXIT } from './config/grammar.js'
 import { AVAILABLE_AUTH, type Config } from './config/load.js'
 import { Listener, ListenError, listenTcp, listenUnix, type ListenerHandler, type ListenerKind } from './listener.js'
@@ -15,21 +16,12 @@ import type { Logger } from './logging.js'
 import { servicePort } from './service-port.js'
 import { TlsKeeper } from './tls/keeper.js'
 
-interface Client {
-  listener: string
-  /** TCP peer, or undefined for a UNIX client. */
-  peer: string | undefined
-  since: number
-  /** Has still to authenticate. */
-  anonymous: boolean
-}
-
 /**
  * The main thread's part: it accepts connections, applies the limits and hands each client to an actor thread. It never
  * looks at a client's bytes.
  */
 export class Supervisor implements ListenerHandler {
-  readonly clients = new Map<number, Client>()
+  readonly clients: ClientTable
   readonly #config: Config
   readonly #logger: Logger
   readonly #poller = new Poller()
@@ -40,13 +32,13 @@ export class Supervisor implements ListenerHandler {
   /** Reloads of the TLS files, one after the other. */
   #reloading: Promise<unknown> = Promise.resolve()
   #ids = 0
-  #anonymous = 0
   #paused = false
   /** Called when the number of clients goes to 0, and when it leaves it. */
   onIdle: (idle: boolean) => void = () => {}
 
   constructor(config: Config, logger: Logger) {
     this.#config = config
+    this.clients = new ClientTable(config)
     this.#logger = logger
   }
 
@@ -171,26 +163,24 @@ export class Supervisor implements ListenerHandler {
   // Accepting
 
   mayAccept(): boolean {
-    if (this.#hasRoom()) return true
+    if (this.clients.hasRoom()) return true
     if (!this.#paused) {
-      const { size } = this.clients
-      this.#logger.info('admission', `${size} clients, ${this.#anonymous} not authenticated: no more taken for now`)
+      const { size, anonymous } = this.clients
+      this.#logger.info('admission', `${size} clients, ${anonymous} not authenticated: no more taken for now`)
     }
     this.#paused = true
     return false
   }
 
-  #hasRoom(): boolean {
-    const { maxClients, maxAnonymousClients } = this.#config
-    return this.clients.size < maxClients && (maxAnonymousClients === 0 || this.#anonymous < maxAnonymousClients)
-  }
-
   accepted(listener: Listener, fd: number, peer: string | undefined): void {
+    const { transport, readonly, auth } = listener.kind
     const id = ++this.#ids
-    const { transport, readonly, auth, name } = listener.kind
-    const anonymous = auth !== 'none'
-    if (anonymous) this.#anonymous++
-    this.clients.set(id, { listener: name, peer, since: Date.now(), anonymous })
+    const refusal = this.clients.enter(id, listener.kind, fd, peer)
+    if (refusal !== undefined) {
+      close(fd)
+      this.#logger.warn('admission', `${peer ?? listener.place}: refused, ${refusal}`)
+      return
+    }
     if (this.clients.size === 1) this.onIdle(false)
     this.#pool!.hand({ id, fd, transport, peer, readonly, auth })
   }
@@ -217,22 +207,18 @@ export class Supervisor implements ListenerHandler {
   }
 
   #authenticated(id: number): void {
-    const client = this.clients.get(id)
-    if (client?.anonymous !== true) return
-    client.anonymous = false
-    this.#anonymous--
+    this.clients.authenticated(id)
     this.#resume()
   }
 
   #gone(id: number): void {
-    this.#authenticated(id)
-    if (!this.clients.delete(id)) return
+    if (!this.clients.leave(id)) return
     if (this.clients.size === 0) this.onIdle(true)
     this.#resume()
   }
 
   #resume(): void {
-    if (!this.#paused || !this.#hasRoom()) return
+    if (!this.#paused || !this.clients.hasRoom()) return
     this.#paused = false
     for (const listener of this.#listeners) listener.resume()
   }
