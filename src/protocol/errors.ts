@@ -43,7 +43,7 @@ export const CODE = {
 export const DOMAIN = {
   none: 0,
   rpc: 7,
-  xml: 8,
+  xml: 5,
   test: 12,
   remote: 13,
   storage: 18,

@@ -1,0 +1,194 @@
+import { Checkpoints } from './checkpoints.js'
+import { insertInOrder } from './domain-layout.js'
+import {
+  isActive,
+  RUNNING,
+  SHUTOFF,
+  STATE,
+  transition,
+  type Operation,
+  type Refusal,
+  type State
+} from './domain-states.js'
+import { putText } from './domain-xml.js'
+import type { EventHub } from './event-hub.js'
+import { internal, invalid } from './failures.js'
+import type { Snapshots } from './snapshots.js'
+import { parseUuid } from './uuid.js'
+import type { DomainRef } from './wire.js'
+import { attribute, copyOf, element, find, printXml, setAttribute, textAt, type XmlElement } from './xml.js'
+
+/** `VIR_DOMAIN_AFFECT_*` */
+export const AFFECT = { live: 1, config: 2 } as const
+
+/** Typed access to the figures of one definition; the tree is the only place where they are kept. */
+export class Definition {
+  constructor(readonly tree: XmlElement) {}
+
+  get name(): string {
+    return textAt(this.tree, 'name') ?? ''
+  }
+  set name(value: string) {
+    putText(this.tree, 'name', value)
+  }
+  /** KiB, as all memory here. */
+  get memory(): bigint {
+    return BigInt(textAt(this.tree, 'memory') ?? 0)
+  }
+  set memory(value: bigint) {
+    putText(this.tree, 'memory', String(value))
+  }
+  get currentMemory(): bigint {
+    return BigInt(textAt(this.tree, 'currentMemory') ?? 0)
+  }
+  set currentMemory(value: bigint) {
+    putText(this.tree, 'currentMemory', String(value))
+  }
+  get maxVcpus(): number {
+    return Number(textAt(this.tree, 'vcpu') ?? 1)
+  }
+  set maxVcpus(value: number) {
+    const current = this.vcpus
+    putText(this.tree, 'vcpu', String(value))
+    this.vcpus = Math.min(current, value)
+  }
+  get vcpus(): number {
+    return Number(attribute(find(this.tree, 'vcpu'), 'current') ?? this.maxVcpus)
+  }
+  set vcpus(value: number) {
+    const vcpu = find(this.tree, 'vcpu')
+    if (vcpu) setAttribute(vcpu, 'current', value === this.maxVcpus ? undefined : String(value))
+  }
+  get hasBalloon(): boolean {
+    const balloon = find(this.tree, 'devices', 'memballoon')
+    return balloon !== undefined && attribute(balloon, 'model') !== 'none'
+  }
+  /** `<on_poweroff>` and its like. */
+  action(name: 'on_poweroff' | 'on_reboot' | 'on_crash'): string {
+    return textAt(this.tree, name) ?? ''
+  }
+  /** The child with that name, made in its place if needed. */
+  section(name: string): XmlElement {
+    let found = find(this.tree, name)
+    if (!found) insertInOrder(this.tree, (found = element(name)))
+    return found
+  }
+  copy(): Definition {
+    return new Definition(copyOf(this.tree))
+  }
+}
+
+/** Printed with both tags even when empty. */
+export const OPEN_ELEMENTS: ReadonlySet<string> = new Set(['devices'])
+
+export class Domain {
+  readonly uuid: Buffer
+  /** What runs, or, while the domain is off, what would. */
+  definition: Definition
+  /** What the next start will use, while the domain runs and is persistent. */
+  next: Definition | undefined
+  id = -1
+  state: State = STATE.shutoff
+  reason: number = SHUTOFF.unknown
+  persistent: boolean
+  autostart = false
+  managedSave = false
+  snapshots: Snapshots
+  readonly checkpoints = new Checkpoints()
+  /** The guest's clock, which users can set: seconds and nanoseconds. */
+  time: { seconds: bigint; nanoseconds: number } = { seconds: 627_319_920n, nanoseconds: 0 }
+  /** Frozen file systems, of the two that a guest pretends to have. */
+  readonly frozen = new Set<string>()
+
+  constructor(definition: Definition, persistent: boolean, snapshots: Snapshots) {
+    this.definition = definition
+    this.uuid = parseUuid(textAt(definition.tree, 'uuid')!)!
+    this.persistent = persistent
+    this.snapshots = snapshots
+  }
+
+  get name(): string {
+    return this.definition.name
+  }
+  get active(): boolean {
+    return isActive(this.state)
+  }
+  get key(): string {
+    return this.uuid.toString('hex')
+  }
+  ref(): DomainRef {
+    return { name: this.name, uuid: this.uuid, id: this.id }
+  }
+
+  /** Throws libvirt's usual refusal if the domain is off. */
+  requireActive(): void {
+    if (!this.active) throw invalid('domain is not running')
+  }
+
+  /** Makes the transition or throws the refusal; says nothing to anybody. `nextId` gives a started domain its id. */
+  move(operation: Operation, name: string, nextId: () => number): void {
+    const row = transition(this.state, operation)
+    if (typeof row === 'string') throw refusal(row, name)
+    this.become(row.to, row.reason, nextId)
+  }
+
+  /** Puts the domain into a state, with all that belongs to starting and stopping. */
+  become(state: State, reason: number, nextId: () => number): void {
+    const was = this.active
+    this.state = state
+    this.reason = reason
+    if (!was && this.active) {
+      this.id = nextId()
+      this.managedSave = false
+      if (this.persistent) this.next = this.definition.copy()
+    } else if (was && !this.active) {
+      this.id = -1
+      if (this.next) this.definition = this.next
+      this.next = undefined
+    }
+  }
+
+  /** The definition that a read or change with these flags is about (`virDomainObjGetOneDef`). */
+  definitionFor(flags: number): Definition {
+    const { live, config } = this.definitionsFor(flags)
+    return live ?? config!
+  }
+
+  /** What a change with these flags touches (`virDomainObjGetDefs`); none of the flags means the current state. */
+  definitionsFor(flags: number): { live?: Definition; config?: Definition } {
+    const wanted = flags & (AFFECT.live | AFFECT.config) || (this.active ? AFFECT.live : AFFECT.config)
+    if (wanted & AFFECT.live && !this.active) throw invalid('domain is not running')
+    if (wanted & AFFECT.config && !this.persistent) throw invalid('transient domains do not have any persistent config')
+    const config = this.next ?? this.definition
+    return { ...(wanted & AFFECT.live && { live: this.definition }), ...(wanted & AFFECT.config && { config }) }
+  }
+
+  /** `flags`: 2 asks for the definition of the next start. */
+  describe(flags: number): string {
+    const definition = (flags & 2 && this.next) || this.definition
+    const tree = { ...definition.tree, attributes: [...definition.tree.attributes] }
+    if (this.active && definition === this.definition) setAttribute(tree, 'id', String(this.id))
+    return printXml(tree, 0, OPEN_ELEMENTS)
+  }
+
+  /** Tells everybody about the last transition. */
+  announce(events: EventHub, event: number, detail: number): void {
+    events.domainLifecycle(this.ref(), event, detail)
+  }
+}
+
+function refusal(kind: Refusal, name: string): Error {
+  switch (kind) {
+    case 'not-running':
+      return invalid('domain is not running')
+    case 'named-not-running':
+      return internal(`domain '${name}' not running`)
+    case 'named-not-paused':
+      return internal(`domain '${name}' not paused`)
+    case 'named-already-running':
+      return internal(`Domain '${name}' is already running`)
+  }
+}
+
+/** How a definition file says that its domain is to be found: running unless it says else, with reason 0. */
+export const FOUND_RUNNING = { state: STATE.running, reason: RUNNING.unknown } as const

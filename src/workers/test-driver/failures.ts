@@ -1,0 +1,90 @@
+import { CODE, DOMAIN, RemoteError, templated } from '#protocol/errors.js'
+
+/** Code of "more than one snapshot could be meant to be lost", `VIR_ERR_SNAPSHOT_REVERT_RISKY`. */
+const REVERT_RISKY = 77
+/** `VIR_ERR_MULTIPLE_INTERFACES` */
+const MULTIPLE_INTERFACES = 54
+/** `VIR_ERR_DOM_EXIST`, which the domain list raises under the domain of `VIR_FROM_DOMAIN`. */
+const NO_CHECKPOINT = 103
+
+type Failure = (detail: string, domain?: number) => RemoteError
+
+const failure =
+  (code: number, template: string): Failure =>
+  (detail, domain = DOMAIN.test) =>
+    templated(code, domain, `${template}: %1$s`, detail)
+
+// One maker a code, with libvirt's template (`virErrorMsg`). The error's domain is the test driver's unless said.
+export const internal = failure(CODE.internalError, 'internal error')
+export const unsupported = failure(CODE.noSupport, 'this function is not supported by the connection driver')
+export const invalidArg = failure(CODE.invalidArg, 'invalid argument')
+export const operationFailed = failure(CODE.operationFailed, 'operation failed')
+export const xmlFailure = failure(CODE.xmlError, 'XML error')
+export const denied = failure(CODE.operationDenied, 'operation forbidden')
+export const noDomain = failure(CODE.noDomain, 'Domain not found')
+export const noNetwork = failure(CODE.noNetwork, 'Network not found')
+export const noPool = failure(CODE.noStoragePool, 'Storage pool not found')
+export const noVolume = failure(CODE.noStorageVolume, 'Storage volume not found')
+export const noNodeDevice = failure(CODE.noNodeDevice, 'Node device not found')
+export const invalid = failure(CODE.operationInvalid, 'Requested operation is not valid')
+export const noInterface = failure(CODE.noInterface, 'Interface not found')
+export const noSecret = failure(CODE.noSecret, 'Secret not found')
+export const configUnsupported = failure(CODE.configUnsupported, 'unsupported configuration')
+export const noSnapshot = failure(CODE.noDomainSnapshot, 'Domain snapshot not found')
+export const noCheckpoint = failure(NO_CHECKPOINT, 'Domain checkpoint not found')
+export const argumentUnsupported = failure(CODE.argumentUnsupported, 'argument unsupported')
+export const noMetadata = failure(CODE.noDomainMetadata, 'metadata not found')
+export const operationUnsupported = failure(CODE.operationUnsupported, 'Operation not supported')
+export const riskyRevert = failure(REVERT_RISKY, 'revert requires force')
+
+/** An error that libvirt raises without any detail: the text is the template's short form. */
+function bare(code: number, message: string): RemoteError {
+  return new RemoteError(code, DOMAIN.test, message, { str1: message })
+}
+
+export const domainMissing = (): RemoteError => bare(CODE.noDomain, 'Domain not found')
+export const interfaceStateWrong = (): RemoteError => bare(CODE.operationInvalid, 'Requested operation is not valid')
+export const interfacesAmbiguous = (): RemoteError => bare(MULTIPLE_INTERFACES, 'multiple matching interfaces found')
+
+/** Raised by `virReportInvalidArg`: the text has no prefix, str1 names the C function and str2 the argument. */
+export function badArgument(message: string, cFunction: string, argument: string, domain?: number): RemoteError {
+  return new RemoteError(CODE.invalidArg, domain ?? DOMAIN.test, message, {
+    str1: cFunction,
+    str2: argument,
+    int1: 0,
+    int2: 0
+  })
+}
+
+/** Throws libvirt's error if `flags` has other bits than `allowed`. `cFunction` is the name that users will see. */
+export function checkFlags(flags: number, allowed: number, cFunction: string): void {
+  const other = (flags & ~allowed) >>> 0
+  if (other === 0) return
+  const text = `unsupported flags (0x${other.toString(16)}) in function ${cFunction}`
+  throw badArgument(text, cFunction, 'flags')
+}
+
+/** Error domain of the source file that holds a public function, told from the procedure's name. */
+export function apiDomain(procedureName: string): number {
+  for (const [prefix, domain] of API_DOMAINS) if (procedureName.startsWith(prefix)) return domain
+  return DOMAIN.none
+}
+
+const CHECKPOINTS = 71
+const NWFILTERS = 33
+
+const API_DOMAINS: readonly (readonly [string, number])[] = [
+  ['DOMAIN_CHECKPOINT', CHECKPOINTS],
+  ['DOMAIN_LIST_ALL_CHECKPOINTS', CHECKPOINTS],
+  ['DOMAIN_SNAPSHOT', DOMAIN.domainSnapshot],
+  ['DOMAIN_LIST_ALL_SNAPSHOTS', DOMAIN.domainSnapshot],
+  ['DOMAIN_HAS_CURRENT_SNAPSHOT', DOMAIN.domainSnapshot],
+  ['DOMAIN_REVERT', DOMAIN.domainSnapshot],
+  ['DOMAIN', DOMAIN.domain],
+  ['NETWORK', DOMAIN.network],
+  ['STORAGE', DOMAIN.storage],
+  ['NODE_DEVICE', DOMAIN.nodedev],
+  ['INTERFACE', DOMAIN.interface],
+  ['SECRET', DOMAIN.secret],
+  ['NWFILTER', NWFILTERS]
+]

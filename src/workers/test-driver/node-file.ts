@@ -1,0 +1,144 @@
+import { readFileSync, statSync } from 'node:fs'
+import { dirname, isAbsolute, join } from 'node:path'
+import { DOMAIN, systemError } from '#protocol/errors.js'
+import { DEFAULT_NODE_XML } from './default-node.js'
+import { completeDomain } from './domain-xml.js'
+import { nameInterfaces } from './domain-devices.js'
+import { Definition, Domain, FOUND_RUNNING } from './domain.js'
+import { SHUTOFF, STATE, type State } from './domain-states.js'
+import { internal, xmlFailure } from './failures.js'
+import { DEFAULT_NODE, Hypervisor } from './hypervisor.js'
+import { completeInterface } from './interfaces.js'
+import { adoptNetwork } from './networks.js'
+import { completeDevice } from './node-devices.js'
+import { completePool } from './pools.js'
+import { parseSnapshot } from './snapshot-xml.js'
+import { Snapshots } from './snapshots.js'
+import { completeVolume } from './volume-xml.js'
+import {
+  attribute,
+  childrenNamed,
+  elements,
+  expectRoot,
+  find,
+  namespaceOf,
+  parseXml,
+  textAt,
+  textOf,
+  type XmlElement
+} from './xml.js'
+
+/** Elements of this namespace say in what state a domain is to be found. */
+const TEST_NAMESPACE = 'http://libvirt.org/schemas/domain/test/1.0'
+/** A file that is larger is no definition of a test host, in bytes. */
+const MAX_FILE_BYTES = 4 * 1024 * 1024
+
+export function loadDefault(): Hypervisor {
+  const hypervisor = new Hypervisor('test:///default')
+  hypervisor.cells = [1n, 2n].map(n => ({ memory: n * 2_097_152n, free: n * 1_048_576n, cpus: 8 }))
+  fill(hypervisor, parseXml(DEFAULT_NODE_XML, '(test driver)'), '/')
+  return hypervisor
+}
+
+/** Throws RemoteError if the file cannot be read or is no `<node>`. */
+export function loadFile(uri: string, path: string): Hypervisor {
+  const hypervisor = new Hypervisor(uri)
+  hypervisor.node = { ...DEFAULT_NODE }
+  fill(hypervisor, readXml(path), path)
+  return hypervisor
+}
+
+function readXml(path: string): XmlElement {
+  try {
+    if (statSync(path).size > MAX_FILE_BYTES) throw xmlFailure(`file '${path}' is too large`)
+    return parseXml(readFileSync(path, 'utf8'), path.slice(path.lastIndexOf('/') + 1))
+  } catch (error) {
+    if (error instanceof Error && 'errno' in error)
+      throw systemError(-Number(error.errno), `failed to open file '${path}': ${describe(error)}`, DOMAIN.xml)
+    throw error
+  }
+}
+
+const describe = (error: Error & { code?: string }): string =>
+  error.code === 'ENOENT' ? 'No such file or directory' : error.code === 'EACCES' ? 'Permission denied' : error.message
+
+function fill(hypervisor: Hypervisor, node: XmlElement, file: string): void {
+  if (node.name !== 'node') throw xmlFailure("Root element is not 'node'")
+  fillNode(hypervisor, node)
+  const load = (name: string, root = name): XmlElement[] =>
+    childrenNamed(node, name).map(child => {
+      const other = attribute(child, 'file')
+      if (other === undefined) return child
+      const tree = readXml(isAbsolute(other) ? other : join(dirname(file), other))
+      expectRoot(tree, root)
+      return tree
+    })
+  for (const tree of load('domain')) addDomain(hypervisor, tree)
+  for (const tree of load('network')) adoptNetwork(hypervisor.networks, tree)
+  for (const tree of load('interface')) hypervisor.interfaces.put(completeInterface(tree)).active = true
+  for (const tree of load('pool')) {
+    const volumes = childrenNamed(tree, 'volume')
+    const pool = hypervisor.pools.put(
+      completePool({ ...tree, children: tree.children.filter(c => !volumes.includes(c as XmlElement)) }),
+      false
+    )
+    pool.active = true
+    for (const volume of volumes) {
+      const other = attribute(volume, 'file')
+      const from = other === undefined ? volume : readXml(isAbsolute(other) ? other : join(dirname(file), other))
+      pool.add(completeVolume(from, pool))
+    }
+  }
+  for (const tree of load('device')) hypervisor.devices.put(completeDevice(tree))
+}
+
+function fillNode(hypervisor: Hypervisor, node: XmlElement): void {
+  const info = hypervisor.node
+  const cpu = find(node, 'cpu')
+  const number = (of: XmlElement | undefined, name: string, what: string): number | undefined => {
+    const text = textAt(of, name)
+    if (text === undefined) return undefined
+    if (!/^\s*-?\d+\s*$/.test(text)) throw xmlFailure(`invalid node ${what} value`)
+    return Number(text)
+  }
+  for (const name of ['nodes', 'sockets', 'cores', 'threads'] as const)
+    info[name] = number(cpu, name, `cpu ${name}`) ?? info[name]
+  info.cpus = Math.min(
+    info.nodes * info.sockets * info.cores * info.threads,
+    number(cpu, 'active', 'cpu active') ?? Infinity
+  )
+  info.mhz = number(cpu, 'mhz', 'cpu mhz') ?? info.mhz
+  const model = textAt(cpu, 'model')
+  if (model !== undefined && Buffer.byteLength(model) > 31) throw internal(`Model ${model} too big for destination`)
+  info.model = model ?? info.model
+  info.memory = BigInt(number(node, 'memory', 'memory') ?? info.memory)
+}
+
+function addDomain(hypervisor: Hypervisor, tree: XmlElement): void {
+  const own = elements(tree).filter(child => namespaceOf(child, [tree]) === TEST_NAMESPACE)
+  const named = (name: string): XmlElement | undefined => own.find(child => child.name.endsWith(`:${name}`))
+  const runstate = named('runstate')
+  const state = runstate ? Number(textOf(runstate)) : STATE.running
+  if (!Number.isInteger(state)) throw xmlFailure('invalid runstate')
+  if (state < 0 || state > STATE.suspended) throw xmlFailure(`runstate '${state}' out of range'`)
+  const transient = named('transient') !== undefined
+  const saved = named('hasmanagedsave') !== undefined
+  if (transient && state === STATE.shutoff) throw xmlFailure("transient domain cannot have runstate 'shutoff'")
+  if (saved && state !== STATE.shutoff)
+    throw xmlFailure("domain with managedsave data can only have runstate 'shutoff'")
+  const definition = completeDomain({
+    ...tree,
+    children: tree.children.filter(child => !own.includes(child as XmlElement))
+  })
+  nameInterfaces(definition)
+  const domain = new Domain(new Definition(definition), !transient, new Snapshots())
+  hypervisor.domains.set(domain.key, domain)
+  if (state === STATE.shutoff) domain.become(STATE.shutoff, SHUTOFF.unknown, hypervisor.nextDomainId)
+  else domain.become(state as State, FOUND_RUNNING.reason, hypervisor.nextDomainId)
+  domain.managedSave = saved
+  for (const child of own.filter(one => one.name.endsWith(':domainsnapshot'))) {
+    const { snapshot, current } = parseSnapshot({ ...child, name: 'domainsnapshot' }, true)
+    domain.snapshots.add(snapshot)
+    if (current) domain.snapshots.current = snapshot
+  }
+}

@@ -1,0 +1,270 @@
+import {
+  errorReply,
+  internalError,
+  RemoteError,
+  templated,
+  CODE,
+  undecodable,
+  unexpectedStatus,
+  unknownProcedure,
+  unknownProgram
+} from '#protocol/errors.js'
+import { FrameReader, TAKE, type FrameSink, type Take } from '#protocol/frame-reader.js'
+import {
+  frameProcedure,
+  frameProgram,
+  frameType,
+  HEADER_BYTES,
+  MESSAGE,
+  PROGRAM,
+  PROGRAM_VERSION,
+  readHeader,
+  STATUS,
+  writeHeader,
+  type Header
+} from '#protocol/header.js'
+import { proceduresOf, type Procedure } from '#protocol/procedures.js'
+import { publicName } from '#protocol/public-name.js'
+import { XdrError, XdrReader, XdrWriter } from '#protocol/xdr.js'
+import type { Call, Handler, HandlerTable } from './dispatch.js'
+import type { Listener } from './event-hub.js'
+import { apiDomain } from './failures.js'
+import type { Hypervisor } from './hypervisor.js'
+import { Keepalive } from './keepalive.js'
+import type { Link, LinkOwner } from './link.js'
+import { HoleRefused, Streams } from './streams.js'
+
+/** A call that works before CONNECT_OPEN. */
+export type DoorHandler = (session: Session, args: XdrReader, reply: XdrWriter) => void
+
+/** What the sessions of one driver share. */
+export interface Shared {
+  readonly door: Readonly<Record<number, DoorHandler>>
+  readonly handlers: HandlerTable
+  /** The hypervisor of a URI, shared by its clients; undefined if there is no such driver. Throws RemoteError. */
+  attach(uri: string | undefined): Hypervisor
+  /** The client that `attach`ed lets go of it. */
+  release(hypervisor: Hypervisor): void
+  readonly now: () => number
+  /** Something that should not be possible happened while a client was served. */
+  failed(error: unknown): void
+}
+
+/** The names and rights of procedures by number, and what serves them: dense, as it is looked up for every call. */
+interface Slot {
+  readonly procedure: Procedure
+  readonly door: DoorHandler | undefined
+  readonly handler: Handler | undefined
+}
+
+export function slotsOf(program: number, shared: Pick<Shared, 'door' | 'handlers'>): (Slot | undefined)[] {
+  const slots: (Slot | undefined)[] = [undefined]
+  for (const procedure of proceduresOf(program)) {
+    const remote = program === PROGRAM.remote
+    slots[procedure.number] =
+      procedure.kind === 'event'
+        ? undefined
+        : {
+            procedure,
+            door: remote ? shared.door[procedure.number] : undefined,
+            handler: remote ? shared.handlers[procedure.number] : undefined
+          }
+  }
+  return slots
+}
+
+/** One client: reads its frames, answers its calls, and holds what it has opened. */
+export class Session implements LinkOwner, FrameSink, Listener {
+  readonly #link: Link
+  readonly #shared: Shared
+  readonly #slots: ReadonlyMap<number, (Slot | undefined)[]>
+  readonly #reader: FrameReader
+  readonly #streams: Streams
+  readonly keepalive: Keepalive
+  /** The socket is a read-only one. */
+  readonly #forcedReadOnly: boolean
+  /** Set by CONNECT_OPEN. */
+  hypervisor: Hypervisor | undefined
+  readOnly = false
+  #closeCallback = false
+  #ended = false
+
+  constructor(link: Link, shared: Shared, slots: ReadonlyMap<number, (Slot | undefined)[]>, readOnly: boolean) {
+    this.#link = link
+    this.#shared = shared
+    this.#slots = slots
+    this.#forcedReadOnly = readOnly
+    this.#reader = new FrameReader(this)
+    this.#streams = new Streams(link)
+    this.keepalive = new Keepalive(link, shared.now)
+  }
+
+  // The link's side.
+
+  received(bytes: Buffer, from: number, to: number): void {
+    this.keepalive.heard()
+    this.#reader.push(bytes, from, to)
+  }
+
+  drained(): void {
+    this.#streams.pumpAll()
+  }
+
+  lost(): void {
+    if (this.#ended) return
+    this.#ended = true
+    this.#reader.stop()
+    this.#streams.closeAll()
+    this.keepalive.stop()
+    this.release()
+  }
+
+  /** Lets go of the hypervisor and of all that was registered with it. */
+  release(): void {
+    const hypervisor = this.hypervisor
+    this.hypervisor = undefined
+    if (!hypervisor) return
+    hypervisor.events.forget(this)
+    this.#shared.release(hypervisor)
+  }
+
+  // The frame reader's side.
+
+  head(): Take {
+    return TAKE.collect
+  }
+
+  run(): void {
+    // Nothing is ever passed on: every frame is collected.
+  }
+
+  illegal(): void {
+    this.close()
+  }
+
+  frame(bytes: Buffer, from: number, to: number): void {
+    try {
+      this.#frame(bytes, from, to)
+    } catch (error) {
+      if (!(error instanceof HoleRefused)) this.#shared.failed(error)
+      this.close()
+    }
+  }
+
+  #frame(bytes: Buffer, from: number, to: number): void {
+    const type = frameType(bytes, from)
+    if (type === MESSAGE.call) return this.#call(bytes, from, to, HEADER_BYTES)
+    if (type === MESSAGE.stream || type === MESSAGE.streamHole)
+      return this.#streams.received(readHeader(bytes, from), bytes.subarray(from + HEADER_BYTES, to))
+    if (frameProgram(bytes, from) === PROGRAM.keepalive) return this.keepalive.received(frameProcedure(bytes, from))
+    if (type === MESSAGE.callWithFds) {
+      const announced = to - from >= HEADER_BYTES + 4 ? bytes.readUInt32BE(from + HEADER_BYTES) : 1
+      // No descriptors can come this way, so what follows would not be what was announced.
+      if (announced > 0) return this.close()
+      this.#call(bytes, from, to, HEADER_BYTES + 4)
+    }
+    // Replies and events make no sense from a client; libvirt drops them.
+  }
+
+  /** Ends the connection when what has been queued is out. */
+  close(): void {
+    this.#reader.stop()
+    this.#link.close()
+    this.lost()
+  }
+
+  send(frame: Buffer): void {
+    this.#link.send(frame)
+  }
+
+  // Calls.
+
+  #call(bytes: Buffer, from: number, to: number, skip: number): void {
+    const slots = this.#slots.get(frameProgram(bytes, from))
+    const header = readHeader(bytes, from)
+    if (!slots || header.vers !== PROGRAM_VERSION) return this.#refuse(header, unknownProgram(header.prog, header.vers))
+    if (header.status !== STATUS.ok) return this.#refuse(header, unexpectedStatus(header.status))
+    const slot = slots[header.proc]
+    if (!slot) return this.#refuse(header, unknownProcedure(header.proc))
+    try {
+      this.#serve(slot, header, new XdrReader(bytes, from + skip, to))
+    } catch (error) {
+      this.#refuse(header, asRemote(error, this.#shared))
+    }
+    this.hypervisor?.events.flush()
+  }
+
+  #serve(slot: Slot, header: Header, args: XdrReader): void {
+    const reply = new XdrWriter(128)
+    if (slot.door) {
+      slot.door(this, args, reply)
+      return this.#answer(header, reply)
+    }
+    const hypervisor = this.hypervisor
+    if (!hypervisor) throw internalError('hypervisor connection not open')
+    const { name, number, readonly, program } = slot.procedure
+    if (!slot.handler) throw this.#unserved(name, program)
+    if (this.readOnly && readonly === 'deny') throw forbidden(publicName(name), apiDomain(name))
+    const call: Call = { session: this, hypervisor, args, reply }
+    const stream = slot.handler(call)
+    this.#answer(header, reply)
+    if (stream) {
+      this.#streams.add(header.serial, number, stream)
+      this.#streams.pumpAll()
+    }
+  }
+
+  #unserved(name: string, program: number): RemoteError {
+    const api = publicName(name, program)
+    return templated(
+      CODE.noSupport,
+      apiDomain(name),
+      'this function is not supported by the connection driver: %1$s',
+      api
+    )
+  }
+
+  #answer(header: Header, reply: XdrWriter): void {
+    header.type = MESSAGE.reply
+    header.status = STATUS.ok
+    const body = reply.finish()
+    const frame = Buffer.allocUnsafe(HEADER_BYTES + body.length)
+    writeHeader(frame, 0, frame.length, header)
+    frame.set(body, HEADER_BYTES)
+    this.#link.send(frame)
+  }
+
+  #refuse(header: Header, error: RemoteError): void {
+    this.#link.send(errorReply(header, error))
+  }
+
+  requireOpen(): void {
+    if (!this.hypervisor) throw internalError('hypervisor connection not open')
+  }
+
+  /** A driver that never loses its own connection has nothing to say to a close callback; the rules are kept. */
+  setCloseCallback(wanted: boolean): void {
+    if (this.#closeCallback === wanted)
+      throw internalError(wanted ? 'A close callback is already registered' : 'no close callback registered')
+    this.#closeCallback = wanted
+  }
+
+  /** CONNECT_OPEN. */
+  open(uri: string | undefined, flags: number): void {
+    if (this.hypervisor) throw internalError('connection already open')
+    this.hypervisor = this.#shared.attach(uri)
+    this.readOnly = this.#forcedReadOnly || (flags & 1) !== 0
+  }
+}
+
+function forbidden(api: string, domain: number): RemoteError {
+  const detail = `read only access prevents ${api}`
+  return templated(CODE.operationDenied, domain, 'operation forbidden: %1$s', detail)
+}
+
+function asRemote(error: unknown, shared: Shared): RemoteError {
+  if (error instanceof RemoteError) return error
+  if (error instanceof XdrError) return undecodable()
+  shared.failed(error)
+  return internalError(error instanceof Error ? error.message : String(error))
+}
