@@ -2,7 +2,7 @@ import { readFileSync, realpathSync } from 'node:fs'
 import path from 'node:path'
 import { aliasMap } from '../protocol/uri.js'
 import { DEFAULT_BUS } from '../workers/polkit/system-bus.js'
-import type { ActorSettings } from '../workers/settings.js'
+import type { ActorSettings, LogLevel } from '../workers/settings.js'
 import { ConfError, parseConf } from './config/grammar.js'
 import type { Config } from './config/load.js'
 
@@ -10,13 +10,18 @@ import type { Config } from './config/load.js'
  * What the actor threads need of the configuration. `testDriverSocket`: where the embedded driver listens, if it does.
  * Throws ConfError.
  */
-export function actorSettings(config: Config, testDriverSocket: string | undefined): ActorSettings {
+export function actorSettings(
+  config: Config,
+  logLevel: LogLevel,
+  testDriverSocket: string | undefined
+): ActorSettings {
   const ownSockets = ownSocketPaths(config)
   for (const [, socket] of config.driverSockets) {
     if (!ownSockets.includes(realPath(socket))) continue
     throw new ConfError(`driver_sockets: '${socket}' is a socket of this broker, not of a driver daemon`)
   }
   return {
+    logLevel,
     keepaliveIntervalMs: 1000 * config.keepaliveInterval,
     keepaliveCount: config.keepaliveCount,
     // virtproxyd reads one call and then nothing more when it is told 0.

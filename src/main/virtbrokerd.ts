@@ -5,6 +5,7 @@ import { actorSettings } from './actor-settings.js'
 import { parseCommandLine, type Options } from './cli.js'
 import { describeConfig, warnings } from './config/check.js'
 import { ConfError, EXIT } from './config/grammar.js'
+import { levelNames } from './config/log-settings.js'
 import { loadConfig, type Config } from './config/load.js'
 import { daemonize, isDaemon, reportStatus, scriptPath } from './daemonize.js'
 import { ListenError } from './listener.js'
@@ -47,7 +48,7 @@ async function serve(config: Config, options: Options): Promise<void> {
     const pidPath = options.pidFile ?? config.paths.pidFile
     makeRunDirectory(config, pidPath)
     if (pidPath !== '') pidFile = new PidFile(pidPath)
-    await supervisor.start(actorSettings(config, undefined))
+    await supervisor.start(actorSettings(config, levelNames[logger.lowestLevel], undefined))
   } catch (error) {
     logger.error('daemon', (error as Error).message)
     await supervisor.stop()

@@ -11,6 +11,7 @@ export default async function actorThread(task: ActorTask): Promise<void> {
     clients: () => actor.clients(),
     client: id => actor.client(id),
     disconnect: id => actor.disconnect(id),
+    setLogLevel: level => actor.setLogLevel(level),
     setTls: settings => actor.setTls(settings),
     shutdown: () => actor.shutdown()
   }

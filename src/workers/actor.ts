@@ -6,13 +6,15 @@ import type { ActorControl, ActorNews, ActorTask, ClientInfo } from './control.j
 import { FdLedger } from './os/fd-ledger.js'
 import { Poller } from './os/poller.js'
 import { Authority } from './polkit/authority.js'
-import type { ActorSettings, Admission, Log } from './settings.js'
+import { LOG_LEVELS, type ActorSettings, type Admission, type Log, type LogLevel } from './settings.js'
 import { ClientSession } from './session/client-session.js'
 import { identifyUnixPeer } from './session/identify.js'
 import { TlsAcceptor } from './tls/acceptor.js'
 import type { TlsSettings } from './tls/tls-settings.js'
 import { makeReadBuffer, PolledTransport, type ThreadIo } from './transport/polled.js'
 import type { Transport, TransportHandler } from './transport/transport.js'
+
+const NEWS_MS = 5
 
 /** One thread's clients. Everything about a client happens here, so nothing needs a lock. */
 export class Actor implements ActorControl {
@@ -24,6 +26,7 @@ export class Actor implements ActorControl {
   readonly #tls: TlsAcceptor
   readonly #work: MessagePort
   #news: ActorNews[] = []
+  #logLevel: number
   #closing = false
   #over = false
   #finished: () => void = () => {}
@@ -32,6 +35,7 @@ export class Actor implements ActorControl {
 
   constructor({ number, settings, ledger, work }: Omit<ActorTask, 'control'>) {
     this.settings = settings
+    this.#logLevel = LOG_LEVELS.indexOf(settings.logLevel)
     this.polkit = new Authority(settings.systemBusAddress, this.clock)
     this.io = {
       poller: new Poller(),
@@ -53,7 +57,13 @@ export class Actor implements ActorControl {
     })
   }
 
-  readonly log: Log = (level, source, message) => this.#tell({ kind: 'log', level, source, message })
+  readonly log: Log = (level, source, message) => {
+    if (LOG_LEVELS.indexOf(level) >= this.#logLevel) this.#tell({ kind: 'log', level, source, message })
+  }
+
+  setLogLevel(level: LogLevel): void {
+    this.#logLevel = LOG_LEVELS.indexOf(level)
+  }
 
   sessionEnded(session: ClientSession, why: string): void {
     this.#sessions.delete(session.admission.id)
@@ -149,9 +159,9 @@ export class Actor implements ActorControl {
     if (this.#closing && this.#sessions.size === 0 && this.#tls.size === 0) this.#finish()
   }
 
-  /** News of one turn of the loop travels in one message. */
+  /** News of a few milliseconds travels in one message: each wakes the supervisor's thread. */
   #tell(news: ActorNews): void {
-    if (this.#news.length === 0) setImmediate(() => this.#flush())
+    if (this.#news.length === 0) setTimeout(() => this.#flush(), NEWS_MS)
     this.#news.push(news)
   }
 

@@ -44,6 +44,8 @@ export interface ActorControl {
   client(id: number): ClientInfo | undefined
   /** Closes a client at once. False if it is not here. */
   disconnect(id: number): boolean
+  /** The level below which records are not worth sending has changed. */
+  setLogLevel(level: LogLevel): void
   /** Clients that come from now on are served with these; throws if they cannot be used. */
   setTls(settings: TlsSettings): void
   /** Closes all clients and ends the thread's task. */

@@ -2,6 +2,8 @@ import type { TlsSettings } from './tls/tls-settings.js'
 
 /** What an actor thread has to know of the configuration: plain data, so that it can be posted to threads. */
 export interface ActorSettings {
+  /** Records below this level reach no output, so threads do not send them. */
+  logLevel: LogLevel
   /** Milliseconds between pings of a silent peer; 0 or less: never. */
   keepaliveIntervalMs: number
   keepaliveCount: number
@@ -49,4 +51,5 @@ export type TransportKind = 'unix' | 'tcp' | 'tls'
 export type AuthMethod = 'none' | 'sasl' | 'polkit'
 
 export type LogLevel = 'debug' | 'info' | 'warning' | 'error'
+export const LOG_LEVELS: readonly LogLevel[] = ['debug', 'info', 'warning', 'error']
 export type Log = (level: LogLevel, source: string, message: string) => void

@@ -7,7 +7,6 @@ import {
   EAGAIN,
   ENAMETOOLONG,
   errno,
-  errorText,
   Memory,
   SOCK_CLOEXEC,
   SOCK_NONBLOCK,
@@ -20,20 +19,10 @@ const LAST_RETRY_MS = 200
 
 const address = new Memory(ADDRESS_BYTES)
 
-/** A connection that could not be made; `errno` says why. */
-export class ConnectError extends Error {
-  constructor(
-    readonly errno: number,
-    readonly path: string
-  ) {
-    super(`Failed to connect socket to '${path}': ${errorText(errno)}`)
-  }
-}
-
 /**
  * Connects to a UNIX socket. On these, connect answers at once: there is nothing to wait for, except that a full
  * backlog gives EAGAIN, and then it is tried again with growing pauses until `deadlineMs` is over.
- * Returns a non-blocking descriptor that stands in the ledger. Throws ConnectError.
+ * Resolves to a non-blocking descriptor that stands in the ledger, or to the negative errno.
  */
 export async function connectUnix(
   path: string,
@@ -45,8 +34,7 @@ export async function connectUnix(
   const until = performance.now() + deadlineMs
   for (let pause = FIRST_RETRY_MS; ; pause = Math.min(2 * pause, LAST_RETRY_MS)) {
     const outcome = tryConnect(path, ledger, owner)
-    if (outcome >= 0) return outcome
-    if (-outcome !== EAGAIN || performance.now() + pause > until || given.up) throw new ConnectError(-outcome, path)
+    if (outcome !== -EAGAIN || performance.now() + pause > until || given.up) return outcome
     await new Promise(resolve => setTimeout(resolve, pause))
   }
 }

@@ -349,7 +349,7 @@ export class ClientSession implements Applicant {
 
   /** The daemon itself ends streams and registrations of a client whose connection closes. */
   #dropDriver(): void {
-    this.driver?.close(driverClosed())
+    this.driver?.close()
     this.driver = undefined
   }
 }

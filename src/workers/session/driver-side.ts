@@ -25,6 +25,7 @@ import type { ClientSession } from './client-session.js'
 import { DescriptorMail } from './descriptor-mail.js'
 import { Keepalive, type KeepalivePeer } from './keepalive.js'
 import { Outlet } from './outlet.js'
+import { driverClosed } from './session-errors.js'
 
 interface OwnCall {
   proc: number
@@ -98,12 +99,12 @@ export class DriverSide implements TransportHandler, FrameSink, KeepalivePeer {
   }
 
   /** Ends it without a word to the session. Own calls are rejected. */
-  close(error: RemoteError): void {
+  close(error?: RemoteError): void {
     this.keepalive.stop()
     this.reader.stop()
     this.transport.destroy()
     this.#mail?.discard()
-    for (const call of this.#own.values()) call.reject(error)
+    for (const call of this.#own.values()) call.reject(error ?? driverClosed())
     this.#own.clear()
   }
 

@@ -7,7 +7,7 @@ import { resolveName } from '../../protocol/uri.js'
 import { XdrError } from '../../protocol/xdr.js'
 import { Timer } from '../clock.js'
 import { candidatesFor, noDriver, probeCandidates, type Candidate } from '../driver/driver-sockets.js'
-import { ConnectError, connectUnix } from '../driver/unix-connect.js'
+import { connectUnix } from '../driver/unix-connect.js'
 import { ENOENT, ETIMEDOUT, errorText } from '../os/libc.js'
 import type { ClientSession } from './client-session.js'
 import { DriverSide } from './driver-side.js'
@@ -45,7 +45,7 @@ export async function openDriver(
   session.driver = driver
   const deadline = new Timer({
     session,
-    timeUp: () => session.driverLost(driver, connectFailure(new ConnectError(ETIMEDOUT, candidate.path)))
+    timeUp: () => session.driverLost(driver, connectFailure(ETIMEDOUT, candidate.path))
   })
   session.actor.clock.set(deadline, settings.driverConnectTimeoutMs)
   try {
@@ -53,7 +53,7 @@ export async function openDriver(
     driver.keepalive.startPinging()
     return { driver, uri, candidate }
   } catch (error) {
-    driver.close(driverClosed())
+    driver.close()
     if (session.driver === driver) session.driver = undefined
     throw clientError(error)
   } finally {
@@ -73,20 +73,19 @@ async function connectFirst(
       return session.state !== 'opening' && session.state !== 'reopening'
     }
   }
-  let first: ConnectError | undefined
+  let missing: string | undefined
   for (const candidate of candidates) {
-    try {
-      const fd = await connectUnix(candidate.path, io.ledger, io.owner, settings.driverConnectTimeoutMs, given)
-      if (!given.up) return [fd, candidate]
-      io.ledger.close(fd)
+    const { path } = candidate
+    const outcome = await connectUnix(path, io.ledger, io.owner, settings.driverConnectTimeoutMs, given)
+    if (outcome >= 0) {
+      if (!given.up) return [outcome, candidate]
+      io.ledger.close(outcome)
       throw driverClosed()
-    } catch (error) {
-      if (!(error instanceof ConnectError)) throw error
-      first ??= error
-      if (error.errno !== ENOENT) throw connectFailure(error)
     }
+    if (outcome !== -ENOENT) throw connectFailure(-outcome, path)
+    missing ??= path
   }
-  throw probing || first === undefined ? noDriver() : connectFailure(first)
+  throw probing || missing === undefined ? noDriver() : connectFailure(ENOENT, missing)
 }
 
 /** Returns the URI that the client is told. */
@@ -126,8 +125,8 @@ async function authenticate(driver: DriverSide): Promise<void> {
   }
 }
 
-function connectFailure(error: ConnectError): RemoteError {
-  return systemError(error.errno, `Failed to connect socket to '${error.path}': ${errorText(error.errno)}`)
+function connectFailure(errno: number, path: string): RemoteError {
+  return systemError(errno, `Failed to connect socket to '${path}': ${errorText(errno)}`)
 }
 
 function clientError(error: unknown): RemoteError {
