@@ -137,8 +137,11 @@ describe('the calls that a daemon has at once', () => {
   const cleanup = new Cleanup()
   after(() => cleanup.run())
 
-  async function waiting(stage: Stage, count: number): Promise<{ client: RawClient; daemon: DriverConnection }> {
-    const { client, daemon } = await stage.open()
+  async function waiting(
+    stage: Stage,
+    count: number
+  ): Promise<{ client: RawClient; daemon: DriverConnection }> {
+    const { client, daemon } = await stage.open(stage.broker.socket)
     stage.driver.otherwise = () => undefined
     for (let serial = 1; serial <= count; serial++) client.post(GET_XML, pattern(serial), { serial })
     return { client, daemon }
@@ -313,7 +316,7 @@ describe('keepalive', () => {
   })
 
   it('tells a daemon whose client does not read that all is well', async () => {
-    const { client, daemon } = await stage.open()
+    const { client, daemon } = await stage.open(stage.broker.socket)
     daemon.answerPings = false
     client.stall()
     stage.driver.otherwise = () => Buffer.alloc(8_000_000)
