@@ -46,6 +46,7 @@ export class Actor implements ActorControl {
     }
     this.#tls = new TlsAcceptor({
       io: this.io,
+      clock: this.clock,
       settings,
       log: this.log,
       begin: (admission, transport, identity) => this.#beginOver(admission, transport, identity),

@@ -1,11 +1,11 @@
-import { createPrivateKey, randomBytes } from 'node:crypto'
+import { createPrivateKey, type KeyObject } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
-import tls from 'node:tls'
 import { errorText } from '../../workers/os/libc.js'
 import { readPem, type Certificate } from '../../workers/tls/certificate.js'
 import { findings, type Role } from '../../workers/tls/certificate-checks.js'
 import { chainFailure, isRevoked } from '../../workers/tls/chain.js'
-import type { TlsSettings } from '../../workers/tls/tls-settings.js'
+import { SecureContext } from '../../workers/tls/secure-context.js'
+import type { TlsContext, TlsSettings } from '../../workers/tls/tls-settings.js'
 import { ConfError, EXIT } from '../config/grammar.js'
 import type { TlsFiles } from '../config/tls-files.js'
 import { tlsPriority } from './priority.js'
@@ -27,12 +27,9 @@ export interface LoadedTls {
   expiries: { file: string; role: Role; notAfter: number }[]
 }
 
-/** `TICKET_KEY_BYTES` of OpenSSL's `SSL_CTX_set_tlsext_ticket_keys`, as Node wants them. */
-const TICKET_KEY_BYTES = 48
-
 interface Identity {
   file: string
-  certificate: string
+  /** PEM, not encrypted. */
   key: string
   chain: Certificate[]
 }
@@ -48,16 +45,14 @@ export async function loadTls(options: TlsOptions, now = Date.now()): Promise<Lo
   const revoked = await readRevoked(files.crl, authorities, now, warnings)
   const trusted = authorities.filter(authority => !isRevoked(authority, revoked))
   if (trusted.length < authorities.length) warnings.push(`'${files.ca}' holds certificates that are revoked`)
-  const context = {
+  const context: TlsContext = {
     ...priority,
-    cert: identities.map(({ certificate }) => certificate),
-    key: identities.map(({ key }) => key),
-    ca: trusted.map(({ x509 }) => x509.toString()),
-    // New keys each time: a session that an old ticket resumes would not be checked by the new files.
-    ticketKeys: randomBytes(TICKET_KEY_BYTES)
+    identities: identities.map(({ chain, key }) => ({ chain: chain.map(pem), key })),
+    authorities: trusted.map(pem)
   }
   try {
-    tls.createSecureContext({ ...context, ticketKeys: context.ticketKeys })
+    // What the actor threads will do with it.
+    new SecureContext(context).free()
   } catch (error) {
     refuse(`Unable to set up TLS: ${(error as Error).message}`)
   }
@@ -71,6 +66,8 @@ export async function loadTls(options: TlsOptions, now = Date.now()): Promise<Lo
   }
 }
 
+const pem = ({ x509 }: Certificate): string => x509.toString()
+
 const expiry = (file: string, role: Role, certificates: readonly Certificate[]): LoadedTls['expiries'] =>
   certificates.map(({ notAfter }) => ({ file, role, notAfter }))
 
@@ -78,8 +75,7 @@ async function readAuthorities(file: string): Promise<Certificate[]> {
   // libvirt: an empty name means that nothing is loaded. Then no client certificate can be valid.
   if (file === '') return []
   const text = await read(file, 'CA certificate')
-  const certificates = parse(text, `Unable to import CA certificate list ${file}`)
-  return certificates
+  return parse(text, `Unable to import CA certificate list ${file}`)
 }
 
 async function readIdentity({ certificate: file, key: keyFile }: TlsFiles['identities'][number]): Promise<Identity> {
@@ -87,15 +83,14 @@ async function readIdentity({ certificate: file, key: keyFile }: TlsFiles['ident
   const key = await read(keyFile, 'private key')
   const chain = parse(certificate, `Unable to import server certificate ${file}`)
   const mismatch = (why: string): never => refuse(`Unable to set x509 key and certificate: ${keyFile}, ${file}: ${why}`)
+  let privateKey: KeyObject
   try {
-    if (!chain[0]!.x509.checkPrivateKey(createPrivateKey(key))) {
-      mismatch('The certificate and the given key do not match.')
-    }
+    privateKey = createPrivateKey(key)
   } catch (error) {
-    if (error instanceof ConfError) throw error
-    mismatch((error as Error).message)
+    return mismatch((error as Error).message)
   }
-  return { file, certificate, key, chain }
+  if (!chain[0]!.x509.checkPrivateKey(privateKey)) mismatch('The certificate and the given key do not match.')
+  return { file, chain, key: privateKey.export({ type: 'pkcs8', format: 'pem' }) as string }
 }
 
 function parse(text: string, failure: string): Certificate[] {

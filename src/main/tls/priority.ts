@@ -1,16 +1,16 @@
 import tls from 'node:tls'
 import { ConfError, EXIT } from '../config/grammar.js'
-import type { TlsContext } from '../../workers/tls/tls-settings.js'
+import type { TlsContext, TlsVersion } from '../../workers/tls/tls-settings.js'
 
-/** What a `tls_priority` comes to for OpenSSL. What it leaves open is Node's default. */
-export type TlsPriority = Pick<TlsContext, 'minVersion' | 'maxVersion' | 'ciphers' | 'ecdhCurve' | 'honorCipherOrder'>
+/** What a `tls_priority` comes to for OpenSSL. */
+export type TlsPriority = Omit<TlsContext, 'identities' | 'authorities'>
 
 interface Choice {
-  versions: Set<'TLSv1.2' | 'TLSv1.3'>
+  versions: Set<TlsVersion>
   /** OpenSSL cipher strings for TLS 1.2, and names of suites of TLS 1.3. */
   ciphers: string[]
   suites: string[]
-  /** Undefined: Node's. */
+  /** Undefined: OpenSSL's. */
   groups: string[] | undefined
   serverOrder: boolean
 }
@@ -102,8 +102,7 @@ const WITHOUT_EFFECT: readonly string[] = [
  * Maps a GnuTLS priority string for OpenSSL, which does not know the language. Throws a ConfError that names the item
  * for what cannot be mapped: guessing would weaken what somebody wanted strong.
  */
-export function tlsPriority(text: string | undefined): TlsPriority {
-  if (text === undefined) return { minVersion: 'TLSv1.2', maxVersion: 'TLSv1.3' }
+export function tlsPriority(text = 'NORMAL'): TlsPriority {
   const refuse = (why: string): never => {
     throw new ConfError(`Failed to set TLS session priority to ${text}: ${why}`, EXIT.network)
   }
@@ -119,9 +118,10 @@ export function tlsPriority(text: string | undefined): TlsPriority {
   return {
     minVersion: first,
     maxVersion: last,
-    ciphers: [...(last === 'TLSv1.3' ? choice.suites : []), ...choice.ciphers].join(':'),
-    ...(choice.groups !== undefined && { ecdhCurve: choice.groups.join(':') }),
-    honorCipherOrder: choice.serverOrder
+    ciphers: choice.ciphers.join(':'),
+    suites: choice.suites.join(':'),
+    groups: choice.groups?.join(':'),
+    serverOrder: choice.serverOrder
   }
 }
 
@@ -142,7 +142,7 @@ function apply(choice: Choice, item: string): boolean {
 
 function applyVersion({ versions }: Choice, add: boolean, name: string): boolean {
   const which = { 'TLS1.2': ['TLSv1.2'], 'TLS1.3': ['TLSv1.3'], ALL: ALL_VERSIONS, 'TLS-ALL': ALL_VERSIONS }[name]
-  for (const version of (which ?? []) as typeof ALL_VERSIONS) {
+  for (const version of (which ?? []) as TlsVersion[]) {
     if (add) versions.add(version)
     else versions.delete(version)
   }
@@ -150,7 +150,7 @@ function applyVersion({ versions }: Choice, add: boolean, name: string): boolean
   return which !== undefined || /^(TLS1\.[01]|SSL3\.0|DTLS.*)$/.test(name)
 }
 
-const ALL_VERSIONS: ('TLSv1.2' | 'TLSv1.3')[] = ['TLSv1.2', 'TLSv1.3']
+const ALL_VERSIONS: TlsVersion[] = ['TLSv1.2', 'TLSv1.3']
 
 function applyGroup(choice: Choice, add: boolean, name: string): boolean {
   const all = Object.values(GROUPS)

@@ -29,11 +29,6 @@ export class FdLedger {
     if (fd < MAX_FD) Atomics.store(this.#owners, fd, owner | ADOPTED)
   }
 
-  /** The descriptor is somebody else's from now on, who closes it: Node has wrapped it. */
-  release(fd: number): void {
-    if (fd < MAX_FD) Atomics.store(this.#owners, fd, 0)
-  }
-
   close(fd: number): void {
     if (fd < MAX_FD) Atomics.store(this.#owners, fd, 0)
     close(fd)

@@ -1,17 +1,18 @@
-import { X509Certificate } from 'node:crypto'
+import type { X509Certificate } from 'node:crypto'
 import { compileGlob } from '../../protocol/glob.js'
 import { Certificate } from './certificate.js'
 import { dateFinding, findings } from './certificate-checks.js'
-import { chainFailure, isRevoked, REASON } from './chain.js'
+import { isRevoked, REASON } from './chain.js'
 import { DerError } from './der.js'
+import { VERIFY } from './secure-channel.js'
 import type { TlsSettings } from './tls-settings.js'
 
 /** What TLS tells of the client when its handshake is through. */
 export interface Presented {
-  /** The client's own certificate, with those sent along as its `issuerCertificate`s; undefined if there is none. */
-  leaf: X509Certificate | undefined
-  /** What OpenSSL had against it: the name of the error, undefined if nothing. */
-  error: string | undefined
+  /** The client's own certificate first, then those sent along. */
+  certificates: readonly X509Certificate[]
+  /** What OpenSSL found out about the chain, as `SecureChannel.verification`. */
+  verification: { code: number; text: string }
 }
 
 export interface Verdict {
@@ -24,64 +25,38 @@ export interface Verdict {
 
 /** libvirt's placeholder for the certificate of the session. */
 const LABEL = '[session]'
-const MAX_SENT = 8
 
 const DN_NOT_ALLOWED =
   "Client's Distinguished Name is not on the list of allowed clients (tls_allowed_dn_list). " +
   "Use 'virt-pki-query-dn clientcert.pem' to view the Distinguished Name field in the client certificate"
 
-/**
- * OpenSSL is stricter than GnuTLS in these: it wants a chain up to a self-signed certificate, and a purpose even where
- * the extension is not critical. For them the chain is looked at once more. It reports the last of its complaints
- * only, so none of them can just be passed over.
- */
-const LOOKED_AT_AGAIN: readonly string[] = [
-  'INVALID_PURPOSE',
-  'UNABLE_TO_GET_ISSUER_CERT',
-  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
-  'UNABLE_TO_VERIFY_LEAF_SIGNATURE'
-]
-
-const REASONS: Readonly<Record<string, string>> = {
-  CERT_REVOKED: REASON.revoked,
-  CA_MD_TOO_WEAK: REASON.insecure,
-  CA_KEY_TOO_SMALL: REASON.insecure,
-  EE_KEY_TOO_SMALL: REASON.insecure,
-  DEPTH_ZERO_SELF_SIGNED_CERT: REASON.noIssuer,
-  SELF_SIGNED_CERT_IN_CHAIN: REASON.noIssuer
-}
-
 /** Decides about clients by their certificates, with everything in memory: there is no time to wait for anything. */
 export class ClientCheck {
-  readonly #settings: TlsSettings
-  readonly #anchors: readonly Certificate[]
+  readonly #settings: Pick<TlsSettings, 'allowedNames' | 'revoked'>
   readonly #allowed: readonly ((name: string) => boolean)[] | undefined
 
-  constructor(settings: TlsSettings) {
+  constructor(settings: Pick<TlsSettings, 'allowedNames' | 'revoked'>) {
     this.#settings = settings
-    this.#anchors = settings.context.ca.map(pem => new Certificate(new X509Certificate(pem)))
     this.#allowed = settings.allowedNames?.map(compileGlob)
   }
 
   /** The checks of virNetTLSContextValidCertificate, in its order; the first that fails decides. */
-  judge({ leaf: x509, error }: Presented, now = Date.now()): Verdict {
+  judge({ certificates, verification }: Presented, now = Date.now()): Verdict {
     const verdict: Verdict = { name: undefined, refusal: undefined, warnings: [] }
-    if (x509 === undefined) return { ...verdict, refusal: 'Unable to verify TLS peer: No certificate was found.' }
     try {
-      const leaf = new Certificate(x509)
-      return { ...verdict, name: leaf.name, ...this.#judge(leaf, sentWith(x509), error, now) }
-    } catch (failure) {
-      if (!(failure instanceof DerError)) throw failure
-      return { ...verdict, refusal: `Certificate cannot be read: ${failure.message}` }
+      const [leaf, ...sent] = certificates.map(x509 => new Certificate(x509))
+      if (leaf === undefined) return { ...verdict, refusal: 'Unable to verify TLS peer: No certificate was found.' }
+      return { ...verdict, name: leaf.name, ...this.#judge(leaf, sent, verification, now) }
+    } catch (error) {
+      if (!(error instanceof DerError)) throw error
+      return { ...verdict, refusal: `Certificate cannot be read: ${error.message}` }
     }
   }
 
-  #judge(leaf: Certificate, sent: Certificate[], error: string | undefined, now: number): Partial<Verdict> {
-    const failure = this.#chainFailure(leaf, sent, error, now)
-    if (failure !== undefined) {
-      const code = error === undefined ? '' : ` (${error})`
-      return { refusal: `Certificate failed validation: ${failure}${code}` }
-    }
+  #judge(leaf: Certificate, sent: Certificate[], { code, text }: Presented['verification'], now: number): Partial<Verdict> {
+    const { revoked } = this.#settings
+    if ([leaf, ...sent].some(certificate => isRevoked(certificate, revoked))) return invalid(REASON.revoked)
+    if (code !== VERIFY.ok) return invalid(`${reasonFor(code)} (${text})`)
     if (this.#allowed !== undefined && !this.#allowed.some(fits => fits(leaf.name))) return { refusal: DN_NOT_ALLOWED }
     const found = findings(leaf, LABEL, 'client', now)
     for (const other of sent) {
@@ -90,23 +65,15 @@ export class ClientCheck {
     }
     return {
       refusal: found.find(({ fatal }) => fatal)?.text,
-      warnings: found.filter(({ fatal }) => !fatal).map(({ text }) => text)
+      warnings: found.filter(({ fatal }) => !fatal).map(finding => finding.text)
     }
-  }
-
-  #chainFailure(leaf: Certificate, sent: Certificate[], error: string | undefined, now: number): string | undefined {
-    const { revoked } = this.#settings
-    if ([leaf, ...sent].some(certificate => isRevoked(certificate, revoked))) return REASON.revoked
-    if (error === undefined) return undefined
-    if (LOOKED_AT_AGAIN.includes(error)) return chainFailure(leaf, sent, this.#anchors, now)
-    return REASONS[error] ?? REASON.untrusted
   }
 }
 
-function sentWith(leaf: X509Certificate): Certificate[] {
-  const sent: Certificate[] = []
-  for (let next = leaf.issuerCertificate; next !== undefined && sent.length < MAX_SENT; next = next.issuerCertificate) {
-    sent.push(new Certificate(next))
-  }
-  return sent
+const invalid = (why: string): Partial<Verdict> => ({ refusal: `Certificate failed validation: ${why}` })
+
+function reasonFor(code: number): string {
+  const { noIssuer, insecure } = VERIFY
+  if ((noIssuer as readonly number[]).includes(code)) return REASON.noIssuer
+  return (insecure as readonly number[]).includes(code) ? REASON.insecure : REASON.untrusted
 }

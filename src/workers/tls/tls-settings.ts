@@ -1,19 +1,29 @@
 import type { Revoked } from './chain.js'
 
-/** What the TLS library is set up with; a subset of Node's SecureContextOptions, as plain data. */
+/** What OpenSSL is set up with, as plain data. */
 export interface TlsContext {
-  /** PEM texts, pairwise; OpenSSL uses one pair for each kind of key. */
-  cert: string[]
-  key: string[]
-  /** PEM of each trusted certificate. Never undefined: Node would trust the public authorities. */
-  ca: string[]
-  minVersion: 'TLSv1.2' | 'TLSv1.3'
-  maxVersion: 'TLSv1.2' | 'TLSv1.3'
-  ciphers?: string
-  ecdhCurve?: string
-  honorCipherOrder?: boolean
-  /** 48 bytes, the same in all threads, so that a session can be resumed in any of them. */
-  ticketKeys: Uint8Array
+  /** Our certificates, at most one for each kind of key that is used. */
+  identities: TlsIdentity[]
+  /** PEM of each certificate that clients' chains may end at. */
+  authorities: string[]
+  minVersion: TlsVersion
+  maxVersion: TlsVersion
+  /** OpenSSL's cipher list for TLS 1.2, and the suites of TLS 1.3. */
+  ciphers: string
+  suites: string
+  /** Key exchange groups; undefined: OpenSSL's choice. */
+  groups: string | undefined
+  /** Whether our order of ciphers counts, and not the client's. */
+  serverOrder: boolean
+}
+
+export type TlsVersion = 'TLSv1.2' | 'TLSv1.3'
+
+export interface TlsIdentity {
+  /** PEM of the certificate and of those to be sent with it. */
+  chain: string[]
+  /** PEM, not encrypted. */
+  key: string
 }
 
 /** Everything that a thread needs for TLS clients. Plain data; replaced as a whole when files are loaded anew. */

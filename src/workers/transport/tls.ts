@@ -1,55 +1,74 @@
-import type { TLSSocket } from 'node:tls'
-import { EIO } from '../os/libc.js'
+import { ECONNRESET } from '../os/libc.js'
+import { FAILED, HUNG_UP, READABLE, WRITABLE, type Pollable } from '../os/poller.js'
+import { RESULT, type SecureChannel } from '../tls/secure-channel.js'
 import type { ThreadIo } from './polled.js'
 import type { Transport, TransportHandler } from './transport.js'
 
-/**
- * Encrypted bytes that may wait before the source is asked to pause. Node counts a write as done one turn later even if
- * the kernel took all of it, so a limit of none would stop and start the source all the time.
- */
-const MAX_PENDING = 256 * 1024
+/** The most that a record holds; a full one is mostly not the last. */
+const RECORD_BYTES = 16 * 1024
 
-/** A TLS connection whose handshake is through and whose client was accepted. Node owns its descriptor. */
-export class TlsTransport implements Transport {
+/** A TLS connection after its handshake, served by the thread's poller. */
+export class TlsTransport implements Transport, Pollable {
   readonly carriesDescriptors = false
   handler: TransportHandler
-  readonly #socket: TLSSocket
+  readonly #io: ThreadIo
+  readonly #fd: number
+  readonly #channel: SecureChannel
+  readonly #slot: number
+  #interest = READABLE
   #closed = false
+  /** Reading is over for good: `end` was called. */
+  #ending = false
+  /** OpenSSL had to write before it could read on (an update of keys). */
+  #readWaits = false
+  /** Copies of what the kernel did not take, oldest first; `#sent` bytes of the first are out. */
+  #queue: Buffer[] = []
+  #sent = 0
+  #pending = 0
 
-  constructor(io: ThreadIo, socket: TLSSocket, handler: TransportHandler) {
-    this.#socket = socket
+  /** Takes over `fd`, which must be non-blocking and in the ledger, and the channel; both end with the transport. */
+  constructor(io: ThreadIo, fd: number, channel: SecureChannel, handler: TransportHandler) {
+    this.#io = io
+    this.#fd = fd
+    this.#channel = channel
     this.handler = handler
-    const guarded = (act: () => void): void => {
-      if (this.#closed) return
-      try {
-        act()
-      } catch (error) {
-        io.failed(this.handler.session, error)
-      }
-    }
-    socket.on('data', (chunk: Buffer) => guarded(() => this.handler.received(chunk, 0, chunk.length)))
-    socket.on('drain', () => guarded(() => this.handler.drained()))
-    socket.on('end', () => guarded(() => this.#lose(0)))
-    socket.on('error', (error: NodeJS.ErrnoException) => guarded(() => this.#lose(Math.abs(error.errno ?? EIO))))
-    socket.on('close', () => guarded(() => this.#lose(0)))
+    this.#slot = io.poller.add(fd, READABLE, this)
   }
 
   get pending(): number {
-    return this.#socket.writableLength
+    return this.#pending
   }
 
   get closed(): boolean {
     return this.#closed
   }
 
+  /** Strength of the connection's cipher, in bits: what SASL counts as its external security. */
+  get cipherBits(): number {
+    return this.#channel.cipherBits
+  }
+
   send(bytes: Buffer, from: number, to: number): boolean {
-    if (this.#closed) return true
-    const socket = this.#socket
-    const part = bytes.subarray(from, to)
-    // A stream with nothing in its queue hands the bytes to OpenSSL before `write` returns, and they are used up there
-    // (TLSWrap::DoWrite encrypts, or copies). Only what has to queue needs a copy.
-    socket.write(socket.writableLength === 0 ? part : Buffer.from(part))
-    return socket.writableLength < MAX_PENDING
+    if (this.#closed || from === to) return true
+    if (this.#pending > 0) {
+      this.#enqueue(bytes, from, to)
+      return false
+    }
+    const shared = this.#io.buffer
+    while (from < to) {
+      const count =
+        bytes === shared.bytes
+          ? this.#channel.write(shared.address + from, to - from)
+          : this.#channel.writeBytes(bytes.subarray(from, to))
+      if (count > 0) from += count
+      else if (count === RESULT.wantWrite) break
+      // A failed connection is found out by the next read, as with plain sockets.
+      else return true
+    }
+    if (from === to) return true
+    this.#enqueue(bytes, from, to)
+    this.#want(this.#interest | WRITABLE)
+    return false
   }
 
   sendDescriptors(): boolean {
@@ -57,30 +76,110 @@ export class TlsTransport implements Transport {
   }
 
   pause(): void {
-    if (!this.#closed) this.#socket.pause()
+    if (!this.#closed) this.#want(this.#interest & ~READABLE)
   }
 
   resume(): void {
-    if (!this.#closed && !this.#socket.writableEnded) this.#socket.resume()
+    if (!this.#closed && !this.#ending) this.#want(this.#interest | READABLE)
   }
 
   end(): void {
-    if (this.#closed || this.#socket.writableEnded) return
-    this.#socket.pause()
-    this.#socket.end(() => {
-      if (!this.#closed) this.#lose(0)
-    })
+    if (this.#closed) return
+    this.#ending = true
+    if (this.#pending === 0) this.#finish()
+    else this.#want(WRITABLE)
   }
 
   destroy(): void {
     if (this.#closed) return
     this.#closed = true
-    this.#socket.destroy()
+    this.#queue = []
+    this.#pending = 0
+    this.#channel.free()
+    this.#io.poller.remove(this.#slot, this.#fd)
+    this.#io.ledger.close(this.#fd)
+  }
+
+  ready(events: number): void {
+    try {
+      if (events & WRITABLE) this.#writable()
+      if (this.#closed) return
+      if (events & READABLE && this.#interest & READABLE) this.#read()
+      else if (events & (FAILED | HUNG_UP)) this.#lose(ECONNRESET)
+    } catch (error) {
+      this.#io.failed(this.handler.session, error)
+    }
+  }
+
+  /**
+   * Reads records one behind the other into the thread's buffer. Nothing stays behind in OpenSSL, which reads no
+   * further than to the end of a record, so the poller knows all that is still to come.
+   */
+  #read(): void {
+    const { bytes, address } = this.#io.buffer
+    let filled = 0
+    let count: number
+    do {
+      count = this.#channel.read(address + filled, bytes.length - filled)
+      if (count > 0) filled += count
+    } while (count === RECORD_BYTES && bytes.length - filled >= RECORD_BYTES)
+    if (filled > 0) this.handler.received(bytes, 0, filled)
+    if (count > 0 || count === RESULT.wantRead || this.#closed) return
+    if (count === RESULT.wantWrite) {
+      this.#readWaits = true
+      this.#want(this.#interest | WRITABLE)
+    } else this.#lose(count === RESULT.ended ? 0 : this.#channel.failure!.errno)
+  }
+
+  #writable(): void {
+    if (this.#readWaits) {
+      this.#readWaits = false
+      this.#read()
+      if (this.#closed || this.#readWaits) return
+    }
+    this.#writeQueued()
+  }
+
+  #writeQueued(): void {
+    const queue = this.#queue
+    while (queue.length > 0) {
+      const first = queue[0]!
+      const count = this.#channel.writeBytes(this.#sent === 0 ? first : first.subarray(this.#sent))
+      if (count === RESULT.wantWrite) return
+      if (count <= 0) return this.#lose(this.#channel.failure?.errno ?? ECONNRESET)
+      this.#pending -= count
+      this.#sent += count
+      if (this.#sent < first.length) continue
+      this.#sent = 0
+      queue.shift()
+    }
+    if (this.#ending) return this.#finish()
+    const drained = this.#interest & WRITABLE
+    this.#want(this.#interest & ~WRITABLE)
+    if (drained) this.handler.drained()
+  }
+
+  #finish(): void {
+    this.#channel.shutdown()
+    this.#lose(0)
   }
 
   #lose(errno: number): void {
     const { handler } = this
     this.destroy()
     handler.lost({ errno })
+  }
+
+  #want(interest: number): void {
+    if (interest === this.#interest) return
+    this.#interest = interest
+    this.#io.poller.change(this.#slot, this.#fd, interest)
+  }
+
+  #enqueue(bytes: Buffer, from: number, to: number): void {
+    const copy = Buffer.allocUnsafe(to - from)
+    bytes.copy(copy, 0, from, to)
+    this.#queue.push(copy)
+    this.#pending += to - from
   }
 }
