@@ -176,7 +176,7 @@ export const KEYS = {
   driver_sockets: optionalList(),
   driver_max_requests: unsigned(4),
   driver_connect_timeout: unsigned(30),
-  embedded_test_driver: boolean(false, later('the embedded test driver')),
+  embedded_test_driver: boolean(false),
   driver_reconnect: boolean(true),
   login_timeout: unsigned(60),
   client_stall_timeout: unsigned(60),

@@ -1,0 +1,21 @@
+import type { MessagePort } from 'node:worker_threads'
+import { startTestDriver } from './test-driver/main.js'
+
+export interface TestDriverTask {
+  socketPath: string
+  /** The thread says `ready`, and what fails in it, as text; any message to it ends the task. */
+  port: MessagePort
+}
+
+/** A pool's task: the embedded test driver, until it is told to end. Rejects if its socket cannot be made. */
+export default async function testDriverThread({ socketPath, port }: TestDriverTask): Promise<void> {
+  const ended = new Promise<void>(resolve => port.once('message', () => resolve()))
+  const driver = await startTestDriver({
+    socketPath,
+    onFailure: error => port.postMessage({ failure: error instanceof Error ? (error.stack ?? error.message) : error })
+  })
+  port.postMessage('ready')
+  await ended
+  await driver.close()
+  port.close()
+}
