@@ -226,7 +226,8 @@ export class ClientSession implements Applicant {
   /** Gives the driver daemon the next calls that wait, as many as it takes now. */
   releaseWaiting(): void {
     const { client, driver } = this
-    if (driver === undefined) return
+    // While the client is being carried over, the new daemon has not opened anything yet.
+    if (driver === undefined || this.#state !== 'open') return
     while (this.waiting.size > 0 && this.calls.size < this.actor.settings.callsInFlight) {
       // The client has to be read for that frame to end, even if it was paused for having too many calls.
       if (client.reader.inPassedFrame) return client.resume(PAUSE.waitingFull)
