@@ -1,10 +1,11 @@
 import { MessageChannel, type MessagePort } from 'node:worker_threads'
-import { wrap, type Remote } from 'comlink'
+import { transfer, wrap, type Remote } from 'comlink'
 import nodeEndpoint from 'comlink/dist/esm/node-adapter.mjs'
 import { Piscina } from 'piscina'
 import type { ActorControl, ActorNews, ActorTask, FromActor, ToActor } from '../workers/control.js'
 import type { FdLedger } from '../workers/os/fd-ledger.js'
 import type { ActorSettings, Admission } from '../workers/settings.js'
+import type { SaslService } from './sasl-service.js'
 import type { TlsSettings } from '../workers/tls/tls-settings.js'
 
 export interface ActorPoolHandler {
@@ -42,13 +43,21 @@ export class ActorPool {
   #settings: ActorSettings
   readonly #ledger: FdLedger
   readonly #handler: ActorPoolHandler
+  readonly #sasl: SaslService | undefined
   #numbers = 0
   #closing = false
 
-  constructor(count: number, settings: ActorSettings, ledger: FdLedger, handler: ActorPoolHandler) {
+  constructor(
+    count: number,
+    settings: ActorSettings,
+    ledger: FdLedger,
+    handler: ActorPoolHandler,
+    sasl: SaslService | undefined
+  ) {
     this.#settings = settings
     this.#ledger = ledger
     this.#handler = handler
+    this.#sasl = sasl
     this.#pool = new Piscina({
       filename: new URL('../workers/actor-thread.js', import.meta.url).href,
       minThreads: count,
@@ -96,6 +105,14 @@ export class ActorPool {
     ])
   }
 
+  /** The SASL thread was replaced. */
+  reconnectSasl(): void {
+    for (const { control } of this.threads) {
+      const port = this.#sasl!.connect()
+      void control.useSasl(transfer(port, [port]))
+    }
+  }
+
   /** Closes all clients, then the threads. */
   async close(): Promise<void> {
     this.#closing = true
@@ -116,6 +133,7 @@ export class ActorPool {
       settings: this.#settings,
       ledger: this.#ledger.shared,
       work: work.port2,
+      sasl: this.#sasl?.connect(),
       control: control.port2
     }
     const thread: ActorThread = {
@@ -133,7 +151,8 @@ export class ActorPool {
       }
     })
     this.threads.push(thread)
-    this.#pool.run(task, { transferList: [task.work, task.control] }).then(
+    const ports = [task.work, task.control, ...(task.sasl === undefined ? [] : [task.sasl])]
+    this.#pool.run(task, { transferList: ports }).then(
       () => this.#ended(thread, 'its task ended'),
       (error: unknown) => this.#ended(thread, error instanceof Error ? error.message : String(error))
     )

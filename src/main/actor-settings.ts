@@ -30,6 +30,8 @@ export function actorSettings(
     loginTimeoutMs: 1000 * config.loginTimeout,
     clientStallTimeoutMs: 1000 * config.clientStallTimeout,
     driverReconnect: config.driverReconnect,
+    tcpMinSsf: config.tcpMinSsf,
+    saslAllowedUsers: config.saslAllowedUsernameList,
     systemBusAddress: config.systemBusAddress || process.env['DBUS_SYSTEM_BUS_ADDRESS'] || DEFAULT_BUS,
     driverSocketDir: config.driverSocketDir,
     driverSockets: [...config.driverSockets],

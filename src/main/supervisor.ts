@@ -9,10 +9,12 @@ import type { ActorSettings, AuthMethod, TransportKind } from '../workers/settin
 import { ActorPool } from './actor-pool.js'
 import { ClientTable } from './admission.js'
 import { ConfError, EXIT } from './config/grammar.js'
-import { AVAILABLE_AUTH, type Config } from './config/load.js'
+import { openedListeners } from './config/check.js'
+import type { Config } from './config/load.js'
 import { Listener, ListenError, listenTcp, listenUnix, type ListenerHandler, type ListenerKind } from './listener.js'
 import { LEVEL } from './config/log-settings.js'
 import type { Logger } from './logging.js'
+import { SaslService, SaslUnavailable } from './sasl-service.js'
 import { servicePort } from './service-port.js'
 import { TlsKeeper } from './tls/keeper.js'
 
@@ -31,6 +33,7 @@ export class Supervisor implements ListenerHandler {
   #tls: TlsKeeper | undefined
   /** Reloads of the TLS files, one after the other. */
   #reloading: Promise<unknown> = Promise.resolve()
+  #sasl: SaslService | undefined
   #ids = 0
   #paused = false
   /** Called when the number of clients goes to 0, and when it leaves it. */
@@ -46,14 +49,16 @@ export class Supervisor implements ListenerHandler {
   async start(settings: ActorSettings): Promise<void> {
     this.#tls = await this.#startTls()
     const all = { ...settings, tls: this.#tls?.settings }
-    this.#pool = new ActorPool(this.#config.actorThreads, all, this.#ledger, {
-      news: news => this.#news(news),
-      threadDied: (reason, lost) => this.#threadDied(reason, lost)
-    })
+    await this.#startSasl()
+    const handler = {
+      news: (news: ActorNews) => this.#news(news),
+      threadDied: (reason: string, lost: readonly number[]) => this.#threadDied(reason, lost)
+    }
+    this.#pool = new ActorPool(this.#config.actorThreads, all, this.#ledger, handler, this.#sasl)
     this.#listenUnixSockets()
     const { listenTcp, tcpPort, authTcp, listenTls, tlsPort, authTls } = this.#config
-    if (listenTcp) await this.#listenTcp(this.#kind('tcp', 'tcp', false, authTcp, 'auth_tcp'), tcpPort)
-    if (listenTls) await this.#listenTcp(this.#kind('tls', 'tls', false, authTls, 'auth_tls'), tlsPort)
+    if (listenTcp) await this.#listenTcp(this.#kind('tcp', 'tcp', false, authTcp), tcpPort)
+    if (listenTls) await this.#listenTcp(this.#kind('tls', 'tls', false, authTls), tlsPort)
   }
 
   /** What SIGHUP asks for. What cannot be loaded is logged, and the old goes on being used. */
@@ -103,7 +108,24 @@ export class Supervisor implements ListenerHandler {
     for (const listener of this.#listeners.splice(0)) listener.close()
     this.#tls?.close()
     await this.#pool?.close()
+    await this.#sasl?.stop()
     this.#poller.close()
+  }
+
+  /** The library is loaded only if a listener needs it. */
+  async #startSasl(): Promise<void> {
+    const [key] = openedListeners(this.#config).find(([, method]) => method === 'sasl') ?? []
+    if (key === undefined) return
+    try {
+      this.#sasl = await SaslService.start()
+    } catch (error) {
+      if (!(error instanceof SaslUnavailable)) throw error
+      throw new ConfError(`${key} = "sasl" needs libsasl2: ${error.message}`, EXIT.network)
+    }
+    this.#sasl.onRestart = why => {
+      this.#logger.error('sasl', `the SASL thread died (${why}) and was replaced; logins in progress failed`)
+      this.#pool?.reconnectSasl()
+    }
   }
 
   get places(): string[] {
@@ -118,10 +140,10 @@ export class Supervisor implements ListenerHandler {
     if (unixSockGroup !== undefined && group === undefined) {
       throw new ConfError(`Failed to find group record for name '${unixSockGroup}'`, EXIT.network)
     }
-    const readWrite = this.#kind('main', 'unix', false, this.#config.authUnixRw, 'auth_unix_rw')
+    const readWrite = this.#kind('main', 'unix', false, this.#config.authUnixRw)
     this.#add(readWrite, sockets.main, listenUnix(sockets.main, unixSockRwPerms, group, maxQueuedClients))
     if (sockets.readOnly === undefined) return
-    const readOnly = this.#kind('readonly', 'unix', true, this.#config.authUnixRo, 'auth_unix_ro')
+    const readOnly = this.#kind('readonly', 'unix', true, this.#config.authUnixRo)
     this.#add(readOnly, sockets.readOnly, listenUnix(sockets.readOnly, unixSockRoPerms, group, maxQueuedClients))
   }
 
@@ -147,12 +169,9 @@ export class Supervisor implements ListenerHandler {
     name: string,
     transport: TransportKind,
     readonly: boolean,
-    auth: AuthMethod,
-    key: string
+    auth: AuthMethod
   ): ListenerKind {
-    if (AVAILABLE_AUTH.includes(auth)) return { name, transport, readonly, auth }
-    const available = AVAILABLE_AUTH.map(method => `"${method}"`).join(', ')
-    throw new ConfError(`${key}: authentication "${auth}" is not available yet (available: ${available})`, EXIT.network)
+    return { name, transport, readonly, auth }
   }
 
   #add(kind: ListenerKind, place: string, fd: number): void {

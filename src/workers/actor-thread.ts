@@ -13,6 +13,7 @@ export default async function actorThread(task: ActorTask): Promise<void> {
     disconnect: id => actor.disconnect(id),
     setLogLevel: level => actor.setLogLevel(level),
     setTls: settings => actor.setTls(settings),
+    useSasl: port => actor.useSasl(port),
     shutdown: () => actor.shutdown()
   }
   expose(control, nodeEndpoint(task.control))

@@ -6,12 +6,14 @@ import type { ActorControl, ActorNews, ActorTask, ClientInfo } from './control.j
 import { FdLedger } from './os/fd-ledger.js'
 import { Poller } from './os/poller.js'
 import { Authority } from './polkit/authority.js'
+import { SaslDesk } from './sasl/sasl-desk.js'
 import { LOG_LEVELS, type ActorSettings, type Admission, type Log, type LogLevel } from './settings.js'
 import { ClientSession } from './session/client-session.js'
 import { identifyUnixPeer } from './session/identify.js'
 import { TlsAcceptor } from './tls/acceptor.js'
 import type { TlsSettings } from './tls/tls-settings.js'
 import { makeReadBuffer, PolledTransport, type ThreadIo } from './transport/polled.js'
+import { SaslLayer } from './transport/sasl-layer.js'
 import type { Transport, TransportHandler } from './transport/transport.js'
 
 const NEWS_MS = 5
@@ -22,6 +24,7 @@ export class Actor implements ActorControl {
   readonly settings: ActorSettings
   readonly io: ThreadIo
   readonly polkit: Authority
+  readonly sasl = new SaslDesk()
   readonly #sessions = new Map<number, ClientSession>()
   readonly #tls: TlsAcceptor
   readonly #work: MessagePort
@@ -33,9 +36,10 @@ export class Actor implements ActorControl {
   /** Resolves when `shutdown` was called and all is closed. */
   readonly done = new Promise<void>(resolve => (this.#finished = resolve))
 
-  constructor({ number, settings, ledger, work }: Omit<ActorTask, 'control'>) {
+  constructor({ number, settings, ledger, work, sasl }: Omit<ActorTask, 'control'>) {
     this.settings = settings
     this.#logLevel = LOG_LEVELS.indexOf(settings.logLevel)
+    if (sasl !== undefined) this.sasl.connect(sasl)
     this.polkit = new Authority(settings.systemBusAddress, this.clock)
     this.io = {
       poller: new Poller(),
@@ -106,6 +110,10 @@ export class Actor implements ActorControl {
     this.#tls.use(settings)
   }
 
+  useSasl(port: MessagePort): void {
+    this.sasl.connect(port)
+  }
+
   shutdown(): void {
     this.#closing = true
     this.#tls.closeAll('shutdown')
@@ -138,8 +146,7 @@ export class Actor implements ActorControl {
 
   #begin(admission: Admission, identity: Identity, failure?: RemoteError): void {
     if (this.#closing) return this.#turnAway(admission, 'shutdown')
-    const options = { descriptors: admission.transport === 'unix' }
-    this.#beginOver(admission, handler => new PolledTransport(this.io, admission.fd, handler, options), identity, failure)
+    this.#beginOver(admission, handler => this.#transport(admission, handler), identity, failure)
   }
 
   #beginOver(
@@ -160,6 +167,13 @@ export class Actor implements ActorControl {
     if (this.#closing && this.#sessions.size === 0 && this.#tls.size === 0) this.#finish()
   }
 
+  #transport({ fd, transport, auth }: Admission, handler: TransportHandler): Transport {
+    const plain = (above: TransportHandler): Transport =>
+      new PolledTransport(this.io, fd, above, { descriptors: transport === 'unix' })
+    if (transport !== 'tcp' || auth !== 'sasl') return plain(handler)
+    return new SaslLayer(plain, handler, error => this.failed(handler.session, error))
+  }
+
   /** News of a few milliseconds travels in one message: each wakes the supervisor's thread. */
   #tell(news: ActorNews): void {
     if (this.#news.length === 0) setTimeout(() => this.#flush(), NEWS_MS)
@@ -178,6 +192,7 @@ export class Actor implements ActorControl {
     this.#flush()
     this.clock.stop()
     this.polkit.close()
+    this.sasl.close()
     this.io.poller.close()
     this.#work.close()
     this.#finished()

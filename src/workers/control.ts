@@ -11,6 +11,8 @@ export interface ActorTask {
   ledger: SharedArrayBuffer
   /** Where connections come in and news goes out: plain messages, because there are thousands a second. */
   work: MessagePort
+  /** To the SASL thread, if there is one. */
+  sasl: MessagePort | undefined
   /** The thread's `ActorControl`, by comlink. */
   control: MessagePort
 }
@@ -48,6 +50,8 @@ export interface ActorControl {
   setLogLevel(level: LogLevel): void
   /** Clients that come from now on are served with these; throws if they cannot be used. */
   setTls(settings: TlsSettings): void
+  /** The SASL thread was replaced; this leads to the new one. */
+  useSasl(port: MessagePort): void
   /** Closes all clients and ends the thread's task. */
   shutdown(): void
 }

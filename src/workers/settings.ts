@@ -13,6 +13,10 @@ export interface ActorSettings {
   driverConnectTimeoutMs: number
   /** Deadline for everything before a client is authenticated, in milliseconds; 0: none. */
   loginTimeoutMs: number
+  /** Least strength of SASL's encryption on plain TCP, in bits. */
+  tcpMinSsf: number
+  /** Globs of the SASL names that are let in; undefined: all. */
+  saslAllowedUsers: readonly string[] | undefined
   /** Of the bus where polkit is, as in DBUS_SYSTEM_BUS_ADDRESS. */
   systemBusAddress: string
   /** How long a client may read nothing of what is queued for it, in milliseconds; 0: for ever. */

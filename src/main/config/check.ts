@@ -1,4 +1,4 @@
-import { AVAILABLE_AUTH, type Config } from './load.js'
+import type { Config } from './load.js'
 import { fieldName, KEYS, keyNames, type Key, type KeyName } from './keys.js'
 
 /** What `--check-config` prints about a configuration that can be used: a few headed lists, empty ones left out. */
@@ -76,18 +76,14 @@ export function warnings(config: Config): string[] {
   if (config.metricsListen !== undefined && !isLoopback(config.metricsListen.host)) {
     found.push('metrics_listen shows the metrics to everybody on the network')
   }
-  for (const [listener, method] of openedListeners(config)) {
-    if (!AVAILABLE_AUTH.includes(method)) {
-      found.push(`${listener} asks for "${method}" authentication, which this version cannot do: the start will fail`)
-    }
-  }
   if (config.given.has('max_client_requests') && config.maxClientRequests < 2) {
     found.push('max_client_requests of 1 makes every client wait for each reply')
   }
   return found
 }
 
-function openedListeners(config: Config): [string, Config['authTcp']][] {
+/** The listeners that a start opens, by the key of their authentication method. */
+export function openedListeners(config: Config): [string, Config['authTcp']][] {
   return [
     ['auth_unix_rw', config.authUnixRw],
     ...(config.sockets.readOnly === undefined ? [] : ([['auth_unix_ro', config.authUnixRo]] as const)),

@@ -16,7 +16,6 @@ const NOW: Effect = { when: 'now' }
 const later = (needs: string): Effect => ({ when: 'later', needs })
 const never = (because: string): Effect => ({ when: 'never', because })
 
-const SASL = later('SASL authentication')
 const ADMIN = later('the admin interface')
 const WORKERS = never('no call occupies a worker thread here')
 const OBSOLETE = never('libvirt dropped it long ago')
@@ -128,7 +127,7 @@ export const KEYS = {
   auth_unix_rw: optionalString(),
   auth_tcp: string('sasl'),
   auth_tls: string('none'),
-  tcp_min_ssf: unsigned(56, SASL),
+  tcp_min_ssf: unsigned(56),
   access_drivers: optionalList(never('fine-grained access is checked by the driver daemons, which know the client')),
   ca_file: optionalString(),
   cert_file: optionalString(),
@@ -140,7 +139,7 @@ export const KEYS = {
   tls_no_verify_certificate: boolean(false),
   tls_allowed_dn_list: optionalList(),
   tls_priority: optionalString(),
-  sasl_allowed_username_list: optionalList(SASL),
+  sasl_allowed_username_list: optionalList(),
   min_workers: unsigned(5, WORKERS),
   max_workers: unsigned(20, WORKERS),
   prio_workers: unsigned(5, WORKERS),

@@ -11,9 +11,6 @@ import { tlsFiles, type TlsFiles } from './tls-files.js'
 
 export type AuthMethod = 'none' | 'sasl' | 'polkit'
 
-/** The methods that this version can carry out. A listener with another one must not be opened. */
-export const AVAILABLE_AUTH: readonly AuthMethod[] = ['none', 'polkit']
-
 export interface HostPort {
   host: string
   port: number

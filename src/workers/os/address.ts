@@ -1,5 +1,5 @@
 import net from 'node:net'
-import { AF_INET, AF_INET6, AF_UNIX, type Memory } from './libc.js'
+import { AF_INET, AF_INET6, AF_UNIX, getpeername, getsockname, Memory } from './libc.js'
 
 /** Bytes that any socket address fits into (`struct sockaddr_un` is the longest). */
 export const ADDRESS_BYTES = 110
@@ -36,14 +36,27 @@ export function writeIpAddress(memory: Memory, ip: string, port: number): number
   return 28
 }
 
+/** A numeric address, without scope, and a port. */
+export interface IpEndpoint {
+  ip: string
+  port: number
+}
+
 /** `1.2.3.4:16509`, `[::1]:16509`, or undefined for another family. */
-export function readIpAddress({ bytes }: Memory): string | undefined {
+export function readIpAddress(memory: Memory): string | undefined {
+  const endpoint = readEndpoint(memory)
+  if (endpoint === undefined) return undefined
+  const { ip, port } = endpoint
+  return ip.includes(':') ? `[${ip}]:${port}` : `${ip}:${port}`
+}
+
+function readEndpoint({ bytes }: Memory): IpEndpoint | undefined {
   const family = bytes.readUInt16LE(0)
   const port = bytes.readUInt16BE(2)
-  if (family === AF_INET) return `${bytes.subarray(4, 8).join('.')}:${port}`
+  if (family === AF_INET) return { ip: bytes.subarray(4, 8).join('.'), port }
   if (family !== AF_INET6) return undefined
   const groups = Array.from({ length: 8 }, (_, i) => bytes.readUInt16BE(8 + 2 * i).toString(16))
-  return `[${new net.SocketAddress({ family: 'ipv6', address: groups.join(':') }).address}]:${port}`
+  return { ip: new net.SocketAddress({ family: 'ipv6', address: groups.join(':') }).address, port }
 }
 
 function ipv6Groups(address: string): number[] {
@@ -56,4 +69,14 @@ function ipv6Groups(address: string): number[] {
   const left = groups(head)
   const right = groups(tail ?? '')
   return [...left, ...Array.from({ length: 8 - left.length - right.length }, () => 0), ...right]
+}
+
+const own = new Memory(ADDRESS_BYTES + 6)
+
+/** Address of one end of a TCP connection, or undefined for another kind of socket, or one that is gone. */
+export function endpoint(fd: number, which: 'local' | 'peer'): IpEndpoint | undefined {
+  const lengthAt = ADDRESS_BYTES + 2
+  own.bytes.writeUInt32LE(ADDRESS_BYTES, lengthAt)
+  const get = which === 'local' ? getsockname : getpeername
+  return get(fd, own.address, own.address + lengthAt) === 0 ? readEndpoint(own) : undefined
 }

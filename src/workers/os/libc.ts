@@ -56,6 +56,12 @@ export const getsockname = libc.func('int getsockname(int, uintptr_t, uintptr_t)
   lenAt: number
 ) => number
 
+export const getpeername = libc.func('int getpeername(int, uintptr_t, uintptr_t)') as (
+  fd: number,
+  at: number,
+  lenAt: number
+) => number
+
 export const recv = libc.func('intptr_t recv(int, uintptr_t, size_t, int)') as (
   fd: number,
   at: number,

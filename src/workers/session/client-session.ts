@@ -91,7 +91,7 @@ export class ClientSession implements Applicant {
   ) {
     this.#state = admission.auth === 'none' ? 'authenticated' : 'authenticating'
     this.client = new ClientSide(this, transport)
-    this.authentication = makeAuthentication(this, actor)
+    this.authentication = makeAuthentication(this, actor, this.client.transport)
     this.restartDeadline()
   }
 
@@ -334,12 +334,13 @@ export class ClientSession implements Applicant {
   close(why: string, level: LogLevel): void {
     if (!this.become('closed')) return
     this.log(level, `closed: ${why}`)
-    this.authentication.end()
     this.actor.clock.cancel(this.#timer)
     this.#dropDriver()
     this.takeWaiting()
     this.carryOver.stop()
     this.client.stop()
+    // Behind the transport, which may be using what the login has left to it.
+    this.authentication.end()
     this.actor.sessionEnded(this, why)
   }
 

@@ -1,0 +1,369 @@
+import { once } from 'node:events'
+import { randomBytes } from 'node:crypto'
+import { createServer, type Socket } from 'node:net'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { expect } from 'chai'
+import { decodeError } from '#protocol/errors.js'
+import { STATUS } from '#protocol/header.js'
+import { decodeSetIdentity } from '#protocol/identity.js'
+import {
+  decodeAuthList,
+  decodeSaslMechanisms,
+  decodeSaslReply,
+  encodeSaslStart,
+  encodeSaslStep,
+  MAX_SASL_BYTES
+} from '#protocol/messages/auth.js'
+import { encodeText } from '#protocol/messages/connect.js'
+import { REMOTE } from '#protocol/procedures.js'
+import { XdrWriter } from '#protocol/xdr.js'
+import { Cleanup } from '../support/cleanup.js'
+import type { Frame } from '../support/frame-socket.js'
+import { printed, Program, run, type Outcome } from '../support/processes.js'
+import type { RawClient } from '../support/raw-client.js'
+import { SaslFiles } from '../support/sasl.js'
+import { Stage } from '../support/stage.js'
+import { tempDir } from '../support/temp-dir.js'
+
+const MEGABYTE = 1024 * 1024
+
+/** What PLAIN sends: no other identity to act for, the name, the password. */
+const plain = (name: string, password: string): Buffer => Buffer.from(`\0${name}\0${password}`)
+
+async function mechanisms(client: RawClient): Promise<string> {
+  const reply = await client.call(REMOTE.authSaslInit)
+  expect(reply.status, 'status of SASL_INIT').to.equal(STATUS.ok)
+  return decodeSaslMechanisms(reply.payload)
+}
+
+/** A whole login with PLAIN, from SASL_INIT. */
+async function login(client: RawClient, name: string, password: string): Promise<Frame> {
+  await mechanisms(client)
+  return start(client, 'PLAIN', plain(name, password))
+}
+
+const start = (client: RawClient, mechanism: string, data: Buffer | undefined): Promise<Frame> =>
+  client.call(REMOTE.authSaslStart, encodeSaslStart({ mechanism, data }))
+
+/** The one answer to everything. */
+function expectRefused(reply: Frame, what?: string): void {
+  expect(reply.status, what).to.equal(STATUS.error)
+  const { code, domain, message, str1, str2 } = decodeError(reply.payload)
+  expect({ code, domain, message, str2 }, what).to.deep.equal({
+    code: 45, domain: 7, message: 'authentication failed: authentication failed', str2: 'authentication failed'
+  })
+  expect(str1, what).to.match(/^authentication failed: %/)
+}
+
+function expectComplete(reply: Frame): void {
+  expect(reply.status, 'status of the last reply').to.equal(STATUS.ok)
+  expect(decodeSaslReply(reply.payload).complete).to.equal(true)
+}
+
+describe('SASL', function () {
+  this.timeout(30_000)
+  const cleanup = new Cleanup()
+  let sasl: SaslFiles
+  let stage: Stage
+
+  before(async () => {
+    sasl = await SaslFiles.create(cleanup, 'digest-md5 scram-sha-256 plain cram-md5')
+    await sasl.addUser('fred', 'secret')
+    await sasl.addUser('eve', 'secret')
+    stage = await sasl.inUse(() => Stage.start(cleanup, {
+      auth_tcp: 'sasl',
+      auth_unix_rw: 'sasl',
+      sasl_allowed_username_list: ['f??d', 'nobody@*'],
+      max_anonymous_clients: 300,
+      log_level: 1
+    }))
+  })
+
+  after(() => cleanup.run())
+
+  const unix = (): Promise<RawClient> => stage.connect(stage.broker.socket)
+  const log = (): string => stage.broker.program.stderr
+
+  async function environment(name: string, password: string): Promise<NodeJS.ProcessEnv> {
+    const file = await sasl.credentials(name, password)
+    return { PATH: process.env['PATH'], LC_ALL: 'C.UTF-8', HOME: '/nonexistent', LIBVIRT_AUTH_FILE: file }
+  }
+
+  async function virsh(uri: string, name: string, password: string, ...command: string[]): Promise<Outcome> {
+    return run(['virsh', '-c', uri, ...command], { env: await environment(name, password) })
+  }
+
+  describe('lets virsh in', () => {
+    const ways: [string, () => string][] = [
+      ['with DIGEST-MD5 over TCP', () => stage.broker.tcpUri('qemu', '/system')],
+      ['with the mechanism it likes best over UNIX', () => stage.broker.unixUri('qemu', '/system')],
+      ['with DIGEST-MD5 over UNIX', () => `${stage.broker.unixUri('qemu', '/system')}&auth=sasl.DIGEST-MD5`],
+      ['with SCRAM-SHA-256 over UNIX', () => `${stage.broker.unixUri('qemu', '/system')}&auth=sasl.SCRAM-SHA-256`],
+      ['with CRAM-MD5 over UNIX', () => `${stage.broker.unixUri('qemu', '/system')}&auth=sasl.CRAM-MD5`],
+      ['with PLAIN over UNIX', () => `${stage.broker.unixUri('qemu', '/system')}&auth=sasl.PLAIN`]
+    ]
+    for (const [what, uri] of ways) {
+      it(`${what}, and the driver daemon hears who it is`, async () => {
+        const connected = stage.driver.nextConnection()
+        const { stdout, stderr } = await virsh(uri(), 'fred', 'secret', 'uri')
+        expect(stdout, stderr + log()).to.contain(uri())
+        const call = (await connected).calls.find(({ proc }) => proc === REMOTE.connectSetIdentity)!
+        const identity = decodeSetIdentity(call.payload)
+        expect(identity.saslUserName).to.equal('fred')
+        expect(identity.userId).to.equal(uri().includes('+unix') ? 0 : undefined)
+      })
+    }
+  })
+
+  describe('keeps virsh out', () => {
+    const ways: [string, string, string][] = [
+      ['a wrong password', 'fred', 'wrong'],
+      ['an unknown user', 'ghost', 'secret'],
+      ['a user who is not on the list', 'eve', 'secret']
+    ]
+    for (const [what, name, password] of ways) {
+      it(`with ${what}, over TCP and UNIX, and says no more than that`, async () => {
+        for (const uri of [stage.broker.tcpUri('qemu', '/system'), stage.broker.unixUri('qemu', '/system')]) {
+          const { status, stderr } = await virsh(uri, name, password, 'uri')
+          expect(status).to.equal(1)
+          expect(stderr).to.contain('authentication failed: authentication failed')
+          expect(stderr).not.to.contain('ACL').and.not.to.contain('not found')
+        }
+      })
+    }
+
+    it('with a mechanism that gives no protection, on plain TCP', async () => {
+      const uri = `${stage.broker.tcpUri('qemu', '/system')}?auth=sasl.PLAIN`
+      const { stderr } = await virsh(uri, 'fred', 'secret', 'uri')
+      expect(stderr).to.contain('SASL mechanism PLAIN not supported by server')
+    })
+
+    it('and tells the log why', () => {
+      expect(log()).to.contain("SASL client identity 'eve' not allowed by ACL").and.to.match(/SASL code -13/)
+    })
+  })
+
+  it('offers what gives enough protection: everything on UNIX, encryption on TCP', async () => {
+    expect(decodeAuthList((await (await unix()).call(REMOTE.authList)).payload)).to.deep.equal([1])
+    expect(await mechanisms(await unix())).to.equal('DIGEST-MD5,SCRAM-SHA-256,PLAIN,CRAM-MD5')
+    expect(await mechanisms(await stage.connect())).to.equal('DIGEST-MD5')
+  })
+
+  describe('encryption on TCP', () => {
+    it('carries a reply of 3 MB', async () => {
+      const text = `<capabilities>${randomBytes(1.5 * MEGABYTE).toString('hex')}</capabilities>`
+      stage.driver.on(REMOTE.connectGetCapabilities, () => encodeText(text))
+      const { stdout, stderr } = await virsh(stage.broker.tcpUri('qemu', '/system'), 'fred', 'secret', 'capabilities')
+      expect(stdout.trim() === text, stderr).to.equal(true)
+    })
+
+    it('carries a call of 3 MB', async () => {
+      const dir = await tempDir(cleanup)
+      const xml = `<domain>${randomBytes(1.5 * MEGABYTE).toString('hex')}</domain>`
+      await writeFile(join(dir, 'domain.xml'), xml)
+      const connected = stage.driver.nextConnection()
+      const defined = virsh(stage.broker.tcpUri('qemu', '/system'), 'fred', 'secret', 'define', join(dir, 'domain.xml'))
+      const daemon = await connected
+      await defined
+      const calls = daemon.calls.filter(({ proc }) => proc === REMOTE.domainDefineXml || proc === REMOTE.domainDefineXmlFlags)
+      expect(calls[0]!.payload.includes(xml)).to.equal(true)
+    })
+  })
+
+  describe('what a client must not do', () => {
+    it('START or STEP without INIT, and STEP without START', async () => {
+      const client = await unix()
+      expectRefused(await start(client, 'PLAIN', plain('fred', 'secret')))
+      expectRefused(await client.call(REMOTE.authSaslStep, encodeSaslStep(undefined)))
+      await mechanisms(client)
+      expectRefused(await client.call(REMOTE.authSaslStep, encodeSaslStep(undefined)))
+      // None of this has done the attempt any harm.
+      expectComplete(await start(client, 'PLAIN', plain('fred', 'secret')))
+    })
+
+    it('INIT twice', async () => {
+      const client = await unix()
+      await mechanisms(client)
+      expectRefused(await client.call(REMOTE.authSaslInit))
+      expectComplete(await start(client, 'PLAIN', plain('fred', 'secret')))
+    })
+
+    it('any SASL call after success', async () => {
+      const client = await unix()
+      expectComplete(await login(client, 'fred', 'secret'))
+      expect(decodeAuthList((await client.call(REMOTE.authList)).payload)).to.deep.equal([0])
+      expectRefused(await client.call(REMOTE.authSaslInit))
+      expectRefused(await start(client, 'PLAIN', plain('fred', 'secret')))
+    })
+
+    it('polkit', async () => {
+      expectRefused(await (await unix()).call(REMOTE.authPolkit))
+    })
+
+    for (const mechanism of ['ANONYMOUS', 'GSSAPI', 'plain\n', '', 'X'.repeat(100_000)]) {
+      it(`choose the mechanism ${JSON.stringify(mechanism.slice(0, 20))}, which was not offered`, async () => {
+        const client = await unix()
+        await mechanisms(client)
+        expectRefused(await start(client, mechanism, plain('fred', 'secret')))
+        expectComplete(await login(client, 'fred', 'secret'))
+      })
+    }
+
+    it('choose PLAIN on TCP', async () => {
+      const client = await stage.connect()
+      await mechanisms(client)
+      expectRefused(await start(client, 'PLAIN', plain('fred', 'secret')))
+    })
+
+    const malformed: [string, string, Buffer | undefined][] = [
+      ['nothing for PLAIN, which speaks first', 'PLAIN', undefined],
+      ['empty data for PLAIN', 'PLAIN', Buffer.alloc(0)],
+      ['PLAIN without separators', 'PLAIN', Buffer.from('fred secret')],
+      ['PLAIN of zeros', 'PLAIN', Buffer.alloc(1000)],
+      ['the most data there may be', 'PLAIN', randomBytes(MAX_SASL_BYTES)],
+      ['noise for SCRAM', 'SCRAM-SHA-256', randomBytes(300)],
+      ['a name of 60 kB', 'PLAIN', plain('f'.repeat(60_000), 'secret')]
+    ]
+    for (const [what, mechanism, data] of malformed) {
+      it(`send ${what}`, async () => {
+        const client = await unix()
+        await mechanisms(client)
+        const reply = await start(client, mechanism, data)
+        if (reply.status === STATUS.ok) {
+          // The mechanism waits for more, and gets noise.
+          expect(decodeSaslReply(reply.payload).complete).to.equal(false)
+          expectRefused(await client.call(REMOTE.authSaslStep, encodeSaslStep(randomBytes(300))))
+        } else expectRefused(reply)
+        expectComplete(await login(client, 'fred', 'secret'))
+      })
+    }
+
+    it('send more data than the protocol has room for', async () => {
+      const client = await unix()
+      await mechanisms(client)
+      const body = new XdrWriter().string('PLAIN').i32(0).chars(Buffer.alloc(MAX_SASL_BYTES + 1)).finish()
+      const reply = await client.call(REMOTE.authSaslStart, body)
+      expect(decodeError(reply.payload).message).to.equal('Unable to decode message payload')
+      expectComplete(await start(client, 'PLAIN', plain('fred', 'secret')))
+    })
+
+    it('go on for ever: after five failures the connection ends', async () => {
+      const client = await unix()
+      for (let i = 0; i < 5; i++) expectRefused(await login(client, 'fred', `guess ${i}`))
+      await client.end()
+    })
+
+    it('ask for something else before it is in', async () => {
+      const client = await unix()
+      await mechanisms(client)
+      const reply = await client.open('qemu:///system')
+      expect(decodeError(reply.payload).message).to.equal('authentication required')
+    })
+  })
+
+  it('sorts 200 logins at once into right and wrong ones', async () => {
+    const clients = await Promise.all(Array.from({ length: 200 }, unix))
+    const replies = await Promise.all(
+      clients.map((client, i) => login(client, 'fred', i % 10 === 3 ? 'wrong' : 'secret'))
+    )
+    for (const [i, reply] of replies.entries()) {
+      if (i % 10 === 3) expectRefused(reply, `login ${i}`)
+      else expectComplete(reply)
+    }
+    for (const client of clients) client.destroy()
+  })
+})
+
+describe('a SASL password check that takes its time', function () {
+  this.timeout(30_000)
+  const cleanup = new Cleanup()
+  let stage: Stage
+  let sasl: SaslFiles
+  /** Questions of libsasl2 to the password daemon that nobody has answered yet. */
+  const asked: Socket[] = []
+  let answering = true
+  const yes = (socket: Socket): void => void socket.end(Buffer.from('\0\x02OK', 'latin1'))
+
+  before(async () => {
+    const dir = await tempDir(cleanup)
+    const daemon = createServer({ allowHalfOpen: true }, socket => {
+      socket.on('error', () => undefined)
+      socket.once('data', () => (answering ? yes(socket) : asked.push(socket)))
+    })
+    daemon.listen(join(dir, 'mux'))
+    await once(daemon, 'listening')
+    cleanup.defer(() => Promise.resolve(daemon.close()))
+    const options = ['pwcheck_method: saslauthd', `saslauthd_path: ${join(dir, 'mux')}`]
+    sasl = await SaslFiles.create(cleanup, 'digest-md5 plain', options)
+    await sasl.addUser('fred', 'secret')
+    stage = await sasl.inUse(() => Stage.start(cleanup, { auth_tcp: 'sasl', auth_unix_rw: 'sasl', actor_threads: 1 }))
+  })
+
+  after(() => cleanup.run())
+
+  it('stalls nobody who is already in, encrypted or not', async () => {
+    const unix = await stage.connect(stage.broker.socket)
+    expectComplete(await login(unix, 'any', 'thing'))
+    await unix.open('qemu:///system')
+    const env = {
+      PATH: process.env['PATH'], LC_ALL: 'C.UTF-8', HOME: '/nonexistent',
+      LIBVIRT_AUTH_FILE: await sasl.credentials('fred', 'secret')
+    }
+    const virsh = new Program(['virsh', '-q', '-c', stage.broker.tcpUri('qemu', '/system')], { env })
+    cleanup.defer(() => virsh.stop())
+    virsh.child.stdin.write('uri\n')
+    await printed(virsh, /qemu\+tcp/)
+    stage.driver.on(REMOTE.connectGetCapabilities, () => encodeText('<still-served/>'))
+
+    answering = false
+    const slow = await stage.connect(stage.broker.socket)
+    await mechanisms(slow)
+    const serial = slow.post(REMOTE.authSaslStart, encodeSaslStart({ mechanism: 'PLAIN', data: plain('a', 'b') }))
+    // The SASL thread is blocked by now: this one waits behind it, even for the list of mechanisms.
+    const behind = await stage.connect(stage.broker.socket)
+    const waiting = behind.post(REMOTE.authSaslInit)
+    for (let i = 0; asked.length === 0 && i < 100; i++) await unix.call(REMOTE.connectGetLibVersion)
+
+    expect((await unix.call(REMOTE.connectGetLibVersion)).status).to.equal(STATUS.ok)
+    virsh.child.stdin.write('capabilities\n')
+    await printed(virsh, /still-served/)
+    expect(decodeAuthList((await behind.call(REMOTE.authList)).payload)).to.deep.equal([1])
+    expect(behind.take({ serial: waiting })).to.equal(undefined)
+
+    // Somebody who has left is not waited for.
+    const gone = await stage.connect(stage.broker.socket)
+    gone.post(REMOTE.authSaslInit)
+    gone.destroy()
+
+    answering = true
+    asked.forEach(yes)
+    expectComplete(await slow.next({ serial }))
+    expect((await behind.next({ serial: waiting })).status).to.equal(STATUS.ok)
+  })
+})
+
+describe('SASL that cannot be had', () => {
+  const cleanup = new Cleanup()
+  after(() => cleanup.run())
+
+  it('a strength that no mechanism has leaves none to offer', async () => {
+    const sasl = await SaslFiles.create(cleanup, 'digest-md5 plain')
+    const stage = await sasl.inUse(() => Stage.start(cleanup, { auth_tcp: 'sasl', tcp_min_ssf: 256 }))
+    expectRefused(await (await stage.connect()).call(REMOTE.authSaslInit))
+  })
+
+  it('mechanisms that do not exist leave none to offer', async () => {
+    const sasl = await SaslFiles.create(cleanup, 'no-such-mechanism')
+    const stage = await sasl.inUse(() => Stage.start(cleanup, { auth_unix_rw: 'sasl' }))
+    expectRefused(await (await stage.connect(stage.broker.socket)).call(REMOTE.authSaslInit))
+  })
+
+  it('an empty list of names lets nobody in', async () => {
+    const sasl = await SaslFiles.create(cleanup, 'plain')
+    await sasl.addUser('fred', 'secret')
+    const conf = { auth_unix_rw: 'sasl', sasl_allowed_username_list: [] }
+    const stage = await sasl.inUse(() => Stage.start(cleanup, conf))
+    expectRefused(await login(await stage.connect(stage.broker.socket), 'fred', 'secret'))
+  })
+})
