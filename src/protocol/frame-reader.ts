@@ -88,6 +88,7 @@ export class FrameReader {
   }
 
   push(bytes: Buffer, start: number, end: number): void {
+    if (this.#stopped) return
     let at = start
     if (this.#headerFill > 0) at = this.#finishHeader(bytes, at, end)
     let run = at
