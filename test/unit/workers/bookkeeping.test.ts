@@ -1,0 +1,100 @@
+import { expect } from 'chai'
+import fc from 'fast-check'
+import { CALL } from '#workers/session/call-classes.js'
+import { CallTable } from '#workers/session/call-table.js'
+import { WaitingCalls } from '#workers/session/waiting-calls.js'
+import { pattern } from '../../support/pattern.js'
+
+const none = (): void => undefined
+
+describe('the table of calls that a daemon has', () => {
+  it('finds a call by program, procedure and serial, in any order, once', () => {
+    const table = new CallTable()
+    for (const serial of [1, 2, 0xffffffff]) table.add(5, 10 + (serial & 3), serial, CALL.stream)
+    expect(table.size).to.equal(3)
+    expect(table.settle(5, 13, 0xffffffff)).to.equal(CALL.stream)
+    expect(table.settle(5, 13, 0xffffffff)).to.equal(-1)
+    expect(table.settle(6, 11, 1), 'other program').to.equal(-1)
+    expect(table.settle(5, 12, 1), 'other procedure').to.equal(-1)
+    expect(table.settle(5, 11, 1)).to.equal(CALL.stream)
+    expect(table.size).to.equal(1)
+  })
+
+  it('takes the older of two equal calls first', () => {
+    const table = new CallTable()
+    table.add(5, 1, 7, CALL.relay)
+    table.add(5, 1, 7, CALL.stream)
+    expect([table.settle(5, 1, 7), table.settle(5, 1, 7)]).to.deep.equal([CALL.relay, CALL.stream])
+  })
+
+  it('gives up its calls as headers for their replies', () => {
+    const table = new CallTable()
+    table.add(0x20008086, 4, 0xfffffffe, CALL.relay)
+    const [call] = table.takeAll()
+    expect(call).to.deep.equal({ prog: 0x20008086, vers: 1, proc: 4, type: 0, serial: 0xfffffffe, status: 0 })
+    expect(table.size).to.equal(0)
+  })
+})
+
+describe('calls that wait', () => {
+  it('come out whole and in order, however they came in', () => {
+    fc.assert(
+      fc.property(fc.array(fc.integer({ min: 28, max: 500 }), { minLength: 1, maxLength: 20 }), fc.nat(97), (sizes, step) => {
+        const waiting = new WaitingCalls()
+        const calls = sizes.map((size, i) => pattern(size, i))
+        sizes.forEach((size, serial) => waiting.add(1, 2, serial, CALL.relay, size))
+        const bytes = Buffer.concat(calls)
+        for (let at = 0; at < bytes.length; at += step + 1) waiting.append(bytes, at, Math.min(at + step + 1, bytes.length))
+        for (const [serial, call] of calls.entries()) {
+          const parts: Buffer[] = []
+          expect(waiting.release(part => parts.push(part))).to.include({ serial, missing: 0 })
+          expect(Buffer.concat(parts)).to.deep.equal(call)
+        }
+        expect(waiting.release(none)).to.equal(undefined)
+      }),
+      { numRuns: 100 }
+    )
+  })
+
+  it('come out in part when the rest has not come, and say how much is missing', () => {
+    const waiting = new WaitingCalls()
+    waiting.add(1, 2, 3, CALL.relay, 100)
+    waiting.append(pattern(60), 0, 60)
+    const parts: Buffer[] = []
+    expect(waiting.release(part => parts.push(part))).to.include({ missing: 40 })
+    expect(Buffer.concat(parts)).to.deep.equal(pattern(60))
+  })
+
+  it('are copied: the bytes that were handed over may change', () => {
+    const waiting = new WaitingCalls()
+    const bytes = pattern(50)
+    waiting.add(1, 2, 3, CALL.relay, 50)
+    waiting.append(bytes, 0, 50)
+    bytes.fill(0)
+    waiting.release(part => expect(part).to.deep.equal(pattern(50)))
+  })
+
+  it('are full at 256 calls or 256 KiB, and no longer when some have gone', () => {
+    const many = new WaitingCalls()
+    for (let i = 0; i < 256; i++) many.add(1, 2, i, CALL.relay, 28)
+    expect(many.full).to.equal(true)
+    many.release(none)
+    expect(many.full).to.equal(false)
+    const large = new WaitingCalls()
+    large.add(1, 2, 3, CALL.relay, 300_000)
+    large.append(Buffer.alloc(262_144), 0, 262_144)
+    expect(large.full).to.equal(true)
+    large.release(none)
+    expect(large.full).to.equal(false)
+  })
+
+  it('are given up with the descriptors that they hold', () => {
+    const waiting = new WaitingCalls()
+    waiting.add(1, 2, 3, CALL.relay, 28, [70, 71])
+    waiting.add(1, 2, 4, CALL.relay, 28)
+    const closed: number[] = []
+    expect(waiting.takeAll(fd => closed.push(fd)).map(({ serial }) => serial)).to.deep.equal([3, 4])
+    expect(closed).to.deep.equal([70, 71])
+    expect(waiting.size).to.equal(0)
+  })
+})

@@ -1,0 +1,163 @@
+import { fstatSync, writeSync } from 'node:fs'
+import { expect } from 'chai'
+import { ADDRESS_BYTES, readIpAddress, writeIpAddress, writeUnixAddress } from '#workers/os/address.js'
+import { FdLedger } from '#workers/os/fd-ledger.js'
+import {
+  AF_UNIX,
+  close,
+  makePipe,
+  Memory,
+  SOCK_CLOEXEC,
+  SOCK_NONBLOCK,
+  SOCK_STREAM,
+  socket
+} from '#workers/os/libc.js'
+import { HUNG_UP, Poller, READABLE } from '#workers/os/poller.js'
+import { hex } from '../../support/hex.js'
+import { waitFor } from '../../support/waiting.js'
+
+const memory = new Memory(ADDRESS_BYTES)
+const written = (length: number): Buffer => Buffer.from(memory.bytes.subarray(0, length))
+const isOpen = (fd: number): boolean => {
+  try {
+    return fstatSync(fd) !== undefined
+  } catch {
+    return false
+  }
+}
+
+describe('socket addresses', () => {
+  it('of UNIX sockets are family, path and NUL; abstract ones begin with NUL and have none at the end', () => {
+    expect(written(writeUnixAddress(memory, '/a/b'))).to.deep.equal(hex('0100 2f612f62 00'))
+    expect(written(writeUnixAddress(memory, '@ab'))).to.deep.equal(hex('0100 00 6162'))
+    expect(writeUnixAddress(memory, '/'.padEnd(107, 'x'))).to.equal(110)
+  })
+
+  it('of UNIX sockets do not exist for paths that are empty or too long', () => {
+    expect(writeUnixAddress(memory, '')).to.equal(0)
+    expect(writeUnixAddress(memory, '/'.padEnd(108, 'x'))).to.equal(0)
+  })
+
+  for (const [ip, bytes, shown] of [
+    ['127.0.0.1', '0200 407d 7f000001 0000000000000000', '127.0.0.1:16509'],
+    ['0.0.0.0', '0200 407d 00000000 0000000000000000', '0.0.0.0:16509'],
+    ['::', '0a00 407d 00000000 00000000000000000000000000000000 00000000', '[::]:16509'],
+    ['::1', '0a00 407d 00000000 00000000000000000000000000000001 00000000', '[::1]:16509'],
+    ['2001:db8::8:800', '0a00 407d 00000000 20010db8000000000000000000080800 00000000', '[2001:db8::8:800]:16509'],
+    ['fe80::1%3', '0a00 407d 00000000 fe800000000000000000000000000001 03000000', '[fe80::1]:16509'],
+    ['::ffff:1.2.3.4', '0a00 407d 00000000 00000000000000000000ffff01020304 00000000', '[::ffff:1.2.3.4]:16509']
+  ] as const) {
+    it(`of ${ip} are written and read`, () => {
+      expect(written(writeIpAddress(memory, ip, 16509))).to.deep.equal(hex(bytes))
+      expect(readIpAddress(memory)).to.equal(shown)
+    })
+  }
+
+  it('do not exist for names', () => {
+    expect(writeIpAddress(memory, 'localhost', 1)).to.equal(0)
+  })
+})
+
+describe('the ledger of descriptors', () => {
+  it('tells apart what a thread was given and what it has taken up, from any thread\'s view', () => {
+    const ledger = new FdLedger()
+    const other = new FdLedger(ledger.shared)
+    ledger.give(1000, 3)
+    expect([other.isGiven(1000, 3), other.isGiven(1000, 4)]).to.deep.equal([true, false])
+    other.adopt(1000, 3)
+    expect(ledger.isGiven(1000, 3)).to.equal(false)
+  })
+
+  it('closes what a dead thread had taken up, and nothing else', () => {
+    const ledger = new FdLedger()
+    const [[mine, given], [others]] = [makePipe(), makePipe()]
+    ledger.adopt(mine, 7)
+    ledger.give(given, 7)
+    ledger.adopt(others, 8)
+    expect(ledger.closeAdopted(7)).to.equal(1)
+    expect([mine, given, others].map(isOpen)).to.deep.equal([false, true, true])
+    expect(ledger.isGiven(given, 7)).to.equal(true)
+    for (const fd of [given, others]) ledger.close(fd)
+    expect(ledger.closeAdopted(8)).to.equal(0)
+  })
+})
+
+// It rests on internals of Node: a stream handle whose buffer has no room is told that data is there, and never reads.
+describe('the poller', () => {
+  let poller: Poller
+  beforeEach(() => (poller = new Poller()))
+  afterEach(() => poller.close())
+
+  it('tells that data is there, again and again, and takes none of it', async () => {
+    const [readEnd, writeEnd] = makePipe()
+    let told = 0
+    const slot = poller.add(readEnd, READABLE, {
+      ready: events => {
+        expect(events & READABLE).to.equal(READABLE)
+        if (++told === 3) poller.remove(slot, readEnd)
+      }
+    })
+    writeSync(writeEnd, 'x')
+    await waitFor('three calls', () => told === 3)
+    await new Promise(resolve => setTimeout(resolve, 50))
+    expect(told).to.equal(3)
+    for (const fd of [readEnd, writeEnd]) close(fd)
+  })
+
+  it('tells when the other end is gone, even if nothing is asked for', async () => {
+    const [readEnd, writeEnd] = makePipe()
+    let seen = 0
+    const slot = poller.add(readEnd, 0, {
+      ready: events => {
+        seen = events
+        poller.remove(slot, readEnd)
+      }
+    })
+    close(writeEnd)
+    await waitFor('the end', () => seen !== 0)
+    expect(seen & HUNG_UP).to.equal(HUNG_UP)
+    close(readEnd)
+  })
+
+  it('watches more descriptors than it serves at a time', async () => {
+    const pipes = Array.from({ length: 600 }, () => makePipe())
+    const told = new Set<number>()
+    for (const [readEnd, writeEnd] of pipes) {
+      const slot = poller.add(readEnd, READABLE, {
+        ready: () => {
+          told.add(readEnd)
+          poller.remove(slot, readEnd)
+        }
+      })
+      writeSync(writeEnd, 'x')
+    }
+    await waitFor('all of them', () => told.size === pipes.length)
+    for (const fd of pipes.flat()) close(fd)
+  })
+
+  it('does not mistake a new descriptor for the one that had its number', async () => {
+    const [[first, firstEnd], [second, secondEnd]] = [makePipe(), makePipe()]
+    const wrong: string[] = []
+    let done = false
+    const slots = new Map<number, number>()
+    const replace = (other: number): void => {
+      // Both are ready in one batch; the one that is served first takes the other out and puts a stranger in.
+      if (done) return
+      done = true
+      for (const [fd, slot] of slots) poller.remove(slot, fd)
+      const stranger = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)
+      poller.add(stranger, 0, { ready: events => (events & READABLE ? wrong.push(`${other}`) : 0) })
+    }
+    slots.set(first, poller.add(first, READABLE, { ready: () => replace(second) }))
+    slots.set(second, poller.add(second, READABLE, { ready: () => replace(first) }))
+    for (const fd of [firstEnd, secondEnd]) writeSync(fd, 'x')
+    await waitFor('the first', () => done)
+    await new Promise(resolve => setTimeout(resolve, 30))
+    expect(wrong).to.be.empty
+    for (const fd of [first, firstEnd, second, secondEnd]) close(fd)
+  })
+
+  it('refuses what cannot be watched', () => {
+    expect(() => poller.add(9999, READABLE, { ready: () => undefined })).to.throw('epoll_ctl: Bad file descriptor')
+  })
+})

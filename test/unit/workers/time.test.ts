@@ -1,0 +1,171 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { expect } from 'chai'
+import { Clock, Timer } from '#workers/clock.js'
+import { Keepalive, type KeepalivePeer, type KeepaliveSettings } from '#workers/session/keepalive.js'
+
+describe('the coarse clock', () => {
+  let clock: Clock
+  const failures: unknown[] = []
+  beforeEach(() => (clock = new Clock((_session, error) => failures.push(error))))
+  afterEach(() => clock.stop())
+
+  /** A timer that notes when it goes off, in milliseconds from now. */
+  function noting(): { timer: Timer; times: number[] } {
+    const start = performance.now()
+    const times: number[] = []
+    return { times, timer: new Timer({ timeUp: () => times.push(performance.now() - start) }) }
+  }
+
+  it('lets a timer go off once, not too early and little more than a tick late', async () => {
+    const { timer, times } = noting()
+    clock.set(timer, 150)
+    await sleep(600)
+    expect(times).to.have.length(1)
+    expect(times[0]).to.be.within(90, 450)
+  })
+
+  it('lets a timer be put off, brought forward, and called off', async () => {
+    const [later, sooner, never] = [noting(), noting(), noting()]
+    clock.set(later.timer, 100)
+    clock.set(later.timer, 500)
+    clock.set(sooner.timer, 5000)
+    clock.set(sooner.timer, 100)
+    clock.set(never.timer, 100)
+    clock.cancel(never.timer)
+    await sleep(350)
+    expect([later.times.length, sooner.times.length, never.times.length]).to.deep.equal([0, 1, 0])
+    await sleep(450)
+    expect([later.times.length, sooner.times.length, never.times.length]).to.deep.equal([1, 1, 0])
+  })
+
+  it('lets a timer be set again when it goes off', async () => {
+    let count = 0
+    const timer = new Timer({
+      timeUp: self => {
+        if (++count < 3) clock.set(self, 50)
+      }
+    })
+    clock.set(timer, 50)
+    await sleep(700)
+    expect(count).to.equal(3)
+  })
+
+  it('loses no timer while the loop is blocked', async () => {
+    const all = [100, 200, 300, 400].map(ms => {
+      const noted = noting()
+      clock.set(noted.timer, ms)
+      return noted
+    })
+    const until = performance.now() + 600
+    while (performance.now() < until);
+    await sleep(150)
+    expect(all.map(({ times }) => times.length)).to.deep.equal([1, 1, 1, 1])
+  })
+
+  it('goes on when somebody fails at his time', async () => {
+    const { timer, times } = noting()
+    clock.set(new Timer({ timeUp: () => { throw new Error('his own') } }), 50)
+    clock.set(timer, 50)
+    await sleep(300)
+    expect(times).to.have.length(1)
+    expect(String(failures[0])).to.contain('his own')
+  })
+})
+
+/** A clock that is moved by hand. */
+class HandClock {
+  now = 0
+  readonly #timers = new Set<Timer>()
+
+  set(timer: Timer, ms: number): void {
+    timer.due = this.now + ms
+    this.#timers.add(timer)
+  }
+
+  cancel(timer: Timer): void {
+    timer.due = -1
+    this.#timers.delete(timer)
+  }
+
+  advance(ms: number): void {
+    for (const until = this.now + ms; ; ) {
+      const [next] = [...this.#timers].filter(({ due }) => due <= until).sort((a, b) => a.due - b.due)
+      if (next === undefined) return void (this.now = until)
+      this.now = next.due
+      this.cancel(next)
+      next.owner.timeUp(next)
+    }
+  }
+}
+
+describe('keepalive with one peer', () => {
+  let clock: HandClock
+  let said: string[]
+  let peer: KeepalivePeer & { paused: boolean }
+
+  function keepalive(settings: KeepaliveSettings): Keepalive {
+    clock = new HandClock()
+    said = []
+    const say = (what: string) => (): void => void said.push(`${what} ${clock.now / 1000}`)
+    peer = { session: { close: () => undefined }, ping: say('ping'), pong: say('pong'), dead: say('dead'), paused: false }
+    return new Keepalive(clock as unknown as Clock, settings, peer)
+  }
+
+  it('pings for each interval of silence, and gives up an interval after the last ping', () => {
+    keepalive({ intervalMs: 5000, count: 5 }).startPinging()
+    clock.advance(60_000)
+    expect(said).to.deep.equal(['ping 5', 'ping 10', 'ping 15', 'ping 20', 'ping 25', 'dead 30'])
+  })
+
+  it('begins anew with any frame from the peer', () => {
+    const alive = keepalive({ intervalMs: 5000, count: 1 })
+    alive.startPinging()
+    clock.advance(7000)
+    alive.heardAt = clock.now
+    clock.advance(6000)
+    expect(said).to.deep.equal(['ping 5', 'ping 12'])
+    clock.advance(10_000)
+    expect(said.at(-1)).to.equal('dead 17')
+  })
+
+  it('gives up after one silent interval, without a ping, when the count is 0', () => {
+    keepalive({ intervalMs: 5000, count: 0 }).startPinging()
+    clock.advance(20_000)
+    expect(said).to.deep.equal(['dead 5'])
+  })
+
+  for (const intervalMs of [0, -1000]) {
+    it(`never pings with an interval of ${intervalMs}`, () => {
+      keepalive({ intervalMs, count: 5 }).startPinging()
+      clock.advance(600_000)
+      expect(said).to.be.empty
+    })
+  }
+
+  it('is silent towards a peer that has not shown that it knows keepalive', () => {
+    keepalive({ intervalMs: 5000, count: 5 })
+    clock.advance(600_000)
+    expect(said).to.be.empty
+  })
+
+  it('gives no peer up that is not read, and tells it that we live', () => {
+    const alive = keepalive({ intervalMs: 1000, count: 1 })
+    alive.startPinging()
+    peer.paused = true
+    alive.peerPaused()
+    clock.advance(10_000)
+    expect(said).to.have.length.above(9)
+    expect(said.filter(what => !what.startsWith('pong'))).to.be.empty
+    peer.paused = false
+    clock.advance(5000)
+    expect(said.filter(what => what.startsWith('dead'))).to.have.length(1)
+  })
+
+  it('says nothing after it was stopped', () => {
+    const alive = keepalive({ intervalMs: 1000, count: 1 })
+    alive.startPinging()
+    alive.stop()
+    clock.advance(10_000)
+    expect(said).to.be.empty
+  })
+})
