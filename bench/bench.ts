@@ -52,6 +52,20 @@ export class Stage {
     return load
   }
 
+  /** A load process for each peer, with that many clients that have opened `uri`. */
+  crowds(uri: string, clients: number): Promise<{ peer: Peer; load: Load }[]> {
+    return Promise.all(this.peers.map(async peer => {
+      const load = this.load()
+      await load.open(peer.target(uri), clients)
+      return { peer, load }
+    }))
+  }
+
+  /** Ends all load. */
+  async disperse(): Promise<void> {
+    await Promise.all(this.loads.splice(0).map(load => load.stop()))
+  }
+
   async close(): Promise<void> {
     await Promise.all(this.loads.map(load => load.stop()))
     await Promise.all(this.peers.map(peer => peer.stop()))
@@ -79,6 +93,7 @@ export class Bench {
   readonly distributions = new Map<string, Distribution>()
   readonly warnings: Warning[] = []
   #entry = ''
+  #began = 0
 
   constructor(readonly options: BenchOptions) {}
 
@@ -92,6 +107,13 @@ export class Bench {
 
   begin(entry: string): void {
     this.#entry = entry
+    this.#began = performance.now()
+  }
+
+  /** Whether there is time for round `round`, counted from 0. */
+  hasRound(round: number): boolean {
+    if (round === 0) return true
+    return round < this.scale.rounds && performance.now() - this.#began < this.scale.entryMs
   }
 
   /** Starts driver and peers, does `work`, and stops everything again. */
@@ -107,17 +129,17 @@ export class Bench {
   async #build(wish: StageWish): Promise<Stage> {
     const directory = mkdtempSync(path.join(tmpdir(), 'vbb-'))
     const driver = await this.#startDriver(path.join(directory, 'd'), wish)
-    const peers: Peer[] = []
-    try {
-      for (const name of this.options.peers) {
-        if (wish.peers && !wish.peers.includes(name === 'base' ? 'virtbroker' : name)) continue
-        peers.push(await this.#startPeer(name, path.join(directory, name), driver, wish.threads))
-      }
-    } catch (error) {
-      await new Stage(directory, driver, peers).close()
-      throw error
-    }
-    return new Stage(directory, driver, peers)
+    const wanted = this.options.peers.filter(
+      name => wish.peers === undefined || wish.peers.includes(name === 'base' ? 'virtbroker' : name)
+    )
+    const starting = wanted.map(name => this.#startPeer(name, path.join(directory, name), driver, wish.threads))
+    const started = await Promise.allSettled(starting)
+    const peers = started.filter(result => result.status === 'fulfilled').map(({ value }) => value)
+    const stage = new Stage(directory, driver, peers)
+    const failed = started.find(result => result.status === 'rejected')
+    if (failed === undefined) return stage
+    await stage.close()
+    throw failed.reason
   }
 
   #startDriver(directory: string, wish: StageWish): Promise<Driver> {
@@ -155,11 +177,4 @@ export class Bench {
   progress(peer: PeerName, point: Point, text: string): void {
     this.options.progress(`${this.#entry}: ${describePoint(point)}: ${peer}: ${text}`)
   }
-}
-
-/** The peers in the order of round `round`: each is first, and last, equally often. */
-export function turn<T>(peers: readonly T[], round: number): T[] {
-  const start = round % peers.length
-  const turned = [...peers.slice(start), ...peers.slice(0, start)]
-  return Math.floor(round / peers.length) % 2 === 1 ? turned.reverse() : turned
 }

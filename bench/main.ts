@@ -2,14 +2,17 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { Command, Option } from 'commander'
 import { Bench } from './bench.js'
+import { buildRevision } from './compare.js'
 import { ENTRIES } from './entries/all.js'
 import type { Entry } from './entries/entry.js'
 import type { DriverKind } from './peers/driver.js'
 import type { PeerName } from './peers/peers.js'
 import { ndjson } from './results/ndjson.js'
+import { plots } from './report/plots.js'
+import { reportPage } from './report/page.js'
 import { resultTable } from './results/table.js'
 import { FULL, QUICK, SMOKE, type Scale } from './scale.js'
-import { describeMachine } from './system/machine.js'
+import { describeMachine, type Machine } from './system/machine.js'
 import { requirePrograms } from './system/packages.js'
 import { Progress } from './system/progress.js'
 
@@ -23,6 +26,7 @@ interface Options {
   driver: Exclude<DriverKind, 'answering'>
   peers: string[]
   rounds?: number
+  compare?: string
   out: string
 }
 
@@ -40,6 +44,7 @@ function parse(): Options {
       new Option('--peers <name...>', 'what to measure').argParser(several).default([], 'haproxy,libvirtd,direct')
     )
     .option('--rounds <n>', 'turns of each peer', Number)
+    .option('--compare <revision>', 'measure against the broker of this revision; other peers only with --peers')
     .option('--out <directory>', 'where results go', path.join(project, 'build/bench-results'))
     .parse()
     .opts<Options>()
@@ -54,46 +59,63 @@ function chosen(wanted: readonly string[]): readonly Entry[] {
   })
 }
 
-function peersOf(wanted: readonly string[]): PeerName[] {
+function peersOf({ peers: wanted, compare }: Options): PeerName[] {
   const known: readonly PeerName[] = ['haproxy', 'libvirtd', 'direct']
-  if (wanted.length === 0) return ['virtbroker', ...known]
-  const unknown = wanted.find(name => !known.includes(name as PeerName) && name !== 'virtbroker')
+  const unknown = wanted.find(name => !known.includes(name as PeerName))
   if (unknown !== undefined) throw new Error(`no peer '${unknown}'; there are ${known.join(', ')}`)
-  return ['virtbroker', ...known.filter(name => wanted.includes(name))]
+  if (compare !== undefined) return ['virtbroker', 'base', ...known.filter(name => wanted.includes(name))]
+  return ['virtbroker', ...known.filter(name => wanted.length === 0 || wanted.includes(name))]
+}
+
+function scaleOf({ smoke, quick, rounds }: Options): Scale {
+  const scale = smoke ? SMOKE : quick ? QUICK : FULL
+  return rounds === undefined ? scale : { ...scale, rounds }
+}
+
+/** Where the results are written. */
+async function report(bench: Bench, entries: readonly Entry[], machine: Machine, directory: string): Promise<void> {
+  const table = resultTable(bench, entries, machine)
+  mkdirSync(directory, { recursive: true })
+  const put = (name: string, text: string): void => writeFileSync(path.join(directory, name), text)
+  put('results.md', table)
+  put('results.ndjson', ndjson(bench, entries, machine))
+  const drawn = await plots(bench)
+  for (const { name, svg } of drawn) put(`${name}.svg`, svg)
+  put('report.html', reportPage(bench, entries, machine, drawn))
+  process.stdout.write(`${table}\nTables, plots and figures: ${directory}\n`)
 }
 
 async function main(): Promise<void> {
   const options = parse()
   const entries = chosen(options.entry)
-  const peers = peersOf(options.peers)
+  const peers = peersOf(options)
   const progress = new Progress(process.stderr)
   const programs = [...peers, options.driver].filter(name => name === 'haproxy' || name === 'libvirtd')
   requirePrograms(programs, text => progress.note(text))
-  const scale: Scale = { ...(options.smoke ? SMOKE : options.quick ? QUICK : FULL) }
-  if (options.rounds !== undefined) scale.rounds = options.rounds
-  const bench = new Bench({
-    scale,
-    driver: options.driver,
-    broker: executable,
-    base: undefined,
-    peers,
-    progress: text => progress.show(text)
-  })
-  const machine = describeMachine(project)
-  for (const entry of entries) {
-    bench.begin(entry.name)
-    await entry.run(bench)
+  if (options.compare !== undefined) progress.note(`building ${options.compare}`)
+  const base = options.compare === undefined ? undefined : buildRevision(project, options.compare)
+  try {
+    const bench = new Bench({
+      scale: scaleOf(options),
+      driver: options.driver,
+      broker: executable,
+      base: base?.executable,
+      peers,
+      progress: text => progress.show(text)
+    })
+    const machine = describeMachine(project)
+    for (const entry of entries) {
+      bench.begin(entry.name)
+      await entry.run(bench)
+    }
+    progress.clear()
+    await report(bench, entries, machine, options.out)
+  } finally {
+    base?.remove()
   }
-  progress.clear()
-  const table = resultTable(bench, entries, machine)
-  mkdirSync(options.out, { recursive: true })
-  const file = (name: string): string => path.join(options.out, name)
-  writeFileSync(file('results.md'), table)
-  writeFileSync(file('results.ndjson'), ndjson(bench, entries, machine))
-  process.stdout.write(`${table}\nresults are in ${options.out}\n`)
 }
 
 main().catch((error: unknown) => {
   process.stderr.write(`bench: ${error instanceof Error ? error.message : String(error)}\n`)
-  process.exit(1)
+  process.exitCode = 1
 })

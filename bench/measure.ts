@@ -3,7 +3,7 @@ import { Latencies } from './load/latencies.js'
 import type { Outcome } from './load/orders.js'
 import type { Driver } from './peers/driver.js'
 import type { Peer } from './peers/peers.js'
-import type { Figure, Point } from './results/samples.js'
+import { describePoint, type Figure, type Point } from './results/samples.js'
 import { cpuSeconds, readCpu, readMachineCpu } from './system/cpu.js'
 
 /** CPU seconds of the three parties during a measurement. */
@@ -68,38 +68,53 @@ const CPU: Figure = { figure: 'CPU of the proxy', unit: 'µs', better: 'lower' }
 const LOAD_CPU: Figure = { figure: 'CPU of the load', unit: 'µs', better: 'lower', context: true }
 const DRIVER_CPU: Figure = { figure: 'CPU of the driver', unit: 'µs', better: 'lower', context: true }
 const RATE: Figure = { figure: 'rate', unit: '1/s', better: 'higher' }
-export const P50: Figure = { figure: 'latency p50', unit: 'µs', better: 'lower' }
-export const P99: Figure = { figure: 'latency p99', unit: 'µs', better: 'lower' }
+const P50: Figure = { figure: 'latency p50', unit: 'µs', better: 'lower' }
+const P99: Figure = { figure: 'latency p99', unit: 'µs', better: 'lower' }
 
+/** What is recorded of a measurement, and what its operations are. */
 export interface Recorded {
   cpu?: boolean
   rate?: boolean
   latency?: boolean
+  /** Costs are by these, and the rate is of these, instead of by and of calls. */
+  costBy?: Quantity
+  rateOf?: Quantity
+}
+
+export interface Quantity {
+  name: string
+  in: (outcome: Outcome) => number
 }
 
 /** Records CPU per operation, rate and latency of a measurement; all of them unless told otherwise. */
-export function recordCalls(
+export function record(
   bench: Bench,
   peer: Peer,
   point: Point,
   round: number,
   measured: Measured,
-  { cpu = true, rate = true, latency = true }: Recorded = {}
+  { cpu = true, rate = true, latency = true, costBy, rateOf }: Recorded = {}
 ): void {
   const { outcome, cpu: split } = measured
-  const { count } = outcome
-  if (count === 0) return bench.warn(`${peer.name}: nothing was done at ${JSON.stringify(point)}`)
-  const each = (seconds: number): number => (seconds / count) * 1e6
+  if (outcome.count === 0) return bench.warn(`${peer.name}: nothing was done at ${describePoint(point)}`)
+  const costUnit = costBy === undefined ? 'µs' : `µs/${costBy.name}`
+  const costed = costBy?.in(outcome) ?? outcome.count
   const put = (figure: Figure, value: number): void => bench.record(peer.name, point, round, figure, value)
+  const cost = (figure: Figure, seconds: number): void => put({ ...figure, unit: costUnit }, (seconds / costed) * 1e6)
   if (cpu) {
-    if (peer.pid !== undefined) put(CPU, each(split.proxy))
-    put(LOAD_CPU, each(split.load))
-    put(DRIVER_CPU, each(split.driver))
+    if (peer.pid !== undefined) cost(CPU, split.proxy)
+    cost(LOAD_CPU, split.load)
+    cost(DRIVER_CPU, split.driver)
   }
-  if (rate) put(RATE, count / (outcome.ms / 1000))
+  if (rate) {
+    const unit = rateOf === undefined ? '1/s' : `${rateOf.name}/s`
+    put({ ...RATE, unit }, (rateOf?.in(outcome) ?? outcome.count) / (outcome.ms / 1000))
+  }
   if (!latency) return
   const latencies = new Latencies(outcome.latencies)
   put(P50, latencies.percentile(50))
   put(P99, latencies.percentile(99))
   bench.distribution(peer.name, point, latencies)
 }
+
+export const MIB: Quantity = { name: 'MiB', in: ({ bytes }) => bytes / 2 ** 20 }

@@ -1,5 +1,19 @@
+import { bystanders } from './bystanders.js'
 import { connectCycle } from './connect-cycle.js'
 import type { Entry } from './entry.js'
+import { fixedRate } from './fixed-rate.js'
+import { hotThread } from './hot-thread.js'
+import { idleMemory } from './idle-memory.js'
+import { mixed } from './mixed.js'
+import { payloads } from './payloads.js'
+import { proxyLimit } from './proxy-limit.js'
 import { smallCalls } from './small-calls.js'
+import { storm } from './storm.js'
+import { streams } from './streams.js'
+import { threads } from './threads.js'
 
-export const ENTRIES: readonly Entry[] = [smallCalls, connectCycle]
+/** In the order of the page: what is asked for most comes first. */
+export const ENTRIES: readonly Entry[] = [
+  smallCalls, proxyLimit, fixedRate, connectCycle, storm, idleMemory, payloads, streams,
+  mixed, bystanders, hotThread, threads
+]

@@ -1,5 +1,4 @@
-import { turn } from '../bench.js'
-import { measure, recordCalls } from '../measure.js'
+import { inTurns } from '../rounds.js'
 import { GET_LIB_VERSION } from './calls.js'
 import { TEST_URI, type Entry } from './entry.js'
 
@@ -16,27 +15,15 @@ export const smallCalls: Entry = {
     { figure: 'rate', against: 'libvirtd', limit: 2.0, at: ({ clients }) => clients === 128 }
   ],
   run: bench => bench.onStage({}, async stage => {
-    const { scale } = bench
-    for (const clients of scale.clients) {
-      const point = { clients }
-      const crowds = await Promise.all(stage.peers.map(async peer => {
-        const load = stage.load()
-        await load.open(peer.target(TEST_URI), clients)
-        return { peer, load }
+    for (const clients of bench.scale.clients) {
+      const crowds = await stage.crowds(TEST_URI, clients)
+      const contenders = crowds.map(({ peer, load }) => ({
+        peer,
+        load,
+        work: (ms: number) => load.order({ do: 'closed-loop', call: GET_LIB_VERSION, ms })
       }))
-      const call = (ms: number) => ({ do: 'closed-loop', call: GET_LIB_VERSION, ms }) as const
-      for (const { peer, load } of crowds) {
-        bench.progress(peer.name, point, 'warming up')
-        await load.order(call(scale.warmMs))
-      }
-      for (let round = 0; round < scale.rounds; round++) {
-        for (const { peer, load } of turn(crowds, round)) {
-          bench.progress(peer.name, point, `round ${round + 1} of ${scale.rounds}`)
-          const work = () => load.order(call(scale.sliceMs))
-          recordCalls(bench, peer, point, round, await measure(bench, peer, stage.driver, load.pid, work))
-        }
-      }
-      await Promise.all(crowds.map(({ load }) => load.stop()))
+      await inTurns(bench, stage, { clients }, contenders)
+      await stage.disperse()
     }
   })
 }

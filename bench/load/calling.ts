@@ -147,5 +147,18 @@ export function callOnce(client: Connection, call: Call): Promise<Outcome> {
   })
 }
 
+/** Counts events, which come unasked. */
+export function watch(clients: readonly Connection[], ms: number): Promise<Outcome> {
+  const tally = new Tally()
+  const user: User = {
+    frame(_client, type) {
+      if (type === MESSAGE.event) tally.events++
+    },
+    lost: (_client, reason) => tally.fail(reason)
+  }
+  for (const client of clients) client.user = user
+  return new Promise(resolve => setTimeout(() => resolve(finish(clients, tally)), ms))
+}
+
 const printable = (bytes: Uint8Array): string =>
   Buffer.from(bytes).toString('latin1').replace(/[^ -~]+/g, ' ').trim()

@@ -1,4 +1,5 @@
-import { encodeFrame, frameLength, frameSerial, frameStatus, frameType, HEADER_BYTES } from '#protocol/header.js'
+import { frameLength, frameSerial, frameStatus, frameType, HEADER_BYTES } from '#protocol/header.js'
+import { callFrame } from '#protocol/messages/frames.js'
 import { ADDRESS_BYTES, writeIpAddress, writeUnixAddress } from '#workers/os/address.js'
 import {
   AF_INET,
@@ -45,7 +46,7 @@ export class OutgoingFrame {
   }
 
   static call({ procedure, body }: Call): OutgoingFrame {
-    return new OutgoingFrame(encodeFrame({ prog: 0x20008086, vers: 1, proc: procedure, type: 0, serial: 0, status: 0 }, body))
+    return new OutgoingFrame(callFrame(procedure, 0, body))
   }
 
   set serial(value: number) {
@@ -55,7 +56,7 @@ export class OutgoingFrame {
 
 /** What a connection tells whoever uses it. */
 export interface User {
-  /** A whole frame came; `length` with header. Its body, as far as it was in one read, starts at `bodyAt` in `bytes`. */
+  /** A whole frame came, of `length` with header. A body that came with one read starts at `bodyAt` in `bytes`. */
   frame(connection: Connection, type: number, status: number, length: number, bytes: Buffer, bodyAt: number): void
   lost(connection: Connection, reason: string): void
   /** What did not fit the socket's buffer is out. */
@@ -147,7 +148,8 @@ export class Connection implements Pollable {
   #write(): void {
     const frame = this.#outgoing
     if (frame !== undefined) {
-      const count = send(this.#fd, frame.memory.address + this.#sent, frame.length - this.#sent, MSG_DONTWAIT | MSG_NOSIGNAL)
+      const from = frame.memory.address + this.#sent
+      const count = send(this.#fd, from, frame.length - this.#sent, MSG_DONTWAIT | MSG_NOSIGNAL)
       if (count < 0) {
         const code = errno()
         if (code === EAGAIN || code === EINTR) this.#want(this.#interest | WRITABLE)

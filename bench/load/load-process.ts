@@ -1,10 +1,10 @@
 /** A process that makes load, as the bench orders it over the IPC channel (see orders.ts, Load). */
 
-import { callOnce, closedLoop, fixedRate } from './calling.js'
+import { callOnce, closedLoop, fixedRate, watch } from './calling.js'
 import { OutgoingFrame, type Connection } from './connection.js'
 import { cycles } from './cycles.js'
 import { openClients } from './opening.js'
-import type { Order, Outcome, Report } from './orders.js'
+import type { Call, Order, Outcome, Report } from './orders.js'
 import { Tally } from './outcome.js'
 import { download, upload } from './streaming.js'
 
@@ -32,12 +32,26 @@ async function carryOut(order: Order): Promise<Outcome> {
         : upload(first(), order.call, order.bytes)
     case 'call':
       return callOnce(first(), order.call)
+    case 'each':
+      return callOneByOne(order.call)
+    case 'watch':
+      return watch(clients, order.ms)
     case 'write':
       return writeOnce(order.bytes, order.times, order.deaf)
     case 'close':
       for (const client of clients.splice(0)) client.close()
       return new Tally().finish()
   }
+}
+
+async function callOneByOne(call: Call): Promise<Outcome> {
+  const tally = new Tally()
+  for (const client of clients) {
+    const { count, failures, firstFailure } = await callOnce(client, call)
+    tally.count += count
+    if (failures > 0) tally.fail(firstFailure ?? 'no reply')
+  }
+  return tally.finish()
 }
 
 /** What cannot be written at once is written when the other end takes it; nobody waits for that. */

@@ -31,6 +31,11 @@ export class Load {
     })
   }
 
+  /** Resolves when the process has started. */
+  async ready(): Promise<void> {
+    await this.order({ do: 'close' })
+  }
+
   /** Throws if a single client was refused. */
   async open(target: Target, clients: number, parallel = 64): Promise<Outcome> {
     const outcome = await this.order({ do: 'open', target, clients, parallel })

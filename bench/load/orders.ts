@@ -28,7 +28,11 @@ export type Order =
   | { do: 'stream'; direction: 'download' | 'upload'; call: Call; bytes: number }
   /** One call by the first client, with its reply. */
   | { do: 'call'; call: Call }
-  /** Every client writes these bytes once, whatever they are. Nothing is read by then if `deaf`. */
+  /** One call by every client, one after the other. */
+  | { do: 'each'; call: Call }
+  /** Counts the events that come within `ms`. */
+  | { do: 'watch'; ms: number }
+  /** Every client writes these bytes, whatever they are, `times` times, and if `deaf` reads nothing from then on. */
   | { do: 'write'; bytes: Uint8Array; times: number; deaf: boolean }
   | { do: 'close' }
 

@@ -35,7 +35,9 @@ export interface Summary extends Figure {
 }
 
 export const describePoint = (point: Point): string =>
-  Object.entries(point).map(([name, value]) => `${value} ${name}`).join(', ')
+  Object.entries(point)
+    .map(([name, value]) => `${name}: ${typeof value === 'number' ? value.toLocaleString('en-GB') : value}`)
+    .join(', ')
 
 const keyOf = ({ entry, peer, point, figure }: Pick<Sample, 'entry' | 'peer' | 'point' | 'figure'>): string =>
   JSON.stringify([entry, describePoint(point), figure, peer])
@@ -60,6 +62,9 @@ export interface Ratio extends Figure {
   against: PeerName
   /** Median of the rounds' ratios: both values of one are from the same minute. */
   ratio: number
+  rounds: number
+  least: number
+  most: number
 }
 
 export function ratios(samples: readonly Sample[], subject: PeerName, against: PeerName): Ratio[] {
@@ -77,7 +82,8 @@ export function ratios(samples: readonly Sample[], subject: PeerName, against: P
     if (values.length === 0) continue
     const { entry, point, figure, unit, better, context } = group[0]!
     const same = { entry, point, figure, unit, better, ...(context === undefined ? {} : { context }) }
-    found.push({ ...same, subject, against, ratio: quantile(values, 0.5) })
+    const range = { rounds: values.length, least: values[0]!, most: values.at(-1)! }
+    found.push({ ...same, subject, against, ratio: quantile(values, 0.5), ...range })
   }
   return found
 }

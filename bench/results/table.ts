@@ -2,11 +2,15 @@ import type { Bench } from '../bench.js'
 import type { Entry } from '../entries/entry.js'
 import type { PeerName } from '../peers/peers.js'
 import type { Machine } from '../system/machine.js'
-import { describePoint, groupBy, ratios, summarize, type Sample, type Summary } from './samples.js'
+import { describePoint, groupBy, ratios, summarize, type Ratio, type Sample, type Summary } from './samples.js'
 import { verdicts } from './verdicts.js'
 
 const NOISY = 0.1
-const ORDER: readonly PeerName[] = ['virtbroker', 'base', 'haproxy', 'libvirtd', 'direct']
+/** Smaller changes are called noise, however calm the rounds were. */
+const LEAST_CHANGE = 0.03
+/** Five rounds agree by chance once in sixteen times. */
+const ENOUGH_ROUNDS = 5
+export const PEER_ORDER: readonly PeerName[] = ['virtbroker', 'base', 'haproxy', 'libvirtd', 'direct']
 
 /** Three significant digits, and no more than the figure needs. */
 export function short(value: number): string {
@@ -22,10 +26,10 @@ export function resultTable(bench: Bench, entries: readonly Entry[], machine: Ma
   for (const entry of entries) {
     const samples = bench.samples.filter(({ entry: name }) => name === entry.name)
     if (samples.length === 0) continue
-    parts.push(`### ${entry.name}`, entry.claim, entryTable(samples), goalLines(entry, samples), splitLines(samples))
-    const warnings = [...noise(samples), ...bench.warnings.filter(warning => warning.entry === entry.name).map(w => w.text)]
-    if (warnings.length > 0) parts.push(warnings.map(text => `- Mind: ${text}.`).join('\n'))
+    parts.push(`### ${entry.name}`, entry.claim, aligned(resultRows(samples)))
+    parts.push(remarks(bench, entry, samples).map(text => `- ${text}`).join('\n'))
   }
+  if (bench.options.base !== undefined) parts.push('### Change against base', aligned(changeRows(bench.samples)))
   return parts.filter(part => part !== '').join('\n\n') + '\n'
 }
 
@@ -38,9 +42,17 @@ export function machineText(machine: Machine): string {
   ].join('\n')
 }
 
-function entryTable(samples: readonly Sample[]): string {
+/** Goals, who used the CPU, and what makes the figures doubtful. */
+export function remarks(bench: Bench, entry: Entry, samples: readonly Sample[]): string[] {
+  const own = bench.warnings.filter(warning => warning.entry === entry.name)
+  const warnings = [...noise(samples), ...own.map(({ text }) => text)]
+  return [...goalLines(entry, samples), ...splitLines(samples), ...warnings.map(text => `Mind: ${text}.`)]
+}
+
+/** A row of titles, then one for each figure at each point: the peers' medians, and the broker's ratio to each. */
+export function resultRows(samples: readonly Sample[]): string[][] {
   const results = samples.filter(({ context }) => context !== true)
-  const peers = ORDER.filter(name => results.some(({ peer }) => peer === name))
+  const peers = PEER_ORDER.filter(name => results.some(({ peer }) => peer === name))
   const others = peers.filter(name => name !== 'virtbroker' && name !== 'direct')
   const ratio = new Map(
     others.flatMap(against =>
@@ -55,11 +67,31 @@ function entryTable(samples: readonly Sample[]): string {
     ...peers.map(name => cell(row.find(({ peer }) => peer === name))),
     ...others.map(name => ratio.get(`${key} ${name}`) ?? '')
   ])
-  return aligned([['figure', 'at', ...peers, ...others.map(name => `broker ÷ ${name}`)], ...rows])
+  return [['figure', 'at', ...peers, ...others.map(name => `broker ÷ ${name}`)], ...rows]
 }
 
 const rowKey = ({ figure, point }: Pick<Sample, 'figure' | 'point'>): string => `${figure} ${describePoint(point)}`
 const cell = (summary: Summary | undefined): string => (summary === undefined ? '' : short(summary.median))
+
+/** Every figure of the broker now and before, where both were measured. */
+export function changeRows(samples: readonly Sample[]): string[][] {
+  const results = samples.filter(({ context }) => context !== true)
+  const of = groupBy(summarize(results), ({ entry, peer, ...rest }) => `${entry} ${peer} ${rowKey(rest)}`)
+  const rows = ratios(results, 'virtbroker', 'base').map(found => {
+    const { entry, figure, unit, point, ratio } = found
+    const median = (peer: PeerName): string => short(of.get(`${entry} ${peer} ${rowKey(found)}`)![0]!.median)
+    const place = `${figure}, ${unit}, ${describePoint(point)}`
+    return [entry, place, median('base'), median('virtbroker'), `${ratio.toFixed(2)} ×`, judgement(found)]
+  })
+  return [['entry', 'figure', 'base', 'now', 'now ÷ base', 'judgement'], ...rows]
+}
+
+/** A change is believed when all rounds, and enough of them, say the same. */
+function judgement({ rounds, least, most, better }: Ratio): string {
+  if (rounds < ENOUGH_ROUNDS) return 'too few rounds'
+  if (most > 1 - LEAST_CHANGE && least < 1 + LEAST_CHANGE) return 'not shown'
+  return most < 1 === (better === 'lower') ? 'better' : 'WORSE'
+}
 
 function aligned(rows: readonly (readonly string[])[]): string {
   const widths = rows[0]!.map((_, column) => Math.max(...rows.map(row => row[column]!.length)))
@@ -69,29 +101,27 @@ function aligned(rows: readonly (readonly string[])[]): string {
   return [line(rows[0]!), rule, ...rows.slice(1).map(line)].join('\n')
 }
 
-function goalLines(entry: Entry, samples: readonly Sample[]): string {
-  return verdicts([entry], samples)
-    .map(({ figure, point, against, ratio, limit, better, met }) => {
+function goalLines(entry: Entry, samples: readonly Sample[]): string[] {
+  return verdicts([entry], samples).map(({ figure, point, against, ratio, limit, better, met }) => {
       const relation = better === 'lower' ? '≤' : '≥'
       const where = describePoint(point)
-      return `- Goal ${met ? 'met' : 'MISSED'}: ${figure}, ${where}: ${ratio.toFixed(2)} × ${against} (${relation} ${limit})`
-    })
-    .join('\n')
+      const words = `Goal ${met ? 'met' : 'MISSED'}: ${figure}, ${where}`
+      return `${words}: ${ratio.toFixed(2)} × ${against} (${relation} ${limit})`
+    }
+  )
 }
 
 /** Whose CPU it was, for calls through each peer. */
-function splitLines(samples: readonly Sample[]): string {
+function splitLines(samples: readonly Sample[]): string[] {
   const costs = summarize(samples.filter(({ figure }) => figure.startsWith('CPU of the ')))
-  return [...groupBy(costs, ({ peer, point }) => `${describePoint(point)}, ${peer}`)]
-    .map(([where, parts]) => {
+  return [...groupBy(costs, ({ peer, point }) => `${describePoint(point)}, ${peer}`)].map(([where, parts]) => {
       const total = parts.reduce((sum, { median }) => sum + median, 0)
-      const share = parts.map(({ figure, median }) => {
+      const share = parts.map(({ figure, median, unit }) => {
         const party = figure.replace('CPU of the ', '')
-        return `${party} ${Math.round((100 * median) / total)} % (${short(median)} µs)`
+        return `${party} ${Math.round((100 * median) / total)} % (${short(median)} ${unit})`
       })
-      return `- CPU, ${where}: ${share.join(', ')}`
+      return `CPU, ${where}: ${share.join(', ')}`
     })
-    .join('\n')
 }
 
 function noise(samples: readonly Sample[]): string[] {

@@ -1,0 +1,46 @@
+import { REMOTE } from '#protocol/procedures.js'
+import { callFrame } from '#protocol/messages/frames.js'
+import type { Load } from '../load/load.js'
+import type { Peer } from '../peers/peers.js'
+import { TEST_URI, type Entry } from './entry.js'
+import { withNeighbours, type Neighbour } from './neighbours.js'
+
+const CALM_CLIENTS = 16
+const NEIGHBOURS = 32
+
+/** Opens the neighbours, then has each write the bytes. */
+const writers = (bytes: Uint8Array, times = 1, deaf = false) => async (others: Load, peer: Peer): Promise<void> => {
+  await others.open(peer.target(TEST_URI), NEIGHBOURS)
+  await others.order({ do: 'write', bytes, times, deaf })
+}
+
+const kinds: readonly Neighbour[] = [
+  { name: 'nobody', begin: () => Promise.resolve() },
+  {
+    name: 'idle clients',
+    begin: async (others, peer) => void (await others.open(peer.target(TEST_URI), NEIGHBOURS))
+  },
+  // The first half of a header: the rest never comes.
+  { name: 'half frames', begin: writers(callFrame(REMOTE.connectGetLibVersion, 7).subarray(0, 14)) },
+  { name: 'garbage', begin: writers(Buffer.alloc(64 * 1024, 0xa5)) },
+  // Many calls at once, whose replies nobody reads.
+  { name: 'deaf clients', begin: writers(callFrame(REMOTE.connectGetCapabilities, 7), 200, true) },
+  {
+    name: 'clients that come and go',
+    // Not waited for: it goes on for as long as the measurement takes.
+    begin: (others, peer, ms) => {
+      others.order({ do: 'cycles', target: peer.target(TEST_URI), ms: 2 * ms, parallel: NEIGHBOURS }).catch(() => {})
+      return Promise.resolve()
+    }
+  }
+]
+
+/** Some misbehave; what do the others notice? */
+export const bystanders: Entry = {
+  name: 'bystanders',
+  claim: 'Clients that misbehave cost the others no more than behind HAProxy.',
+  goals: [{ figure: 'latency p99', against: 'libvirtd', limit: 1.0 }],
+  run: bench => bench.onStage({}, async stage => {
+    await withNeighbours(bench, stage, await stage.crowds(TEST_URI, CALM_CLIENTS), kinds)
+  })
+}

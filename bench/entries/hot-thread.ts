@@ -1,0 +1,39 @@
+import { GET_LIB_VERSION } from './calls.js'
+import { TEST_URI, type Entry } from './entry.js'
+import { withNeighbours } from './neighbours.js'
+
+const CALM_CLIENTS = 8
+const HOT_CLIENTS = 8
+
+/**
+ * The broker gives a new client to the thread that has fewest, so two that come one after the other are on different
+ * threads. Placeholders take every other place while the calm clients come, and leave theirs to the hot ones.
+ */
+export const hotThread: Entry = {
+  name: 'hot-thread',
+  claim: 'Clients on one thread hardly notice that another thread is busy all the time.',
+  goals: [{ figure: 'latency p99', against: 'haproxy', limit: 1.1 }],
+  run: bench => bench.onStage({ peers: ['virtbroker', 'haproxy'], threads: 2 }, async stage => {
+    const calm = await Promise.all(stage.peers.map(async peer => {
+      const target = peer.target(TEST_URI)
+      const load = stage.load()
+      const placeholders = stage.load()
+      for (let i = 0; i < CALM_CLIENTS; i++) {
+        await load.open(target, 1)
+        await placeholders.open(target, 1)
+      }
+      await placeholders.stop()
+      return { peer, load }
+    }))
+    await withNeighbours(bench, stage, calm, [
+      { name: 'nobody', begin: () => Promise.resolve() },
+      {
+        name: 'a hot thread',
+        begin: async (others, peer, ms) => {
+          await others.open(peer.target(TEST_URI), HOT_CLIENTS, 1)
+          others.order({ do: 'closed-loop', call: GET_LIB_VERSION, ms: 2 * ms }).catch(() => {})
+        }
+      }
+    ])
+  })
+}

@@ -1,0 +1,24 @@
+import { inTurns } from '../rounds.js'
+import { GET_LIB_VERSION } from './calls.js'
+import { TEST_URI, type Entry } from './entry.js'
+
+/** As small-calls, in front of a driver that costs next to nothing: the proxy sets the pace. */
+export const proxyLimit: Entry = {
+  name: 'proxy-limit',
+  claim: 'When the driver is no bottleneck, the broker passes on as many calls a second as HAProxy.',
+  goals: [
+    { figure: 'CPU of the proxy', against: 'haproxy', limit: 1.0 },
+    { figure: 'rate', against: 'haproxy', limit: 1.0 },
+    { figure: 'rate', against: 'libvirtd', limit: 2.0 }
+  ],
+  run: bench => bench.onStage({ driver: 'answering' }, async stage => {
+    const clients = bench.scale.clients.at(-1)!
+    const crowds = await stage.crowds(TEST_URI, clients)
+    const contenders = crowds.map(({ peer, load }) => ({
+      peer,
+      load,
+      work: (ms: number) => load.order({ do: 'closed-loop', call: GET_LIB_VERSION, ms })
+    }))
+    await inTurns(bench, stage, { clients }, contenders)
+  })
+}

@@ -1,0 +1,28 @@
+import { MIB } from '../measure.js'
+import { inTurns } from '../rounds.js'
+import { createVolume, download, storageUri, upload } from './volumes.js'
+import type { Entry } from './entry.js'
+
+/** One client downloads, or uploads, a storage volume. */
+export const streams: Entry = {
+  name: 'streams',
+  claim: 'A volume is transferred as fast as without anything in between.',
+  goals: [
+    { figure: 'rate', against: 'direct', limit: 0.91 },
+    { figure: 'rate', against: 'libvirtd', limit: 1.0 }
+  ],
+  run: bench => bench.onStage({ driver: 'libvirtd', storage: true }, async stage => {
+    const bytes = bench.scale.streamBytes
+    const crowds = await stage.crowds(storageUri(), 1)
+    const volume = await createVolume(crowds[0]!.load, stage.directory, bytes)
+    // Upload first: what is downloaded then has really been written.
+    for (const order of [upload(volume, bytes), download(volume, bytes)]) {
+      const contenders = crowds.map(({ peer, load }) => ({ peer, load, work: () => load.order(order) }))
+      await inTurns(bench, stage, { [`MiB ${order.direction}`]: bytes / 2 ** 20 }, contenders, {
+        costBy: MIB,
+        rateOf: MIB,
+        latency: false
+      })
+    }
+  })
+}

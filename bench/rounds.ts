@@ -1,0 +1,45 @@
+import type { Bench, Stage } from './bench.js'
+import type { Load } from './load/load.js'
+import type { Outcome } from './load/orders.js'
+import { measure, record, type Recorded } from './measure.js'
+import type { Peer } from './peers/peers.js'
+import type { Point } from './results/samples.js'
+
+/** One peer's part in a comparison: `work` keeps `load` busy for about `ms`. */
+export interface Contender {
+  peer: Peer
+  load: Load
+  work: (ms: number) => Promise<Outcome>
+}
+
+/**
+ * Warms every peer up, then measures them in turns: whatever changes on the machine meanwhile meets all of them. A
+ * round's figures are compared with those of the same round only.
+ */
+export async function inTurns(
+  bench: Bench,
+  stage: Stage,
+  point: Point,
+  contenders: readonly Contender[],
+  recorded?: Recorded
+): Promise<void> {
+  const { rounds, warmMs, sliceMs } = bench.scale
+  for (const { peer, work } of contenders) {
+    bench.progress(peer.name, point, 'warming up')
+    await work(warmMs)
+  }
+  for (let round = 0; bench.hasRound(round); round++) {
+    for (const { peer, load, work } of turn(contenders, round)) {
+      bench.progress(peer.name, point, `round ${round + 1} of ${rounds}`)
+      const measured = await measure(bench, peer, stage.driver, load.pid, () => work(sliceMs))
+      record(bench, peer, point, round, measured, recorded)
+    }
+  }
+}
+
+/** The contenders in the order of round `round`: each is first, and last, about equally often. */
+export function turn<T>(contenders: readonly T[], round: number): T[] {
+  const start = round % contenders.length
+  const turned = [...contenders.slice(start), ...contenders.slice(0, start)]
+  return Math.floor(round / contenders.length) % 2 === 1 ? turned.reverse() : turned
+}
