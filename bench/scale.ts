@@ -33,7 +33,7 @@ export const FULL: Scale = {
 
 export const QUICK: Scale = {
   rounds: 2,
-  entryMs: 10_000,
+  entryMs: 6000,
   sliceMs: 300,
   warmMs: 300,
   clients: [1, 16, 128],
