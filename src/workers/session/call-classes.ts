@@ -21,6 +21,11 @@ export const CALL = {
 } as const
 export type CallClass = (typeof CALL)[keyof typeof CALL]
 
+/** Whether calls of this class open streams. */
+export function opensStream(callClass: number): boolean {
+  return callClass === CALL.stream || callClass === CALL.sparseStream
+}
+
 /** Procedures that virtproxyd answers itself, in part or always. */
 const LOCAL: readonly number[] = [
   REMOTE.connectOpen,

@@ -26,7 +26,7 @@ import { Timer } from '../clock.js'
 import { EIO, errorText } from '../os/libc.js'
 import type { Admission, LogLevel } from '../settings.js'
 import type { LossReason, Transport, TransportHandler } from '../transport/transport.js'
-import { CALL, classify, type CallClass } from './call-classes.js'
+import { CALL, classify, opensStream, type CallClass } from './call-classes.js'
 import { CallTable } from './call-table.js'
 import { CarryOver } from './carry-over.js'
 import { ClientSide, PAUSE, wantsHoles } from './client-side.js'
@@ -174,7 +174,7 @@ export class ClientSession implements Applicant {
       this.waiting.add(prog, proc, serial, callClass, length)
       return TAKE.hold
     }
-    this.calls.add(prog, proc, serial, callClass)
+    this.#handedOver(prog, proc, serial, callClass)
     return TAKE.pass
   }
 
@@ -205,13 +205,19 @@ export class ClientSession implements Applicant {
     this.relayToDriver(bytes, from, to, this.forward(prog, proc, serial, callClass, frameLength(bytes, from)))
   }
 
+  /** A call is on its way to the driver daemon. */
+  #handedOver(prog: number, proc: number, serial: number, callClass: CallClass): void {
+    this.calls.add(prog, proc, serial, callClass)
+    if (opensStream(callClass)) this.streams.called(prog, proc, serial, callClass === CALL.sparseStream)
+  }
+
   #forwardWithDescriptors(frame: Buffer, header: Header, descriptors: readonly number[], callClass: CallClass): void {
     const { prog, proc, serial } = header
     if (this.#mustWait) {
       this.waiting.add(prog, proc, serial, callClass, frame.length, descriptors)
       return this.relayToDriver(frame, 0, frame.length, TAKE.hold)
     }
-    this.calls.add(prog, proc, serial, callClass)
+    this.#handedOver(prog, proc, serial, callClass)
     this.#sendWithDescriptors(frame, descriptors)
   }
 
@@ -233,7 +239,7 @@ export class ClientSession implements Applicant {
       if (client.reader.inPassedFrame) return client.resume(PAUSE.waitingFull)
       const call = this.waiting.release(bytes => this.relayToDriver(bytes, 0, bytes.length, TAKE.pass))!
       if (call.descriptors.length > 0) this.#sendWithDescriptors(EMPTY, call.descriptors)
-      this.calls.add(call.prog, call.proc, call.serial, call.callClass)
+      this.#handedOver(call.prog, call.proc, call.serial, call.callClass)
       if (call.missing > 0) client.reader.divert(TAKE.pass)
     }
     if (!this.waiting.full) client.resume(PAUSE.waitingFull)

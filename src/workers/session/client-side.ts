@@ -269,7 +269,7 @@ export class ClientSide implements TransportHandler, FrameSink, KeepalivePeer, T
   #streamPacket(bytes: Buffer, at: number, type: number): Take {
     const session = this.session
     const stream = session.state === 'open' ? session.streams.get(frameSerial(bytes, at)) : undefined
-    if (stream === undefined) return TAKE.skip
+    if (!stream?.open) return TAKE.skip
     if (type === MESSAGE.streamHole && !stream.sparse) {
       // It deadlocks virtproxyd, and makes libvirtd close the connection.
       session.close('unexpected stream hole', 'error')

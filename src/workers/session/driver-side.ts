@@ -20,7 +20,7 @@ import { KEEPALIVE, REMOTE } from '../../protocol/procedures.js'
 import { ECONNRESET, EIO, EPIPE, errorText } from '../os/libc.js'
 import { PolledTransport } from '../transport/polled.js'
 import type { LossReason, TransportHandler } from '../transport/transport.js'
-import { CALL } from './call-classes.js'
+import { CALL, opensStream } from './call-classes.js'
 import type { ClientSession } from './client-session.js'
 import { DescriptorMail } from './descriptor-mail.js'
 import { Keepalive, type KeepalivePeer } from './keepalive.js'
@@ -209,12 +209,19 @@ export class DriverSide implements TransportHandler, FrameSink, KeepalivePeer {
     const callClass = calls.settle(prog, proc, serial)
     if (callClass < 0) return this.#violate(`reply to no call (serial ${serial})`)
     this.#replied = true
-    if (callClass !== CALL.relay && frameStatus(bytes, at) === STATUS.ok) {
-      if (callClass === CALL.closeCallback) {
-        session.closeCallback = proc === REMOTE.connectRegisterCloseCallback
-      } else session.streams.opened(prog, proc, serial, callClass === CALL.sparseStream)
-    }
+    if (callClass !== CALL.relay) this.#noteReply(callClass, proc, serial, frameStatus(bytes, at) === STATUS.ok)
     return session.state === 'open' ? TAKE.pass : TAKE.skip
+  }
+
+  /** What the reply to an unusual call changes here. */
+  #noteReply(callClass: number, proc: number, serial: number, ok: boolean): void {
+    const { streams } = this.session
+    if (opensStream(callClass)) {
+      if (ok) streams.opened(serial)
+      else streams.ended(serial)
+    } else if (callClass === CALL.closeCallback && ok) {
+      this.session.closeCallback = proc === REMOTE.connectRegisterCloseCallback
+    }
   }
 
   #ownMail(): DescriptorMail {

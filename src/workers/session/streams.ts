@@ -1,37 +1,51 @@
 import { streamError, type RemoteError } from '../../protocol/errors.js'
 
-interface OpenStream {
+interface Stream {
   readonly prog: number
   readonly proc: number
   /** Whether the opening call allowed holes. */
   readonly sparse: boolean
+  /** The opening call's OK reply has come. */
+  open: boolean
 }
 
-/** The streams that one client has open, by the serial of the call that opened each. */
+/** The streams of one client, by the serial of the call that opens each. */
 export class OpenStreams {
-  readonly #streams = new Map<number, OpenStream>()
+  readonly #streams = new Map<number, Stream>()
 
   get size(): number {
     return this.#streams.size
   }
 
-  /** The opening call's OK reply has come. A serial used twice names the newer stream. */
-  opened(prog: number, proc: number, serial: number, sparse: boolean): void {
-    this.#streams.set(serial, { prog, proc, sparse })
+  /**
+   * The daemon has the opening call. From now on it may send data: in libvirtd another thread does that, and it can
+   * overtake the reply. A serial used twice names the newer stream.
+   */
+  called(prog: number, proc: number, serial: number, sparse: boolean): void {
+    this.#streams.set(serial, { prog, proc, sparse, open: false })
   }
 
-  get(serial: number): OpenStream | undefined {
+  /** The opening call's OK reply has come, before or after the stream's end. */
+  opened(serial: number): void {
+    const stream = this.#streams.get(serial)
+    if (stream !== undefined) stream.open = true
+  }
+
+  get(serial: number): Stream | undefined {
     return this.#streams.get(serial)
   }
 
-  /** The driver daemon confirmed the end of the stream or broke it: its serial is dead. */
+  /** The driver daemon refused the call, confirmed the end of the stream or broke it: its serial is dead. */
   ended(serial: number): void {
     this.#streams.delete(serial)
   }
 
-  /** Breaks all streams; returns the frames that tell the client so. */
+  /** Breaks all streams; returns the frames that tell the client so. Where the call itself still fails, that tells. */
   breakAll(error: RemoteError): Buffer[] {
-    const frames = [...this.#streams].map(([serial, { prog, proc }]) => streamError(prog, proc, serial, error))
+    const frames: Buffer[] = []
+    for (const [serial, { prog, proc, open }] of this.#streams) {
+      if (open) frames.push(streamError(prog, proc, serial, error))
+    }
     this.#streams.clear()
     return frames
   }
