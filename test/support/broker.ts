@@ -44,6 +44,11 @@ export class Broker {
     return `${driver}+unix://${path}?socket=${this.socket}`
   }
 
+  /** A client URI that reaches the broker over its socket for read-only clients. */
+  readonlyUri (driver: string, path: string): string {
+    return `${driver}+unix://${path}?socket=${this.roSocket}`
+  }
+
   /** A client URI that reaches the broker over TCP. */
   tcpUri (driver: string, path: string): string {
     return `${driver}+tcp://127.0.0.1:${this.tcpPort}${path}`

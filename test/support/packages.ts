@@ -1,0 +1,63 @@
+import { execFileSync, spawnSync } from 'node:child_process'
+import type { Context, Suite } from 'mocha'
+
+/** The Debian packages with the real clients and daemons that the interop tests talk to. */
+const packages = [
+  'libvirt-daemon', 'libvirt-daemon-system', 'libvirt-clients', 'libvirt-wireshark', 'python3-libvirt',
+  'qemu-system-x86', 'qemu-utils', 'tshark', 'netcat-openbsd', 'polkitd', 'dbus-daemon',
+  'iproute2', 'util-linux'
+]
+
+/** Suites in these folders need nothing but Node. */
+const selfContained = /\/test\/(unit|session)\//
+
+/** The packages of the list that are not installed. */
+function missingPackages (): string[] {
+  const query = spawnSync('dpkg-query', ['-W', '-f', '${Package} ${db:Status-Status}\n', ...packages], {
+    encoding: 'utf8'
+  })
+  if (query.error !== undefined) throw new Error('the interop tests need Debian or a descendant: no dpkg-query here')
+  const installed = new Set<string>()
+  for (const line of query.stdout.split('\n')) {
+    const [name, status] = line.split(' ')
+    if (name !== undefined && status === 'installed') installed.add(name)
+  }
+  return packages.filter((name) => !installed.has(name))
+}
+
+/** Installs what is missing, or throws: a test that cannot meet the real libvirt has failed, it is never skipped. */
+function installPackages (): void {
+  const missing = missingPackages()
+  if (missing.length === 0) return
+  const wanted = `the tests need the Debian packages ${missing.join(' ')}`
+  if (process.getuid?.() !== 0) {
+    throw new Error(`${wanted}; install them (apt-get install --no-install-recommends ${missing.join(' ')})`)
+  }
+  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }
+  const apt = (...args: string[]): void => {
+    try {
+      execFileSync('apt-get', args, { env, stdio: ['ignore', 'pipe', 'pipe'], encoding: 'utf8' })
+    } catch (error) {
+      const output = error instanceof Error && 'stderr' in error ? String(error.stderr) : ''
+      throw new Error(`${wanted}, and apt-get ${args.join(' ')} failed:\n${output}`, { cause: error })
+    }
+  }
+  apt('update', '-q')
+  apt('install', '-q', '-y', '--no-install-recommends', ...missing)
+  const still = missingPackages()
+  if (still.length > 0) throw new Error(`${wanted}, and apt-get did not install ${still.join(' ')}`)
+}
+
+/** All suites of this mocha run that are not self-contained. */
+function needsRealComponents (root: Suite): boolean {
+  return root.suites.some((suite) => !selfContained.test(suite.file ?? ''))
+}
+
+/** Root hooks, loaded through "require" in .mocharc.json. */
+export const mochaHooks = {
+  beforeAll (this: Context): void {
+    this.timeout(900000)
+    const root = this.test?.parent
+    if (root !== undefined && needsRealComponents(root)) installPackages()
+  }
+}
