@@ -4,7 +4,7 @@
  */
 
 import { PROGRAM } from '../header.js'
-import { QEMU, REMOTE } from '../procedures.js'
+import { lookup, QEMU, REMOTE } from '../procedures.js'
 import { XdrReader, XdrWriter } from '../xdr.js'
 
 /**
@@ -52,6 +52,21 @@ export function carriesCallbackId(prog: number, proc: number): boolean {
   if (prog !== PROGRAM.remote) return prog === PROGRAM.qemu
   return proc > REMOTE.domainEventDeviceRemoved && proc !== REMOTE.connectEventConnectionClosed
 }
+
+/**
+ * The kind of registration that an event with an id answers. Each driver numbers its own: a domain's and a network's
+ * registration may have the same id. Events newer than the table are of domains.
+ */
+export function kindOfEvent(prog: number, proc: number): RegistrationKind | undefined {
+  return KINDS_BY_OWNER.get(`${prog}:${lookup(prog, proc)?.owner ?? 'hypervisor'}`)
+}
+
+const KINDS_BY_OWNER = new Map(
+  REGISTRATIONS.filter(({ form }) => form === 'byId').map(kind => [
+    `${kind.prog}:${lookup(kind.prog, kind.register)?.owner}`,
+    kind
+  ])
+)
 
 /** Body of a reply to a registration, and of a deregistration: one id (or, in the older form, one event number). */
 export function encodeCallbackId(id: number): Buffer {

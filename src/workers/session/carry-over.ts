@@ -1,4 +1,4 @@
-import { errorReply, rpcError, RemoteError } from '../../protocol/errors.js'
+import { rpcError, RemoteError } from '../../protocol/errors.js'
 import { Timer, type Timed } from '../clock.js'
 import type { Candidate } from '../driver/driver-sockets.js'
 import type { ClientSession } from './client-session.js'
@@ -65,7 +65,8 @@ export class CarryOver implements Timed {
     const { driver, uri } = await openDriver(session, [candidate], readonly, false)
     await this.registrations.renew(
       (prog, proc, args) => driver.call(proc, args, prog),
-      error => session.log('warning', `an event registration was refused by the restarted daemon: ${String(error)}`)
+      error => session.log('warning', `an event registration was refused by the restarted daemon: ${String(error)}`),
+      () => session.driver === driver
     )
     // It may have gone again meanwhile.
     if (session.driver !== driver) throw rpcError('driver daemon was lost again')
@@ -81,7 +82,7 @@ export class CarryOver implements Timed {
     session.log('info', `not carried over: ${String(error)}`)
     this.#notBefore = session.actor.clock.now + this.#pauseMs
     this.#pauseMs = Math.min(2 * this.#pauseMs, LAST_PAUSE_MS)
-    for (const call of session.takeWaiting()) session.client.write(errorReply(call, error as RemoteError))
+    session.failWaiting(error as RemoteError)
     this.#tryLater()
   }
 

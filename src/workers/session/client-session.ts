@@ -199,8 +199,8 @@ export class ClientSession implements Applicant {
       this.closeDescriptors(descriptors)
       return this.client.write(errorReply(header, driverClosed()))
     }
-    const callClass = closerClass(prog, proc, bytes, from, to)
-    if (callClass === CALL.registration) this.carryOver.registrations.asked(prog, proc, serial, bytes.subarray(from, to))
+    const callClass = closerClass(header, bytes, from, to)
+    if (callClass === CALL.registration && !this.#mustWait) this.#registration(header, bytes.subarray(from, to))
     if (descriptors.length > 0) return this.#forwardWithDescriptors(bytes, header, descriptors, callClass)
     this.relayToDriver(bytes, from, to, this.forward(prog, proc, serial, callClass, frameLength(bytes, from)))
   }
@@ -225,6 +225,11 @@ export class ClientSession implements Applicant {
     if (!this.driver!.outlet.relayWithDescriptors(frame, descriptors)) this.client.pause(PAUSE.driverFull)
   }
 
+  /** Only now is it certain by which id the daemon knows what the client deregisters. */
+  #registration({ prog, proc, serial }: Pick<Header, 'prog' | 'proc' | 'serial'>, frame: Buffer): void {
+    this.carryOver.registrations.asked(prog, proc, serial, frame)
+  }
+
   closeDescriptors(descriptors: readonly number[]): void {
     for (const descriptor of descriptors) this.actor.io.ledger.close(descriptor)
   }
@@ -237,7 +242,10 @@ export class ClientSession implements Applicant {
     while (this.waiting.size > 0 && this.calls.size < this.actor.settings.callsInFlight) {
       // The client has to be read for that frame to end, even if it was paused for having too many calls.
       if (client.reader.inPassedFrame) return client.resume(PAUSE.waitingFull)
-      const call = this.waiting.release(bytes => this.relayToDriver(bytes, 0, bytes.length, TAKE.pass))!
+      const call = this.waiting.release((bytes, next) => {
+        if (next.callClass === CALL.registration) this.#registration(next, bytes)
+        this.relayToDriver(bytes, 0, bytes.length, TAKE.pass)
+      })!
       if (call.descriptors.length > 0) this.#sendWithDescriptors(EMPTY, call.descriptors)
       this.#handedOver(call.prog, call.proc, call.serial, call.callClass)
       if (call.missing > 0) client.reader.divert(TAKE.pass)
@@ -308,6 +316,14 @@ export class ClientSession implements Applicant {
     client.resume(PAUSE.waitingFull)
   }
 
+  /** The calls that wait for the daemon fail, and what is still to come of the last one is not wanted. */
+  failWaiting(error: RemoteError): void {
+    const { client } = this
+    for (const call of this.takeWaiting()) client.write(errorReply(call, error))
+    client.reader.divert(TAKE.skip)
+    client.resume(PAUSE.waitingFull)
+  }
+
   /** Gives up the calls that wait for the daemon; returns their headers, for error replies. */
   takeWaiting(): Header[] {
     return this.waiting.takeAll(descriptor => this.actor.io.ledger.close(descriptor))
@@ -363,9 +379,11 @@ export class ClientSession implements Applicant {
 }
 
 /** The class of a collected call, which its arguments may tell. */
-function closerClass(prog: number, proc: number, bytes: Buffer, from: number, to: number): CallClass {
+function closerClass({ prog, proc, type }: Header, bytes: Buffer, from: number, to: number): CallClass {
   const callClass = classify(prog, proc) ?? CALL.relay
-  if (callClass !== CALL.stream) return callClass === CALL.registration ? callClass : CALL.relay
+  // libvirt never registers with descriptors, and the arguments would stand elsewhere.
+  if (callClass === CALL.registration && type === MESSAGE.call) return callClass
+  if (callClass !== CALL.stream) return callClass === CALL.closeCallback ? callClass : CALL.relay
   const flags = to - from >= HEADER_BYTES + 4 ? bytes.readUInt32BE(to - 4) : 0
   return wantsHoles(prog, proc, flags) ? CALL.sparseStream : CALL.stream
 }

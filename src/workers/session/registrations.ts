@@ -1,5 +1,5 @@
 import { HEADER_BYTES } from '../../protocol/header.js'
-import { carriesCallbackId, REGISTRATIONS, type RegistrationKind } from '../../protocol/messages/events.js'
+import { carriesCallbackId, kindOfEvent, REGISTRATIONS, type RegistrationKind } from '../../protocol/messages/events.js'
 
 interface Registration {
   readonly kind: RegistrationKind
@@ -17,8 +17,9 @@ interface Asked {
   readonly registers: boolean
 }
 
-/** A client with more is served all the same, but not carried over a restart of its daemon. */
+/** A client with more of them, or of bytes in them, is served all the same, but not carried over a restart. */
 const MAX_KEPT = 1024
+const MAX_KEPT_BYTES = 256 * 1024
 
 const KINDS = new Map(
   REGISTRATIONS.flatMap(kind => [
@@ -38,6 +39,7 @@ function key(prog: number, proc: number): string {
 export class Registrations {
   readonly #kept: Registration[] = []
   readonly #asked = new Map<number, Asked>()
+  #bytes = 0
   /** Some id differs, so that events have to be looked into. */
   translating = false
   /** There were too many to keep. */
@@ -47,7 +49,7 @@ export class Registrations {
     return this.#kept.length
   }
 
-  /** The client's call is about to go to the daemon. An id in it is put into the daemon's terms, in place. */
+  /** The client's call goes to the daemon now. An id in it is put into the daemon's terms, in place. */
   asked(prog: number, proc: number, serial: number, frame: Buffer): void {
     const kind = KINDS.get(key(prog, proc))
     if (kind === undefined) return
@@ -67,15 +69,16 @@ export class Registrations {
     if (asked === undefined || !ok) return
     const { kind, args } = asked
     if (!asked.registers) return this.#forget(kind, args)
-    if (this.#kept.length >= MAX_KEPT) {
+    if (this.#kept.length >= MAX_KEPT || this.#bytes + args.length > MAX_KEPT_BYTES) {
       this.incomplete = true
       return
     }
     const hasId = kind.form === 'byId' && frame.length >= HEADER_BYTES + 4
     const driverId = hasId ? frame.readInt32BE(HEADER_BYTES) : -1
-    const clientId = hasId ? this.#freeId(driverId) : -1
+    const clientId = hasId ? this.#freeId(kind, driverId) : -1
     if (hasId) frame.writeInt32BE(clientId, HEADER_BYTES)
     this.#kept.push({ kind, args, clientId, driverId })
+    this.#bytes += args.length
     this.translating ||= clientId !== driverId
   }
 
@@ -83,8 +86,10 @@ export class Registrations {
   translate(prog: number, proc: number, frame: Buffer): boolean {
     if (!carriesCallbackId(prog, proc) || frame.length < HEADER_BYTES + 4) return true
     const id = frame.readInt32BE(HEADER_BYTES)
-    const known = this.#kept.find(kept => kept.driverId === id && kept.kind.form === 'byId')
-    if (known === undefined) return false
+    const kind = kindOfEvent(prog, proc)
+    const known = this.#kept.find(kept => kept.driverId === id && kept.kind === kind)
+    // What was not kept was registered after the last reconnection, and has the same id on both sides.
+    if (known === undefined) return this.incomplete
     frame.writeInt32BE(known.clientId, HEADER_BYTES)
     return true
   }
@@ -96,19 +101,23 @@ export class Registrations {
 
   /**
    * Makes all of them again at a new daemon: `register` resolves to the body of its reply. One that is refused now,
-   * because its object is gone perhaps, is dropped; `dropped` hears of it.
+   * because its object is gone perhaps, is dropped; `dropped` hears of it. If the daemon is lost meanwhile, as `there`
+   * says in the end, nothing has changed.
    */
   async renew(
     register: (prog: number, proc: number, args: Buffer) => Promise<Buffer>,
-    dropped: (error: unknown) => void
+    dropped: (error: unknown) => void,
+    there: () => boolean
   ): Promise<void> {
     const outcomes = await Promise.allSettled(
       this.#kept.map(({ kind, args }) => register(kind.prog, kind.register, args))
     )
+    if (!there()) return
     const kept = this.#kept.splice(0)
     for (const [i, outcome] of outcomes.entries()) {
       const registration = kept[i]!
       if (outcome.status === 'rejected') {
+        this.#bytes -= registration.args.length
         dropped(outcome.reason)
         continue
       }
@@ -122,6 +131,7 @@ export class Registrations {
 
   clear(): void {
     this.#kept.length = 0
+    this.#bytes = 0
     this.#asked.clear()
     this.translating = false
     this.incomplete = false
@@ -133,12 +143,14 @@ export class Registrations {
       if (kind.form === 'byId') return args.length >= 4 && kept.clientId === args.readInt32BE(0)
       return kind.form === 'single' || kept.args.equals(args)
     })
-    if (at >= 0) this.#kept.splice(at, 1)
+    if (at < 0) return
+    this.#bytes -= this.#kept[at]!.args.length
+    this.#kept.splice(at, 1)
   }
 
   /** The daemon's own id, unless the client knows something else by it. */
-  #freeId(wanted: number): number {
-    const taken = new Set(this.#kept.map(kept => kept.clientId))
+  #freeId(kind: RegistrationKind, wanted: number): number {
+    const taken = new Set(this.#kept.filter(kept => kept.kind === kind).map(kept => kept.clientId))
     let id = wanted
     while (taken.has(id)) id++
     return id

@@ -71,10 +71,10 @@ export class WaitingCalls {
   }
 
   /**
-   * Takes the oldest call out and gives its bytes, as far as they have come, to `write`. The caller sees to the rest
-   * if `missing` is not 0.
+   * Takes the oldest call out and gives its bytes, as far as they have come, to `write`: in one piece if they came in
+   * one, and free to be changed. The caller sees to the rest if `missing` is not 0.
    */
-  release(write: (bytes: Buffer) => void): Readonly<Waiting> | undefined {
+  release(write: (bytes: Buffer, call: Readonly<Waiting>) => void): Readonly<Waiting> | undefined {
     const call = this.#calls.shift()
     if (call === undefined) return undefined
     this.#descriptors -= call.descriptors.length
@@ -85,10 +85,10 @@ export class WaitingCalls {
       if (block.length <= count) {
         this.#bytes.shift()
         count -= block.length
-        write(block)
+        write(block, call)
       } else {
         this.#bytes[0] = block.subarray(count)
-        write(block.subarray(0, count))
+        write(block.subarray(0, count), call)
         count = 0
       }
     }

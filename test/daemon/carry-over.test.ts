@@ -1,0 +1,332 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { expect } from 'chai'
+import { templated } from '#protocol/errors.js'
+import { MESSAGE, PROGRAM, STATUS } from '#protocol/header.js'
+import { decodeOpen } from '#protocol/messages/connect.js'
+import { decodeCallbackId, encodeCallbackId } from '#protocol/messages/events.js'
+import { QEMU, REMOTE } from '#protocol/procedures.js'
+import { Cleanup } from '../support/cleanup.js'
+import { internalErrorPayload } from '../support/error-payload.js'
+import type { Answer, DriverConnection } from '../support/fake-driver.js'
+import { frame, type Frame } from '../support/frame-socket.js'
+import { pattern } from '../support/pattern.js'
+import type { RawClient } from '../support/raw-client.js'
+import { Stage } from '../support/stage.js'
+import { waitFor } from '../support/waiting.js'
+
+const GET_XML = REMOTE.domainGetXmlDesc
+const DOMAIN = REMOTE.connectDomainEventCallbackRegisterAny
+const NO_DOMAIN = REMOTE.connectDomainEventCallbackDeregisterAny
+const NETWORK = REMOTE.connectNetworkEventRegisterAny
+const DOMAIN_EVENT = REMOTE.domainEventCallbackLifecycle
+const NETWORK_EVENT = REMOTE.networkEventLifecycle
+const OLD_FORM = REMOTE.connectDomainEventRegisterAny
+
+/** Numbers registrations as a driver of a daemon does, from `first`. */
+function numbering(first: number): Answer {
+  let next = first
+  return () => encodeCallbackId(next++)
+}
+
+/** An event that answers the registration with this id at the daemon. */
+const about = (id: number, seed: number): Buffer => Buffer.concat([encodeCallbackId(id), pattern(20, seed)])
+
+describe('a client whose driver daemon is restarted', () => {
+  const cleanup = new Cleanup()
+  let stage: Stage
+  let client: RawClient
+  let daemon: DriverConnection
+  before(async () => (stage = await Stage.start(cleanup, { log_level: 2, driver_connect_timeout: 5 })))
+  after(() => cleanup.run())
+  beforeEach(async () => {
+    stage.driver.otherwise = call => call.payload
+    stage.driver.on(DOMAIN, numbering(0)).on(NETWORK, numbering(0))
+    for (const proc of [REMOTE.connectOpen, REMOTE.connectSetIdentity]) stage.driver.on(proc, () => Buffer.alloc(0))
+    ;({ client, daemon } = await stage.open(stage.broker.socket))
+  })
+  afterEach(() => client.destroy())
+
+  async function registered(proc: number, seed = 0): Promise<number> {
+    const reply = await client.call(proc, pattern(8, seed))
+    expect(reply.status).to.equal(STATUS.ok)
+    return decodeCallbackId(reply.payload)
+  }
+
+  /** The daemon ends and another is there in the same place. Resolves when the client is known to have lost it. */
+  async function restart(): Promise<void> {
+    daemon.destroy()
+    await daemon.end()
+    await sleep(30)
+  }
+
+  /** What follows CONNECT_OPEN, the identity and all that: calls that are the client's, or made on its behalf. */
+  const callsOf = ({ calls }: DriverConnection): Frame[] => {
+    const identified = calls.findIndex(({ proc }) => proc === REMOTE.connectSetIdentity)
+    return calls.slice(identified + 1)
+  }
+
+  it('goes on with its next call, in the same connection, name, flags and identity', async () => {
+    const connected = stage.driver.nextConnection()
+    await restart()
+    const reply = await client.call(GET_XML, pattern(40), { serial: 77 })
+    expect(reply).to.include({ status: STATUS.ok, serial: 77 })
+    expect(reply.payload).to.deep.equal(pattern(40))
+    const again = await connected
+    const handshake = ({ calls }: DriverConnection): [number, string][] =>
+      calls.slice(0, 4).map(({ proc, payload }) => [proc, payload.toString('hex')])
+    expect(handshake(again)).to.deep.equal(handshake(daemon))
+    expect(callsOf(again).map(({ serial }) => serial)).to.deep.equal([77])
+  })
+
+  it('is read-only at the new daemon if it was at the old one', async () => {
+    const driver = await stage.addDriver('virtqemud-sock-ro')
+    const reader = await stage.connect()
+    await reader.open('qemu:///system', 1)
+    driver.latest.destroy()
+    const connected = driver.nextConnection()
+    await sleep(30)
+    expect((await reader.call(GET_XML)).status).to.equal(STATUS.ok)
+    const open = (await connected).calls.find(({ proc }) => proc === REMOTE.connectOpen)!
+    expect(decodeOpen(open.payload)).to.deep.equal({ name: 'qemu:///system', flags: 1 })
+    await driver.stop()
+  })
+
+  it('has its calls of the meantime made in their order, and none before the connection is open', async () => {
+    let open: Frame | undefined
+    stage.driver.on(REMOTE.connectOpen, call => {
+      open = call
+      return undefined
+    })
+    const connected = stage.driver.nextConnection()
+    await restart()
+    for (let serial = 1; serial <= 9; serial++) {
+      client.post(GET_XML, pattern(10, serial), { serial })
+      await sleep(10)
+    }
+    const again = await connected
+    await waitFor('CONNECT_OPEN', () => open)
+    await client.call(REMOTE.authList, undefined, { serial: 50 })
+    expect(again.serialsOf(GET_XML)).to.deep.equal([])
+    again.reply(open!)
+    for (let serial = 1; serial <= 9; serial++) {
+      expect((await client.next({ serial })).payload).to.deep.equal(pattern(10, serial))
+    }
+    expect(again.serialsOf(GET_XML)).to.deep.equal([1, 2, 3, 4, 5, 6, 7, 8, 9])
+  })
+
+  it('gets events under the ids that it knows', async () => {
+    stage.driver.on(DOMAIN, numbering(5)).on(NETWORK, numbering(5))
+    const ids = [await registered(DOMAIN, 1), await registered(DOMAIN, 2), await registered(NETWORK, 3)]
+    expect(ids).to.deep.equal([5, 6, 5])
+    stage.driver.on(DOMAIN, numbering(6)).on(NETWORK, numbering(0))
+    const connected = stage.driver.nextConnection()
+    await restart()
+    const again = await connected
+    const renewed = await waitFor('three registrations', () => callsOf(again).length >= 3 && callsOf(again))
+    expect(renewed.map(({ proc, payload }) => [proc, payload.toString('hex')])).to.deep.equal([
+      [DOMAIN, pattern(8, 1).toString('hex')],
+      [DOMAIN, pattern(8, 2).toString('hex')],
+      [NETWORK, pattern(8, 3).toString('hex')]
+    ])
+    await client.call(GET_XML)
+    again.event(DOMAIN_EVENT, about(6, 1))
+    again.event(DOMAIN_EVENT, about(7, 2))
+    again.event(NETWORK_EVENT, about(0, 3))
+    expect((await client.next({ proc: DOMAIN_EVENT })).payload).to.deep.equal(about(5, 1))
+    expect((await client.next({ proc: DOMAIN_EVENT })).payload).to.deep.equal(about(6, 2))
+    expect((await client.next({ proc: NETWORK_EVENT })).payload).to.deep.equal(about(5, 3))
+  })
+
+  it('deregisters by the ids that it knows, even with its first call', async () => {
+    stage.driver.on(DOMAIN, numbering(5))
+    await registered(DOMAIN, 1)
+    await registered(DOMAIN, 2)
+    stage.driver.on(DOMAIN, numbering(100))
+    const connected = stage.driver.nextConnection()
+    await restart()
+    expect((await client.call(NO_DOMAIN, encodeCallbackId(6))).status).to.equal(STATUS.ok)
+    const again = await connected
+    expect(again.calls.at(-1)).to.include({ proc: NO_DOMAIN })
+    expect(decodeCallbackId(again.calls.at(-1)!.payload)).to.equal(101)
+    again.event(DOMAIN_EVENT, about(101, 1))
+    again.event(DOMAIN_EVENT, about(100, 2))
+    expect((await client.next({ type: MESSAGE.event })).payload, 'the event of the other').to.deep.equal(about(5, 2))
+  })
+
+  it('registers for more, under ids that are free', async () => {
+    stage.driver.on(DOMAIN, numbering(5))
+    await registered(DOMAIN, 1)
+    stage.driver.on(DOMAIN, numbering(4))
+    const connected = stage.driver.nextConnection()
+    await restart()
+    await client.call(GET_XML)
+    const again = await connected
+    const id = await registered(DOMAIN, 2)
+    expect(id).to.not.equal(5)
+    again.event(DOMAIN_EVENT, about(5, 9))
+    expect((await client.next({ type: MESSAGE.event })).payload).to.deep.equal(about(id, 9))
+  })
+
+  it('has the older, numberless registrations and those of the qemu program made again, too', async () => {
+    await client.call(OLD_FORM, pattern(4, 1))
+    await client.call(REMOTE.connectDomainEventRegister)
+    stage.driver.otherwise = numbering(3)
+    await client.call(QEMU.connectDomainMonitorEventRegister, pattern(12, 2), { prog: PROGRAM.qemu })
+    stage.driver.otherwise = numbering(9)
+    const connected = stage.driver.nextConnection()
+    await restart()
+    const again = await connected
+    await waitFor('three registrations', () => callsOf(again).length === 3)
+    await client.call(GET_XML)
+    again.event(REMOTE.domainEventLifecycle, pattern(30))
+    again.event(QEMU.domainMonitorEvent, about(11, 4), PROGRAM.qemu)
+    expect((await client.next({ type: MESSAGE.event })).payload).to.deep.equal(pattern(30))
+    expect((await client.next({ type: MESSAGE.event })).payload).to.deep.equal(about(3, 4))
+  })
+
+  it('keeps its registrations when the new daemon dies while they are made', async () => {
+    await registered(DOMAIN, 1)
+    await registered(DOMAIN, 2)
+    stage.driver.on(DOMAIN, (_call, connection) => {
+      if (callsOf(connection).length === 2) connection.destroy()
+      return undefined
+    })
+    const second = stage.driver.nextConnection()
+    await restart()
+    await (await second).end()
+    stage.driver.on(DOMAIN, numbering(40))
+    const third = await stage.driver.nextConnection()
+    await waitFor('two registrations', () => callsOf(third).length === 2)
+    await client.call(GET_XML)
+    third.event(DOMAIN_EVENT, about(41, 5))
+    expect((await client.next({ type: MESSAGE.event })).payload).to.deep.equal(about(1, 5))
+  })
+
+  it('loses a registration that the new daemon refuses, and keeps the others', async () => {
+    await registered(DOMAIN, 1)
+    await registered(DOMAIN, 2)
+    const refusal = templated(42, 10, 'Domain not found: %1$s', 'gone')
+    stage.driver.on(DOMAIN, call => (call.payload.equals(pattern(8, 1)) ? refusal : encodeCallbackId(0)))
+    const connected = stage.driver.nextConnection()
+    await restart()
+    const again = await connected
+    expect((await client.call(GET_XML)).status).to.equal(STATUS.ok)
+    again.event(DOMAIN_EVENT, about(0, 5))
+    expect((await client.next({ type: MESSAGE.event })).payload).to.deep.equal(about(1, 5))
+    expect(stage.broker.program.stderr).to.match(/an event registration was refused .*Domain not found: gone/)
+  })
+
+  it('is not carried over behind its back when it registered a close callback, but told', async () => {
+    await client.call(REMOTE.connectRegisterCloseCallback)
+    await registered(DOMAIN, 1)
+    const { length } = stage.driver.connections
+    await restart()
+    await client.next({ proc: REMOTE.connectEventConnectionClosed })
+    const { payload } = await client.call(GET_XML)
+    expect(payload).to.deep.equal(internalErrorPayload('client socket is closed'))
+    expect(stage.driver.connections).to.have.length(length)
+  })
+})
+
+describe('a client with registrations of several drivers', () => {
+  const cleanup = new Cleanup()
+  after(() => cleanup.run())
+
+  it('gets each event under its own id, though the drivers number alike', async () => {
+    const stage = await Stage.start(cleanup)
+    stage.driver.on(DOMAIN, numbering(0)).on(NETWORK, numbering(0))
+    const { client, daemon } = await stage.open()
+    expect(decodeCallbackId((await client.call(DOMAIN, pattern(8))).payload)).to.equal(0)
+    expect(decodeCallbackId((await client.call(NETWORK, pattern(8))).payload)).to.equal(0)
+    daemon.event(NETWORK_EVENT, about(0, 1))
+    daemon.event(DOMAIN_EVENT, about(0, 2))
+    expect((await client.next({ proc: NETWORK_EVENT })).payload).to.deep.equal(about(0, 1))
+    expect((await client.next({ proc: DOMAIN_EVENT })).payload).to.deep.equal(about(0, 2))
+  })
+})
+
+describe('a client whose driver daemon is down', () => {
+  const cleanup = new Cleanup()
+  let stage: Stage
+  before(async () => (stage = await Stage.start(cleanup)))
+  after(() => cleanup.run())
+
+  it('has its calls fail fast, and is carried over when the daemon is back', async () => {
+    const { client } = await stage.open()
+    await stage.driver.stop()
+    await sleep(50)
+    const began = performance.now()
+    for (let i = 0; i < 20; i++) expect((await client.call(GET_XML)).status).to.equal(STATUS.error)
+    expect(performance.now() - began, 'ms for 20 calls').to.be.lessThan(200)
+    const driver = await stage.addDriver('virtqemud-sock')
+    const reply = await waitFor('an answer', async () => {
+      const { status, payload } = await client.call(GET_XML, pattern(9))
+      return status === STATUS.ok && payload
+    })
+    expect(reply).to.deep.equal(pattern(9))
+    await driver.stop()
+  })
+
+  it('does not knock at its door all the time', async () => {
+    const driver = await stage.addDriver('virtqemud-sock')
+    const client = await stage.connect()
+    await client.open('qemu:///system')
+    let opened = 0
+    driver.on(REMOTE.connectOpen, () => {
+      opened++
+      return templated(38, 7, '%1$s', 'still starting')
+    })
+    driver.latest.destroy()
+    await sleep(30)
+    const end = performance.now() + 1600
+    while (performance.now() < end) expect((await client.call(GET_XML)).status).to.equal(STATUS.error)
+    expect(opened, 'attempts in 1.6 s').to.be.within(2, 4)
+    await driver.stop()
+  })
+
+  it('is understood afterwards, even if it was in the middle of a call and had too many waiting', async () => {
+    const driver = await stage.addDriver('virtqemud-sock')
+    const client = await stage.connect()
+    await client.open('qemu:///system')
+    const nothing: Answer = () => undefined
+    driver.on(REMOTE.connectOpen, nothing)
+    const connected = driver.nextConnection()
+    driver.latest.destroy()
+    await sleep(30)
+    for (let serial = 1; serial <= 400; serial++) client.post(GET_XML, pattern(8), { serial })
+    const half = frame({ proc: GET_XML, serial: 401 }, pattern(3000))
+    client.write(half.subarray(0, 1700))
+    await sleep(200)
+    const again = await connected
+    const open = again.calls.find(({ proc }) => proc === REMOTE.connectOpen)!
+    expect(decodeOpen(open.payload).name).to.equal('qemu:///system')
+    driver.on(REMOTE.connectOpen, () => Buffer.alloc(0))
+    again.fail(open, templated(38, 7, '%1$s', 'still starting'))
+    for (let serial = 1; serial <= 256; serial++) expect(await client.next({ serial })).to.include({ status: STATUS.error })
+    client.write(half.subarray(1700))
+    for (let serial = 257; serial <= 401; serial++) await client.next({ serial })
+    const reply = await waitFor('an answer', async () => {
+      const { status, payload } = await client.call(GET_XML, pattern(9), { serial: 1000 })
+      return status === STATUS.ok && payload
+    })
+    expect(reply).to.deep.equal(pattern(9))
+    await driver.stop()
+  })
+})
+
+describe('driver_reconnect = 0', () => {
+  const cleanup = new Cleanup()
+  after(() => cleanup.run())
+
+  it('leaves clients with an error when their driver daemon is gone, as virtproxyd does', async () => {
+    const stage = await Stage.start(cleanup, { driver_reconnect: 0 })
+    const { client, daemon } = await stage.open()
+    await client.call(DOMAIN, pattern(8))
+    daemon.destroy()
+    await sleep(400)
+    const { payload } = await client.call(GET_XML)
+    expect(payload).to.deep.equal(internalErrorPayload('client socket is closed'))
+    expect(stage.driver.connections).to.have.length(1)
+    expect((await client.open('qemu:///system')).status, 'opening again').to.equal(STATUS.ok)
+  })
+})
