@@ -33,7 +33,7 @@ import { Keepalive, type KeepalivePeer } from './keepalive.js'
 import { Outlet } from './outlet.js'
 
 /** Why the client is not read for now; any number of these at once. */
-export const PAUSE = { driverFull: 1, clientFull: 2, waitingFull: 4 } as const
+export const PAUSE = { driverFull: 1, clientFull: 2, waitingFull: 4, answersFull: 8 } as const
 
 /** A stream call carries a volume or a domain and a few words; a longer frame cannot be decoded. */
 const MAX_STREAM_CALL_BYTES = 4 * 1024 * 1024
@@ -60,7 +60,7 @@ export class ClientSide implements TransportHandler, FrameSink, KeepalivePeer, T
   ) {
     const { clock, settings } = session.actor
     this.transport = transport(this)
-    this.outlet = new Outlet(this.transport)
+    this.outlet = new Outlet(this.transport, () => this.resume(PAUSE.answersFull))
     const { keepaliveIntervalMs: intervalMs, keepaliveCount: count } = settings
     this.keepalive = new Keepalive(clock, { intervalMs, count }, this)
     this.keepalive.heardAt = clock.now
@@ -88,14 +88,20 @@ export class ClientSide implements TransportHandler, FrameSink, KeepalivePeer, T
   full(): void {
     this.pause(PAUSE.clientFull)
     const { clock, settings } = this.session.actor
-    if (this.#stalledAt > 0 || settings.clientStallTimeoutMs === 0) return
-    this.#stalledAt = this.transport.pending
-    clock.set(this.#stall, settings.clientStallTimeoutMs)
+    if (settings.clientStallTimeoutMs === 0) return
+    if (this.#stalledAt === 0) clock.set(this.#stall, settings.clientStallTimeoutMs)
+    this.#stalledAt = Math.max(this.#stalledAt, this.transport.pending)
   }
 
   /** A whole frame from the broker itself. */
   write(frame: Buffer): void {
-    if (!this.outlet.write(frame)) this.full()
+    if (!this.outlet.write(frame)) this.#notTaken()
+  }
+
+  /** Either the client does not read, or a reply that its daemon does not finish stands in the way. */
+  #notTaken(): void {
+    if (this.outlet.crowded) this.pause(PAUSE.answersFull)
+    else this.full()
   }
 
   stop(): void {
@@ -133,11 +139,11 @@ export class ClientSide implements TransportHandler, FrameSink, KeepalivePeer, T
   // Keepalive
 
   ping(): void {
-    this.outlet.write(PING_FRAME)
+    this.outlet.writeOnce(PING_FRAME)
   }
 
   pong(): void {
-    if (this.transport.pending === 0) this.outlet.write(PONG_FRAME)
+    if (this.transport.pending === 0) this.outlet.writeOnce(PONG_FRAME)
   }
 
   dead(): void {
@@ -282,7 +288,7 @@ export class ClientSide implements TransportHandler, FrameSink, KeepalivePeer, T
     if (frameProgram(bytes, at) !== PROGRAM.keepalive || frameVersion(bytes, at) !== PROGRAM_VERSION) return
     if (frameProcedure(bytes, at) !== KEEPALIVE.ping) return
     this.keepalive.peerKnowsIt()
-    this.write(PONG_FRAME)
+    if (!this.outlet.writeOnce(PONG_FRAME)) this.#notTaken()
   }
 }
 

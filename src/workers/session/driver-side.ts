@@ -135,11 +135,12 @@ export class DriverSide implements TransportHandler, FrameSink, KeepalivePeer {
   // Keepalive
 
   ping(): void {
-    this.outlet.write(PING_FRAME)
+    this.outlet.writeOnce(PING_FRAME)
   }
 
+  /** What is queued for the daemon already shows it that we live, so that it cannot make the queue grow with pings. */
   pong(): void {
-    if (this.transport.pending === 0) this.outlet.write(PONG_FRAME)
+    if (this.transport.pending === 0) this.outlet.writeOnce(PONG_FRAME)
   }
 
   dead(): void {
@@ -285,7 +286,7 @@ export class DriverSide implements TransportHandler, FrameSink, KeepalivePeer {
   }
 
   #keepaliveFrame(proc: number): Take {
-    if (proc === KEEPALIVE.ping) this.outlet.write(PONG_FRAME)
+    if (proc === KEEPALIVE.ping) this.pong()
     return TAKE.skip
   }
 

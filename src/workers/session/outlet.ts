@@ -1,6 +1,9 @@
 import type { FrameReader } from '../../protocol/frame-reader.js'
 import type { Transport } from '../transport/transport.js'
 
+/** Bytes of own frames that may wait for the end of a relayed one. Whoever causes them is not listened to beyond that. */
+const MAX_WAITING_BYTES = 64 * 1024
+
 /**
  * The way out to one peer. Two kinds of frames leave by it: those relayed from the other side, in pieces as they come,
  * and the broker's own, which must not fall between the pieces of a relayed one and so wait for its end.
@@ -9,9 +12,19 @@ export class Outlet {
   /** The reader whose passed frames go out here. */
   feeder: FrameReader | undefined
   #waiting: Buffer[] | undefined
+  #waitingBytes = 0
   #ending = false
 
-  constructor(readonly transport: Transport) {}
+  /** `room`: own frames had to wait until `write` returned false, and are out now. */
+  constructor(
+    readonly transport: Transport,
+    readonly room: () => void = () => {}
+  ) {}
+
+  /** Too many own frames wait for the end of a relayed one. */
+  get crowded(): boolean {
+    return this.#waitingBytes >= MAX_WAITING_BYTES
+  }
 
   /** A piece of relayed frames. Returns false when the peer takes no more for now. */
   relay(bytes: Buffer, from: number, to: number): boolean {
@@ -31,8 +44,14 @@ export class Outlet {
     if (!this.feeder?.inPassedFrame) return this.transport.send(frame, 0, frame.length)
     this.#waiting ??= []
     this.#waiting.push(frame)
+    this.#waitingBytes += frame.length
     this.feeder.cutAtFrameEnd()
-    return true
+    return !this.crowded
+  }
+
+  /** As `write`, for a frame of which one is as good as many: it does not wait twice. */
+  writeOnce(frame: Buffer): boolean {
+    return this.#waiting?.includes(frame) === true || this.write(frame)
   }
 
   /** Closes the transport once all frames, and the rest of one that is being relayed, are out. */
@@ -50,13 +69,16 @@ export class Outlet {
 
   #writeWaiting(): boolean {
     const frames = this.#waiting
+    const { crowded } = this
     this.#waiting = undefined
+    this.#waitingBytes = 0
     let taken = true
     if (frames !== undefined) {
       const bytes = frames.length === 1 ? frames[0]! : Buffer.concat(frames)
       taken = this.transport.send(bytes, 0, bytes.length)
     }
     if (this.#ending) this.transport.end()
+    else if (crowded) this.room()
     return taken
   }
 }
