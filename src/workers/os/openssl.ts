@@ -54,7 +54,6 @@ function bind() {
     SSL_CTX_use_certificate: f<(ctx: Pointer, x509: Pointer) => number>('int SSL_CTX_use_certificate(uintptr_t, uintptr_t)'),
     SSL_CTX_use_PrivateKey: f<(ctx: Pointer, key: Pointer) => number>('int SSL_CTX_use_PrivateKey(uintptr_t, uintptr_t)'),
     SSL_CTX_check_private_key: f<(ctx: Pointer) => number>('int SSL_CTX_check_private_key(uintptr_t)'),
-    SSL_CTX_add_client_CA: f<(ctx: Pointer, x509: Pointer) => number>('int SSL_CTX_add_client_CA(uintptr_t, uintptr_t)'),
     SSL_CTX_get_cert_store: f<(ctx: Pointer) => Pointer>('uintptr_t SSL_CTX_get_cert_store(uintptr_t)'),
     X509_STORE_add_cert: f<(store: Pointer, x509: Pointer) => number>('int X509_STORE_add_cert(uintptr_t, uintptr_t)'),
     X509_STORE_set_flags: f<(store: Pointer, flags: number) => number>('int X509_STORE_set_flags(uintptr_t, ulong)'),

@@ -63,11 +63,9 @@ export class SecureContext {
     ssl.SSL_CTX_set_purpose(ctx, PURPOSE_ANY)
     ssl.SSL_CTX_set_verify(ctx, VERIFY_PEER, ssl.acceptAll)
     for (const pem of context.authorities) {
-      withCertificate(pem, x509 => {
-        must(ssl.X509_STORE_add_cert(store, x509), 'CA certificate')
-        // GnuTLS clients choose among their certificates by these names.
-        must(ssl.SSL_CTX_add_client_CA(ctx, x509), 'CA certificate')
-      })
+      // Their names are not sent: a client would keep a certificate of another authority to itself, and nobody would
+      // know from the log whom to help.
+      withCertificate(pem, x509 => must(ssl.X509_STORE_add_cert(store, x509), 'CA certificate'))
     }
   }
 
