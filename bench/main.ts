@@ -90,8 +90,8 @@ async function main(): Promise<void> {
   const entries = chosen(options.entry)
   const peers = peersOf(options)
   const progress = new Progress(process.stderr)
-  const programs = [...peers, options.driver].filter(name => name === 'haproxy' || name === 'libvirtd')
-  requirePrograms(programs, text => progress.note(text))
+  const driver = entries.some(({ needsLibvirtd }) => needsLibvirtd) ? 'libvirtd' : options.driver
+  requirePrograms([...peers, driver], text => progress.note(text))
   if (options.compare !== undefined) progress.note(`building ${options.compare}`)
   const base = options.compare === undefined ? undefined : buildRevision(project, options.compare)
   try {

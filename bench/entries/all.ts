@@ -1,4 +1,5 @@
 import { bystanders } from './bystanders.js'
+import { churnMemory } from './churn-memory.js'
 import { connectCycle } from './connect-cycle.js'
 import type { Entry } from './entry.js'
 import { fixedRate } from './fixed-rate.js'
@@ -14,6 +15,6 @@ import { threads } from './threads.js'
 
 /** In the order of the page: what is asked for most comes first. */
 export const ENTRIES: readonly Entry[] = [
-  smallCalls, proxyLimit, fixedRate, connectCycle, storm, idleMemory, payloads, streams,
-  mixed, bystanders, hotThread, threads
+  smallCalls, proxyLimit, fixedRate, connectCycle, storm, idleMemory, churnMemory, payloads, streams, mixed, bystanders,
+  hotThread, threads
 ]

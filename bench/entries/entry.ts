@@ -16,6 +16,8 @@ export interface Entry {
   name: string
   claim: string
   goals: readonly Goal[]
+  /** Calls end at a real libvirtd in any case: the entry needs its storage driver. */
+  needsLibvirtd?: true
   run(bench: Bench): Promise<void>
 }
 

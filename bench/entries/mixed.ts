@@ -40,6 +40,7 @@ export const mixed: Entry = {
     { figure: 'latency p99', against: 'haproxy', limit: 1.1 },
     { figure: 'latency p99', against: 'libvirtd', limit: 1.0 }
   ],
+  needsLibvirtd: true,
   run: bench => bench.onStage({ driver: 'libvirtd', storage: true }, async stage => {
     const { rounds, warmMs, sliceMs, streamBytes } = bench.scale
     const point = { 'calls/s': CALLS_PER_SECOND }

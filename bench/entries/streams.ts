@@ -11,6 +11,7 @@ export const streams: Entry = {
     { figure: 'rate', against: 'direct', limit: 0.91 },
     { figure: 'rate', against: 'libvirtd', limit: 1.0 }
   ],
+  needsLibvirtd: true,
   run: bench => bench.onStage({ driver: 'libvirtd', storage: true }, async stage => {
     const bytes = bench.scale.streamBytes
     const crowds = await stage.crowds(storageUri(), 1)

@@ -46,13 +46,13 @@ interface Drawing {
 }
 
 /** Linear or logarithmic axes with titles; a line with points for each peer. */
-type Axis = { field: string; title: string; log?: boolean; values?: number[]; labels?: string }
+type Axis = { field: string; title: string; log?: boolean; nice?: boolean; values?: number[]; labels?: string }
 
 function lines(x: Axis, y: Axis, points = true): Drawing['spec'] {
-  const axis = ({ field, title, log = false, values, labels }: Axis) => ({
+  const axis = ({ field, title, log = false, nice = true, values, labels }: Axis) => ({
     field,
     type: 'quantitative' as const,
-    scale: log ? { type: 'log' as const } : { zero: true },
+    scale: log ? { type: 'log' as const, nice } : { zero: true },
     axis: { title, ...(values && { values }), ...(labels !== undefined && { labelExpr: labels }) }
   })
   const peers = PEER_ORDER.map(String)
@@ -98,7 +98,7 @@ function costAgainstClients(summaries: readonly Summary[]): Drawing {
       microseconds: median
     })),
     spec: lines(
-      { field: 'clients', title: 'clients', log: true, values: [1, 2, 4, 8, 16, 32, 64, 128] },
+      { field: 'clients', title: 'clients', log: true, nice: false, values: [1, 2, 4, 8, 16, 32, 64, 128] },
       { field: 'microseconds', title: 'µs a call' }
     )
   }
@@ -165,7 +165,7 @@ function throughputAgainstPayload(summaries: readonly Summary[]): Drawing {
       rate: median
     })),
     spec: lines(
-      { field: 'bytes', title: 'bytes a reply', log: true },
+      { field: 'bytes', title: 'bytes a reply', log: true, nice: false },
       { field: 'rate', title: 'MiB/s', log: true }
     )
   }
