@@ -29,7 +29,10 @@ export interface ActorSettings {
   driverSockets: readonly (readonly [scheme: string, path: string])[]
   /** Socket of the embedded test driver, if it runs. */
   testDriverSocket: string | undefined
-  /** Paths of our own listeners, real and as they appear in `driverSocketDir`: a driver connection must never lead back to them. */
+  /**
+   * Paths of our own listeners, real ones and those under which they appear in `driverSocketDir`: a driver connection
+   * must never lead back to them.
+   */
   ownSockets: readonly string[]
   /** `uri_aliases` of libvirt.conf. */
   uriAliases: readonly (readonly [alias: string, uri: string])[]

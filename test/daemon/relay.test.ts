@@ -284,7 +284,7 @@ describe('keepalive', () => {
   it('does not ping a client that did not ask', async () => {
     const client = await stage.connect()
     await client.call(REMOTE.authList)
-    await sleep(2500)
+    await sleep(1700)
     expect(client.pings).to.be.empty
   })
 
@@ -293,12 +293,12 @@ describe('keepalive', () => {
     const listener = await stage.connect()
     for (const client of [talker, listener]) await client.call(REMOTE.connectSupportsFeature, KEEPALIVE)
     talker.answerPings = false
-    for (let i = 0; i < 8; i++) {
-      await sleep(500)
+    for (let i = 0; i < 6; i++) {
+      await sleep(400)
       await talker.call(REMOTE.authList)
     }
     expect(talker.pings).to.be.empty
-    expect(listener.pings.length).to.be.within(2, 4)
+    expect(listener.pings.length).to.be.within(1, 3)
     expect(listener.closed).to.equal(false)
   })
 
