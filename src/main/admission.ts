@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { peerCredentials } from '../workers/os/accounts.js'
-import type { ListenerKind } from './listener.js'
+import type { ListenerKind } from '../workers/os/listener.js'
 
 /** What is to be allowed; 0 is no limit, but for `maxClients`. */
 export interface AdmissionLimits {

@@ -4,7 +4,7 @@ import path from 'node:path'
 import { Command, InvalidArgumentError } from 'commander'
 import { loadConfig } from './config/load.js'
 import { Daemon } from './daemon.js'
-import { ListenError } from './listener.js'
+import { ListenError } from '../workers/os/listener.js'
 
 /**
  * `npm start`: the broker in the foreground with the embedded test driver, for somebody who wants to see it work. It

@@ -11,7 +11,7 @@ import { ClientTable } from './admission.js'
 import { ConfError, EXIT } from './config/grammar.js'
 import { openedListeners } from './config/check.js'
 import type { Config } from './config/load.js'
-import { Listener, ListenError, listenTcp, listenUnix, type ListenerHandler, type ListenerKind } from './listener.js'
+import { Listener, ListenError, listenTcp, listenUnix, type ListenerHandler, type ListenerKind } from '../workers/os/listener.js'
 import { LEVEL } from './config/log-settings.js'
 import type { Logger } from './logging.js'
 import { SaslService, SaslUnavailable } from './sasl-service.js'
@@ -27,7 +27,7 @@ export class Supervisor implements ListenerHandler {
   readonly #config: Config
   readonly #logger: Logger
   readonly #poller = new Poller()
-  readonly #ledger = new FdLedger()
+  readonly ledger = new FdLedger()
   readonly #listeners: Listener[] = []
   #pool: ActorPool | undefined
   #tls: TlsKeeper | undefined
@@ -54,7 +54,7 @@ export class Supervisor implements ListenerHandler {
       news: (news: ActorNews) => this.#news(news),
       threadDied: (reason: string, lost: readonly number[]) => this.#threadDied(reason, lost)
     }
-    this.#pool = new ActorPool(this.#config.actorThreads, all, this.#ledger, handler, this.#sasl)
+    this.#pool = new ActorPool(this.#config.actorThreads, all, this.ledger, handler, this.#sasl)
     this.#listenUnixSockets()
     const { listenTcp, tcpPort, authTcp, listenTls, tlsPort, authTls } = this.#config
     if (listenTcp) await this.#listenTcp(this.#kind('tcp', 'tcp', false, authTcp), tcpPort)

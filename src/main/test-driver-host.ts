@@ -1,9 +1,12 @@
 import { MessageChannel, type MessagePort } from 'node:worker_threads'
 import { Piscina } from 'piscina'
+import type { FdLedger } from '../workers/os/fd-ledger.js'
 import type { TestDriverTask } from '../workers/test-driver-thread.js'
 import type { Logger } from './logging.js'
 
 const RESTART_PAUSE_MS = 1000
+/** Its number in the ledger of descriptors; actor threads count from 1. */
+const OWNER = 0x3fff_ffff
 
 /**
  * The embedded test driver, on a thread of its own: to the broker it is a driver daemon like any other, behind a UNIX
@@ -16,6 +19,7 @@ export class TestDriverHost {
 
   constructor(
     readonly socketPath: string,
+    readonly ledger: FdLedger,
     readonly logger: Logger
   ) {}
 
@@ -43,7 +47,8 @@ export class TestDriverHost {
   #run(): Promise<void> {
     const { port1, port2 } = new MessageChannel()
     this.#port = port1
-    const task: TestDriverTask = { socketPath: this.socketPath, port: port2 }
+    const { socketPath, ledger } = this
+    const task: TestDriverTask = { socketPath, ledger: ledger.shared, owner: OWNER, port: port2 }
     const ended = this.#pool!.run(task, { transferList: [port2] })
     return new Promise((resolve, reject) => {
       let ready = false
@@ -54,6 +59,7 @@ export class TestDriverHost {
       })
       const gone = (error?: unknown): void => {
         port1.close()
+        this.ledger.closeAdopted(OWNER)
         if (!ready) return reject(error instanceof Error ? error : new Error('the test driver ended'))
         if (!this.#stopping) this.#restart(error)
       }

@@ -5,7 +5,7 @@ import { ConfError, EXIT } from './config/grammar.js'
 import { loadConfig } from './config/load.js'
 import { Daemon } from './daemon.js'
 import { daemonize, isDaemon, reportStatus, scriptPath } from './daemonize.js'
-import { ListenError } from './listener.js'
+import { ListenError } from '../workers/os/listener.js'
 
 const STOP_SIGNALS = ['SIGTERM', 'SIGINT', 'SIGQUIT'] as const
 

@@ -42,7 +42,7 @@ export class Actor implements ActorControl {
     if (sasl !== undefined) this.sasl.connect(sasl)
     this.polkit = new Authority(settings.systemBusAddress, this.clock)
     this.io = {
-      poller: new Poller(),
+      poller: new Poller(fd => this.io.ledger.close(fd)),
       ledger: new FdLedger(ledger),
       owner: number,
       buffer: makeReadBuffer(),
@@ -56,6 +56,7 @@ export class Actor implements ActorControl {
       begin: (admission, transport, identity) => this.#beginOver(admission, transport, identity),
       ended: ({ id }, why) => this.#ended(id, why)
     })
+    this.io.ledger.adopt(this.io.poller.fd, number)
     this.#work = work
     work.on('message', (admissions: Admission[]) => {
       for (const admission of admissions) this.#admit(admission)

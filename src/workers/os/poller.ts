@@ -45,7 +45,8 @@ export class Poller {
   readonly #generations: number[] = []
   readonly #free: number[] = []
 
-  constructor() {
+  /** `closeFd`: for a descriptor that stands in the ledger. */
+  constructor(readonly closeFd: (fd: number) => void = close) {
     const epfd = epollCreate(CLOEXEC)
     if (epfd < 0) throw new Error(`epoll_create1: ${errorText(errno())}`)
     const [readEnd, writeEnd] = makePipe()
@@ -60,6 +61,11 @@ export class Poller {
     handle.onread = () => this.#dispatch()
     handle.reading = true
     handle.readStart()
+  }
+
+  /** The epoll instance. Node closes its copy with the thread, but not this one. */
+  get fd(): number {
+    return this.#epfd
   }
 
   /** Watches `fd`; returns the slot that names it from now on. `target` is told until `remove`. */
@@ -86,7 +92,7 @@ export class Poller {
 
   close(): void {
     this.#socket.destroy()
-    close(this.#epfd)
+    this.closeFd(this.#epfd)
   }
 
   #release(slot: number): void {

@@ -9,6 +9,10 @@ export interface Call {
   readonly hypervisor: Hypervisor
   readonly args: XdrReader
   readonly reply: XdrWriter
+  /** Those that came with the call. What a handler leaves here is closed. */
+  readonly descriptors: number[]
+  /** Those that go with the reply. */
+  readonly replyDescriptors: number[]
 }
 
 /**

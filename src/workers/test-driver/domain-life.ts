@@ -141,6 +141,11 @@ export const domainLifeHandlers: HandlerTable = {
   [REMOTE.domainDefineXml]: call => define(call, call.args.string(), 0),
   [REMOTE.domainDefineXmlFlags]: call => define(call, call.args.string(), call.args.u32()),
   [REMOTE.domainCreateXml]: createXml,
+  // As in libvirt's test driver, nobody looks into the files.
+  [REMOTE.domainCreateXmlWithFiles]: createXml,
+  [REMOTE.domainCreateWithFiles]: withFlags(0, 'testDomainCreateWithFlags', (call, ref) =>
+    writeDomain(call.reply, start(call, ref).ref())
+  ),
   [REMOTE.domainCreate]: call => void start(call, readDomain(call.args)),
   [REMOTE.domainCreateWithFlags]: withFlags(0, 'testDomainCreateWithFlags', (call, ref) =>
     writeDomain(call.reply, start(call, ref).ref())

@@ -1,3 +1,4 @@
+import { QEMU } from '#protocol/procedures.js'
 import type { HandlerTable } from './dispatch.js'
 import { checkpointHandlers } from './checkpoints.js'
 import { connectionHandlers } from './door.js'
@@ -19,6 +20,17 @@ import { poolHandlers } from './pool-handlers.js'
 import { secretHandlers } from './secrets.js'
 import { snapshotHandlers } from './snapshot-handlers.js'
 import { volumeHandlers } from './volume-handlers.js'
+import { readDomain } from './wire.js'
+
+/** The calls of the qemu program that it serves, beyond what libvirt's test driver does. */
+export const qemuHandlers: HandlerTable = {
+  // The monitor of a guest that does not exist answers with what it was asked, and the files that came along.
+  [QEMU.domainMonitorCommandWithFiles]: call => {
+    call.hypervisor.domain(readDomain(call.args)).requireActive()
+    call.reply.string(call.args.string())
+    call.replyDescriptors.push(...call.descriptors.splice(0))
+  }
+}
 
 /** Everything that the driver serves once a connection is open. What is not here answers "not supported". */
 export const allHandlers: HandlerTable = {

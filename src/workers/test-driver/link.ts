@@ -1,9 +1,13 @@
-import type { Socket } from 'node:net'
+import type { Closable } from '../clock.js'
+import { PolledTransport, type ThreadIo } from '../transport/polled.js'
+import type { TransportHandler } from '../transport/transport.js'
 
 /** What a link tells its owner. */
 export interface LinkOwner {
   /** Bytes came in; they are valid during the call only. */
   received(bytes: Buffer, from: number, to: number): void
+  /** Descriptors came with these bytes. They are the owner's to close. */
+  receivedDescriptors(descriptors: readonly number[]): void
   /** What was queued has left, after the link had been congested. */
   drained(): void
   /** The peer is gone. Called once, also after `close`. */
@@ -14,6 +18,8 @@ export interface LinkOwner {
 export interface Link {
   /** Queues a whole frame, which must not be changed afterwards. */
   send(frame: Buffer): void
+  /** Queues a frame and the descriptors that follow it; they are closed when they have left. */
+  sendWithDescriptors(frame: Buffer, descriptors: readonly number[]): void
   /** Closes when all that is queued has been written; nothing is read any more. */
   close(): void
   /** So much is queued that the owner should produce nothing more before `drained`. */
@@ -25,27 +31,19 @@ const CONGESTED_BYTES = 1024 * 1024
 /** Frames up to this size are copied together into one write. */
 const SMALL_BYTES = 4096
 
-/** A link over a stream socket. All frames of one turn of the event loop leave with as few writes as possible. */
-export class SocketLink implements Link {
-  readonly #socket: Socket
+/** A link over a polled socket. All frames of one turn of the event loop leave with as few writes as possible. */
+export class PolledLink implements Link, TransportHandler {
+  readonly session: Closable = { close: () => this.#transport.destroy() }
+  readonly #transport: PolledTransport
   readonly #owner: LinkOwner
   #queue: Buffer[] = []
   #scheduled = false
   #stuck = false
   #closing = false
 
-  constructor(socket: Socket, makeOwner: (link: Link) => LinkOwner) {
-    this.#socket = socket
-    const owner = makeOwner(this)
-    this.#owner = owner
-    socket.on('data', (chunk: Buffer) => {
-      if (!this.#closing) owner.received(chunk, 0, chunk.length)
-    })
-    socket.on('drain', () => this.#drained())
-    // A peer that breaks off is as good as one that hangs up: the 'close' event follows.
-    socket.on('error', () => undefined)
-    socket.on('end', () => this.close())
-    socket.on('close', () => owner.lost())
+  constructor(io: ThreadIo, fd: number, makeOwner: (link: Link) => LinkOwner) {
+    this.#transport = new PolledTransport(io, fd, this, { descriptors: true })
+    this.#owner = makeOwner(this)
   }
 
   get congested(): boolean {
@@ -53,45 +51,68 @@ export class SocketLink implements Link {
   }
 
   send(frame: Buffer): void {
-    if (this.#closing || this.#socket.destroyed) return
+    if (this.#closing || this.#transport.closed) return
     this.#queue.push(frame)
     if (this.#scheduled) return
     this.#scheduled = true
     queueMicrotask(() => this.#flush())
   }
 
+  sendWithDescriptors(frame: Buffer, descriptors: readonly number[]): void {
+    this.send(frame)
+    this.#flush()
+    this.#transport.sendDescriptors(descriptors)
+  }
+
   close(): void {
     if (this.#closing) return
-    this.#closing = true
     this.#flush()
-    this.#socket.end()
-    // Nobody waits for a peer that never closes its side.
-    this.#socket.destroySoon()
+    this.#closing = true
+    this.#transport.end()
+  }
+
+  /** Closes at once; the owner hears nothing more. */
+  destroy(): void {
+    this.#closing = true
+    this.#transport.destroy()
+  }
+
+  // The transport's side.
+
+  received(bytes: Buffer, from: number, to: number): void {
+    if (!this.#closing) this.#owner.received(bytes, from, to)
+  }
+
+  receivedDescriptors(descriptors: readonly number[]): void {
+    this.#owner.receivedDescriptors(descriptors)
+  }
+
+  drained(): void {
+    if (!this.#stuck) return
+    this.#stuck = false
+    this.#transport.resume()
+    this.#owner.drained()
+  }
+
+  lost(): void {
+    this.#owner.lost()
   }
 
   #flush(): void {
     this.#scheduled = false
     const frames = this.#queue
-    if (frames.length === 0 || this.#socket.destroyed) return
+    if (frames.length === 0 || this.#transport.closed) return
     this.#queue = []
     let first = 0
     while (first < frames.length) {
       let last = first
       while (last < frames.length && frames[last]!.length <= SMALL_BYTES) last++
-      if (last - first > 1) this.#socket.write(Buffer.concat(frames.slice(first, last)))
-      else this.#socket.write(frames[first]!)
+      const bytes = last - first > 1 ? Buffer.concat(frames.slice(first, last)) : frames[first]!
+      this.#transport.send(bytes, 0, bytes.length)
       first = Math.max(last, first + 1)
     }
-    if (!this.#stuck && this.#socket.writableLength > CONGESTED_BYTES) {
-      this.#stuck = true
-      this.#socket.pause()
-    }
-  }
-
-  #drained(): void {
-    if (!this.#stuck) return
-    this.#stuck = false
-    this.#socket.resume()
-    this.#owner.drained()
+    if (this.#stuck || this.#transport.pending <= CONGESTED_BYTES) return
+    this.#stuck = true
+    this.#transport.pause()
   }
 }

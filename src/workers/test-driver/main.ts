@@ -1,64 +1,87 @@
-import { rm } from 'node:fs/promises'
-import { createServer, type Server, type Socket } from 'node:net'
 import { PROGRAM } from '#protocol/header.js'
-import { SocketLink } from './link.js'
-import { allHandlers } from './handlers.js'
+import { FdLedger } from '../os/fd-ledger.js'
+import { Listener, listenUnix } from '../os/listener.js'
+import { Poller } from '../os/poller.js'
+import { makeReadBuffer, type ThreadIo } from '../transport/polled.js'
 import { door } from './door.js'
+import { allHandlers, qemuHandlers } from './handlers.js'
+import { PolledLink } from './link.js'
 import { Session, slotsOf, type Shared } from './session.js'
 import { Universe } from './universe.js'
+
+/** Connections that wait to be taken. */
+const BACKLOG = 1000
+const MODE = 0o700
 
 export interface TestDriverOptions {
   /** The driver's socket; beside it, `-ro` appended, stands its read-only twin. */
   socketPath: string
+  /** Where its descriptors are entered, and under which number; its own if it shares them with nobody. */
+  ledger?: { shared: SharedArrayBuffer; owner: number }
   /** Hears of failures in the driver itself, which cost one client its connection and nobody else anything. */
   onFailure?: (error: unknown) => void
 }
 
 /**
- * Serves `test:///default` and `test:///path/of/file.xml` on a UNIX socket, in the thread that calls it. Rejects if a
- * socket cannot be made. What `close` returns settles when all connections and both sockets are gone.
+ * Serves `test:///default` and `test:///path/of/file.xml` on a UNIX socket, in the thread that calls it. Throws
+ * ListenError if a socket cannot be made. `close` closes all connections and both sockets.
  */
-export async function startTestDriver(options: TestDriverOptions): Promise<{ close(): Promise<void> }> {
+export function startTestDriver(options: TestDriverOptions): { close(): void } {
+  const failed = options.onFailure ?? (() => undefined)
   const universe = new Universe()
+  const ledger = new FdLedger(options.ledger?.shared)
+  const io: ThreadIo = {
+    poller: new Poller(),
+    ledger,
+    owner: options.ledger?.owner ?? 1,
+    buffer: makeReadBuffer(),
+    failed: (session, error) => {
+      failed(error)
+      session?.close('internal failure', 'error')
+    }
+  }
   const shared: Shared = {
     door,
-    handlers: allHandlers,
+    handlers: new Map([
+      [PROGRAM.remote, allHandlers],
+      [PROGRAM.qemu, qemuHandlers]
+    ]),
+    ledger,
     attach: uri => universe.attach(uri),
     release: hypervisor => universe.release(hypervisor),
     now: () => performance.now(),
-    failed: options.onFailure ?? (() => undefined)
+    failed
   }
   const slots = new Map([PROGRAM.remote, PROGRAM.qemu, PROGRAM.lxc].map(program => [program, slotsOf(program, shared)]))
-  const sockets = new Set<Socket>()
-  const serve = (readOnly: boolean): Server =>
-    createServer({ allowHalfOpen: true }, socket => {
-      sockets.add(socket)
-      socket.on('close', () => sockets.delete(socket))
-      new SocketLink(socket, link => new Session(link, shared, slots, readOnly))
-    })
-  const servers = [serve(false), serve(true)]
-  const paths = [options.socketPath, `${options.socketPath}-ro`]
-  const close = async (): Promise<void> => {
-    for (const socket of sockets) socket.destroy()
-    await Promise.all(servers.map(server => new Promise<void>(resolve => server.close(() => resolve()))))
+  const links = new Set<PolledLink>()
+  const serve = (path: string, readonly: boolean): Listener =>
+    new Listener(
+      { name: 'test-driver', transport: 'unix', readonly, auth: 'none' },
+      path,
+      listenUnix(path, MODE, undefined, BACKLOG),
+      io.poller,
+      {
+        mayAccept: () => true,
+        accepted: (_, fd) => {
+          ledger.adopt(fd, io.owner)
+          const link: PolledLink = new PolledLink(io, fd, end => new Session(end, shared, slots, readonly, () => links.delete(link)))
+          links.add(link)
+        },
+        acceptedAll: () => undefined,
+        trouble: (_, message) => failed(new Error(message))
+      }
+    )
+  const listeners: Listener[] = []
+  const close = (): void => {
+    for (const listener of listeners) listener.close()
+    for (const link of links) link.destroy()
+    io.poller.close()
   }
   try {
-    for (const [index, server] of servers.entries()) await listen(server, paths[index]!)
+    listeners.push(serve(options.socketPath, false), serve(`${options.socketPath}-ro`, true))
   } catch (error) {
-    await close()
+    close()
     throw error
   }
   return { close }
-}
-
-async function listen(server: Server, path: string): Promise<void> {
-  // A socket that a crashed process left behind is in nobody's use.
-  await rm(path, { force: true })
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject)
-    server.listen(path, () => {
-      server.off('error', reject)
-      resolve()
-    })
-  })
 }

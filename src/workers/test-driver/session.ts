@@ -11,6 +11,7 @@ import {
 } from '#protocol/errors.js'
 import { FrameReader, TAKE, type FrameSink, type Take } from '#protocol/frame-reader.js'
 import {
+  encodeFrame,
   frameProcedure,
   frameProgram,
   frameType,
@@ -26,6 +27,8 @@ import {
 import { proceduresOf, type Procedure } from '#protocol/procedures.js'
 import { publicName } from '#protocol/public-name.js'
 import { XdrError, XdrReader, XdrWriter } from '#protocol/xdr.js'
+import type { FdLedger } from '../os/fd-ledger.js'
+import { DescriptorMail } from '../session/descriptor-mail.js'
 import type { Call, Handler, HandlerTable } from './dispatch.js'
 import type { Listener } from './event-hub.js'
 import { apiDomain } from './failures.js'
@@ -40,7 +43,9 @@ export type DoorHandler = (session: Session, args: XdrReader, reply: XdrWriter) 
 /** What the sessions of one driver share. */
 export interface Shared {
   readonly door: Readonly<Record<number, DoorHandler>>
-  readonly handlers: HandlerTable
+  /** By program. */
+  readonly handlers: ReadonlyMap<number, HandlerTable>
+  readonly ledger: FdLedger
   /** The hypervisor of a URI, shared by its clients; undefined if there is no such driver. Throws RemoteError. */
   attach(uri: string | undefined): Hypervisor
   /** The client that `attach`ed lets go of it. */
@@ -59,6 +64,7 @@ interface Slot {
 
 export function slotsOf(program: number, shared: Pick<Shared, 'door' | 'handlers'>): (Slot | undefined)[] {
   const slots: (Slot | undefined)[] = [undefined]
+  const handlers = shared.handlers.get(program)
   for (const procedure of proceduresOf(program)) {
     const remote = program === PROGRAM.remote
     slots[procedure.number] =
@@ -67,7 +73,7 @@ export function slotsOf(program: number, shared: Pick<Shared, 'door' | 'handlers
         : {
             procedure,
             door: remote ? shared.door[procedure.number] : undefined,
-            handler: remote ? shared.handlers[procedure.number] : undefined
+            handler: handlers?.[procedure.number]
           }
   }
   return slots
@@ -80,6 +86,7 @@ export class Session implements LinkOwner, FrameSink, Listener {
   readonly #slots: ReadonlyMap<number, (Slot | undefined)[]>
   readonly #reader: FrameReader
   readonly #streams: Streams
+  readonly #mail: DescriptorMail
   readonly keepalive: Keepalive
   /** The socket is a read-only one. */
   readonly #forcedReadOnly: boolean
@@ -89,13 +96,23 @@ export class Session implements LinkOwner, FrameSink, Listener {
   #closeCallback = false
   #ended = false
 
-  constructor(link: Link, shared: Shared, slots: ReadonlyMap<number, (Slot | undefined)[]>, readOnly: boolean) {
+  /** `onLost`: called once, when the connection is gone. */
+  constructor(
+    link: Link,
+    shared: Shared,
+    slots: ReadonlyMap<number, (Slot | undefined)[]>,
+    readOnly: boolean,
+    readonly onLost: () => void
+  ) {
     this.#link = link
     this.#shared = shared
     this.#slots = slots
     this.#forcedReadOnly = readOnly
     this.#reader = new FrameReader(this)
     this.#streams = new Streams(link)
+    this.#mail = new DescriptorMail(this.#reader, shared.ledger, (frame, descriptors) =>
+      this.#call(frame, 0, frame.length, HEADER_BYTES + 4, descriptors)
+    )
     this.keepalive = new Keepalive(link, shared.now)
   }
 
@@ -104,6 +121,11 @@ export class Session implements LinkOwner, FrameSink, Listener {
   received(bytes: Buffer, from: number, to: number): void {
     this.keepalive.heard()
     this.#reader.push(bytes, from, to)
+    if (this.#mail.offence() !== undefined) this.close()
+  }
+
+  receivedDescriptors(descriptors: readonly number[]): void {
+    this.#mail.arrived(descriptors)
   }
 
   drained(): void {
@@ -115,8 +137,10 @@ export class Session implements LinkOwner, FrameSink, Listener {
     this.#ended = true
     this.#reader.stop()
     this.#streams.closeAll()
+    this.#mail.discard()
     this.keepalive.stop()
     this.release()
+    this.onLost()
   }
 
   /** Lets go of the hypervisor and of all that was registered with it. */
@@ -136,6 +160,10 @@ export class Session implements LinkOwner, FrameSink, Listener {
 
   run(): void {
     // Nothing is ever passed on: every frame is collected.
+  }
+
+  tail(count: number): void {
+    this.#mail.tail(count)
   }
 
   illegal(): void {
@@ -158,9 +186,9 @@ export class Session implements LinkOwner, FrameSink, Listener {
       return this.#streams.received(readHeader(bytes, from), bytes.subarray(from + HEADER_BYTES, to))
     if (frameProgram(bytes, from) === PROGRAM.keepalive) return this.keepalive.received(frameProcedure(bytes, from))
     if (type === MESSAGE.callWithFds) {
-      const announced = to - from >= HEADER_BYTES + 4 ? bytes.readUInt32BE(from + HEADER_BYTES) : 1
-      // No descriptors can come this way, so what follows would not be what was announced.
-      if (announced > 0) return this.close()
+      const announced = DescriptorMail.announced(bytes, from, to)
+      if (announced === undefined) return this.close()
+      if (announced > 0) return this.#mail.expect(bytes, from, to, announced)
       this.#call(bytes, from, to, HEADER_BYTES + 4)
     }
     // Replies and events make no sense from a client; libvirt drops them.
@@ -179,7 +207,16 @@ export class Session implements LinkOwner, FrameSink, Listener {
 
   // Calls.
 
-  #call(bytes: Buffer, from: number, to: number, skip: number): void {
+  #call(bytes: Buffer, from: number, to: number, skip: number, descriptors: number[] = []): void {
+    try {
+      this.#dispatch(bytes, from, to, skip, descriptors)
+    } finally {
+      // What no handler has passed on is of no use to anybody.
+      for (const descriptor of descriptors) this.#shared.ledger.close(descriptor)
+    }
+  }
+
+  #dispatch(bytes: Buffer, from: number, to: number, skip: number, descriptors: number[]): void {
     const slots = this.#slots.get(frameProgram(bytes, from))
     const header = readHeader(bytes, from)
     if (!slots || header.vers !== PROGRAM_VERSION) return this.#refuse(header, unknownProgram(header.prog, header.vers))
@@ -187,14 +224,14 @@ export class Session implements LinkOwner, FrameSink, Listener {
     const slot = slots[header.proc]
     if (!slot) return this.#refuse(header, unknownProcedure(header.proc))
     try {
-      this.#serve(slot, header, new XdrReader(bytes, from + skip, to))
+      this.#serve(slot, header, new XdrReader(bytes, from + skip, to), descriptors)
     } catch (error) {
       this.#refuse(header, asRemote(error, this.#shared))
     }
     this.hypervisor?.events.flush()
   }
 
-  #serve(slot: Slot, header: Header, args: XdrReader): void {
+  #serve(slot: Slot, header: Header, args: XdrReader, descriptors: number[]): void {
     const reply = new XdrWriter(128)
     if (slot.door) {
       slot.door(this, args, reply)
@@ -205,9 +242,10 @@ export class Session implements LinkOwner, FrameSink, Listener {
     const { name, number, readonly, program } = slot.procedure
     if (!slot.handler) throw this.#unserved(name, program)
     if (this.readOnly && readonly === 'deny') throw forbidden(publicName(name), apiDomain(name))
-    const call: Call = { session: this, hypervisor, args, reply }
+    const call: Call = { session: this, hypervisor, args, reply, descriptors, replyDescriptors: [] }
     const stream = slot.handler(call)
-    this.#answer(header, reply)
+    if (call.replyDescriptors.length > 0) this.#answerWithDescriptors(header, reply, call.replyDescriptors)
+    else this.#answer(header, reply)
     if (stream) {
       this.#streams.add(header.serial, number, stream)
       this.#streams.pumpAll()
@@ -232,6 +270,13 @@ export class Session implements LinkOwner, FrameSink, Listener {
     writeHeader(frame, 0, frame.length, header)
     frame.set(body, HEADER_BYTES)
     this.#link.send(frame)
+  }
+
+  #answerWithDescriptors(header: Header, reply: XdrWriter, descriptors: readonly number[]): void {
+    const body = new XdrWriter().u32(descriptors.length).finish()
+    const payload = Buffer.concat([body, reply.finish()])
+    const frame = encodeFrame({ ...header, type: MESSAGE.replyWithFds, status: STATUS.ok }, payload)
+    this.#link.sendWithDescriptors(frame, descriptors)
   }
 
   #refuse(header: Header, error: RemoteError): void {

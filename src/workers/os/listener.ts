@@ -1,5 +1,5 @@
 import { chownSync, unlinkSync } from 'node:fs'
-import { ADDRESS_BYTES, readIpAddress, writeIpAddress, writeUnixAddress } from '../workers/os/address.js'
+import { ADDRESS_BYTES, readIpAddress, writeIpAddress, writeUnixAddress } from './address.js'
 import {
   accept4,
   AF_INET,
@@ -28,9 +28,9 @@ import {
   SOL_SOCKET,
   TCP_NODELAY,
   umask
-} from '../workers/os/libc.js'
-import type { AuthMethod, TransportKind } from '../workers/settings.js'
-import { READABLE, type Pollable, type Poller } from '../workers/os/poller.js'
+} from './libc.js'
+import type { AuthMethod, TransportKind } from '../settings.js'
+import { READABLE, type Pollable, type Poller } from './poller.js'
 
 /** Connections taken between two turns of the loop from one listener. */
 const ACCEPT_BATCH = 64

@@ -1,0 +1,141 @@
+import { FrameReader, TAKE, type FrameSink, type Take } from '#protocol/frame-reader.js'
+import { encodeFrame, HEADER_BYTES, MESSAGE, PROGRAM, PROGRAM_VERSION, readHeader, STATUS } from '#protocol/header.js'
+import { encodeOpen } from '#protocol/messages/connect.js'
+import { REMOTE } from '#protocol/procedures.js'
+import { connectUnix } from '#workers/driver/unix-connect.js'
+import { FdLedger } from '#workers/os/fd-ledger.js'
+import { Poller } from '#workers/os/poller.js'
+import { DescriptorMail } from '#workers/session/descriptor-mail.js'
+import { makeReadBuffer, PolledTransport, type ThreadIo } from '#workers/transport/polled.js'
+import type { TransportHandler } from '#workers/transport/transport.js'
+import type { Cleanup } from './cleanup.js'
+
+export interface ReplyWithDescriptors {
+  type: number
+  status: number
+  payload: Buffer
+  /** The receiver's to close. */
+  descriptors: number[]
+}
+
+/** A UNIX client that passes file descriptors, which Node's sockets cannot. One call at a time. */
+export class DescriptorClient implements TransportHandler, FrameSink {
+  readonly session = { close: () => this.transport.destroy() }
+  readonly transport: PolledTransport
+  readonly ledger: FdLedger
+  closed = false
+  readonly #reader = new FrameReader(this)
+  readonly #mail: DescriptorMail
+  #serial = 0
+  #answer: ((reply: ReplyWithDescriptors | undefined) => void) | undefined
+
+  private constructor(io: ThreadIo, fd: number) {
+    this.ledger = io.ledger
+    this.transport = new PolledTransport(io, fd, this, { descriptors: true })
+    this.#mail = new DescriptorMail(this.#reader, io.ledger, (frame, descriptors) => this.#replied(frame, descriptors))
+  }
+
+  static async connect(cleanup: Cleanup, path: string): Promise<DescriptorClient> {
+    const io: ThreadIo = {
+      poller: new Poller(),
+      ledger: new FdLedger(),
+      owner: 1,
+      buffer: makeReadBuffer(),
+      failed: (_, error) => {
+        throw error
+      }
+    }
+    cleanup.defer(() => Promise.resolve(io.poller.close()))
+    const fd = await connectUnix(path, io.ledger, 1, 5000, { up: false })
+    if (fd < 0) throw new Error(`connect to ${path}: errno ${-fd}`)
+    const client = new DescriptorClient(io, fd)
+    cleanup.defer(() => Promise.resolve(client.transport.destroy()))
+    return client
+  }
+
+  open(name: string): Promise<ReplyWithDescriptors | undefined> {
+    return this.call(PROGRAM.remote, REMOTE.connectOpen, encodeOpen({ name, flags: 0 }))
+  }
+
+  /** Resolves to undefined when the connection is closed instead of answered. `announced`: if not their number. */
+  call(
+    prog: number,
+    proc: number,
+    args: Buffer,
+    descriptors?: readonly number[],
+    announced = descriptors?.length ?? 0
+  ): Promise<ReplyWithDescriptors | undefined> {
+    const type = descriptors === undefined ? MESSAGE.call : MESSAGE.callWithFds
+    const count = Buffer.alloc(4)
+    count.writeUInt32BE(announced)
+    const payload = descriptors === undefined ? args : Buffer.concat([count, args])
+    const header = { prog, vers: PROGRAM_VERSION, proc, type, serial: this.#serial++, status: STATUS.ok }
+    const frame = encodeFrame(header, payload)
+    this.transport.send(frame, 0, frame.length)
+    if (descriptors !== undefined) this.transport.sendDescriptors(descriptors)
+    if (this.closed) return Promise.resolve(undefined)
+    return new Promise(resolve => (this.#answer = resolve))
+  }
+
+  /** Bytes as they are, with descriptors attached to a zero byte each behind them. */
+  write(bytes: Buffer, descriptors: readonly number[] = []): void {
+    this.transport.send(bytes, 0, bytes.length)
+    this.transport.sendDescriptors(descriptors)
+  }
+
+  /** Resolves when the broker has closed the connection. */
+  async untilClosed(): Promise<void> {
+    if (!this.closed) await new Promise(resolve => (this.#answer = resolve))
+  }
+
+  received(bytes: Buffer, from: number, to: number): void {
+    this.#reader.push(bytes, from, to)
+    const offence = this.#mail.offence()
+    if (offence !== undefined) throw new Error(offence)
+  }
+
+  receivedDescriptors(descriptors: readonly number[]): void {
+    this.#mail.arrived(descriptors)
+  }
+
+  drained(): void {}
+
+  lost(): void {
+    this.closed = true
+    this.#settle(undefined)
+  }
+
+  head(): Take {
+    return TAKE.collect
+  }
+
+  run(): void {}
+
+  frame(bytes: Buffer, from: number, to: number): void {
+    const { type, prog } = readHeader(bytes, from)
+    if (prog === PROGRAM.keepalive) return
+    if (type !== MESSAGE.replyWithFds) return this.#replied(Buffer.from(bytes.subarray(from, to)), [])
+    const announced = DescriptorMail.announced(bytes, from, to)!
+    if (announced > 0) this.#mail.expect(bytes, from, to, announced)
+    else this.#replied(Buffer.from(bytes.subarray(from, to)), [])
+  }
+
+  tail(count: number): void {
+    this.#mail.tail(count)
+  }
+
+  illegal(length: number): void {
+    throw new Error(`frame of ${length} bytes`)
+  }
+
+  #replied(frame: Buffer, descriptors: number[]): void {
+    const { type, status } = readHeader(frame)
+    this.#settle({ type, status, payload: frame.subarray(HEADER_BYTES), descriptors })
+  }
+
+  #settle(reply: ReplyWithDescriptors | undefined): void {
+    const answer = this.#answer
+    this.#answer = undefined
+    answer?.(reply)
+  }
+}
