@@ -32,6 +32,7 @@ export function actorSettings(
     driverReconnect: config.driverReconnect,
     tcpMinSsf: config.tcpMinSsf,
     saslAllowedUsers: config.saslAllowedUsernameList,
+    policy: config.procedurePolicy ?? [],
     systemBusAddress: config.systemBusAddress || process.env['DBUS_SYSTEM_BUS_ADDRESS'] || DEFAULT_BUS,
     driverSocketDir: config.driverSocketDir,
     driverSockets: [...config.driverSockets],

@@ -57,6 +57,7 @@ export const DOMAIN = {
   uri: 45,
   dbus: 47,
   identity: 53,
+  access: 55,
   polkit: 60
 } as const
 

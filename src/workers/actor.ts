@@ -5,6 +5,7 @@ import { Clock, type Closable } from './clock.js'
 import type { ActorControl, ActorNews, ActorTask, ClientInfo } from './control.js'
 import { FdLedger } from './os/fd-ledger.js'
 import { Poller } from './os/poller.js'
+import { Policy } from './policy/policy.js'
 import { Authority } from './polkit/authority.js'
 import { SaslDesk } from './sasl/sasl-desk.js'
 import { LOG_LEVELS, type ActorSettings, type Admission, type Log, type LogLevel } from './settings.js'
@@ -24,6 +25,7 @@ export class Actor implements ActorControl {
   readonly settings: ActorSettings
   readonly io: ThreadIo
   readonly polkit: Authority
+  readonly policy: Policy | undefined
   readonly sasl = new SaslDesk()
   readonly #sessions = new Map<number, ClientSession>()
   readonly #tls: TlsAcceptor
@@ -40,6 +42,7 @@ export class Actor implements ActorControl {
     this.settings = settings
     this.#logLevel = LOG_LEVELS.indexOf(settings.logLevel)
     if (sasl !== undefined) this.sasl.connect(sasl)
+    this.policy = settings.policy.length === 0 ? undefined : new Policy(settings.policy)
     this.polkit = new Authority(settings.systemBusAddress, this.clock)
     this.io = {
       poller: new Poller(fd => this.io.ledger.close(fd)),

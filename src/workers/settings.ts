@@ -17,6 +17,8 @@ export interface ActorSettings {
   tcpMinSsf: number
   /** Globs of the SASL names that are let in; undefined: all. */
   saslAllowedUsers: readonly string[] | undefined
+  /** Rules of the procedure policy. */
+  policy: readonly string[]
   /** Of the bus where polkit is, as in DBUS_SYSTEM_BUS_ADDRESS. */
   systemBusAddress: string
   /** How long a client may read nothing of what is queued for it, in milliseconds; 0: for ever. */

@@ -182,6 +182,7 @@ export const KEYS = {
   max_clients_per_address: unsigned(0),
   max_clients_per_user: unsigned(0),
   system_bus_address: string(''),
+  procedure_policy: optionalList(),
   tls_watch_files: boolean(false),
   actor_threads: unsigned(0),
   metrics_listen: string('', later('the metrics endpoint'))

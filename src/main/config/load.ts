@@ -2,6 +2,7 @@ import { readFileSync, statSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { isAbsolute } from 'node:path'
 import { errorText } from '#workers/os/libc.js'
+import { parseRule, RuleError } from '#workers/policy/rules.js'
 import { ConfError, EXIT, MAX_CONF_BYTES, parseConf } from './grammar.js'
 import { readSettings, type FileContents, type KeyName, type Settings } from './keys.js'
 import { logSettings, type LogSettings } from './log-settings.js'
@@ -80,6 +81,7 @@ function checkConfig(contents: FileContents, file: string | undefined, paths: Pa
   const own = asLoadError(file ?? '', () => {
     const auth = authMethods(settings, privileged, file ?? '')
     checkNumbers(settings, given)
+    checkPolicy(settings.procedurePolicy ?? [], file ?? '')
     return {
       ...auth,
       driverSockets: parseDriverSockets(settings.driverSockets ?? [], file ?? ''),
@@ -186,6 +188,15 @@ function checkNumbers(settings: Settings, given: ReadonlySet<KeyName>): void {
   }
   if (settings.driverConnectTimeout === 0) {
     throw new ConfError("internal error: 'driver_connect_timeout' must be greater than 0")
+  }
+}
+
+function checkPolicy(rules: readonly string[], file: string): void {
+  try {
+    for (const rule of rules) parseRule(rule)
+  } catch (error) {
+    if (!(error instanceof RuleError)) throw error
+    throw new ConfError(`unsupported configuration: ${file}: procedure_policy: ${error.message}`)
   }
 }
 

@@ -17,7 +17,11 @@ export const CALL = {
   /** As `stream`, and holes are allowed in it. Found out from the arguments of the call. */
   sparseStream: 5,
   /** Passed on; registers or deregisters for events, which must be known to carry the client over a restart. */
-  registration: 6
+  registration: 6,
+  /** Refused by the policy. */
+  forbidden: 7,
+  /** As `relay`, if its flags ask for nothing that the policy refuses. */
+  conditional: 8
 } as const
 export type CallClass = (typeof CALL)[keyof typeof CALL]
 
@@ -56,15 +60,27 @@ function classes(program: number): Uint8Array {
   return table
 }
 
-const REMOTE_CLASSES = classes(PROGRAM.remote)
-const QEMU_CLASSES = classes(PROGRAM.qemu)
-const LXC_CLASSES = classes(PROGRAM.lxc)
+/** The class of every call by program and number; `beyond` is that of numbers that the table does not have. */
+export interface ClassTables {
+  remote: Uint8Array
+  qemu: Uint8Array
+  lxc: Uint8Array
+  beyond: CallClass
+}
+
+/** For clients that no policy applies to. */
+export const PLAIN_TABLES: ClassTables = {
+  remote: classes(PROGRAM.remote),
+  qemu: classes(PROGRAM.qemu),
+  lxc: classes(PROGRAM.lxc),
+  beyond: CALL.unknown
+}
 
 /** The class of a call, or undefined if the program is not served. */
-export function classify(prog: number, proc: number): CallClass | undefined {
-  if (prog === PROGRAM.remote) return (REMOTE_CLASSES[proc] ?? CALL.unknown) as CallClass
-  if (prog === PROGRAM.qemu) return (QEMU_CLASSES[proc] ?? CALL.unknown) as CallClass
-  if (prog === PROGRAM.lxc) return (LXC_CLASSES[proc] ?? CALL.unknown) as CallClass
+export function classify(tables: ClassTables, prog: number, proc: number): CallClass | undefined {
+  if (prog === PROGRAM.remote) return (tables.remote[proc] ?? tables.beyond) as CallClass
+  if (prog === PROGRAM.qemu) return (tables.qemu[proc] ?? tables.beyond) as CallClass
+  if (prog === PROGRAM.lxc) return (tables.lxc[proc] ?? tables.beyond) as CallClass
   return undefined
 }
 

@@ -2,6 +2,7 @@ import {
   authenticationRequired,
   errorReply,
   rpcError,
+  undecodable,
   unknownProcedure,
   type RemoteError
 } from '../../protocol/errors.js'
@@ -18,21 +19,23 @@ import type { Identity } from '../../protocol/identity.js'
 import { AUTH, type AuthType } from '../../protocol/messages/auth.js'
 import { CLOSE_REASON, connectionClosedFrame } from '../../protocol/messages/connect.js'
 import { replyFrame } from '../../protocol/messages/frames.js'
-import { lookup, REMOTE } from '../../protocol/procedures.js'
+import { lookup, procedureName, REMOTE } from '../../protocol/procedures.js'
 import type { Actor } from '../actor.js'
 import type { Applicant, Authentication } from '../auth/authentication.js'
 import { makeAuthentication } from '../auth/make-authentication.js'
 import { Timer } from '../clock.js'
 import { EIO, errorText } from '../os/libc.js'
+import type { Verdicts } from '../policy/policy.js'
+import { describeIdentity, subjectOf } from '../policy/subject.js'
 import type { Admission, LogLevel } from '../settings.js'
 import type { LossReason, Transport, TransportHandler } from '../transport/transport.js'
-import { CALL, classify, opensStream, type CallClass } from './call-classes.js'
+import { CALL, classify, opensStream, PLAIN_TABLES, type CallClass } from './call-classes.js'
 import { CallTable } from './call-table.js'
 import { CarryOver } from './carry-over.js'
 import { ClientSide, PAUSE, wantsHoles } from './client-side.js'
 import type { DriverSide } from './driver-side.js'
 import { answerLocally } from './local-calls.js'
-import { driverClosed, notOpen, secondaryNotOpen } from './session-errors.js'
+import { accessDenied, driverClosed, notOpen, secondaryNotOpen } from './session-errors.js'
 import { OpenStreams } from './streams.js'
 import { WaitingCalls } from './waiting-calls.js'
 
@@ -77,6 +80,8 @@ export class ClientSession implements Applicant {
   uri = ''
   /** The client wants CONNECT_EVENT_CONNECTION_CLOSED. */
   closeCallback = false
+  #proven: Identity = {}
+  #verdicts: Verdicts | undefined
   #state: SessionState
   /** Deadline for logging in, and later for reading the last replies. */
   readonly #timer = new Timer({ session: this, timeUp: () => this.#timeUp() })
@@ -92,6 +97,7 @@ export class ClientSession implements Applicant {
     this.#state = admission.auth === 'none' ? 'authenticated' : 'authenticating'
     this.client = new ClientSide(this, transport)
     this.authentication = makeAuthentication(this, actor, this.client.transport)
+    if (this.#state === 'authenticated') this.#applyPolicy()
     this.restartDeadline()
   }
 
@@ -134,8 +140,17 @@ export class ClientSession implements Applicant {
   authenticated(identity: Identity): void {
     if (!this.become('authenticated')) return
     this.identity = { ...this.identity, ...identity }
+    this.#applyPolicy()
     this.actor.clock.cancel(this.#timer)
     this.actor.authenticated(this)
+  }
+
+  /** By what the client has proved of itself, and by nothing that it says of itself later. */
+  #applyPolicy(): void {
+    const { admission, identity, actor } = this
+    this.#proven = identity
+    this.#verdicts = actor.policy?.verdictsFor(subjectOf(admission, identity))
+    if (this.#verdicts !== undefined) this.client.tables = this.#verdicts.tables
   }
 
   restartDeadline(): void {
@@ -147,16 +162,31 @@ export class ClientSession implements Applicant {
 
   /** Why a known program's call cannot be served in the present state, if so. */
   refusal(prog: number, proc: number, callClass: CallClass): RemoteError | undefined {
-    if (this.#state === 'open') return undefined
-    if (callClass === CALL.unknown) return unknownProcedure(proc)
+    const forbidden = callClass === CALL.forbidden
+    if (this.#state === 'open') return forbidden ? this.#denied(prog, proc) : undefined
+    if (callClass === CALL.unknown || (forbidden && lookup(prog, proc) === undefined)) return unknownProcedure(proc)
     if (this.failure !== undefined) return this.failure
     if (callClass === CALL.local) {
       return this.#state === 'authenticating' && !isAuthentication(proc) ? authenticationRequired() : undefined
     }
     if (this.#state === 'authenticating') return authenticationRequired()
+    if (this.hasOpened && forbidden) return this.#denied(prog, proc)
     if (this.hasOpened) return this.#reachable() ? undefined : driverClosed()
     const owner = lookup(prog, proc)?.owner
     return owner === 'hypervisor' || owner === 'any' ? notOpen() : secondaryNotOpen()
+  }
+
+  #denied(prog: number, proc: number): RemoteError {
+    this.log('warning', `policy: ${procedureName(prog, proc)} refused for ${describeIdentity(this.#proven)}`)
+    return accessDenied()
+  }
+
+  /** Why a collected call goes no further whose flags decide that, if so. */
+  #objection(prog: number, proc: number, body: Buffer): RemoteError | undefined {
+    if (classify(this.client.tables, prog, proc) !== CALL.conditional) return undefined
+    const allowed = this.#verdicts?.allows(proc, body)
+    if (allowed === undefined) return undecodable()
+    return allowed ? undefined : this.#denied(prog, proc)
   }
 
   /** Whether a call can go to the driver daemon, now or when the client has been carried over to it. */
@@ -195,9 +225,10 @@ export class ClientSession implements Applicant {
     if (prog === PROGRAM.remote && answerLocally(this, header, bytes.subarray(body, to))) {
       return this.closeDescriptors(descriptors)
     }
-    if (!this.#reachable()) {
+    const objection = this.#objection(prog, proc, bytes.subarray(body, to)) ?? (this.#reachable() ? undefined : driverClosed())
+    if (objection !== undefined) {
       this.closeDescriptors(descriptors)
-      return this.client.write(errorReply(header, driverClosed()))
+      return this.client.write(errorReply(header, objection))
     }
     const callClass = closerClass(header, bytes, from, to)
     if (callClass === CALL.registration && !this.#mustWait) this.#registration(header, bytes.subarray(from, to))
@@ -380,7 +411,7 @@ export class ClientSession implements Applicant {
 
 /** The class of a collected call, which its arguments may tell. */
 function closerClass({ prog, proc, type }: Header, bytes: Buffer, from: number, to: number): CallClass {
-  const callClass = classify(prog, proc) ?? CALL.relay
+  const callClass = classify(PLAIN_TABLES, prog, proc) ?? CALL.relay
   // libvirt never registers with descriptors, and the arguments would stand elsewhere.
   if (callClass === CALL.registration && type === MESSAGE.call) return callClass
   if (callClass !== CALL.stream) return callClass === CALL.closeCallback ? callClass : CALL.relay

@@ -26,7 +26,15 @@ import { PING_FRAME, PONG_FRAME } from '../../protocol/messages/keepalive.js'
 import { KEEPALIVE, REMOTE } from '../../protocol/procedures.js'
 import { Timer, type Timed } from '../clock.js'
 import type { LossReason, Transport, TransportHandler } from '../transport/transport.js'
-import { CALL, classify, MAX_REGISTRATION_BYTES, maxCollected, type CallClass } from './call-classes.js'
+import {
+  CALL,
+  classify,
+  MAX_REGISTRATION_BYTES,
+  maxCollected,
+  PLAIN_TABLES,
+  type CallClass,
+  type ClassTables
+} from './call-classes.js'
 import type { ClientSession } from './client-session.js'
 import { DescriptorMail } from './descriptor-mail.js'
 import { Keepalive, type KeepalivePeer } from './keepalive.js'
@@ -47,6 +55,8 @@ export class ClientSide implements TransportHandler, FrameSink, KeepalivePeer, T
   readonly transport: Transport
   readonly outlet: Outlet
   readonly keepalive: Keepalive
+  /** How the client's calls are classed: its own table if a policy applies to it. */
+  tables: ClassTables = PLAIN_TABLES
   /** Made when the first descriptor, or call that announces some, comes. */
   mail: DescriptorMail | undefined
   #pauses = 0
@@ -171,7 +181,7 @@ export class ClientSide implements TransportHandler, FrameSink, KeepalivePeer, T
     if (type === MESSAGE.call) {
       const prog = frameProgram(bytes, at)
       const proc = frameProcedure(bytes, at)
-      const callClass = classify(prog, proc)
+      const callClass = classify(this.tables, prog, proc)
       // The one path that nearly every frame takes.
       if (callClass === CALL.relay && this.session.state === 'open' && this.#plain(bytes, at)) {
         return this.session.forward(prog, proc, frameSerial(bytes, at), CALL.relay, frameLength(bytes, at))
@@ -233,6 +243,7 @@ export class ClientSide implements TransportHandler, FrameSink, KeepalivePeer, T
       case CALL.local:
         return this.#collect(bytes, at, maxCollected(proc))
       case CALL.stream:
+      case CALL.conditional:
         return this.#collect(bytes, at, MAX_STREAM_CALL_BYTES)
       case CALL.registration:
         return this.#collect(bytes, at, MAX_REGISTRATION_BYTES)
@@ -265,7 +276,7 @@ export class ClientSide implements TransportHandler, FrameSink, KeepalivePeer, T
 
   /** A call that has come whole, with its descriptors. */
   #judged(bytes: Buffer, from: number, to: number, descriptors: readonly number[]): void {
-    const callClass = classify(frameProgram(bytes, from), frameProcedure(bytes, from))
+    const callClass = classify(this.tables, frameProgram(bytes, from), frameProcedure(bytes, from))
     const refusal = this.#refusal(bytes, from, callClass)
     if (refusal === undefined) return this.session.collectedCall(bytes, from, to, descriptors)
     this.session.closeDescriptors(descriptors)

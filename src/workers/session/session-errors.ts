@@ -9,6 +9,10 @@ export const notOpen = (): RemoteError => internalError('hypervisor connection n
 /** What a call of the secondary drivers (network, storage, …) gets before CONNECT_OPEN. */
 export const secondaryNotOpen = (): RemoteError => internalError('connection not open')
 
+/** What libvirt's own access checks answer, where `virtbroker` would be the driver's name. */
+export const accessDenied = (): RemoteError =>
+  templated(CODE.accessDenied, DOMAIN.access, 'access denied: %1$s', "'virtbroker' denied access")
+
 /** The one answer to everything that goes wrong with authentication: the reason is for the log only. */
 export const authenticationFailed = (): RemoteError =>
   templated(CODE.authFailed, DOMAIN.rpc, 'authentication failed: %1$s', 'authentication failed')
