@@ -80,7 +80,6 @@ export class ClientSession implements Applicant {
   uri = ''
   /** The client wants CONNECT_EVENT_CONNECTION_CLOSED. */
   closeCallback = false
-  #proven: Identity = {}
   #verdicts: Verdicts | undefined
   #state: SessionState
   /** Deadline for logging in, and later for reading the last replies. */
@@ -145,10 +144,9 @@ export class ClientSession implements Applicant {
     this.actor.authenticated(this)
   }
 
-  /** By what the client has proved of itself, and by nothing that it says of itself later. */
+  /** By what the client has proved of itself: a CONNECT_SET_IDENTITY of its own changes nothing. */
   #applyPolicy(): void {
     const { admission, identity, actor } = this
-    this.#proven = identity
     this.#verdicts = actor.policy?.verdictsFor(subjectOf(admission, identity))
     if (this.#verdicts !== undefined) this.client.tables = this.#verdicts.tables
   }
@@ -177,7 +175,7 @@ export class ClientSession implements Applicant {
   }
 
   #denied(prog: number, proc: number): RemoteError {
-    this.log('warning', `policy: ${procedureName(prog, proc)} refused for ${describeIdentity(this.#proven)}`)
+    this.log('warning', `policy: ${procedureName(prog, proc)} refused for ${describeIdentity(this.identity)}`)
     return accessDenied()
   }
 
