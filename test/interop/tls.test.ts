@@ -8,20 +8,21 @@ import { decodeSetIdentity } from '#protocol/identity.js'
 import { REMOTE } from '#protocol/procedures.js'
 import { Broker } from '../support/broker.js'
 import { Cleanup } from '../support/cleanup.js'
+import { clientEnv } from '../support/clients.js'
 import type { Conf } from '../support/conf-file.js'
 import { FakeDriver } from '../support/fake-driver.js'
 import { freePort } from '../support/free-port.js'
+import { Libvirtd } from '../support/libvirtd.js'
 import { pattern } from '../support/pattern.js'
+import { PrivateHost } from '../support/private-host.js'
 import { Pki, type Credentials } from '../support/pki.js'
 import { Program, run, type Outcome } from '../support/processes.js'
 import { RawClient } from '../support/raw-client.js'
 import { canConnect } from '../support/sockets.js'
-import { startTestLibvirtd } from '../support/test-libvirtd.js'
 import { tempDir } from '../support/temp-dir.js'
 import { confirmed, rawTlsClient } from '../support/tls-client.js'
 import { waitFor } from '../support/waiting.js'
 
-const env = { PATH: process.env['PATH'], HOME: '/nonexistent', LC_ALL: 'C.UTF-8' }
 const REFUSED = 'Unable to read TLS confirmation: Input/output error'
 const CROWD = new URL('../support/tls-crowd.js', import.meta.url).pathname
 
@@ -41,7 +42,7 @@ describe('TLS', function () {
     pki = await Pki.make(cleanup)
     server = await pki.server()
     good = await pki.client({ country: 'GB', organization: 'Red Hat', cn: 'client1' })
-    libvirtd = await startTestLibvirtd(cleanup)
+    libvirtd = (await Libvirtd.start(await PrivateHost.start(cleanup), cleanup, { drivers: [] })).socket
     driver = await FakeDriver.listen(cleanup, join(await tempDir(cleanup), 'virtqemud-sock'))
   })
 
@@ -69,7 +70,7 @@ describe('TLS', function () {
     const pkipath = await pki.pkipath(credentials)
     const path = driverName === 'test' ? '/default' : '/system'
     const uri = `${driverName}+tls://127.0.0.1:${port}${path}?no_sanity=1&pkipath=${pkipath}${more}`
-    return run(['virsh', '-c', uri, 'uri'], { env })
+    return run(['virsh', '-c', uri, 'uri'], { env: clientEnv })
   }
 
   async function expectIn(port: number, credentials?: Credentials, more = ''): Promise<void> {
@@ -115,7 +116,7 @@ describe('TLS', function () {
     it('serves libvirt\'s Python binding', async () => {
       const uri = `test+tls://127.0.0.1:${place.port}/default?no_sanity=1&pkipath=${await pki.pkipath(good)}`
       const script = `import libvirt; print(libvirt.open("${uri}").listAllDomains()[0].name())`
-      const { stdout, stderr } = await run(['/usr/bin/python3', '-c', script], { env })
+      const { stdout, stderr } = await run(['/usr/bin/python3', '-c', script], { env: clientEnv })
       expect(stdout + stderr).to.equal('test\n')
     })
 
@@ -138,7 +139,7 @@ describe('TLS', function () {
       const xml = join(await tempDir(cleanup), 'long.xml')
       const os = '<os><type>hvm</type></os><memory>8192</memory>'
       await writeFile(xml, `<domain type='test'><name>long</name><description>${about}</description>${os}</domain>`)
-      const { stdout, stderr } = await run(['virsh', '-c', uri, `define ${xml}; dumpxml long; undefine long`], { env })
+      const { stdout, stderr } = await run(['virsh', '-c', uri, `define ${xml}; dumpxml long; undefine long`], { env: clientEnv })
       expect(stderr).to.equal('')
       expect(stdout).to.contain(about)
     })

@@ -4,7 +4,7 @@ import type { Context, Suite } from 'mocha'
 /** The Debian packages with the real clients and daemons that the interop tests talk to. */
 const packages = [
   'libvirt-daemon', 'libvirt-daemon-system', 'libvirt-clients', 'libvirt-wireshark', 'python3-libvirt',
-  'qemu-system-x86', 'qemu-utils', 'tshark', 'netcat-openbsd', 'polkitd', 'dbus-daemon',
+  'qemu-system-x86', 'qemu-utils', 'gnutls-bin', 'openssl', 'tshark', 'netcat-openbsd', 'polkitd', 'dbus-daemon',
   'iproute2', 'util-linux'
 ]
 
