@@ -44,6 +44,8 @@ export class ActorPool {
   readonly #ledger: FdLedger
   readonly #handler: ActorPoolHandler
   readonly #sasl: SaslService | undefined
+  /** One for each thread, which ends with it. */
+  readonly #tasks = new Set<Promise<void>>()
   #numbers = 0
   #closing = false
 
@@ -117,8 +119,9 @@ export class ActorPool {
   async close(): Promise<void> {
     this.#closing = true
     for (const thread of this.threads) void thread.control.shutdown()
+    // Not the pool's own close: that one ends threads which are still starting, and koffi aborts the process then.
     await Promise.race([
-      this.#pool.close({ force: false }),
+      Promise.allSettled(this.#tasks),
       new Promise(resolve => setTimeout(resolve, SHUTDOWN_MS).unref())
     ])
     await this.#pool.destroy()
@@ -152,10 +155,12 @@ export class ActorPool {
     })
     this.threads.push(thread)
     const ports = [task.work, task.control, ...(task.sasl === undefined ? [] : [task.sasl])]
-    this.#pool.run(task, { transferList: ports }).then(
+    const ended = this.#pool.run(task, { transferList: ports }).then(
       () => this.#ended(thread, 'its task ended'),
       (error: unknown) => this.#ended(thread, error instanceof Error ? error.message : String(error))
     )
+    this.#tasks.add(ended)
+    void ended.finally(() => this.#tasks.delete(ended))
   }
 
   /** Connections that the thread had not taken up yet go to another; the rest died with it. */
