@@ -206,6 +206,18 @@ describe('virtbrokerd', () => {
       })
     }
 
+    it('with 0, and leaves no files behind, when it is told to as soon as it has begun', async () => {
+      const { dir, file, pidFile } = await prepared({})
+      for (const early of [pidFile, join(dir, 'libvirt-sock')]) {
+        const program = new Program(command('-f', file, '-p', pidFile))
+        cleanup.defer(() => program.stop())
+        while (!existsSync(early)) await sleep(1)
+        program.child.kill('SIGTERM')
+        expect(await program.exited).to.deep.equal({ status: 0, signal: null })
+        expect([pidFile, join(dir, 'libvirt-sock'), join(dir, 'libvirt-sock-ro')].some(existsSync)).to.equal(false)
+      }
+    })
+
     it('with 0 when there has been no client for as long as -t says', async () => {
       const { dir, file, pidFile } = await prepared({})
       const program = new Program(command('-f', file, '-p', pidFile, '-t', '1'))
