@@ -213,7 +213,7 @@ describe('a client whose driver daemon is restarted', () => {
     expect((await client.call(GET_XML)).status).to.equal(STATUS.ok)
     again.event(DOMAIN_EVENT, about(0, 5))
     expect((await client.next({ type: MESSAGE.event })).payload).to.deep.equal(about(1, 5))
-    expect(stage.broker.program.stderr).to.match(/an event registration was refused .*Domain not found: gone/)
+    await waitFor('the log', () => /an event registration was refused .*Domain not found: gone/.test(stage.broker.program.stderr))
   })
 
   it('is not carried over behind its back when it registered a close callback, but told', async () => {

@@ -27,6 +27,13 @@ import { Keepalive, type KeepalivePeer } from './keepalive.js'
 import { Outlet } from './outlet.js'
 import { driverClosed } from './session-errors.js'
 
+export interface OwnRequest {
+  proc: number
+  args?: Buffer | undefined
+  /** The remote program unless said otherwise. */
+  prog?: number
+}
+
 interface OwnCall {
   proc: number
   resolve: (frame: Buffer) => void
@@ -76,13 +83,21 @@ export class DriverSide implements TransportHandler, FrameSink, KeepalivePeer {
     return this.#paused
   }
 
-  /** Calls the daemon on the broker's behalf, the remote program unless said otherwise. Rejects with the daemon's error, or with the connection's. */
+  /** Calls the daemon on the broker's behalf. Rejects with the daemon's error, or with the connection's. */
   call(proc: number, args?: Buffer, prog: number = PROGRAM.remote): Promise<Buffer> {
-    const serial = this.#nextSerial++
-    return new Promise((resolve, reject) => {
-      this.#own.set(serial, { proc, resolve, reject })
-      this.outlet.write(callFrame(proc, serial, args, prog))
+    return this.callTogether([{ proc, args, prog }])[0]!
+  }
+
+  /** Several such calls, sent at once: the daemon may run them side by side. */
+  callTogether(calls: readonly OwnRequest[]): Promise<Buffer>[] {
+    const frames: Buffer[] = []
+    const replies = calls.map(({ proc, args, prog = PROGRAM.remote }) => {
+      const serial = this.#nextSerial++
+      frames.push(callFrame(proc, serial, args, prog))
+      return new Promise<Buffer>((resolve, reject) => this.#own.set(serial, { proc, resolve, reject }))
     })
+    this.outlet.write(frames.length === 1 ? frames[0]! : Buffer.concat(frames))
+    return replies
   }
 
   /** Stops reading from the daemon while its client takes no more. */

@@ -1,4 +1,4 @@
-import { CODE, DOMAIN, RemoteError, rpcError, systemError, templated } from '../../protocol/errors.js'
+import { authenticationRequired, CODE, DOMAIN, RemoteError, rpcError, systemError, templated } from '../../protocol/errors.js'
 import { encodeSetIdentity } from '../../protocol/identity.js'
 import { AUTH, decodeAuthList } from '../../protocol/messages/auth.js'
 import { decodeText, encodeFeature, encodeOpen, FEATURE, OPEN_READONLY } from '../../protocol/messages/connect.js'
@@ -10,7 +10,7 @@ import { candidatesFor, noDriver, probeCandidates, type Candidate } from '../dri
 import { connectUnix } from '../driver/unix-connect.js'
 import { ENOENT, ETIMEDOUT, errorText } from '../os/libc.js'
 import type { ClientSession } from './client-session.js'
-import { DriverSide } from './driver-side.js'
+import { DriverSide, type OwnRequest } from './driver-side.js'
 import { driverClosed } from './session-errors.js'
 
 /**
@@ -95,13 +95,20 @@ async function shakeHands(
   readonly: boolean,
   session: ClientSession
 ): Promise<string> {
-  await authenticate(driver)
-  // The daemon runs calls side by side, so only those that do not need each other may go together.
-  const flags = readonly ? OPEN_READONLY : 0
-  await Promise.all([
-    driver.call(REMOTE.connectSupportsFeature, encodeFeature(FEATURE.keepalive)),
-    driver.call(REMOTE.connectOpen, encodeOpen({ name: candidate.name, flags }))
-  ])
+  const opening: OwnRequest[] = [
+    { proc: REMOTE.connectSupportsFeature, args: encodeFeature(FEATURE.keepalive) },
+    { proc: REMOTE.connectOpen, args: encodeOpen({ name: candidate.name, flags: readonly ? OPEN_READONLY : 0 }) }
+  ]
+  // All at once, because most daemons let us in without more ado. One that does not says so, and is asked again.
+  const [authList, ...opened] = driver.callTogether([{ proc: REMOTE.authList }, ...opening])
+  const [list, ...outcomes] = await Promise.allSettled([authList!, ...opened])
+  if (list.status === 'rejected') throw list.reason as RemoteError
+  await authenticate(driver, decodeAuthList(list.value)[0])
+  const refused = outcomes.find(outcome => outcome.status === 'rejected')
+  if (refused !== undefined) {
+    if (!isAuthenticationRequired(refused.reason)) throw refused.reason as RemoteError
+    await Promise.all(driver.callTogether(opening))
+  }
   const identified = driver.call(REMOTE.connectSetIdentity, encodeSetIdentity(session.identity))
   if (candidate.uri !== undefined) {
     await identified
@@ -112,8 +119,7 @@ async function shakeHands(
 }
 
 /** As root, asking for the list is all that a daemon with polkit wants; for SASL we have no credentials. */
-async function authenticate(driver: DriverSide): Promise<void> {
-  const [method] = decodeAuthList(await driver.call(REMOTE.authList))
+async function authenticate(driver: DriverSide, method: number | undefined): Promise<void> {
   if (method === AUTH.polkit) await driver.call(REMOTE.authPolkit)
   else if (method !== AUTH.none) {
     throw templated(
@@ -123,6 +129,10 @@ async function authenticate(driver: DriverSide): Promise<void> {
       `unsupported authentication type ${method}`
     )
   }
+}
+
+function isAuthenticationRequired(error: unknown): boolean {
+  return error instanceof RemoteError && error.message === authenticationRequired().message
 }
 
 function connectFailure(errno: number, path: string): RemoteError {
