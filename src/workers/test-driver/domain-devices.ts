@@ -31,6 +31,29 @@ function diskIndex(name: string): number | undefined {
   return index - 1
 }
 
+const nameOf = (disk: XmlElement): string => attribute(find(disk, 'target'), 'dev') ?? ''
+const busOf = (disk: XmlElement): string => attribute(find(disk, 'target'), 'bus') ?? ''
+
+/**
+ * Puts disks in the order of `virDomainDiskInsert`: by name among those whose bus was written alike, or not at all.
+ * It has to be done before buses are filled in.
+ */
+function sortDisks(devices: XmlElement): void {
+  const disks: XmlElement[] = []
+  for (const disk of childrenNamed(devices, 'disk')) {
+    const own = diskIndex(nameOf(disk)) ?? -1
+    let at = -1
+    for (let i = disks.length - 1; i >= 0; i--) {
+      if (busOf(disks[i]!) !== busOf(disk)) continue
+      if ((diskIndex(nameOf(disks[i]!)) ?? -1) > own) at = i
+      else if (at < 0) at = i + 1
+    }
+    disks.splice(at < 0 ? disks.length : at, 0, disk)
+  }
+  devices.children = devices.children.filter(child => typeof child === 'string' || child.name !== 'disk')
+  for (const disk of disks) insertInOrder(devices, disk)
+}
+
 function completeDisk(disk: XmlElement): void {
   const target = find(disk, 'target')
   const name = attribute(target, 'dev')
@@ -63,6 +86,9 @@ function completeDisk(disk: XmlElement): void {
   )
 }
 
+/** The order in which libvirt adds them (`virDomainDefAddImplicitControllers`). */
+const IMPLICIT_CONTROLLERS = ['scsi', 'fdc', 'ide', 'virtio-serial']
+
 /** Controllers that devices need and nobody wrote down. */
 function addControllers(devices: XmlElement): void {
   const wanted = new Set<string>()
@@ -73,7 +99,8 @@ function addControllers(devices: XmlElement): void {
   }
   const serial = [...childrenNamed(devices, 'channel'), ...childrenNamed(devices, 'console')]
   if (serial.some(device => attribute(find(device, 'target'), 'type') === 'virtio')) wanted.add('virtio-serial 0')
-  for (const name of wanted) {
+  const rank = (name: string): number => IMPLICIT_CONTROLLERS.indexOf(name.split(' ')[0]!)
+  for (const name of [...wanted].sort((a, b) => rank(a) - rank(b) || a.localeCompare(b))) {
     const [type, index] = name.split(' ') as [string, string]
     const there = childrenNamed(devices, 'controller').some(
       controller => attribute(controller, 'type') === type && (attribute(controller, 'index') ?? '0') === index
@@ -178,6 +205,7 @@ function completeRest(device: XmlElement): void {
 
 /** Completes `<devices>` in place. Throws libvirt's error for a device that cannot be. */
 export function completeDevices(devices: XmlElement): void {
+  sortDisks(devices)
   for (const disk of childrenNamed(devices, 'disk')) completeDisk(disk)
   for (const iface of childrenNamed(devices, 'interface')) completeInterface(iface)
   for (const device of elements(devices)) {

@@ -8,7 +8,7 @@ import { checkFlags, denied, internal, invalid, invalidArg } from './failures.js
 import { readDomain, readString, writeString } from './wire.js'
 import { attribute, childrenNamed, find } from './xml.js'
 
-const XML_FLAGS = { secure: 1, inactive: 2, updateCpu: 4, migratable: 8 } as const
+const XML_FLAGS = { secure: 1, inactive: 2, migratable: 8 } as const
 const MESSAGE_FLAGS = 3
 const NANOSECONDS_PER_MS = 1_000_000n
 const MAX_KEYCODES = 16
@@ -81,7 +81,7 @@ export const domainInfoHandlers: HandlerTable = {
     const flags = args.u32()
     if (session.readOnly && flags & (XML_FLAGS.secure | XML_FLAGS.migratable))
       throw denied('virDomainGetXMLDesc with secure flag', DOMAIN.domain)
-    checkFlags(flags, 15, 'testDomainGetXMLDesc')
+    checkFlags(flags, XML_FLAGS.secure | XML_FLAGS.inactive | XML_FLAGS.migratable, 'testDomainGetXMLDesc')
     reply.string(hypervisor.domain(ref).describe(flags))
   },
   // The answer of libvirt's test driver, for any domain.

@@ -107,7 +107,6 @@ function undefine({ hypervisor }: Call, ref: DomainRef, flags: number): void {
   domain.announce(hypervisor.events, EVENT.undefined, UNDEFINED.removed)
   domain.managedSave = false
   domain.persistent = false
-  domain.next = undefined
   hypervisor.dropIfGone(domain)
 }
 

@@ -1,10 +1,11 @@
+import { DOMAIN } from '#protocol/errors.js'
 import { REMOTE } from '#protocol/procedures.js'
 import type { Call, HandlerTable } from './dispatch.js'
 import type { Domain } from './domain.js'
 import { STATE } from './domain-states.js'
-import { checkFlags } from './failures.js'
+import { badArgument, checkFlags } from './failures.js'
 import { passes } from './networks.js'
-import { MAX_LIST, readDomain, writeDomain, writeList, writeString } from './wire.js'
+import { readDomain, readRoom, writeDomain, writeList, writeString } from './wire.js'
 
 /** `VIR_CONNECT_LIST_DOMAINS_*` in pairs; the four of state (16 … 128) are a group of their own. */
 const PAIRS: readonly (readonly [yes: number, no: number, is: (domain: Domain) => boolean])[] = [
@@ -48,7 +49,7 @@ export const domainLookupHandlers: HandlerTable = {
   },
   [REMOTE.connectNumOfDomains]: call => void call.reply.i32(all(call).filter(domain => domain.active).length),
   [REMOTE.connectListDomains]: call => {
-    const most = Math.min(call.args.i32(), MAX_LIST)
+    const most = readRoom(call.args, 'maxids', 'REMOTE_DOMAIN_LIST_MAX')
     const ids = all(call)
       .filter(domain => domain.active)
       .map(domain => domain.id)
@@ -56,7 +57,7 @@ export const domainLookupHandlers: HandlerTable = {
   },
   [REMOTE.connectNumOfDefinedDomains]: call => void call.reply.i32(all(call).filter(domain => !domain.active).length),
   [REMOTE.connectListDefinedDomains]: call => {
-    const most = Math.min(call.args.i32(), MAX_LIST)
+    const most = readRoom(call.args, 'maxnames', 'REMOTE_DOMAIN_LIST_MAX')
     const names = all(call)
       .filter(domain => !domain.active)
       .map(domain => domain.name)
@@ -68,6 +69,8 @@ export const domainLookupHandlers: HandlerTable = {
   },
   [REMOTE.domainLookupById]: ({ hypervisor, args, reply }) => {
     const id = args.i32()
+    if (id < 0)
+      throw badArgument('id in virDomainLookupByID must be zero or greater', 'virDomainLookupByID', 'id', DOMAIN.domain)
     writeDomain(reply, hypervisor.domainWhere(domain => domain.active && domain.id === id).ref())
   },
   [REMOTE.domainLookupByUuid]: ({ hypervisor, args, reply }) => {

@@ -1,13 +1,14 @@
 import { DOMAIN } from '#protocol/errors.js'
 import { REMOTE } from '#protocol/procedures.js'
+import type { XdrReader } from '#protocol/xdr.js'
 import type { Call, HandlerTable } from './dispatch.js'
 import { firstCpus, formatCpus, parseCpus } from './cpuset.js'
 import { MAX_VCPUS } from './capabilities.js'
 import { domainOf } from './domain-lookup.js'
-import { AFFECT, type Definition, type Domain } from './domain.js'
+import { AFFECT, type Definition } from './domain.js'
 import { checkFlags, internal, invalid, invalidArg } from './failures.js'
 import type { Hypervisor } from './hypervisor.js'
-import { readDomain, type DomainRef } from './wire.js'
+import { MAX_LIST, readDomain, type DomainRef } from './wire.js'
 import {
   attribute,
   childrenNamed,
@@ -33,10 +34,9 @@ const ACTIONS = ['destroy', 'restart', 'rename-restart', 'preserve', 'coredump-d
 function setMemory({ hypervisor }: Call, ref: DomainRef, memory: bigint, flags: number): void {
   checkFlags(flags, BOTH | MAXIMUM, 'testDomainSetMemoryFlags')
   const domain = hypervisor.domain(ref)
-  const { live, config } = domain.definitionsFor(flags)
-  const definition = live ?? config!
+  const definition = domain.definitionFor(flags)
   if (flags & MAXIMUM) {
-    if (live) throw invalid('cannot resize the maximum memory on an active domain')
+    if (domain.active && !(flags & AFFECT.config)) throw invalid('cannot resize the maximum memory on an active domain')
     definition.memory = memory
     if (definition.currentMemory > memory) definition.currentMemory = memory
   } else {
@@ -97,12 +97,20 @@ function pinVcpu({ hypervisor }: Call, ref: DomainRef, vcpu: number, map: Buffer
   )
 }
 
+/** How many CPUs a caller has room for. */
+function readVcpuRoom(args: XdrReader, name: string): number {
+  const room = args.i32()
+  if (room > MAX_LIST) throw internal(`${name} > REMOTE_VCPUINFO_MAX`, DOMAIN.rpc)
+  return Math.max(0, room)
+}
+
 function listVcpus({ hypervisor, args, reply }: Call): void {
   const ref = readDomain(args)
-  const [room, bytes] = [args.i32(), args.i32()]
+  const room = readVcpuRoom(args, 'maxinfo')
+  const bytes = args.i32()
   const domain = hypervisor.domain(ref)
   if (!domain.active) throw invalid('cannot list vcpus for an inactive domain')
-  const count = Math.max(0, Math.min(room, domain.definition.vcpus))
+  const count = Math.min(room, domain.definition.vcpus)
   const mapBytes = checkMaps(count, bytes)
   const time = BigInt(Date.now()) * 100n
   const cpus = Array.from({ length: count }, (_, number) => number)
@@ -132,9 +140,15 @@ const stats = (balloon: XmlElement): XmlElement => {
 }
 
 /** The definition that a call with the domain, something else and flags is about. */
-const chosen = (domain: Domain, flags: number, cFunction: string, allowed = BOTH): Definition => {
+const chosen = (
+  hypervisor: Hypervisor,
+  ref: DomainRef,
+  flags: number,
+  cFunction: string,
+  allowed = BOTH
+): Definition => {
   checkFlags(flags, allowed, cFunction)
-  return domain.definitionFor(flags)
+  return hypervisor.domain(ref).definitionFor(flags)
 }
 
 export const domainResourceHandlers: HandlerTable = {
@@ -145,7 +159,7 @@ export const domainResourceHandlers: HandlerTable = {
   [REMOTE.domainSetMemoryStatsPeriod]: ({ hypervisor, args }) => {
     const ref = readDomain(args)
     const [period, flags] = [args.i32(), args.u32()]
-    const definition = chosen(hypervisor.domain(ref), flags, 'testDomainSetMemoryStatsPeriod')
+    const definition = chosen(hypervisor, ref, flags, 'testDomainSetMemoryStatsPeriod')
     if (!definition.hasBalloon) throw internal('No memory balloon device configured, can not set the collection period')
     setAttribute(
       stats(find(definition.tree, 'devices', 'memballoon')!),
@@ -159,7 +173,7 @@ export const domainResourceHandlers: HandlerTable = {
   [REMOTE.domainGetVcpusFlags]: ({ hypervisor, args, reply }) => {
     const ref = readDomain(args)
     const flags = args.u32()
-    const definition = chosen(hypervisor.domain(ref), flags, 'testDomainGetVcpusFlags', BOTH | MAXIMUM)
+    const definition = chosen(hypervisor, ref, flags, 'testDomainGetVcpusFlags', BOTH | MAXIMUM)
     reply.i32(flags & MAXIMUM ? definition.maxVcpus : definition.vcpus)
   },
   [REMOTE.domainGetVcpus]: listVcpus,
@@ -172,9 +186,10 @@ export const domainResourceHandlers: HandlerTable = {
   },
   [REMOTE.domainGetVcpuPinInfo]: ({ hypervisor, args, reply }) => {
     const ref = readDomain(args)
-    const [maps, bytes, flags] = [args.i32(), args.i32(), args.u32()]
+    const maps = readVcpuRoom(args, 'ncpumaps')
+    const [bytes, flags] = [args.i32(), args.u32()]
     const definition = hypervisor.domain(ref).definitionFor(flags)
-    const count = Math.max(0, Math.min(maps, definition.maxVcpus))
+    const count = Math.min(maps, definition.maxVcpus)
     const mapBytes = checkMaps(count, bytes)
     reply.opaque(
       Buffer.concat(Array.from({ length: count }, (_, vcpu) => pinsOf(hypervisor, definition, vcpu, mapBytes)))
@@ -184,7 +199,7 @@ export const domainResourceHandlers: HandlerTable = {
   [REMOTE.domainPinEmulator]: ({ hypervisor, args }) => {
     const ref = readDomain(args)
     const [map, flags] = [args.opaque(MAX_MAP), args.u32()]
-    const definition = chosen(hypervisor.domain(ref), flags, 'testDomainPinEmulator')
+    const definition = chosen(hypervisor, ref, flags, 'testDomainPinEmulator')
     if (map.every(byte => byte === 0)) throw invalidArg('Empty cpu list for pinning')
     const tune = definition.section('cputune')
     const pin = find(tune, 'emulatorpin')
@@ -194,7 +209,7 @@ export const domainResourceHandlers: HandlerTable = {
   [REMOTE.domainGetEmulatorPinInfo]: ({ hypervisor, args, reply }) => {
     const ref = readDomain(args)
     const [bytes, flags] = [args.i32(), args.u32()]
-    const definition = chosen(hypervisor.domain(ref), flags, 'testDomainGetEmulatorPinInfo')
+    const definition = chosen(hypervisor, ref, flags, 'testDomainGetEmulatorPinInfo')
     const cpuset =
       attribute(find(definition.tree, 'cputune', 'emulatorpin'), 'cpuset') ??
       attribute(find(definition.tree, 'vcpu'), 'cpuset')

@@ -1,11 +1,12 @@
 import { closeSync, constants, openSync, readSync, readFileSync, statSync, writeSync, ftruncateSync } from 'node:fs'
+import { resolve } from 'node:path'
 import { DOMAIN, systemError, type RemoteError } from '#protocol/errors.js'
 import { REMOTE } from '#protocol/procedures.js'
 import type { Call, HandlerTable } from './dispatch.js'
 import { enter, perform } from './domain-life.js'
 import { parseDomain } from './domain-xml.js'
 import { Definition, OPEN_ELEMENTS, type Domain } from './domain.js'
-import { argumentUnsupported, checkFlags, internal, invalid, operationUnsupported } from './failures.js'
+import { argumentUnsupported, badArgument, checkFlags, internal, invalid, operationUnsupported } from './failures.js'
 import { readDomain, readString, type DomainRef } from './wire.js'
 import { printXml, type XmlElement } from './xml.js'
 
@@ -76,7 +77,8 @@ function readImage(path: string): XmlElement {
         ? Buffer.alloc(MAGIC.length)
         : readFileSync(path)
   } catch (error) {
-    throw fileError(`cannot read domain image '${path}'`, error)
+    const header = (error as NodeJS.ErrnoException).code === 'EISDIR'
+    throw fileError(header ? `incomplete save header in '${path}'` : `cannot read domain image '${path}'`, error)
   }
   if (bytes.length < MAGIC.length) throw fileError(`incomplete save header in '${path}'`, { errno: 0, code: 'Success' })
   if (!bytes.subarray(0, MAGIC.length).equals(MAGIC)) throw internal('mismatched header magic')
@@ -115,44 +117,53 @@ function dump({ hypervisor }: Call, ref: DomainRef, path: string, format: number
   if (flags & DUMP_CRASH) perform(hypervisor, domain, 'crash')
 }
 
+/** A saved domain cannot be asked to come back running and paused at once. */
+function checkSaveFlags(flags: number): void {
+  if ((flags & (SAVE.running | SAVE.paused)) !== (SAVE.running | SAVE.paused)) return
+  const text = "Flags 'VIR_DOMAIN_SAVE_RUNNING' and 'VIR_DOMAIN_SAVE_PAUSED' are mutually exclusive"
+  throw badArgument(text, 'virDomainManagedSave', 'flags', DOMAIN.domain)
+}
+
 /** The domain of a call with flags, which are checked first. */
 function withFlags(call: Call, allowed: number, cFunction: string): Domain {
   const ref = readDomain(call.args)
-  checkFlags(call.args.u32(), allowed, cFunction)
+  const flags = call.args.u32()
+  checkSaveFlags(flags & allowed)
+  checkFlags(flags, allowed, cFunction)
   return call.hypervisor.domain(ref)
 }
 
 export const domainSavingHandlers: HandlerTable = {
-  [REMOTE.domainSave]: call => save(call, readDomain(call.args), call.args.string()),
+  [REMOTE.domainSave]: call => save(call, readDomain(call.args), resolve(call.args.string())),
   [REMOTE.domainSaveFlags]: call => {
     const ref = readDomain(call.args)
-    const [path, xml] = [call.args.string(), call.args.optional(readString)]
+    const [path, xml] = [resolve(call.args.string()), call.args.optional(readString)]
     checkFlags(call.args.u32(), 0, 'testDomainSaveFlags')
     unmodified(xml)
     save(call, ref, path)
   },
-  [REMOTE.domainRestore]: call => restore(call, call.args.string()),
+  [REMOTE.domainRestore]: call => restore(call, resolve(call.args.string())),
   [REMOTE.domainRestoreFlags]: call => {
-    const [path, xml] = [call.args.string(), call.args.optional(readString)]
+    const [path, xml] = [resolve(call.args.string()), call.args.optional(readString)]
     checkFlags(call.args.u32(), 0, 'testDomainRestoreFlags')
     unmodified(xml)
     restore(call, path)
   },
   [REMOTE.domainSaveImageGetXmlDesc]: ({ args, reply }) => {
-    const path = args.string()
+    const path = resolve(args.string())
     checkFlags(args.u32(), 1, 'testDomainSaveImageGetXMLDesc')
     reply.string(printXml(readImage(path), 0, OPEN_ELEMENTS))
   },
   [REMOTE.domainSaveImageDefineXml]: ({ args }) => {
-    const [path, xml] = [args.string(), args.string()]
+    const [path, xml] = [resolve(args.string()), args.string()]
     checkFlags(args.u32(), SAVE.running | SAVE.paused, 'testDomainSaveImageDefineXML')
     readImage(path)
     const tree = parseDomain(xml)
     writeImage(path, new Definition(tree).name, printXml(tree, 0, OPEN_ELEMENTS))
   },
-  [REMOTE.domainCoreDump]: call => dump(call, readDomain(call.args), call.args.string(), RAW, call.args.u32()),
+  [REMOTE.domainCoreDump]: call => dump(call, readDomain(call.args), resolve(call.args.string()), RAW, call.args.u32()),
   [REMOTE.domainCoreDumpWithFormat]: call =>
-    dump(call, readDomain(call.args), call.args.string(), call.args.u32(), call.args.u32()),
+    dump(call, readDomain(call.args), resolve(call.args.string()), call.args.u32(), call.args.u32()),
   [REMOTE.domainManagedSave]: call => {
     const domain = withFlags(call, SAVE.bypassCache | SAVE.running | SAVE.paused, 'testDomainManagedSave')
     domain.requireActive()

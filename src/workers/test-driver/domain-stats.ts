@@ -4,11 +4,11 @@ import { REMOTE } from '#protocol/procedures.js'
 import { intParam, ullongParam, writeParams, type TypedParam } from '#protocol/typed-params.js'
 import type { Call, HandlerTable } from './dispatch.js'
 import { fitsFilter } from './domain-lookup.js'
-import type { Definition, Domain } from './domain.js'
-import { argumentUnsupported, checkFlags, invalidArg, operationUnsupported } from './failures.js'
+import type { Definition } from './domain.js'
+import { argumentUnsupported, badArgument, checkFlags, internal, invalidArg, operationUnsupported } from './failures.js'
 import type { Hypervisor } from './hypervisor.js'
 import { STRING_OKAY } from './typed-checks.js'
-import { MAX_LIST, readDomain, writeDomain } from './wire.js'
+import { MAX_LIST, readDomain, readParamRoom, writeDomain } from './wire.js'
 import { attribute, childrenNamed, find, type XmlElement } from './xml.js'
 
 const STATS = { state: 1 } as const
@@ -16,6 +16,10 @@ const ENFORCE = 0x80000000
 /** The filters that say which domains to report: the low eight bits of those that list. */
 const STATS_FILTERS = 0xff
 const MAX_MEMORY_STATS = 1024
+const MAX_DISK_ERRORS = 256
+/** Parameters a CPU, CPUs, and their product at most. */
+const MAX_CPU_ROOM = 16
+const MAX_CPUS = 128
 const MAX_CPU_PARAMS = 2048
 /** Nanoseconds that every test domain has used, and their parts. */
 const CPU_TIME = 48_772_617_035n
@@ -54,12 +58,6 @@ export function findInterface(definition: Definition, device: string): XmlElemen
   return found
 }
 
-function running(call: Call): { domain: Domain; text: string } {
-  const ref = readDomain(call.args)
-  const text = call.args.string()
-  return { domain: call.hypervisor.domain(ref), text }
-}
-
 function allDomainStats({ hypervisor, args, reply }: Call): void {
   const refs = args.array(MAX_LIST, readDomain)
   const [stats, flags] = [args.u32(), args.u32()]
@@ -81,7 +79,10 @@ function allDomainStats({ hypervisor, args, reply }: Call): void {
 
 function cpuStats({ hypervisor, args, reply }: Call): void {
   const ref = readDomain(args)
-  const [room, start, cpus, flags] = [args.u32(), args.i32(), args.u32(), args.u32()]
+  const room = readParamRoom(args, MAX_CPU_ROOM)
+  const start = args.i32()
+  const cpus = readParamRoom(args, MAX_CPUS, 'ncpus')
+  const flags = args.u32()
   checkFlags(flags, STRING_OKAY, 'testDomainGetCPUStats')
   hypervisor.domain(ref).requireActive()
   const total = hypervisor.node.cores
@@ -177,8 +178,10 @@ function interfaceAddresses({ hypervisor, args, reply }: Call): void {
 export const domainStatsHandlers: HandlerTable = {
   [REMOTE.connectGetAllDomainStats]: allDomainStats,
   [REMOTE.domainBlockStats]: call => {
-    const { domain, text } = running(call)
+    const ref = readDomain(call.args)
+    const text = call.args.string()
     if (text === '') throw operationUnsupported('summary statistics are not supported yet')
+    const domain = call.hypervisor.domain(ref)
     domain.requireActive()
     if (!findDisk(domain.definition, text)) throw invalidArg(`invalid path: ${text}`)
     const now = clock()
@@ -192,6 +195,13 @@ export const domainStatsHandlers: HandlerTable = {
   [REMOTE.domainGetBlockInfo]: ({ hypervisor, args, reply }) => {
     const ref = readDomain(args)
     const path = args.string()
+    if (path === '')
+      throw badArgument(
+        'string disk in virDomainGetBlockInfo must not be empty',
+        'virDomainGetBlockInfo',
+        'disk',
+        DOMAIN.domain
+      )
     checkFlags(args.u32(), 0, 'testDomainGetBlockInfo')
     const disk = findDisk(hypervisor.domain(ref).definition, path)
     if (!disk) throw invalidArg(`invalid path ${path} not assigned to domain`)
@@ -199,7 +209,9 @@ export const domainStatsHandlers: HandlerTable = {
     reply.u64(BLOCK.allocation).u64(BLOCK.capacity).u64(BLOCK.physical)
   },
   [REMOTE.domainInterfaceStats]: call => {
-    const { domain, text } = running(call)
+    const ref = readDomain(call.args)
+    const text = call.args.string()
+    const domain = call.hypervisor.domain(ref)
     domain.requireActive()
     findInterface(domain.definition, text)
     const now = clock()
@@ -209,16 +221,17 @@ export const domainStatsHandlers: HandlerTable = {
   [REMOTE.domainMemoryStats]: ({ hypervisor, args, reply }) => {
     const ref = readDomain(args)
     const most = args.u32()
+    if (most > MAX_MEMORY_STATS) throw internal('maxStats > REMOTE_DOMAIN_MEMORY_STATS_MAX', DOMAIN.rpc)
     checkFlags(args.u32(), 0, 'testDomainMemoryStats')
     const domain = hypervisor.domain(ref)
     domain.requireActive()
-    const stats = memoryStats(domain.definition).slice(0, Math.min(most, MAX_MEMORY_STATS))
+    const stats = memoryStats(domain.definition).slice(0, most)
     reply.array(stats, (xdr, [tag, value]) => void xdr.i32(tag).u64(value))
   },
   [REMOTE.domainGetCpuStats]: cpuStats,
   [REMOTE.domainGetDiskErrors]: ({ hypervisor, args, reply }) => {
     const ref = readDomain(args)
-    const most = args.u32()
+    const most = readParamRoom(args, MAX_DISK_ERRORS, 'maxerrors')
     checkFlags(args.u32(), 0, 'testDomainGetDiskErrors')
     const domain = hypervisor.domain(ref)
     domain.requireActive()

@@ -19,7 +19,7 @@ import { findDisk, findInterface } from './domain-stats.js'
 import { AFFECT, type Definition } from './domain.js'
 import { argumentUnsupported, checkFlags, invalid, invalidArg } from './failures.js'
 import { checkParams, schemaOf, STRING_OKAY, visible, type Schema } from './typed-checks.js'
-import { readDomain, readString } from './wire.js'
+import { readDomain, readParamRoom, readString } from './wire.js'
 import { attribute, childrenNamed, element, find, setAttribute, textAt, type XmlElement } from './xml.js'
 
 // Getters and setters of typed parameters. What they set is kept in the definition, where libvirt prints it.
@@ -305,14 +305,15 @@ const getter =
   ({ hypervisor, args, reply }) => {
     const ref = readDomain(args)
     const subject = tunables.subject?.(args) ?? ''
-    const [room, flags] = [args.i32(), args.u32()]
+    const room = readParamRoom(args, tunables.limit)
+    const flags = args.u32()
     checkFlags(flags, BOTH | STRING_OKAY, `testDomainGet${tunables.called}`)
     if (room === 0) {
       writeParams(reply, []).i32(Object.keys(tunables.schema).length)
       return
     }
     const params = tunables.read(hypervisor.domain(ref).definitionFor(flags), subject)
-    writeParams(reply, visible(params.slice(0, Math.max(0, room)), flags)).i32(0)
+    writeParams(reply, visible(params.slice(0, room), flags)).i32(0)
   }
 
 const setter =
@@ -330,11 +331,12 @@ const setter =
   }
 
 // The scheduler's weight can be set and is not kept, as in libvirt's test driver.
+const MAX_SCHEDULER = 16
 const WEIGHT = uintParam('weight', 50)
 
 function getScheduler({ hypervisor, args, reply }: Call, withFlags: boolean): void {
   const ref = readDomain(args)
-  const room = args.i32()
+  const room = readParamRoom(args, MAX_SCHEDULER)
   if (withFlags) checkFlags(args.u32() & ~STRING_OKAY, 0, 'testDomainGetSchedulerParametersFlags')
   hypervisor.domain(ref)
   writeParams(reply, room > 0 ? [WEIGHT] : [])
@@ -342,7 +344,7 @@ function getScheduler({ hypervisor, args, reply }: Call, withFlags: boolean): vo
 
 function setScheduler({ hypervisor, args }: Call, withFlags: boolean): void {
   const ref = readDomain(args)
-  const params = readParams(args, 16)
+  const params = readParams(args, MAX_SCHEDULER)
   if (withFlags) checkFlags(args.u32(), 0, 'testDomainSetSchedulerParametersFlags')
   checkParams(params, { weight: PARAM.uint })
   hypervisor.domain(ref)

@@ -1,3 +1,4 @@
+import { DOMAIN } from '#protocol/errors.js'
 import { Checkpoints } from './checkpoints.js'
 import { insertInOrder } from './domain-layout.js'
 import {
@@ -12,7 +13,7 @@ import {
 } from './domain-states.js'
 import { putText } from './domain-xml.js'
 import type { EventHub } from './event-hub.js'
-import { internal, invalid } from './failures.js'
+import { badArgument, internal, invalid } from './failures.js'
 import type { Snapshots } from './snapshots.js'
 import { parseUuid } from './uuid.js'
 import type { DomainRef } from './wire.js'
@@ -78,6 +79,8 @@ export class Definition {
   }
 }
 
+const EXCLUSIVE = "Flags 'VIR_DOMAIN_AFFECT_LIVE' and 'VIR_DOMAIN_AFFECT_CONFIG' are mutually exclusive"
+
 /** Printed with both tags even when empty. */
 export const OPEN_ELEMENTS: ReadonlySet<string> = new Set(['devices'])
 
@@ -142,14 +145,18 @@ export class Domain {
       this.managedSave = false
       if (this.persistent) this.next = this.definition.copy()
     } else if (was && !this.active) {
+      // A transient domain is gone after this, and its last event still has its id.
+      if (!this.next) return
       this.id = -1
-      if (this.next) this.definition = this.next
+      this.definition = this.next
       this.next = undefined
     }
   }
 
   /** The definition that a read or change with these flags is about (`virDomainObjGetOneDef`). */
   definitionFor(flags: number): Definition {
+    if ((flags & AFFECT.live) !== 0 && (flags & AFFECT.config) !== 0)
+      throw badArgument(EXCLUSIVE, 'virDomainObjGetOneDefState', 'flags', DOMAIN.domain)
     const { live, config } = this.definitionsFor(flags)
     return live ?? config!
   }

@@ -14,8 +14,8 @@ const HYPERVISOR_VERSION = 2n
 
 const AUTH_NONE = 0
 const FEATURE_KEEPALIVE = 10
-/** Features that this daemon and driver have; descriptors (8) do not travel over this transport. */
-const FEATURES = new Set([9, FEATURE_KEEPALIVE, 14, 15, 16])
+/** Features that this daemon and driver have: descriptors, typed strings, keepalive, callback ids, close callbacks … */
+const FEATURES = new Set([8, 9, FEATURE_KEEPALIVE, 14, 15, 16])
 
 const authFailed = (): never => {
   throw new RemoteError(CODE.authFailed, DOMAIN.rpc, 'authentication failed: authentication failed', {

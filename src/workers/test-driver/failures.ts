@@ -1,4 +1,5 @@
 import { CODE, DOMAIN, RemoteError, templated } from '#protocol/errors.js'
+import type { Procedure } from '#protocol/procedures.js'
 
 /** Code of "more than one snapshot could be meant to be lost", `VIR_ERR_SNAPSHOT_REVERT_RISKY`. */
 const REVERT_RISKY = 77
@@ -64,27 +65,25 @@ export function checkFlags(flags: number, allowed: number, cFunction: string): v
   throw badArgument(text, cFunction, 'flags')
 }
 
-/** Error domain of the source file that holds a public function, told from the procedure's name. */
-export function apiDomain(procedureName: string): number {
-  for (const [prefix, domain] of API_DOMAINS) if (procedureName.startsWith(prefix)) return domain
-  return DOMAIN.none
-}
-
-const CHECKPOINTS = 71
+/** Of errors about checkpoints (`VIR_FROM_DOMAIN_CHECKPOINT`). */
+export const CHECKPOINTS = 69
 const NWFILTERS = 33
 
-const API_DOMAINS: readonly (readonly [string, number])[] = [
-  ['DOMAIN_CHECKPOINT', CHECKPOINTS],
-  ['DOMAIN_LIST_ALL_CHECKPOINTS', CHECKPOINTS],
-  ['DOMAIN_SNAPSHOT', DOMAIN.domainSnapshot],
-  ['DOMAIN_LIST_ALL_SNAPSHOTS', DOMAIN.domainSnapshot],
-  ['DOMAIN_HAS_CURRENT_SNAPSHOT', DOMAIN.domainSnapshot],
-  ['DOMAIN_REVERT', DOMAIN.domainSnapshot],
-  ['DOMAIN', DOMAIN.domain],
-  ['NETWORK', DOMAIN.network],
-  ['STORAGE', DOMAIN.storage],
-  ['NODE_DEVICE', DOMAIN.nodedev],
-  ['INTERFACE', DOMAIN.interface],
-  ['SECRET', DOMAIN.secret],
-  ['NWFILTER', NWFILTERS]
-]
+const OWNER_DOMAINS: Readonly<Record<string, number>> = {
+  hypervisor: DOMAIN.domain,
+  network: DOMAIN.network,
+  interface: DOMAIN.interface,
+  storage: DOMAIN.storage,
+  nodedev: DOMAIN.nodedev,
+  secret: DOMAIN.secret,
+  nwfilter: NWFILTERS
+}
+
+/** Error domain under which a public function complains by itself: before, or instead of, asking its driver. */
+export function apiDomain(procedure: Pick<Procedure, 'name' | 'owner'>): number {
+  const { name, owner } = procedure
+  if (/SNAPSHOT/.test(name)) return DOMAIN.domainSnapshot
+  if (/CHECKPOINT/.test(name)) return CHECKPOINTS
+  if (name.startsWith('NODE_DEVICE')) return DOMAIN.nodedev
+  return OWNER_DOMAINS[owner] ?? DOMAIN.none
+}

@@ -2,6 +2,7 @@ import { QEMU } from '#protocol/procedures.js'
 import type { HandlerTable } from './dispatch.js'
 import { checkpointHandlers } from './checkpoints.js'
 import { connectionHandlers } from './door.js'
+import { domainIoThreadHandlers } from './domain-iothreads.js'
 import { domainInfoHandlers } from './domain-info.js'
 import { domainLifeHandlers } from './domain-life.js'
 import { domainLookupHandlers } from './domain-lookup.js'
@@ -41,6 +42,7 @@ export const allHandlers: HandlerTable = {
   ...domainInfoHandlers,
   ...domainStatsHandlers,
   ...domainResourceHandlers,
+  ...domainIoThreadHandlers,
   ...domainTunableHandlers,
   ...domainMetadataHandlers,
   ...domainSavingHandlers,

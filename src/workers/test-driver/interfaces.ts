@@ -3,7 +3,7 @@ import { REMOTE } from '#protocol/procedures.js'
 import type { Call, HandlerTable } from './dispatch.js'
 import { checkFlags, interfacesAmbiguous, interfaceStateWrong, invalid, noInterface, xmlFailure } from './failures.js'
 import { passes } from './networks.js'
-import { MAX_LIST, readInterface, writeInterface, writeList, writeString } from './wire.js'
+import { readInterface, readRoom, writeInterface, writeList, writeString } from './wire.js'
 import { attribute, copyOf, find, isElement, parseXml, printXml, type XmlElement } from './xml.js'
 
 const TYPES = new Set(['ethernet', 'bridge', 'bond', 'vlan'])
@@ -68,12 +68,8 @@ export class Interfaces {
 
   begin(): void {
     if (this.#backup) throw invalid('there is another transaction running.')
-    this.#backup = new Map(
-      this.all.map(iface => [
-        iface.name,
-        Object.assign(new Interface(copyOf(iface.definition)), { active: iface.active })
-      ])
-    )
+    // libvirt's copy knows definitions only: after a rollback nothing is active.
+    this.#backup = new Map(this.all.map(iface => [iface.name, new Interface(copyOf(iface.definition))]))
   }
 
   commit(): void {
@@ -95,9 +91,9 @@ const counted =
 const listed =
   (active: boolean) =>
   ({ hypervisor, args, reply }: Call): void => {
-    const most = args.i32()
+    const most = readRoom(args, 'maxnames', 'REMOTE_INTERFACE_LIST_MAX')
     const names = hypervisor.interfaces.all.filter(iface => iface.active === active).map(iface => iface.name)
-    reply.array(names.slice(0, Math.min(most, MAX_LIST)), writeString)
+    reply.array(names.slice(0, most), writeString)
   }
 const named = ({ hypervisor, args }: Call): Interface => hypervisor.interfaces.get(readInterface(args).name)
 

@@ -134,9 +134,9 @@ export function updateNetwork(network: XmlElement, change: NetworkChange): void 
   const name = textAt(network, 'name')
   const sectionName = SECTIONS[change.section]
   const section = sectionName === undefined ? undefined : CHANGEABLE[sectionName]
+  const piece = parseXml(change.xml, 'network_update_xml')
   if (!section)
     throw operationUnsupported(`can't update '${sectionName ?? '(null)'}' section of network '${name}'`, DOMAIN.network)
-  const piece = parseXml(change.xml, 'network_update_xml')
   if (piece.name !== section.piece)
     throw internal(
       `unexpected element <${piece.name}>, expecting <${section.piece}>, while updating network '${name}'`,

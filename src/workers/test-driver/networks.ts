@@ -6,7 +6,7 @@ import type { EventHub } from './event-hub.js'
 import { checkFlags, configUnsupported, internal, invalid, noNetwork, operationFailed, xmlFailure } from './failures.js'
 import { updateNetwork } from './network-update.js'
 import { formatUuid, newUuid, parseUuid } from './uuid.js'
-import { MAX_LIST, readNamed, writeList, writeNamed, writeString, type NamedRef } from './wire.js'
+import { readNamed, readRoom, writeList, writeNamed, writeString, type NamedRef } from './wire.js'
 import {
   attribute,
   childrenNamed,
@@ -181,7 +181,7 @@ const define = ({ hypervisor, args, reply }: Call, withFlags: boolean): void => 
 
 const createXml = ({ hypervisor, args, reply }: Call, withFlags: boolean): void => {
   const xml = args.string()
-  if (withFlags) checkFlags(args.u32(), 0, 'testNetworkCreateXMLFlags')
+  if (withFlags) checkFlags(args.u32(), 1, 'testNetworkCreateXMLFlags')
   const network = hypervisor.networks.put(completeNetwork(parseXml(xml, 'network_definition', 'network')), true)
   network.active = true
   hypervisor.networks.tell(network, EVENT.started)
@@ -199,9 +199,9 @@ const counted =
 const listed =
   (active: boolean) =>
   ({ hypervisor, args, reply }: Call): void => {
-    const most = args.i32()
+    const most = readRoom(args, 'maxnames', 'REMOTE_NETWORK_LIST_MAX')
     const names = hypervisor.networks.all.filter(network => network.active === active).map(network => network.name)
-    reply.array(names.slice(0, Math.min(most, MAX_LIST)), writeString)
+    reply.array(names.slice(0, most), writeString)
   }
 
 export const networkHandlers: HandlerTable = {

@@ -3,7 +3,7 @@ import { REMOTE } from '#protocol/procedures.js'
 import type { Call, HandlerTable } from './dispatch.js'
 import type { EventHub } from './event-hub.js'
 import { checkFlags, internal, noNodeDevice, xmlFailure } from './failures.js'
-import { readString, writeList, writeString } from './wire.js'
+import { readRoom, readString, writeList, writeString } from './wire.js'
 import { attribute, childrenNamed, copyOf, find, parseXml, printXml, textAt, type XmlElement } from './xml.js'
 
 const EVENT = { created: 0, deleted: 1 } as const
@@ -162,10 +162,10 @@ export const nodeDeviceHandlers: HandlerTable = {
   },
   [REMOTE.nodeListDevices]: call => {
     const capability = call.args.optional(readString)
-    const most = call.args.i32()
+    const most = readRoom(call.args, 'maxnames', 'REMOTE_NODE_DEVICE_LIST_MAX', MAX_DEVICES)
     checkFlags(call.args.u32(), 0, 'testNodeListDevices')
     const names = withCapability(call, capability).map(device => device.name)
-    call.reply.array(names.slice(0, Math.min(most, MAX_DEVICES)), writeString)
+    call.reply.array(names.slice(0, most), writeString)
   },
   [REMOTE.nodeDeviceLookupByName]: call => void call.reply.string(named(call).name),
   [REMOTE.nodeDeviceGetXmlDesc]: ({ hypervisor, args, reply }) => {
@@ -174,19 +174,17 @@ export const nodeDeviceHandlers: HandlerTable = {
     reply.string(printXml(hypervisor.devices.get(name).definition))
   },
   [REMOTE.nodeDeviceGetParent]: call => {
-    const { parent } = named(call)
-    if (parent === undefined) throw internal('no parent for this device')
-    call.reply.optional(parent, writeString)
+    call.reply.optional(named(call).parent, writeString)
   },
   [REMOTE.nodeDeviceNumOfCaps]: call => void call.reply.i32(named(call).capabilities.length),
   [REMOTE.nodeDeviceListCaps]: ({ hypervisor, args, reply }) => {
     const name = args.string()
-    const most = args.i32()
-    reply.array(hypervisor.devices.get(name).capabilities.slice(0, Math.min(most, MAX_DEVICES)), writeString)
+    const most = readRoom(args, 'maxnames', 'REMOTE_NODE_DEVICE_CAPS_LIST_MAX', MAX_DEVICES)
+    reply.array(hypervisor.devices.get(name).capabilities.slice(0, most), writeString)
   },
   [REMOTE.nodeDeviceCreateXml]: ({ hypervisor, args, reply }) => {
     const xml = args.string()
-    checkFlags(args.u32(), 0, 'testNodeDeviceCreateXML')
+    checkFlags(args.u32(), 1, 'testNodeDeviceCreateXML')
     reply.string(hypervisor.devices.create(parseXml(xml, 'node_device_definition', 'device')).name)
   },
   [REMOTE.nodeDeviceDestroy]: call => call.hypervisor.devices.destroy(named(call)),

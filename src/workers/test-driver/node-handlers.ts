@@ -1,11 +1,12 @@
+import { DOMAIN } from '#protocol/errors.js'
 import { REMOTE } from '#protocol/procedures.js'
 import type { XdrWriter } from '#protocol/xdr.js'
 import { ARCHITECTURES } from './architectures.js'
 import { capabilities, domainCapabilities, MAX_VCPUS, SECURITY_MODEL, SYSINFO } from './capabilities.js'
 import { CPU_MODELS } from './cpu-models.js'
 import type { HandlerTable } from './dispatch.js'
-import { checkFlags, invalidArg } from './failures.js'
-import { readString, writeList, writeString } from './wire.js'
+import { badArgument, checkFlags, invalidArg } from './failures.js'
+import { readParamRoom, readRoom, readString, writeList, writeString } from './wire.js'
 
 const MODEL_CHARACTERS = 32
 const MAX_STATS = 16
@@ -30,6 +31,9 @@ function writeFixedChars(reply: XdrWriter, text: string, characters: number): vo
   bytes.write(text.slice(0, characters - 1))
   for (const byte of bytes) reply.i32(byte)
 }
+
+const notPositive = (argument: string, api: string): Error =>
+  badArgument(`${argument} in ${api} must be greater than zero`, api, argument, DOMAIN.domain)
 
 const cString = (text: string): Buffer => Buffer.from(`${text}\0`)
 
@@ -63,16 +67,18 @@ export const nodeHandlers: HandlerTable = {
   },
   [REMOTE.nodeGetCpuStats]: ({ args, reply }) => {
     args.i32()
-    const room = args.i32()
+    const room = readParamRoom(args, MAX_STATS)
     checkFlags(args.u32(), 0, 'testNodeGetCPUStats')
-    const stats = CPU_STATS.slice(0, Math.min(Math.max(room, 0), MAX_STATS))
+    const stats = CPU_STATS.slice(0, room)
     reply.array(stats, (xdr, [field, value]) => void xdr.string(field).u64(value))
     reply.i32(room === 0 ? CPU_STATS.length : 0)
   },
   [REMOTE.nodeGetCellsFreeMemory]: ({ hypervisor, args, reply }) => {
-    const [start, most] = [args.i32(), args.i32()]
+    const start = args.i32()
+    const most = readRoom(args, 'maxcells', 'REMOTE_NODE_MAX_CELLS', MAX_CELLS)
+    if (most === 0) throw notPositive('maxCells', 'virNodeGetCellsFreeMemory')
     if (start >= hypervisor.cells.length) throw invalidArg('Range exceeds available cells')
-    const cells = hypervisor.cells.slice(start, start + Math.min(most, MAX_CELLS))
+    const cells = hypervisor.cells.slice(start, start + most)
     reply.array(cells, (xdr, cell) => void xdr.u64(cell.memory))
   },
   [REMOTE.nodeGetFreeMemory]: ({ hypervisor, reply }) =>

@@ -5,7 +5,7 @@ import type { EventHub } from './event-hub.js'
 import { badArgument, configUnsupported, denied, internal, noSecret, xmlFailure } from './failures.js'
 import { passes } from './networks.js'
 import { formatUuid, newUuid, parseUuid } from './uuid.js'
-import { MAX_LIST, readSecret, writeList, writeSecret, writeString, type SecretRef } from './wire.js'
+import { readRoom, readSecret, writeList, writeSecret, writeString, type SecretRef } from './wire.js'
 import {
   attribute,
   copyOf,
@@ -140,9 +140,9 @@ export const secretHandlers: HandlerTable = {
   },
   [REMOTE.connectNumOfSecrets]: ({ hypervisor, reply }) => void reply.i32(hypervisor.secrets.all.length),
   [REMOTE.connectListSecrets]: ({ hypervisor, args, reply }) => {
-    const most = args.i32()
+    const most = readRoom(args, 'maxuuids', 'REMOTE_SECRET_LIST_MAX')
     const uuids = hypervisor.secrets.all.map(secret => formatUuid(secret.uuid))
-    reply.array(uuids.slice(0, Math.min(most, MAX_LIST)), writeString)
+    reply.array(uuids.slice(0, most), writeString)
   },
   [REMOTE.secretLookupByUuid]: ({ hypervisor, args, reply }) => writeSecret(reply, hypervisor.secrets.get(args.uuid())),
   [REMOTE.secretLookupByUsage]: ({ hypervisor, args, reply }) => {

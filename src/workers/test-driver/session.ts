@@ -239,9 +239,9 @@ export class Session implements LinkOwner, FrameSink, Listener {
     }
     const hypervisor = this.hypervisor
     if (!hypervisor) throw internalError('hypervisor connection not open')
-    const { name, number, readonly, program } = slot.procedure
-    if (!slot.handler) throw this.#unserved(name, program)
-    if (this.readOnly && readonly === 'deny') throw forbidden(publicName(name), apiDomain(name))
+    const { name, number, readonly } = slot.procedure
+    if (!slot.handler) throw unserved(slot.procedure)
+    if (this.readOnly && readonly === 'deny') throw forbidden(publicName(name), apiDomain(slot.procedure))
     const call: Call = { session: this, hypervisor, args, reply, descriptors, replyDescriptors: [] }
     const stream = slot.handler(call)
     if (call.replyDescriptors.length > 0) this.#answerWithDescriptors(header, reply, call.replyDescriptors)
@@ -250,16 +250,6 @@ export class Session implements LinkOwner, FrameSink, Listener {
       this.#streams.add(header.serial, number, stream)
       this.#streams.pumpAll()
     }
-  }
-
-  #unserved(name: string, program: number): RemoteError {
-    const api = publicName(name, program)
-    return templated(
-      CODE.noSupport,
-      apiDomain(name),
-      'this function is not supported by the connection driver: %1$s',
-      api
-    )
   }
 
   #answer(header: Header, reply: XdrWriter): void {
@@ -289,8 +279,7 @@ export class Session implements LinkOwner, FrameSink, Listener {
 
   /** A driver that never loses its own connection has nothing to say to a close callback; the rules are kept. */
   setCloseCallback(wanted: boolean): void {
-    if (this.#closeCallback === wanted)
-      throw internalError(wanted ? 'A close callback is already registered' : 'no close callback registered')
+    if (wanted && this.#closeCallback) throw internalError('A close callback is already registered')
     this.#closeCallback = wanted
   }
 
@@ -300,6 +289,11 @@ export class Session implements LinkOwner, FrameSink, Listener {
     this.hypervisor = this.#shared.attach(uri)
     this.readOnly = this.#forcedReadOnly || (flags & 1) !== 0
   }
+}
+
+function unserved(procedure: Procedure): RemoteError {
+  const template = 'this function is not supported by the connection driver: %1$s'
+  return templated(CODE.noSupport, apiDomain(procedure), template, publicName(procedure.name, procedure.program))
 }
 
 function forbidden(api: string, domain: number): RemoteError {

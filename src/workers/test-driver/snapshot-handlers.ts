@@ -16,7 +16,7 @@ import {
 import type { Hypervisor } from './hypervisor.js'
 import { alignDisks, describeSnapshot, parseSnapshot } from './snapshot-xml.js'
 import type { Snapshot } from './snapshots.js'
-import { MAX_LIST, readDomain, readSnapshot, writeList, writeSnapshot, writeString, type DomainRef } from './wire.js'
+import { readDomain, readRoom, readSnapshot, writeList, writeSnapshot, writeString, type DomainRef } from './wire.js'
 import { element, parseXml } from './xml.js'
 
 const LIST = {
@@ -148,59 +148,35 @@ function remove(_call: Call, domain: Domain, snapshot: Snapshot, flags: number):
   snapshots.remove(snapshot)
 }
 
-/** Puts the definition of the snapshot in place of the domain's. */
-function load(domain: Domain, snapshot: Snapshot): void {
-  if (snapshot.domain) domain.definition = snapshot.domain.copy()
-}
-
-/** From any state to running or paused, with the events that libvirt's test driver sends for each way. */
-function revertToActive(hypervisor: Hypervisor, domain: Domain, snapshot: Snapshot, paused: boolean): void {
-  const wasOff = !domain.active
-  const wasRunning = domain.state === STATE.running
-  if (wasOff) {
-    load(domain, snapshot)
-    domain.become(STATE.running, RUNNING.fromSnapshot, hypervisor.nextDomainId)
-    domain.announce(hypervisor.events, EVENT.started, STARTED.fromSnapshot)
-  } else {
-    load(domain, snapshot)
-    if (wasRunning) domain.become(STATE.paused, PAUSED.fromSnapshot, hypervisor.nextDomainId)
-  }
-  if (paused) {
-    domain.become(STATE.paused, PAUSED.fromSnapshot, hypervisor.nextDomainId)
-    if (wasOff || wasRunning) domain.announce(hypervisor.events, EVENT.suspended, SUSPENDED.fromSnapshot)
-  } else if (wasRunning) {
-    // The test driver leaves the state at paused here, and names the event's detail by the event's own number.
-    domain.announce(hypervisor.events, EVENT.resumed, EVENT.resumed)
-  }
+/** A running domain is stopped first, whatever comes after. */
+function halt({ events, nextDomainId }: Hypervisor, domain: Domain): void {
+  if (!domain.active) return
+  domain.become(STATE.shutoff, SHUTOFF.fromSnapshot, nextDomainId)
+  domain.announce(events, EVENT.stopped, STOPPED.fromSnapshot)
 }
 
 function revert({ hypervisor }: Call, domain: Domain, snapshot: Snapshot, flags: number): void {
+  const { events, nextDomainId } = hypervisor
   const wanted = flags & (REVERT.running | REVERT.paused)
   const active = snapshot.state === 'running' || snapshot.state === 'paused'
   if (!domain.persistent && !active && !wanted)
     throw invalid('transient domain needs to request run or pause to revert to inactive snapshot')
-  if (!(flags & REVERT.force)) {
-    if (!snapshot.domain) throw riskyRevert(`snapshot '${snapshot.name}' lacks domain '${domain.name}' rollback info`)
-    if (domain.active && !active && wanted) throw riskyRevert('must respawn guest to start inactive snapshot')
-  }
-  if (active) {
-    const paused = !(flags & REVERT.running) && (snapshot.state === 'paused' || (flags & REVERT.paused) !== 0)
-    revertToActive(hypervisor, domain, snapshot, paused)
-  } else {
-    load(domain, snapshot)
-    if (domain.active) {
-      domain.next = undefined
-      domain.become(STATE.shutoff, SHUTOFF.fromSnapshot, hypervisor.nextDomainId)
-      domain.announce(hypervisor.events, EVENT.stopped, STOPPED.fromSnapshot)
-    }
-    if (wanted) revertToActive(hypervisor, domain, snapshot, (flags & REVERT.paused) !== 0)
-    hypervisor.dropIfGone(domain)
-  }
+  if (!(flags & REVERT.force) && !snapshot.domain)
+    throw riskyRevert(`snapshot '${snapshot.name}' lacks domain '${domain.name}' rollback info`)
+  halt(hypervisor, domain)
+  if (snapshot.domain) domain.definition = snapshot.domain.copy()
+  const paused = !(flags & REVERT.running) && (snapshot.state === 'paused' || (flags & REVERT.paused) !== 0)
+  if (active) domain.become(STATE.running, RUNNING.fromSnapshot, nextDomainId)
+  // Of an inactive snapshot libvirt's test driver only says that it was started, and leaves the domain off.
+  if (active || wanted) domain.announce(events, EVENT.started, STARTED.fromSnapshot)
+  if (active && paused) domain.become(STATE.paused, PAUSED.fromSnapshot, nextDomainId)
+  if (paused) domain.announce(events, EVENT.suspended, SUSPENDED.fromSnapshot)
+  hypervisor.dropIfGone(domain)
   domain.snapshots.current = snapshot
 }
 
 function listNames(call: Call, snapshots: Snapshot[], most: number): void {
-  call.reply.array(snapshots.map(one => one.name).slice(0, Math.min(most, MAX_LIST)), writeString)
+  call.reply.array(snapshots.map(one => one.name).slice(0, most), writeString)
 }
 
 export const snapshotHandlers: HandlerTable = {
@@ -211,7 +187,8 @@ export const snapshotHandlers: HandlerTable = {
   ),
   [REMOTE.domainSnapshotListNames]: call => {
     const ref = readDomain(call.args)
-    const [most, flags] = [call.args.i32(), call.args.u32()]
+    const most = readRoom(call.args, 'maxnames', 'REMOTE_DOMAIN_SNAPSHOT_LIST_MAX')
+    const flags = call.args.u32()
     checkFlags(flags, ALL_LIST, 'testDomainSnapshotListNames')
     listNames(call, ofDomain(call.hypervisor.domain(ref), flags), most)
   },
@@ -234,7 +211,8 @@ export const snapshotHandlers: HandlerTable = {
   ),
   [REMOTE.domainSnapshotListChildrenNames]: call => {
     const ref = readSnapshot(call.args)
-    const [most, flags] = [call.args.i32(), call.args.u32()]
+    const most = readRoom(call.args, 'maxnames', 'REMOTE_DOMAIN_SNAPSHOT_LIST_MAX')
+    const flags = call.args.u32()
     checkFlags(flags, ALL_LIST, 'testDomainSnapshotListChildrenNames')
     const domain = call.hypervisor.domain(ref.domain)
     listNames(call, below(domain, domain.snapshots.get(ref.name), flags), most)
