@@ -1,4 +1,4 @@
-import type { XdrReader, XdrWriter } from '#protocol/xdr.js'
+import type { XdrReader, XdrWriter } from '../../protocol/xdr.js'
 import type { Hypervisor } from './hypervisor.js'
 import type { Session } from './session.js'
 import type { StreamEnd } from './streams.js'

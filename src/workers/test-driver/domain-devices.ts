@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { DOMAIN, RemoteError } from '#protocol/errors.js'
+import { DOMAIN, RemoteError } from '../../protocol/errors.js'
 import { insertInOrder, tidyAddress } from './domain-layout.js'
 import { xmlFailure } from './failures.js'
 import { attribute, childrenNamed, element, elements, find, setAttribute, type XmlElement } from './xml.js'

@@ -1,5 +1,5 @@
-import { CODE, DOMAIN, RemoteError } from '#protocol/errors.js'
-import { REMOTE } from '#protocol/procedures.js'
+import { CODE, DOMAIN, RemoteError } from '../../protocol/errors.js'
+import { REMOTE } from '../../protocol/procedures.js'
 import type { Call, HandlerTable } from './dispatch.js'
 import { nameInterfaces } from './domain-devices.js'
 import { domainOf } from './domain-lookup.js'

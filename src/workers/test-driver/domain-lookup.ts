@@ -1,5 +1,5 @@
-import { DOMAIN } from '#protocol/errors.js'
-import { REMOTE } from '#protocol/procedures.js'
+import { DOMAIN } from '../../protocol/errors.js'
+import { REMOTE } from '../../protocol/procedures.js'
 import type { Call, HandlerTable } from './dispatch.js'
 import type { Domain } from './domain.js'
 import { STATE } from './domain-states.js'

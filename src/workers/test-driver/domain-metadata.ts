@@ -1,5 +1,5 @@
-import { DOMAIN } from '#protocol/errors.js'
-import { REMOTE } from '#protocol/procedures.js'
+import { DOMAIN } from '../../protocol/errors.js'
+import { REMOTE } from '../../protocol/procedures.js'
 import type { HandlerTable } from './dispatch.js'
 import { putText } from './domain-xml.js'
 import { AFFECT, type Definition } from './domain.js'

@@ -1,6 +1,6 @@
 import { crc32, deflateSync } from 'node:zlib'
-import { REMOTE } from '#protocol/procedures.js'
-import { DOMAIN } from '#protocol/errors.js'
+import { REMOTE } from '../../protocol/procedures.js'
+import { DOMAIN } from '../../protocol/errors.js'
 import type { HandlerTable } from './dispatch.js'
 import { checkFlags, internal, invalid } from './failures.js'
 import { MAX_CHUNK, type StreamEnd } from './streams.js'

@@ -1,5 +1,5 @@
-import { DOMAIN } from '#protocol/errors.js'
-import { REMOTE } from '#protocol/procedures.js'
+import { DOMAIN } from '../../protocol/errors.js'
+import { REMOTE } from '../../protocol/procedures.js'
 import {
   booleanParam,
   intParam,
@@ -10,8 +10,8 @@ import {
   ullongParam,
   writeParams,
   type TypedParam
-} from '#protocol/typed-params.js'
-import type { XdrReader } from '#protocol/xdr.js'
+} from '../../protocol/typed-params.js'
+import type { XdrReader } from '../../protocol/xdr.js'
 import { parseCpus } from './cpuset.js'
 import type { Call, Handler, HandlerTable } from './dispatch.js'
 import { insertInOrder } from './domain-layout.js'

@@ -1,4 +1,4 @@
-import { DOMAIN, RemoteError } from '#protocol/errors.js'
+import { DOMAIN, RemoteError } from '../../protocol/errors.js'
 import { ARCHITECTURES } from './architectures.js'
 import { completeDevices } from './domain-devices.js'
 import { insertInOrder, laidOut } from './domain-layout.js'

@@ -1,4 +1,4 @@
-import { DOMAIN } from '#protocol/errors.js'
+import { DOMAIN } from '../../protocol/errors.js'
 import { Checkpoints } from './checkpoints.js'
 import { insertInOrder } from './domain-layout.js'
 import {

@@ -1,6 +1,6 @@
-import { MESSAGE, PROGRAM, PROGRAM_VERSION, STATUS, encodeFrame } from '#protocol/header.js'
-import { REMOTE } from '#protocol/procedures.js'
-import { XdrWriter } from '#protocol/xdr.js'
+import { MESSAGE, PROGRAM, PROGRAM_VERSION, STATUS, encodeFrame } from '../../protocol/header.js'
+import { REMOTE } from '../../protocol/procedures.js'
+import { XdrWriter } from '../../protocol/xdr.js'
 import {
   writeDomain,
   writeNamed,

@@ -1,5 +1,5 @@
-import { CODE, DOMAIN, RemoteError, templated } from '#protocol/errors.js'
-import type { Procedure } from '#protocol/procedures.js'
+import { CODE, DOMAIN, RemoteError, templated } from '../../protocol/errors.js'
+import type { Procedure } from '../../protocol/procedures.js'
 
 /** Code of "more than one snapshot could be meant to be lost", `VIR_ERR_SNAPSHOT_REVERT_RISKY`. */
 const REVERT_RISKY = 77

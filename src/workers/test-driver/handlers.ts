@@ -1,4 +1,4 @@
-import { QEMU } from '#protocol/procedures.js'
+import { QEMU } from '../../protocol/procedures.js'
 import type { HandlerTable } from './dispatch.js'
 import { checkpointHandlers } from './checkpoints.js'
 import { connectionHandlers } from './door.js'

@@ -1,5 +1,5 @@
-import { DOMAIN } from '#protocol/errors.js'
-import { REMOTE } from '#protocol/procedures.js'
+import { DOMAIN } from '../../protocol/errors.js'
+import { REMOTE } from '../../protocol/procedures.js'
 import type { Call, HandlerTable } from './dispatch.js'
 import { checkFlags, interfacesAmbiguous, interfaceStateWrong, invalid, noInterface, xmlFailure } from './failures.js'
 import { passes } from './networks.js'

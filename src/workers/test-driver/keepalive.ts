@@ -1,4 +1,4 @@
-import { encodeFrame, MESSAGE, PROGRAM, PROGRAM_VERSION, STATUS } from '#protocol/header.js'
+import { encodeFrame, MESSAGE, PROGRAM, PROGRAM_VERSION, STATUS } from '../../protocol/header.js'
 import type { Link } from './link.js'
 
 /** Procedures of the keepalive program. */

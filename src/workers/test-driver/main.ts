@@ -1,4 +1,4 @@
-import { PROGRAM } from '#protocol/header.js'
+import { PROGRAM } from '../../protocol/header.js'
 import { FdLedger } from '../os/fd-ledger.js'
 import { Listener, listenUnix } from '../os/listener.js'
 import { Poller } from '../os/poller.js'

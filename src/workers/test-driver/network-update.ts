@@ -1,5 +1,5 @@
 import { isIPv4 } from 'node:net'
-import { DOMAIN } from '#protocol/errors.js'
+import { DOMAIN } from '../../protocol/errors.js'
 import { internal, invalid, operationUnsupported } from './failures.js'
 import { attribute, childrenNamed, element, find, parseXml, textAt, type XmlElement } from './xml.js'
 

@@ -1,5 +1,5 @@
-import { DOMAIN } from '#protocol/errors.js'
-import { REMOTE } from '#protocol/procedures.js'
+import { DOMAIN } from '../../protocol/errors.js'
+import { REMOTE } from '../../protocol/procedures.js'
 import type { Call, HandlerTable } from './dispatch.js'
 import type { EventHub } from './event-hub.js'
 import { checkFlags, internal, noNodeDevice, xmlFailure } from './failures.js'

@@ -1,6 +1,6 @@
 import { readFileSync, statSync } from 'node:fs'
 import { dirname, isAbsolute, join } from 'node:path'
-import { DOMAIN, systemError } from '#protocol/errors.js'
+import { DOMAIN, systemError } from '../../protocol/errors.js'
 import { DEFAULT_NODE_XML } from './default-node.js'
 import { completeDomain } from './domain-xml.js'
 import { nameInterfaces } from './domain-devices.js'

@@ -1,4 +1,4 @@
-import { REMOTE } from '#protocol/procedures.js'
+import { REMOTE } from '../../protocol/procedures.js'
 import type { Call, HandlerTable } from './dispatch.js'
 import { checkFlags, internal, invalid, invalidArg, unsupported } from './failures.js'
 import { passes } from './networks.js'

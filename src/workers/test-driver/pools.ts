@@ -1,4 +1,4 @@
-import { DOMAIN } from '#protocol/errors.js'
+import { DOMAIN } from '../../protocol/errors.js'
 import type { EventHub } from './event-hub.js'
 import { invalid, noPool, noVolume, operationFailed, xmlFailure } from './failures.js'
 import { formatUuid, newUuid, parseUuid } from './uuid.js'

@@ -1,5 +1,5 @@
-import { CODE, DOMAIN, templated } from '#protocol/errors.js'
-import { REMOTE } from '#protocol/procedures.js'
+import { CODE, DOMAIN, templated } from '../../protocol/errors.js'
+import { REMOTE } from '../../protocol/procedures.js'
 import type { Call, HandlerTable } from './dispatch.js'
 import type { EventHub } from './event-hub.js'
 import { badArgument, configUnsupported, denied, internal, noSecret, xmlFailure } from './failures.js'

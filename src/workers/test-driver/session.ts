@@ -8,8 +8,8 @@ import {
   unexpectedStatus,
   unknownProcedure,
   unknownProgram
-} from '#protocol/errors.js'
-import { FrameReader, TAKE, type FrameSink, type Take } from '#protocol/frame-reader.js'
+} from '../../protocol/errors.js'
+import { FrameReader, TAKE, type FrameSink, type Take } from '../../protocol/frame-reader.js'
 import {
   encodeFrame,
   frameProcedure,
@@ -23,10 +23,10 @@ import {
   STATUS,
   writeHeader,
   type Header
-} from '#protocol/header.js'
-import { proceduresOf, type Procedure } from '#protocol/procedures.js'
-import { publicName } from '#protocol/public-name.js'
-import { XdrError, XdrReader, XdrWriter } from '#protocol/xdr.js'
+} from '../../protocol/header.js'
+import { proceduresOf, type Procedure } from '../../protocol/procedures.js'
+import { publicName } from '../../protocol/public-name.js'
+import { XdrError, XdrReader, XdrWriter } from '../../protocol/xdr.js'
 import type { FdLedger } from '../os/fd-ledger.js'
 import { DescriptorMail } from '../session/descriptor-mail.js'
 import type { Call, Handler, HandlerTable } from './dispatch.js'

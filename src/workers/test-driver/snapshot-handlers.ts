@@ -1,5 +1,5 @@
-import { DOMAIN } from '#protocol/errors.js'
-import { REMOTE } from '#protocol/procedures.js'
+import { DOMAIN } from '../../protocol/errors.js'
+import { REMOTE } from '../../protocol/procedures.js'
 import type { Call, Handler, HandlerTable } from './dispatch.js'
 import { perform } from './domain-life.js'
 import { EVENT, PAUSED, RUNNING, STARTED, STATE, STOPPED, SHUTOFF, SUSPENDED } from './domain-states.js'

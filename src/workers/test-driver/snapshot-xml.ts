@@ -1,4 +1,4 @@
-import { DOMAIN } from '#protocol/errors.js'
+import { DOMAIN } from '../../protocol/errors.js'
 import { completeDomain } from './domain-xml.js'
 import { Definition, OPEN_ELEMENTS } from './domain.js'
 import { internal, xmlFailure } from './failures.js'

@@ -1,6 +1,6 @@
-import { CODE, DOMAIN, RemoteError, streamError } from '#protocol/errors.js'
-import { encodeFrame, MESSAGE, PROGRAM, PROGRAM_VERSION, STATUS, type Header } from '#protocol/header.js'
-import { XdrReader, XdrWriter } from '#protocol/xdr.js'
+import { CODE, DOMAIN, RemoteError, streamError } from '../../protocol/errors.js'
+import { encodeFrame, MESSAGE, PROGRAM, PROGRAM_VERSION, STATUS, type Header } from '../../protocol/header.js'
+import { XdrReader, XdrWriter } from '../../protocol/xdr.js'
 import type { Link } from './link.js'
 
 /** What the driver has to send next: bytes, a hole of so many bytes, the end; or nothing for now. */

@@ -1,5 +1,5 @@
-import { DOMAIN } from '#protocol/errors.js'
-import { PARAM, type TypedParam } from '#protocol/typed-params.js'
+import { DOMAIN } from '../../protocol/errors.js'
+import { PARAM, type TypedParam } from '../../protocol/typed-params.js'
 import { argumentUnsupported, invalidArg } from './failures.js'
 
 const TYPE_NAMES = ['', 'int', 'uint', 'llong', 'ullong', 'double', 'boolean', 'string']

@@ -1,4 +1,4 @@
-import { DOMAIN } from '#protocol/errors.js'
+import { DOMAIN } from '../../protocol/errors.js'
 import { invalidArg, xmlFailure } from './failures.js'
 import { attribute, find, textOf, type XmlElement } from './xml.js'
 

@@ -1,4 +1,4 @@
-import { CODE, DOMAIN, RemoteError } from '#protocol/errors.js'
+import { CODE, DOMAIN, RemoteError } from '../../protocol/errors.js'
 import type { Hypervisor } from './hypervisor.js'
 import { loadDefault, loadFile } from './node-file.js'
 import { invalidArg } from './failures.js'

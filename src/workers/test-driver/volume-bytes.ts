@@ -1,4 +1,4 @@
-import { DOMAIN, systemError, type RemoteError } from '#protocol/errors.js'
+import { DOMAIN, systemError, type RemoteError } from '../../protocol/errors.js'
 
 /** Volumes are kept in pieces of this many bytes; a piece of zeros is not kept at all. */
 const PIECE = 64 * 1024

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
-import { DOMAIN } from '#protocol/errors.js'
-import { REMOTE } from '#protocol/procedures.js'
+import { DOMAIN } from '../../protocol/errors.js'
+import { REMOTE } from '../../protocol/procedures.js'
 import type { Call, HandlerTable } from './dispatch.js'
 import { argumentUnsupported, checkFlags, internal, invalidArg, noVolume, operationFailed } from './failures.js'
 import { volumeExists, type Pool, type Volume } from './pools.js'

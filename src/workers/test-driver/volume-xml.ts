@@ -1,4 +1,4 @@
-import { DOMAIN } from '#protocol/errors.js'
+import { DOMAIN } from '../../protocol/errors.js'
 import { configUnsupported, xmlFailure } from './failures.js'
 import { Volume, type Pool } from './pools.js'
 import { unitBytes } from './units.js'

@@ -1,5 +1,5 @@
-import { internalError, rpcError } from '#protocol/errors.js'
-import type { XdrReader, XdrWriter } from '#protocol/xdr.js'
+import { internalError, rpcError } from '../../protocol/errors.js'
+import type { XdrReader, XdrWriter } from '../../protocol/xdr.js'
 
 // The object structs of the protocol (`remote_nonnull_*`), as they come from clients and go to them.
 

@@ -1,5 +1,5 @@
 import { DOMParser, type Element, type Node } from '@xmldom/xmldom'
-import { CODE, DOMAIN, RemoteError } from '#protocol/errors.js'
+import { CODE, DOMAIN, RemoteError } from '../../protocol/errors.js'
 import { CHECKPOINTS, xmlFailure } from './failures.js'
 
 /** One element, with its attributes and children in the order of the document. Comments are not kept. */
