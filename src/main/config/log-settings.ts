@@ -1,5 +1,5 @@
 import { resolve } from 'node:path'
-import { compileGlob } from '#protocol/glob.js'
+import { compileGlob } from '../../protocol/glob.js'
 import { ConfError } from './grammar.js'
 
 /** Log levels; libvirt's numbers, from talkative to silent. */

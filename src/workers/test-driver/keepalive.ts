@@ -1,25 +1,10 @@
-import { encodeFrame, MESSAGE, PROGRAM, PROGRAM_VERSION, STATUS } from '../../protocol/header.js'
+import { PING_FRAME, PONG_FRAME } from '../../protocol/messages/keepalive.js'
+import { KEEPALIVE } from '../../protocol/procedures.js'
 import type { Link } from './link.js'
-
-/** Procedures of the keepalive program. */
-const PING = 1
-const PONG = 2
 
 /** libvirtd's defaults: seconds of silence before a ping, and pings without an answer before the end. */
 const INTERVAL_MS = 5000
 const MOST_UNANSWERED = 5
-
-const message = (proc: number): Buffer =>
-  encodeFrame({
-    prog: PROGRAM.keepalive,
-    vers: PROGRAM_VERSION,
-    proc,
-    type: MESSAGE.event,
-    serial: 0,
-    status: STATUS.ok
-  })
-const PING_FRAME = message(PING)
-const PONG_FRAME = message(PONG)
 
 /** Answers pings at once; pings by itself only when the client has said that it answers (feature 10). */
 export class Keepalive {
@@ -39,7 +24,7 @@ export class Keepalive {
   }
 
   received(proc: number): void {
-    if (proc === PING) this.link.send(PONG_FRAME)
+    if (proc === KEEPALIVE.ping) this.link.send(PONG_FRAME)
   }
 
   start(): void {
