@@ -170,8 +170,11 @@ export class ActorPool {
     this.threads.splice(this.threads.indexOf(thread), 1)
     if (this.#closing) return
     const { number } = thread
-    const waiting = [...thread.clients.values()].filter(({ fd }) => this.#ledger.isGiven(fd, number))
-    const lost = [...thread.clients.keys()].filter(id => !waiting.some(admission => admission.id === id))
+    // A descriptor's number may stand here twice: the older client has ended, and the news of it did not come through.
+    const byFd = new Map([...thread.clients.values()].map(admission => [admission.fd, admission]))
+    const waiting = [...byFd.values()].filter(({ fd }) => this.#ledger.isGiven(fd, number))
+    const handedAgain = new Set(waiting)
+    const lost = [...thread.clients.values()].filter(client => !handedAgain.has(client)).map(({ id }) => id)
     this.#ledger.closeAdopted(number)
     this.#handler.threadDied(reason, lost)
     if (this.threads.length > 0) setTimeout(() => this.#replace(), RESTART_PAUSE_MS).unref()
