@@ -159,7 +159,13 @@ export class Actor implements ActorControl {
     identity: Identity,
     failure?: RemoteError
   ): void {
-    this.#sessions.set(admission.id, new ClientSession(this, admission, transport, identity, failure))
+    try {
+      this.#sessions.set(admission.id, new ClientSession(this, admission, transport, identity, failure))
+    } catch (error) {
+      // No memory for one more in the kernel's tables, for instance.
+      this.failed(undefined, error)
+      this.#turnAway(admission, 'internal failure')
+    }
   }
 
   #ended(id: number, why: string): void {
