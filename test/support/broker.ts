@@ -14,8 +14,14 @@ const executable = new URL('../../../dist/main/virtbrokerd.js', import.meta.url)
 export class Broker {
   private constructor (readonly dir: string, readonly tcpPort: number, readonly program: Program) {}
 
-  /** @param conf keys of virtproxyd.conf and the broker's own; they win over the defaults of the tests */
-  static async start (cleanup: Cleanup, conf: Conf): Promise<Broker> {
+  /**
+   * @param conf keys of virtproxyd.conf and the broker's own; they win over the defaults of the tests
+   * @param under.limits options of prlimit(1) that the broker runs with
+   * @param under.nodeOptions options of node
+   */
+  static async start (
+    cleanup: Cleanup, conf: Conf, under: { limits?: readonly string[]; nodeOptions?: readonly string[] } = {}
+  ): Promise<Broker> {
     const dir = typeof conf.unix_sock_dir === 'string' ? conf.unix_sock_dir : await tempDir(cleanup)
     const port = await freePort()
     const confPath = join(dir, 'broker.conf')
@@ -24,7 +30,10 @@ export class Broker {
       listen_tcp: 1, listen_addr: '127.0.0.1', tcp_port: String(port), auth_tcp: 'none',
       embedded_test_driver: 0, ...conf
     }))
-    const program = new Program([process.execPath, executable, '-f', confPath, '-p', join(dir, 'broker.pid')])
+    const limits = under.limits === undefined ? [] : ['prlimit', ...under.limits, '--']
+    const program = new Program([
+      ...limits, process.execPath, ...under.nodeOptions ?? [], executable, '-f', confPath, '-p', join(dir, 'broker.pid')
+    ])
     cleanup.defer(() => program.stop())
     const broker = new Broker(dir, port, program)
     for (const where of [broker.socket, broker.roSocket, port]) {

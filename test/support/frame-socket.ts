@@ -12,6 +12,7 @@ export interface Frame extends Header {
 export type Match = Partial<Header>
 
 const PATIENCE_MS = 5000
+const WITH_FDS: readonly number[] = [MESSAGE.callWithFds, MESSAGE.replyWithFds]
 
 /** A frame with the usual values in the fields not named: a call of the remote program. */
 export function frame(header: Partial<Header>, payload?: Uint8Array): Buffer {
@@ -34,6 +35,8 @@ export class FrameSocket {
   closed = false
   #rest: Buffer[] = []
   #restBytes = 0
+  /** Bytes to come that carry descriptors, which Node does not take, and are no frame. */
+  #tail = 0
   #arrived: (() => void)[] = []
 
   constructor(readonly socket: Socket) {
@@ -61,7 +64,8 @@ export class FrameSocket {
     if (found !== undefined) return found
     throw new Error(
       `no frame like ${JSON.stringify(match)} ${this.closed ? 'before the end' : `in ${patienceMs} ms`}; ` +
-        `there are ${JSON.stringify(this.inbox.map(({ payload: _payload, bytes: _bytes, ...header }) => header))}`
+        `there are ${this.inbox.length}: ` +
+        JSON.stringify(this.inbox.slice(0, 10).map(({ payload: _payload, bytes: _bytes, ...header }) => header))
     )
   }
 
@@ -77,6 +81,11 @@ export class FrameSocket {
   async end(patienceMs = PATIENCE_MS): Promise<void> {
     if (await this.#until(() => this.closed || undefined, patienceMs)) return
     throw new Error(`not closed within ${patienceMs} ms`)
+  }
+
+  /** Bytes of a frame that has not come to its end. */
+  get unfinished(): number {
+    return this.#restBytes + this.#tail
   }
 
   /** Nothing is read any more, so that the peer's writes pile up. */
@@ -114,6 +123,7 @@ export class FrameSocket {
     this.#rest.push(chunk)
     this.#restBytes += chunk.length
     for (;;) {
+      if (this.#tail > 0) this.#skipTail()
       if (this.#restBytes < 4) break
       if (this.#rest[0]!.length < 4) this.#rest = [Buffer.concat(this.#rest)]
       const length = this.#rest[0]!.readUInt32BE(0)
@@ -123,9 +133,18 @@ export class FrameSocket {
       const bytes = all.subarray(0, length)
       this.#rest = length === all.length ? [] : [all.subarray(length)]
       this.#restBytes -= length
-      this.deliver({ ...readHeader(bytes), payload: bytes.subarray(HEADER_BYTES), bytes })
+      const arrived = { ...readHeader(bytes), payload: bytes.subarray(HEADER_BYTES), bytes }
+      if (WITH_FDS.includes(arrived.type)) this.#tail = arrived.payload.readUInt32BE(0)
+      this.deliver(arrived)
     }
     this.#wake()
+  }
+
+  #skipTail(): void {
+    const count = Math.min(this.#tail, this.#restBytes)
+    this.#tail -= count
+    this.#restBytes -= count
+    this.#rest = [Buffer.concat(this.#rest).subarray(count)]
   }
 
   protected deliver(arrived: Frame): void {

@@ -266,6 +266,7 @@ export class DriverSide implements TransportHandler, FrameSink, KeepalivePeer {
       return
     }
     session.closeDescriptors(descriptors)
+    if (take === TAKE.collect) return void this.#violate('file descriptors with a reply that has none')
     if (take !== TAKE.pass) return
     const error = rpcError('file descriptors cannot be passed over this connection')
     session.client.write(errorReply(header, error))

@@ -1,0 +1,102 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { expect } from 'chai'
+import { MESSAGE, STATUS } from '#protocol/header.js'
+import { REMOTE } from '#protocol/procedures.js'
+import { Broker } from '../support/broker.js'
+import { Cleanup } from '../support/cleanup.js'
+import { FakeDriver } from '../support/fake-driver.js'
+import { pattern } from '../support/pattern.js'
+import { openDescriptors, threadCount } from '../support/process-state.js'
+import { RawClient } from '../support/raw-client.js'
+import { tempDir } from '../support/temp-dir.js'
+import { waitFor } from '../support/waiting.js'
+
+const GET_XML = REMOTE.domainGetXmlDesc
+const CLIENTS = 12
+const killer = new URL('../support/thread-killer.js', import.meta.url).href
+
+/** How a thread dies (see thread-killer.ts), and what the log says of it. */
+const deaths = [
+  { what: 'is terminated', signal: 'SIGUSR2', reason: /actor thread died \(worker exited with code: 1/ },
+  { what: 'meets an exception that nobody catches', signal: 'SIGWINCH', reason: /actor thread died \(a test wants this/ },
+  { what: 'runs out of memory', signal: 'SIGIO', reason: /actor thread died \(Worker terminated due to reaching memory/ }
+] as const
+
+for (const { what, signal, reason } of deaths) {
+  describe(`an actor thread that ${what}`, function () {
+    this.timeout(60_000)
+    const cleanup = new Cleanup()
+    let broker: Broker
+    let driver: FakeDriver
+    const clients: RawClient[] = []
+    before(async () => {
+      const dir = await tempDir(cleanup)
+      driver = await FakeDriver.listen(cleanup, `${dir}/virtqemud-sock`)
+      const conf = { driver_socket_dir: dir, actor_threads: 3, max_clients: CLIENTS, max_anonymous_clients: CLIENTS }
+      const nodeOptions = ['--import', killer, '--max-old-space-size=64']
+      broker = await Broker.start(cleanup, conf, { nodeOptions })
+    })
+    after(() => cleanup.run())
+
+    async function open(where: string | number): Promise<RawClient> {
+      const client = await RawClient.connect(cleanup, where)
+      expect((await client.open('qemu:///system')).status).to.equal(STATUS.ok)
+      return client
+    }
+
+    it('takes its own clients with it, cleanly, and nobody else', async () => {
+      for (let i = 0; i < CLIENTS; i++) clients.push(await open(i % 2 === 0 ? broker.socket : broker.tcpPort))
+      await clients[0]!.call(REMOTE.storageVolUpload, undefined, { serial: 500 })
+      const before = openDescriptors(broker.program.pid)
+      process.kill(broker.program.pid, signal)
+      const lost = await waitFor('clients to be closed', () => {
+        const closed = clients.filter(client => client.closed)
+        return closed.length > 0 && driver.connections.filter(daemon => daemon.closed).length === closed.length && closed
+      }, 30_000)
+      await sleep(100)
+      expect(clients.filter(client => client.closed)).to.have.length(CLIENTS / 3)
+      for (const client of clients.filter(other => !lost.includes(other))) {
+        const { status, payload } = await client.call(GET_XML, pattern(30))
+        expect(status).to.equal(STATUS.ok)
+        expect(payload).to.deep.equal(pattern(30))
+      }
+      // Client and daemon of each.
+      await waitFor('the descriptors of the lost', () => openDescriptors(broker.program.pid) < before - lost.length)
+    })
+
+    it('says so in the log', async () => {
+      await waitFor('a line in the log', () => reason.test(broker.program.stderr), 3000)
+        .catch(() => expect(broker.program.stderr).to.match(reason))
+      expect(broker.program.stderr).to.match(new RegExp(`${CLIENTS / 3} clients are lost with it`))
+    })
+
+    it('is replaced, and counts and descriptors are right again', async () => {
+      // `max_clients` lets in as many as were lost, and not one more.
+      for (let i = 0; i < CLIENTS / 3; i++) clients.push(await open(broker.tcpPort))
+      const oneTooMany = await RawClient.connect(cleanup, broker.tcpPort)
+      oneTooMany.post(REMOTE.authList, undefined, { serial: 1 })
+      await sleep(300)
+      expect(oneTooMany.inbox, 'answers to one client too many').to.be.empty
+      clients.at(-1)!.destroy()
+      await oneTooMany.next({ type: MESSAGE.reply, serial: 1 })
+    })
+
+    it('leaves nothing behind, however often', async () => {
+      for (const client of clients) client.destroy()
+      const { pid } = broker.program
+      await sleep(700)
+      const before = { descriptors: openDescriptors(pid), threads: threadCount(pid) }
+      for (let deaths = 0; deaths < 4; deaths++) {
+        process.kill(pid, signal)
+        await waitFor('the news of it', () => broker.program.stderr.match(/actor thread died/g)!.length === 2 + deaths, 30_000)
+        await sleep(600)
+        const client = await open(broker.socket)
+        expect((await client.call(GET_XML, pattern(9))).payload).to.deep.equal(pattern(9))
+        client.destroy()
+      }
+      await waitFor('the descriptors of the dead', () => openDescriptors(pid) <= before.descriptors)
+        .catch(() => expect(openDescriptors(pid), 'descriptors').to.equal(before.descriptors))
+      expect(threadCount(pid), 'threads').to.equal(before.threads)
+    })
+  })
+}

@@ -1,0 +1,21 @@
+import { Cleanup } from '../support/cleanup.js'
+import { attackWithClients } from './client-campaign.js'
+import { attackWithDaemon } from './driver-campaign.js'
+
+/** Each test run takes another course; the seed in the test's name repeats it. */
+const SECONDS = 15
+const seed = Date.now() & 0x7fffffff
+
+describe('the broker stands', function () {
+  this.timeout(1000 * (SECONDS + 60))
+  const cleanup = new Cleanup()
+  afterEach(() => cleanup.run())
+
+  it(`hostile clients (npm run fuzz -- --only clients --seed ${seed})`, async () => {
+    await attackWithClients(cleanup, { seed, until: performance.now() + 1000 * SECONDS })
+  })
+
+  it(`a hostile driver daemon (npm run fuzz -- --only daemon --seed ${seed})`, async () => {
+    await attackWithDaemon(cleanup, { seed, until: performance.now() + 1000 * SECONDS })
+  })
+})

@@ -1,0 +1,13 @@
+import { readdirSync, readFileSync } from 'node:fs'
+
+/** How many descriptors a process has open. */
+export const openDescriptors = (pid: number | 'self'): number => readdirSync(`/proc/${pid}/fd`).length
+
+/** How many threads a process has. */
+export const threadCount = (pid: number): number => readdirSync(`/proc/${pid}/task`).length
+
+/** Resident memory of a process in MiB. */
+export function residentMiB(pid: number): number {
+  const status = readFileSync(`/proc/${pid}/status`, 'latin1')
+  return Number(/VmRSS:\s+(\d+)/.exec(status)![1]) / 1024
+}

@@ -1,0 +1,47 @@
+/**
+ * Loaded into a broker under test with `node --import`: signals make one of its worker threads die. No part of the
+ * broker knows of it.
+ *
+ *     SIGUSR2   a thread is terminated from outside
+ *     SIGWINCH  a thread meets an exception that nobody catches
+ *     SIGIO     a thread uses up its memory (start with a small --max-old-space-size)
+ */
+import { BroadcastChannel, isMainThread, threadId, type Worker } from 'node:worker_threads'
+
+interface Order {
+  thread: number
+  deed: 'throw' | 'exhaust'
+}
+
+const channel = new BroadcastChannel('thread-killer')
+channel.unref()
+
+if (isMainThread) {
+  const workers = new Set<Worker>()
+  process.on('worker', (worker: Worker) => {
+    workers.add(worker)
+    worker.once('exit', () => workers.delete(worker))
+  })
+  const victim = (): Worker | undefined => [...workers][Math.floor(Math.random() * workers.size)]
+  const order = (deed: Order['deed']): void => {
+    const thread = victim()?.threadId
+    if (thread !== undefined) channel.postMessage({ thread, deed } satisfies Order)
+  }
+  process.on('SIGUSR2', () => void victim()?.terminate())
+  process.on('SIGWINCH', () => order('throw'))
+  process.on('SIGIO', () => order('exhaust'))
+} else {
+  channel.onmessage = message => {
+    const { thread, deed } = (message as { data: Order }).data
+    if (thread === threadId) setImmediate(deed === 'throw' ? fail : exhaust)
+  }
+}
+
+function fail(): never {
+  throw new Error('a test wants this thread to fail')
+}
+
+function exhaust(): void {
+  const kept: number[][] = []
+  for (;;) kept.push(new Array<number>(10_000).fill(kept.length))
+}
