@@ -10,6 +10,7 @@ import {
   type Driver,
   type DriverKind
 } from './peers/driver.js'
+import { makeCertificates, type Certificates } from './peers/certificates.js'
 import { direct, startBroker, startHaproxy, startLibvirtdProxy, type Peer, type PeerName } from './peers/peers.js'
 import { describePoint, type Figure, type Point, type Sample } from './results/samples.js'
 import type { Scale } from './scale.js'
@@ -32,6 +33,8 @@ export interface StageWish {
   /** The driver must have a storage pool driver. */
   storage?: boolean
   peers?: readonly PeerName[]
+  /** Clients come over TLS; there is no peer without a proxy then. */
+  tls?: boolean
   /** Actor threads of the broker; one per core if not given. */
   threads?: number
 }
@@ -129,10 +132,13 @@ export class Bench {
   async #build(wish: StageWish): Promise<Stage> {
     const directory = mkdtempSync(path.join(tmpdir(), 'vbb-'))
     const driver = await this.#startDriver(path.join(directory, 'd'), wish)
+    const tls = wish.tls ? makeCertificates(directory) : undefined
     const wanted = this.options.peers.filter(
-      name => wish.peers === undefined || wish.peers.includes(name === 'base' ? 'virtbroker' : name)
+      name =>
+        !(tls && name === 'direct') &&
+        (wish.peers === undefined || wish.peers.includes(name === 'base' ? 'virtbroker' : name))
     )
-    const starting = wanted.map(name => this.#startPeer(name, path.join(directory, name), driver, wish.threads))
+    const starting = wanted.map(name => this.#startPeer(name, path.join(directory, name), driver, wish.threads, tls))
     const started = await Promise.allSettled(starting)
     const peers = started.filter(result => result.status === 'fulfilled').map(({ value }) => value)
     const stage = new Stage(directory, driver, peers)
@@ -149,12 +155,18 @@ export class Bench {
     return startLibvirtdDriver(directory, wish.storage ?? false)
   }
 
-  async #startPeer(name: PeerName, directory: string, driver: Driver, threads: number | undefined): Promise<Peer> {
+  async #startPeer(
+    name: PeerName,
+    directory: string,
+    driver: Driver,
+    threads: number | undefined,
+    tls: Certificates | undefined
+  ): Promise<Peer> {
     if (name === 'direct') return direct(driver)
-    if (name === 'haproxy') return startHaproxy(directory, driver)
-    if (name === 'libvirtd') return startLibvirtdProxy(directory, driver)
+    if (name === 'haproxy') return startHaproxy(directory, driver, tls)
+    if (name === 'libvirtd') return startLibvirtdProxy(directory, driver, tls)
     const { broker, base } = this.options
-    return startBroker(name, name === 'base' ? base! : broker, directory, driver, threads)
+    return startBroker(name, name === 'base' ? base! : broker, directory, driver, threads, tls)
   }
 
   record(peer: PeerName, point: Point, round: number, figure: Figure, value: number): void {

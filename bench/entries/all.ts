@@ -12,9 +12,10 @@ import { smallCalls } from './small-calls.js'
 import { storm } from './storm.js'
 import { streams } from './streams.js'
 import { threads } from './threads.js'
+import { tls } from './tls.js'
 
 /** In the order of the page: what is asked for most comes first. */
 export const ENTRIES: readonly Entry[] = [
-  smallCalls, proxyLimit, fixedRate, connectCycle, storm, idleMemory, churnMemory, payloads, streams, mixed, bystanders,
+  smallCalls, proxyLimit, fixedRate, connectCycle, storm, idleMemory, churnMemory, payloads, streams, tls, mixed, bystanders,
   hotThread, threads
 ]

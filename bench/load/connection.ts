@@ -7,6 +7,7 @@ import {
   close,
   connect,
   EAGAIN,
+  ECONNRESET,
   EINTR,
   errno,
   errorText,
@@ -25,6 +26,7 @@ import {
 } from '#workers/os/libc.js'
 import { Poller, READABLE, WRITABLE, type Pollable } from '#workers/os/poller.js'
 import type { Address, Call } from './orders.js'
+import { AGAIN, TlsWire } from './tls-wire.js'
 
 const EINPROGRESS = 115
 const SERIAL_AT = 20
@@ -74,6 +76,7 @@ export class Connection implements Pollable {
   serial = 0
   bytes = 0
   readonly #fd: number
+  readonly #tls: TlsWire | undefined
   #slot: number
   #interest = READABLE | WRITABLE
   #closed = false
@@ -102,6 +105,7 @@ export class Connection implements Pollable {
       close(this.#fd)
       throw new ConnectFailure(code)
     }
+    this.#tls = tcp && to.tls !== undefined ? new TlsWire(this.#fd, to.tls) : undefined
     this.#slot = poller.add(this.#fd, this.#interest, this)
   }
 
@@ -135,23 +139,40 @@ export class Connection implements Pollable {
     if (this.#closed) return
     this.#closed = true
     poller.remove(this.#slot, this.#fd)
+    this.#tls?.free()
     close(this.#fd)
   }
 
   ready(events: number): void {
+    if (this.#tls?.ready === false) return this.#shake(this.#tls)
     if (events & READABLE && this.#interest & READABLE) this.#read()
     if (this.#closed) return
     if (events & WRITABLE) this.#write()
     else if (!(events & READABLE)) this.#lose('hung up')
   }
 
+  #shake(tls: TlsWire): void {
+    const result = tls.shake(buffer.address)
+    if (result > 0) this.#write()
+    // What a client writes in a handshake always fits.
+    else if (result === AGAIN) this.#want(READABLE)
+    else this.#lose('TLS handshake failed')
+  }
+
+  /** The errno of a call that returned `count`. */
+  #failure(count: number): number {
+    if (this.#tls === undefined) return errno()
+    return count === AGAIN ? EAGAIN : ECONNRESET
+  }
+
   #write(): void {
     const frame = this.#outgoing
     if (frame !== undefined) {
       const from = frame.memory.address + this.#sent
-      const count = send(this.#fd, from, frame.length - this.#sent, MSG_DONTWAIT | MSG_NOSIGNAL)
+      const left = frame.length - this.#sent
+      const count = this.#tls?.send(from, left) ?? send(this.#fd, from, left, MSG_DONTWAIT | MSG_NOSIGNAL)
       if (count < 0) {
-        const code = errno()
+        const code = this.#failure(count)
         if (code === EAGAIN || code === EINTR) this.#want(this.#interest | WRITABLE)
         else this.#lose(errorText(code))
         return
@@ -166,9 +187,10 @@ export class Connection implements Pollable {
   }
 
   #read(): void {
-    const count = recv(this.#fd, buffer.address, buffer.bytes.length, MSG_DONTWAIT)
+    const room = buffer.bytes.length
+    const count = this.#tls?.receive(buffer.address, room) ?? recv(this.#fd, buffer.address, room, MSG_DONTWAIT)
     if (count <= 0) {
-      const code = count === 0 ? 0 : errno()
+      const code = count === 0 ? 0 : this.#failure(count)
       if (code !== EAGAIN && code !== EINTR) this.#lose(count === 0 ? 'closed by the other end' : errorText(code))
       return
     }

@@ -1,7 +1,14 @@
 /** What the bench tells a load process to do, and what comes back. Orders are carried out one after the other. */
 
 /** A listening socket. */
-export type Address = { host: string; port: number } | { path: string }
+export type Address = { host: string; port: number; tls?: TlsFiles } | { path: string }
+
+/** Paths of PEM files, and whether the server says with a byte that it accepts the certificate, as libvirt's do. */
+export interface TlsFiles {
+  certificate: string
+  key: string
+  confirmation: boolean
+}
 
 /** Where to connect, and the name for CONNECT_OPEN there. */
 export interface Target {

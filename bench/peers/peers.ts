@@ -3,6 +3,7 @@ import path from 'node:path'
 import type { Address, Target } from '../load/orders.js'
 import { freePort, listening } from '../system/listening.js'
 import { Program } from '../system/program.js'
+import type { Certificates } from './certificates.js'
 import { BACKLOG, libvirtdConf, privateEnvironment, type Driver } from './driver.js'
 
 /** `base`: the broker of the revision that is compared with. */
@@ -33,20 +34,21 @@ export async function startBroker(
   executable: string,
   directory: string,
   driver: Driver,
-  threads: number | undefined
+  threads: number | undefined,
+  tls: Certificates | undefined
 ): Promise<Peer> {
   mkdirSync(directory, { recursive: true })
   const port = await freePort()
   const conf = path.join(directory, 'virtbrokerd.conf')
-  const more = [...listenTcp(port), `driver_sockets = ["*=${driver.socket}"]`]
+  const more = [...listenOn(port, tls), `driver_sockets = ["*=${driver.socket}"]`]
   if (threads !== undefined) more.push(`actor_threads = ${threads}`)
   writeFileSync(conf, libvirtdConf(directory, more))
   const program = new Program([process.execPath, executable, '-f', conf, '-p', path.join(directory, 'pid')])
-  return started(name, program, { host: '127.0.0.1', port }, uri => uri)
+  return started(name, program, addressOf(port, tls, true), uri => uri)
 }
 
 /** Bytes there and back, nothing else: the least that a proxy in a process of its own can do. */
-export async function startHaproxy(directory: string, driver: Driver): Promise<Peer> {
+export async function startHaproxy(directory: string, driver: Driver, tls?: Certificates): Promise<Peer> {
   mkdirSync(directory, { recursive: true })
   const port = await freePort()
   const conf = path.join(directory, 'haproxy.cfg')
@@ -60,36 +62,44 @@ defaults
   timeout client 1h
   timeout server 1h
 frontend clients
-  bind 127.0.0.1:${port} backlog ${BACKLOG}
+  bind 127.0.0.1:${port} backlog ${BACKLOG}${tls ? ` ssl crt ${tls.both} ca-file ${tls.ca} verify required` : ''}
   default_backend driver
 backend driver
   server driver unix@${driver.socket}
 `
   )
   const program = new Program(['haproxy', '-db', '-f', conf])
-  return started('haproxy', program, { host: '127.0.0.1', port }, uri => uri)
+  return started('haproxy', program, addressOf(port, tls, false), uri => uri)
 }
 
 /** libvirtd without drivers hands every call on to the daemon that the client names: virtproxyd's work, same code. */
-export async function startLibvirtdProxy(directory: string, driver: Driver): Promise<Peer> {
+export async function startLibvirtdProxy(directory: string, driver: Driver, tls?: Certificates): Promise<Peer> {
   const drivers = path.join(directory, 'drivers')
   mkdirSync(drivers, { recursive: true })
   const port = await freePort()
   const conf = path.join(directory, 'libvirtd.conf')
-  writeFileSync(conf, libvirtdConf(directory, ['listen_tls = 0', ...listenTcp(port)]))
+  writeFileSync(conf, libvirtdConf(directory, listenOn(port, tls)))
   const program = new Program(
     ['libvirtd', '-l', '-f', conf, '-p', path.join(directory, 'pid')],
     privateEnvironment(directory, drivers)
   )
-  return started('libvirtd', program, { host: '127.0.0.1', port }, uri => throughSocket(uri, driver.socket))
+  return started('libvirtd', program, addressOf(port, tls, true), uri => throughSocket(uri, driver.socket))
 }
 
-const listenTcp = (port: number): string[] => [
-  'listen_tcp = 1',
+const listenOn = (port: number, tls: Certificates | undefined): string[] => [
   'listen_addr = "127.0.0.1"',
-  `tcp_port = "${port}"`,
-  'auth_tcp = "none"'
+  `listen_tcp = ${tls ? 0 : 1}`,
+  `listen_tls = ${tls ? 1 : 0}`,
+  `${tls ? 'tls' : 'tcp'}_port = "${port}"`,
+  'auth_tcp = "none"',
+  ...(tls ? [`ca_file = "${tls.ca}"`, `cert_file = "${tls.certificate}"`, `key_file = "${tls.key}"`] : [])
 ]
+
+const addressOf = (port: number, tls: Certificates | undefined, confirmation: boolean): Address => ({
+  host: '127.0.0.1',
+  port,
+  ...(tls && { tls: { certificate: tls.certificate, key: tls.key, confirmation } })
+})
 
 /** `test:///default` as `test+unix:///default?socket=…` */
 function throughSocket(uri: string, socket: string): string {
