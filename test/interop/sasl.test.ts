@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { randomBytes } from 'node:crypto'
 import { createServer, type Socket } from 'node:net'
-import { writeFile } from 'node:fs/promises'
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect } from 'chai'
 import { decodeError } from '#protocol/errors.js'
@@ -18,13 +18,22 @@ import {
 import { encodeText } from '#protocol/messages/connect.js'
 import { REMOTE } from '#protocol/procedures.js'
 import { XdrWriter } from '#protocol/xdr.js'
+import { Broker } from '../support/broker.js'
 import { Cleanup } from '../support/cleanup.js'
+import { clientEnv } from '../support/clients.js'
 import type { Frame } from '../support/frame-socket.js'
+import { freePort } from '../support/free-port.js'
+import { Kdc } from '../support/kdc.js'
+import { Libvirtd } from '../support/libvirtd.js'
+import { Pki } from '../support/pki.js'
+import { PrivateHost } from '../support/private-host.js'
 import { printed, Program, run, type Outcome } from '../support/processes.js'
 import type { RawClient } from '../support/raw-client.js'
 import { SaslFiles } from '../support/sasl.js'
 import { Stage } from '../support/stage.js'
+import { canConnect } from '../support/sockets.js'
 import { tempDir } from '../support/temp-dir.js'
+import { waitFor } from '../support/waiting.js'
 
 const MEGABYTE = 1024 * 1024
 
@@ -87,7 +96,7 @@ describe('SASL', function () {
 
   async function environment(name: string, password: string): Promise<NodeJS.ProcessEnv> {
     const file = await sasl.credentials(name, password)
-    return { PATH: process.env['PATH'], LC_ALL: 'C.UTF-8', HOME: '/nonexistent', LIBVIRT_AUTH_FILE: file }
+    return { ...clientEnv, LIBVIRT_AUTH_FILE: file }
   }
 
   async function virsh(uri: string, name: string, password: string, ...command: string[]): Promise<Outcome> {
@@ -166,7 +175,8 @@ describe('SASL', function () {
       const defined = virsh(stage.broker.tcpUri('qemu', '/system'), 'fred', 'secret', 'define', join(dir, 'domain.xml'))
       const daemon = await connected
       await defined
-      const calls = daemon.calls.filter(({ proc }) => proc === REMOTE.domainDefineXml || proc === REMOTE.domainDefineXmlFlags)
+      const defines = [REMOTE.domainDefineXml, REMOTE.domainDefineXmlFlags] as number[]
+      const calls = daemon.calls.filter(({ proc }) => defines.includes(proc))
       expect(calls[0]!.payload.includes(xml)).to.equal(true)
     })
   })
@@ -306,10 +316,7 @@ describe('a SASL password check that takes its time', function () {
     const unix = await stage.connect(stage.broker.socket)
     expectComplete(await login(unix, 'any', 'thing'))
     await unix.open('qemu:///system')
-    const env = {
-      PATH: process.env['PATH'], LC_ALL: 'C.UTF-8', HOME: '/nonexistent',
-      LIBVIRT_AUTH_FILE: await sasl.credentials('fred', 'secret')
-    }
+    const env = { ...clientEnv, LIBVIRT_AUTH_FILE: await sasl.credentials('fred', 'secret') }
     const virsh = new Program(['virsh', '-q', '-c', stage.broker.tcpUri('qemu', '/system')], { env })
     cleanup.defer(() => virsh.stop())
     virsh.child.stdin.write('uri\n')
@@ -340,6 +347,168 @@ describe('a SASL password check that takes its time', function () {
     asked.forEach(yes)
     expectComplete(await slow.next({ serial }))
     expect((await behind.next({ serial: waiting })).status).to.equal(STATUS.ok)
+  })
+})
+
+describe('many encrypted clients on several threads', function () {
+  this.timeout(60_000)
+  const cleanup = new Cleanup()
+  after(() => cleanup.run())
+
+  it('all get their own bytes, while others log in all the time', async () => {
+    const sasl = await SaslFiles.create(cleanup, 'digest-md5 plain')
+    await sasl.addUser('fred', 'secret')
+    const stage = await sasl.inUse(() => Stage.start(cleanup, {
+      auth_tcp: 'sasl', auth_unix_rw: 'sasl', actor_threads: 4, max_anonymous_clients: 100
+    }))
+    const text = `<capabilities>${randomBytes(MEGABYTE / 8).toString('hex')}</capabilities>`
+    stage.driver.on(REMOTE.connectGetCapabilities, () => encodeText(text))
+    const env = { ...clientEnv, LIBVIRT_AUTH_FILE: await sasl.credentials('fred', 'secret') }
+    let busy = true
+    const hammer = async (): Promise<number> => {
+      let count = 0
+      for (; busy; count++) {
+        const client = await stage.connect(stage.broker.socket)
+        const right = count % 3 !== 0
+        const reply = await login(client, 'fred', right ? 'secret' : 'wrong')
+        if (right) expectComplete(reply)
+        else expectRefused(reply)
+        client.destroy()
+      }
+      return count
+    }
+    const logins = [hammer(), hammer(), hammer()]
+    const repeated = Array.from({ length: 12 }, () => 'capabilities').join('; ')
+    const outcomes = await Promise.all(Array.from({ length: 8 }, () =>
+      run(['virsh', '-c', stage.broker.tcpUri('qemu', '/system'), repeated], { env, timeout: 50_000 })
+    ))
+    busy = false
+    const counts = await Promise.all(logins)
+    expect(Math.min(...counts)).to.be.greaterThan(3)
+    for (const { stdout, stderr } of outcomes) {
+      expect(stdout.split(text).length - 1, stderr).to.equal(12)
+    }
+  })
+})
+
+describe('a volume through SASL encryption', function () {
+  this.timeout(30_000)
+  const cleanup = new Cleanup()
+  after(() => cleanup.run())
+
+  it('arrives as it was sent, up and down, at a real libvirtd', async () => {
+    const host = await PrivateHost.start(cleanup)
+    const daemon = await Libvirtd.start(host, cleanup, { drivers: ['storage'] })
+    const sasl = await SaslFiles.create(cleanup, 'digest-md5')
+    await sasl.addUser('fred', 'secret')
+    const broker = await sasl.inUse(() =>
+      Broker.start(cleanup, { auth_tcp: 'sasl', driver_sockets: [`*=${daemon.socket}`] })
+    )
+    const dir = await tempDir(cleanup)
+    const bytes = randomBytes(24 * MEGABYTE)
+    await writeFile(join(dir, 'up'), bytes)
+    await mkdir(join(host.dir, 'pool'))
+    const commands = [
+      `pool-create-as big dir --target ${host.dir}/pool`,
+      `vol-create-as big v ${bytes.length}`,
+      `vol-upload v ${dir}/up --pool big`,
+      `vol-download v ${dir}/down --pool big`
+    ]
+    const env = { ...clientEnv, LIBVIRT_AUTH_FILE: await sasl.credentials('fred', 'secret') }
+    const { status, stderr } = await run(
+      ['virsh', '-c', broker.tcpUri('storage', '/system'), commands.join('; ')], { env }
+    )
+    expect(status, stderr).to.equal(0)
+    expect((await readFile(join(host.dir, 'pool/v'))).equals(bytes)).to.equal(true)
+    expect((await readFile(join(dir, 'down'))).equals(bytes)).to.equal(true)
+  })
+})
+
+describe('SASL over TLS', function () {
+  this.timeout(30_000)
+  const cleanup = new Cleanup()
+  let sasl: SaslFiles
+  let stage: Stage
+  let uri: string
+
+  before(async () => {
+    const pki = await Pki.make(cleanup)
+    const server = await pki.server()
+    const pkipath = await pki.pkipath(await pki.client({ country: 'GB', cn: 'client1' }))
+    sasl = await SaslFiles.create(cleanup, 'digest-md5 scram-sha-256 plain')
+    await sasl.addUser('fred', 'secret')
+    const port = await freePort()
+    stage = await sasl.inUse(() => Stage.start(cleanup, {
+      listen_tls: 1, tls_port: String(port), auth_tls: 'sasl',
+      ca_file: pki.ca.certificate, cert_file: server.certificate, key_file: server.key
+    }))
+    await waitFor('the TLS listener', () => canConnect(port))
+    uri = `qemu+tls://127.0.0.1:${port}/system?pkipath=${pkipath}&no_sanity=1&auth=sasl.`
+  })
+
+  after(() => cleanup.run())
+
+  for (const mechanism of ['SCRAM-SHA-256', 'PLAIN', 'DIGEST-MD5']) {
+    it(`lets virsh in with ${mechanism}, and the driver daemon hears both names`, async () => {
+      const login = async (password: string): Promise<Outcome> =>
+        run(['virsh', '-c', uri + mechanism, 'uri'], {
+          env: { ...clientEnv, LIBVIRT_AUTH_FILE: await sasl.credentials('fred', password) }
+        })
+      const connected = stage.driver.nextConnection()
+      const { stdout, stderr } = await login('secret')
+      expect(stdout, stderr).to.contain('qemu+tls')
+      const call = (await connected).calls.find(({ proc }) => proc === REMOTE.connectSetIdentity)!
+      const identity = decodeSetIdentity(call.payload)
+      expect(identity).to.deep.equal({ saslUserName: 'fred', x509DistinguishedName: 'C=GB,CN=client1' })
+      expect((await login('wrong')).stderr).to.contain('authentication failed: authentication failed')
+    })
+  }
+})
+
+describe('Kerberos', function () {
+  this.timeout(30_000)
+  const cleanup = new Cleanup()
+  let kdc: Kdc
+  let stage: Stage
+
+  before(async () => {
+    kdc = await Kdc.start(cleanup)
+    await kdc.addUser('fred', 'secret')
+    await kdc.addUser('eve', 'secret')
+    const sasl = await SaslFiles.create(cleanup, 'gssapi', [`keytab: ${kdc.keytab}`])
+    // The library reads the environment of the process, and so do we.
+    Object.assign(process.env, { KRB5_CONFIG: kdc.env.KRB5_CONFIG, KRB5RCACHEDIR: kdc.dir })
+    stage = await sasl.inUse(() => Stage.start(cleanup, {
+      auth_tcp: 'sasl', auth_unix_rw: 'sasl', sasl_allowed_username_list: ['fred']
+    }))
+    delete process.env['KRB5_CONFIG']
+    delete process.env['KRB5RCACHEDIR']
+  })
+
+  after(() => cleanup.run())
+
+  const virsh = (uri: string, env: NodeJS.ProcessEnv, command: string): Promise<Outcome> =>
+    run(['virsh', '-c', uri, command], { env: { ...clientEnv, ...env } })
+
+  it('lets a user with a ticket in, over TCP with encryption and over UNIX', async () => {
+    const ticket = await kdc.ticket('fred', 'secret')
+    const text = `<capabilities>${randomBytes(MEGABYTE).toString('hex')}</capabilities>`
+    stage.driver.on(REMOTE.connectGetCapabilities, () => encodeText(text))
+    const uris = [`qemu+tcp://localhost:${stage.broker.tcpPort}/system`, stage.broker.unixUri('qemu', '/system')]
+    for (const uri of uris) {
+      const connected = stage.driver.nextConnection()
+      const { stdout, stderr } = await virsh(uri, ticket, 'capabilities')
+      expect(stdout.trim() === text, stderr).to.equal(true)
+      const call = (await connected).calls.find(({ proc }) => proc === REMOTE.connectSetIdentity)!
+      expect(decodeSetIdentity(call.payload).saslUserName).to.equal('fred')
+    }
+  })
+
+  it('keeps out who has no ticket, or is not on the list', async () => {
+    const uri = `qemu+tcp://localhost:${stage.broker.tcpPort}/system`
+    expect((await virsh(uri, kdc.env, 'uri')).status).to.equal(1)
+    const { stderr } = await virsh(uri, await kdc.ticket('eve', 'secret'), 'uri')
+    expect(stderr).to.contain('authentication failed: authentication failed')
   })
 })
 

@@ -5,6 +5,8 @@ import type { Context, Suite } from 'mocha'
 const packages = [
   'libvirt-daemon', 'libvirt-daemon-system', 'libvirt-clients', 'libvirt-wireshark', 'python3-libvirt',
   'qemu-system-x86', 'qemu-utils', 'gnutls-bin', 'openssl', 'tshark', 'netcat-openbsd', 'polkitd', 'dbus-daemon',
+  'dbus-bin', 'sasl2-bin', 'libsasl2-modules', 'libsasl2-modules-db', 'libsasl2-modules-gssapi-mit',
+  'krb5-kdc', 'krb5-admin-server', 'krb5-user',
   'iproute2', 'util-linux'
 ]
 

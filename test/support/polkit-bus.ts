@@ -6,7 +6,8 @@ import { canConnect } from './sockets.js'
 import { tempDir } from './temp-dir.js'
 import { waitFor } from './waiting.js'
 
-const busConf = (socket: string): string => `<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
+const busConf = (socket: string): string => `<!DOCTYPE busconfig
+ PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
  "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
 <busconfig>
   <type>system</type>
@@ -65,7 +66,8 @@ export class PolkitBus {
   }
 
   async startPolkitd(): Promise<void> {
-    const argv = ['unshare', '--mount', '--propagation', 'private', 'sh', '-c', polkitdScript, 'sh', join(this.dir, 'rules')]
+    const rules = join(this.dir, 'rules')
+    const argv = ['unshare', '--mount', '--propagation', 'private', 'sh', '-c', polkitdScript, 'sh', rules]
     const polkitd = new Program(argv, { env: { ...process.env, DBUS_SYSTEM_BUS_ADDRESS: this.address } })
     this.#polkitd = polkitd
     await waitFor('polkitd', async () => {

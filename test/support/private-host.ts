@@ -44,17 +44,19 @@ const qemuConf = confText({
 export class PrivateHost {
   readonly #init: Program
 
-  private constructor (readonly dir: string, init: Program) {
+  private constructor (readonly dir: string, init: Program, readonly ownPids: boolean) {
     this.#init = init
   }
 
-  static async start (cleanup: Cleanup): Promise<PrivateHost> {
+  /** @param ownPids false: process ids mean the same inside and outside, for daemons that are to know their clients */
+  static async start (cleanup: Cleanup, { ownPids = true } = {}): Promise<PrivateHost> {
     if (process.getuid?.() !== 0) throw new Error('tests with real libvirt daemons must run as root')
     const dir = await tempDir(cleanup)
     for (const part of ['run', 'etc', 'lib', 'log', 'cache']) await mkdir(join(dir, part))
     await writeFile(join(dir, 'etc/qemu.conf'), qemuConf)
     const init = new Program([
-      'unshare', '--mount', '--propagation', 'private', '--net', '--pid', '--fork', '--mount-proc', '--kill-child',
+      'unshare', '--mount', '--propagation', 'private', '--net',
+      ...(ownPids ? ['--pid', '--fork', '--mount-proc', '--kill-child'] : []),
       'bash', '-c', initScript, 'private-host', dir
     ])
     cleanup.defer(async () => {
@@ -62,7 +64,7 @@ export class PrivateHost {
       await init.stop('SIGTERM')
     })
     await printed(init, /^ready$/m)
-    return new PrivateHost(dir, init)
+    return new PrivateHost(dir, init, ownPids)
   }
 
   /** The path outside of a file under the daemons' /run/libvirt. */
@@ -83,6 +85,7 @@ export class PrivateHost {
   #enter (argv: readonly string[]): string[] {
     const pid = String(this.#init.pid)
     // The process of unshare(1) has the new mounts and network, but only its children have the new process ids.
-    return ['nsenter', '-t', pid, '-m', '-n', `--pid=/proc/${pid}/ns/pid_for_children`, '--', ...argv]
+    const pids = this.ownPids ? [`--pid=/proc/${pid}/ns/pid_for_children`] : []
+    return ['nsenter', '-t', pid, '-m', '-n', ...pids, '--', ...argv]
   }
 }

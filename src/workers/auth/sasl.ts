@@ -138,7 +138,9 @@ export class SaslAuthentication implements Authentication {
 
   /** Why a client that has proved who it is does not get in all the same. */
   #objection({ userName, strength }: SaslSuccess): string | undefined {
-    if (this.layer !== undefined && strength < LEAST_LAYER_SSF) return `negotiated SSF ${strength} was not strong enough`
+    if (this.layer !== undefined && strength < LEAST_LAYER_SSF) {
+      return `negotiated SSF ${strength} was not strong enough`
+    }
     const allowed = this.applicant.actor.settings.saslAllowedUsers
     if (allowed === undefined || allowed.some(pattern => compileGlob(pattern)(userName))) return undefined
     return `SASL client identity '${printable(userName)}' not allowed by ACL`

@@ -1,6 +1,14 @@
 import net from 'node:net'
 import { EIO, errorText } from '../os/libc.js'
-import { DbusError, decodeMessage, encodeCall, messageLength, TYPE, type Incoming, type MethodCall } from './dbus-message.js'
+import {
+  DbusError,
+  decodeMessage,
+  encodeCall,
+  messageLength,
+  TYPE,
+  type Incoming,
+  type MethodCall
+} from './dbus-message.js'
 
 export const DEFAULT_BUS = 'unix:path=/run/dbus/system_bus_socket'
 

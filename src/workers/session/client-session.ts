@@ -223,7 +223,8 @@ export class ClientSession implements Applicant {
     if (prog === PROGRAM.remote && answerLocally(this, header, bytes.subarray(body, to))) {
       return this.closeDescriptors(descriptors)
     }
-    const objection = this.#objection(prog, proc, bytes.subarray(body, to)) ?? (this.#reachable() ? undefined : driverClosed())
+    const unreachable = (): RemoteError | undefined => (this.#reachable() ? undefined : driverClosed())
+    const objection = this.#objection(prog, proc, bytes.subarray(body, to)) ?? unreachable()
     if (objection !== undefined) {
       this.closeDescriptors(descriptors)
       return this.client.write(errorReply(header, objection))
