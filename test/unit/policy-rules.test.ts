@@ -1,0 +1,113 @@
+import { expect } from 'chai'
+import { PROGRAM } from '#protocol/header.js'
+import { lookup, proceduresOf, REMOTE } from '#protocol/procedures.js'
+import { FLAG } from '#workers/policy/call-flags.js'
+import { Policy } from '#workers/policy/policy.js'
+import { parseRule, RuleError, type Subject } from '#workers/policy/rules.js'
+import { describeIdentity, subjectOf } from '#workers/policy/subject.js'
+import { CALL, classify } from '#workers/session/call-classes.js'
+
+const nobody: Subject = {
+  listener: 'tcp', address: undefined, saslUser: undefined, name: undefined, uid: undefined
+}
+
+describe('a rule of the procedure policy', () => {
+  const fits: [string, Partial<Subject>, boolean][] = [
+    ['*', {}, true],
+    ['listener=tcp', {}, true],
+    ['listener=unix', {}, false],
+    ['uid=0', { uid: 0 }, true],
+    ['uid=0', {}, false],
+    ['sasl=fr*', { saslUser: 'fred' }, true],
+    ['sasl=*', {}, false],
+    ['dn=C=GB,O=A ? B,CN=*', { name: 'C=GB,O=A & B,CN=x' }, true],
+    ['address=10.0.0.0/8', { address: '10.255.0.1' }, true],
+    ['address=10.0.0.0/8', { address: '11.0.0.1' }, false],
+    ['address=10.0.0.0/8', { address: '2001:db8::1' }, false],
+    ['address=10.0.0.5-10.0.0.7', { address: '10.0.0.6' }, true],
+    ['address=2001:db8::/32', { address: '2001:db8:1::1' }, true],
+    ['address=::1', { address: '::1' }, true],
+    ['listener=tcp & uid=1', { uid: 1 }, true],
+    ['listener=tcp & uid=1', { uid: 2 }, false]
+  ]
+  for (const [conditions, subject, applies] of fits) {
+    it(`with ${conditions} ${applies ? 'fits' : 'does not fit'} ${JSON.stringify(subject)}`, () => {
+      const rule = parseRule(`${conditions} => deny domain:read`)
+      expect(rule.applies({ ...nobody, ...subject })).to.equal(applies)
+    })
+  }
+
+  const slips = [
+    'listener=tcp', '* => permit domain:read', '* => deny', '* => deny domain:raed', '* => deny DOMAIN_DESTORY',
+    'listener=telnet => deny *:*', 'uid=root => deny *:*', 'address=10.0.0 => deny *:*', 'address=10.0.0.0/33 => deny *:*',
+    'address=10.0.0.9-10.0.0.1 => deny *:*', 'group=1 => deny *:*', 'dn=O=A & B => deny *:*'
+  ]
+  for (const slip of slips) {
+    it(`'${slip}' is refused`, () => expect(() => parseRule(slip)).to.throw(RuleError))
+  }
+})
+
+describe('the procedure policy', () => {
+  const classOf = (rules: string[], proc: number, subject: Partial<Subject> = {}): number | undefined => {
+    const verdicts = new Policy(rules).verdictsFor({ ...nobody, ...subject })
+    return verdicts && classify(verdicts.tables, PROGRAM.remote, proc)
+  }
+
+  it('has nothing to say where no rule fits', () => {
+    expect(classOf(['listener=unix => deny *:*'], REMOTE.domainDestroy)).to.equal(undefined)
+  })
+
+  it('never refuses what the broker answers itself', () => {
+    for (const proc of [REMOTE.connectOpen, REMOTE.connectClose, REMOTE.authList, REMOTE.connectSetIdentity]) {
+      expect(classOf(['* => deny *:* *'], proc), lookup(PROGRAM.remote, proc)!.name).to.equal(CALL.local)
+    }
+  })
+
+  it('counts all rules that fit together, whatever their order', () => {
+    const rules = ['* => allow domain:*', '* => deny domain:stop', '* => allow DOMAIN_DESTROY']
+    for (const order of [rules, [...rules].reverse()]) {
+      expect(classOf(order, REMOTE.domainDestroy)).to.equal(CALL.forbidden)
+      expect(classOf(order, REMOTE.domainCreate)).to.equal(CALL.relay)
+      expect(classOf(order, REMOTE.storageVolDelete)).to.equal(CALL.forbidden)
+    }
+  })
+
+  it('keeps streams and registrations what they are', () => {
+    expect(classOf(['* => deny domain:write'], REMOTE.storageVolUpload)).to.equal(CALL.stream)
+    expect(classOf(['* => deny storage_vol:data_write'], REMOTE.storageVolUpload)).to.equal(CALL.forbidden)
+  })
+
+  it('gives the same table to clients whom the same rules fit', () => {
+    const policy = new Policy(['uid=1 => deny *:*', 'listener=tcp => deny domain:read'])
+    const one = policy.verdictsFor({ ...nobody, uid: 1 })
+    expect(policy.verdictsFor({ ...nobody, uid: 1, saslUser: 'x' })).to.equal(one)
+    expect(policy.verdictsFor({ ...nobody, uid: 2 })).not.to.equal(one)
+  })
+
+  it('knows every flag that a permission depends on', () => {
+    const names = [PROGRAM.remote, PROGRAM.qemu, PROGRAM.lxc]
+      .flatMap(program => proceduresOf(program).flatMap(({ acl }) => acl))
+      .flatMap(entry => entry.split(':').slice(2).join('|').split(/[|!]/))
+      .filter(name => name.startsWith('VIR_'))
+    expect(names).not.to.be.empty
+    for (const name of names) expect(FLAG[name], name).to.be.a('number')
+  })
+})
+
+describe('what the policy knows of a client', () => {
+  const admission = { id: 1, fd: 9, readonly: false, auth: 'none' as const }
+
+  it('is its listener and its address', () => {
+    const tcp = subjectOf({ ...admission, transport: 'tcp', peer: '10.0.0.1:5000' }, {})
+    expect(tcp).to.include({ listener: 'tcp', address: '10.0.0.1' })
+    const tls = subjectOf({ ...admission, transport: 'tls', peer: '[2001:db8::1]:5000' }, {})
+    expect(tls).to.include({ listener: 'tls', address: '2001:db8::1' })
+    const unix = subjectOf({ ...admission, transport: 'unix', readonly: true, peer: undefined }, { userId: 7 })
+    expect(unix).to.deep.include({ listener: 'unix-ro', address: undefined, uid: 7 })
+  })
+
+  it('is said in the log without odd characters', () => {
+    expect(describeIdentity({ saslUserName: 'a\nb', userName: 'x', userId: 1 })).to.equal("SASL user 'a?b', user 'x' (1)")
+    expect(describeIdentity({})).to.equal('a client without identity')
+  })
+})
