@@ -14,6 +14,7 @@ import { makeCertificates, type Certificates } from './peers/certificates.js'
 import { direct, startBroker, startHaproxy, startLibvirtdProxy, type Peer, type PeerName } from './peers/peers.js'
 import { describePoint, type Figure, type Point, type Sample } from './results/samples.js'
 import type { Scale } from './scale.js'
+import { atExit } from './system/at-exit.js'
 
 export interface BenchOptions {
   scale: Scale
@@ -42,12 +43,15 @@ export interface StageWish {
 /** A driver with peers in front of it, and the processes that make load. */
 export class Stage {
   readonly loads: Load[] = []
+  readonly #forget: () => void
 
   constructor(
     readonly directory: string,
     readonly driver: Driver,
     readonly peers: readonly Peer[]
-  ) {}
+  ) {
+    this.#forget = atExit(() => this.#clear())
+  }
 
   load(): Load {
     const load = new Load()
@@ -73,6 +77,11 @@ export class Stage {
     await Promise.all(this.loads.map(load => load.stop()))
     await Promise.all(this.peers.map(peer => peer.stop()))
     await this.driver.stop()
+    this.#forget()
+    this.#clear()
+  }
+
+  #clear(): void {
     rmSync(this.directory, { recursive: true, force: true })
   }
 }

@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process'
 import { existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
+import { atExit } from './system/at-exit.js'
 
 /** Another revision of the project, built in a directory of its own. */
 export interface Revision {
@@ -19,9 +20,11 @@ export function buildRevision(project: string, revision: string): Revision {
   const run = (cwd: string, file: string, ...args: string[]): void =>
     void execFileSync(file, args, { cwd, stdio: ['ignore', 'ignore', 'inherit'] })
   const remove = (): void => {
+    forget()
     rmSync(directory, { recursive: true, force: true })
     run(project, 'git', 'worktree', 'prune')
   }
+  const forget = atExit(remove)
   try {
     run(project, 'git', 'worktree', 'add', '--detach', '--force', directory, revision)
     if (sameText(path.join(project, 'package-lock.json'), path.join(directory, 'package-lock.json'))) {

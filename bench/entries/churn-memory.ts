@@ -1,12 +1,11 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { Figure } from '../results/samples.js'
 import { residentBytes, slope } from '../system/memory.js'
+import { quiet } from '../system/quiet.js'
 import { TEST_URI, type Entry } from './entry.js'
 
 const AT_A_TIME = 64
 /** Fewer points make no line. */
 const LEAST_SLICES = 4
-const SETTLE_MS = 200
 
 const GROWTH: Figure = { figure: 'growth of memory', unit: 'kB/1000 clients', better: 'lower' }
 const MOST: Figure = { figure: 'most resident memory', unit: 'MB', better: 'lower' }
@@ -33,7 +32,7 @@ export const churnMemory: Entry = {
         const { count, failures, firstFailure } = await cycles(sliceMs)
         if (failures > 0) bench.warn(`${peer.name}: ${failures} failures, first: ${firstFailure}`)
         gone += count
-        await sleep(SETTLE_MS)
+        await quiet([peer.pid, stage.driver.pid])
         points.push({ x: gone, y: residentBytes(peer.pid) })
       }
       bench.record(peer.name, point, 0, GROWTH, slope(points))

@@ -1,5 +1,6 @@
 import { measure, record } from '../measure.js'
 import { turn } from '../rounds.js'
+import { quiet } from '../system/quiet.js'
 import { TEST_URI, type Entry } from './entry.js'
 
 /** More rounds of this would take minutes with the slowest peer. */
@@ -22,6 +23,7 @@ export const storm: Entry = {
         const measured = await measure(bench, peer, stage.driver, load.pid, () => load.order(order))
         record(bench, peer, point, round, measured)
         await load.stop()
+        await quiet([peer.pid, stage.driver.pid])
       }
     }
   })

@@ -4,6 +4,7 @@ import { REMOTE } from '#protocol/procedures.js'
 import { Connection, ConnectFailure, OutgoingFrame, type User } from './connection.js'
 import type { Outcome, Target } from './orders.js'
 import { Tally } from './outcome.js'
+import { Patience, STUCK_MS } from './patience.js'
 
 const RETRY_MS = 10
 /** Nobody waits longer than this for one connection. */
@@ -26,30 +27,45 @@ export function openClients(
   return new Promise(resolve => {
     const tally = new Tally()
     const open = openFrame(target)
+    const pending = new Set<Connection>()
     let begun = 0
     let ended = 0
 
+    const finish = (): void => {
+      patience.end()
+      resolve(tally.finish())
+    }
+    const patience = new Patience(STUCK_MS, () => {
+      tally.fail(`${wanted - ended} clients were never answered`, wanted - ended)
+      for (const connection of pending) connection.close()
+      ended = wanted
+      finish()
+    })
     const next = (): void => {
       if (begun === wanted) {
-        if (ended === wanted) resolve(tally.finish())
+        if (ended === wanted) finish()
         return
       }
       begun++
       begin(performance.now())
     }
-    const over = (): void => {
+    const over = (connection?: Connection): void => {
+      if (connection) pending.delete(connection)
+      patience.renew()
       ended++
       next()
     }
     const begin = (since: number): void => {
       try {
-        new Connection(target.address, user).since = since
+        const connection = new Connection(target.address, user)
+        connection.since = since
+        pending.add(connection)
       } catch (error) {
         const again = error instanceof ConnectFailure && error.worthRetrying
         if (again && performance.now() - since < PATIENCE_MS) setTimeout(() => begin(since), RETRY_MS)
         else {
           tally.fail((error as Error).message)
-          setImmediate(over)
+          setImmediate(() => over())
         }
       }
     }
@@ -66,11 +82,11 @@ export function openClients(
           connection.close()
           tally.fail('CONNECT_OPEN was refused')
         }
-        over()
+        over(connection)
       },
-      lost(_connection, reason) {
+      lost(connection, reason) {
         tally.fail(reason)
-        over()
+        over(connection)
       }
     }
     for (let i = 0; i < Math.min(parallel, wanted); i++) next()

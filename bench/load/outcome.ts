@@ -11,8 +11,8 @@ export class Tally {
   readonly started = performance.now()
   #firstFailure: string | undefined
 
-  fail(reason: string): void {
-    this.failures++
+  fail(reason: string, times = 1): void {
+    this.failures += times
     this.#firstFailure ??= reason
   }
 

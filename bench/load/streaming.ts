@@ -4,6 +4,7 @@ import { OutgoingFrame, type Connection } from './connection.js'
 import { idle } from './opening.js'
 import type { Call, Outcome } from './orders.js'
 import { Tally } from './outcome.js'
+import { Patience, STUCK_MS } from './patience.js'
 
 const REMOTE_PROGRAM = 0x20008086
 
@@ -11,13 +12,16 @@ const REMOTE_PROGRAM = 0x20008086
 export function download(client: Connection, call: Call): Promise<Outcome> {
   return new Promise(resolve => {
     const tally = new Tally()
+    const patience = new Patience(STUCK_MS, () => end('the stream is stuck'))
     const end = (failure?: string): void => {
+      patience.end()
       if (failure !== undefined) tally.fail(failure)
       client.user = idle
       resolve(tally.finish())
     }
     client.user = {
       frame(_client, type, status, length) {
+        patience.renew()
         if (status === STATUS.error) return end('the server broke the stream')
         if (type === MESSAGE.reply) return
         if (type !== MESSAGE.stream) return void tally.events++
@@ -39,7 +43,9 @@ export function upload(client: Connection, call: Call, bytes: number): Promise<O
     const tally = new Tally()
     let left = bytes
     let chunk: OutgoingFrame | undefined
+    const patience = new Patience(STUCK_MS, () => end('the stream is stuck'))
     const end = (failure?: string): void => {
+      patience.end()
       if (failure !== undefined) tally.fail(failure)
       client.user = idle
       resolve(tally.finish())
@@ -53,6 +59,7 @@ export function upload(client: Connection, call: Call, bytes: number): Promise<O
         const size = Math.min(left, STREAM_CHUNK_BYTES)
         left -= size
         tally.bytes += size
+        patience.renew()
         client.sendAsIs(size === STREAM_CHUNK_BYTES ? chunk : dataFrame(client, call, size))
       }
     }

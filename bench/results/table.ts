@@ -2,7 +2,8 @@ import type { Bench } from '../bench.js'
 import type { Entry } from '../entries/entry.js'
 import type { PeerName } from '../peers/peers.js'
 import type { Machine } from '../system/machine.js'
-import { describePoint, groupBy, ratios, summarize, type Ratio, type Sample, type Summary } from './samples.js'
+import { describePoint, groupBy, ratios, summarize } from './samples.js'
+import type { Point, Ratio, Sample, Summary } from './samples.js'
 import { verdicts } from './verdicts.js'
 
 const NOISY = 0.1
@@ -80,11 +81,13 @@ export function changeRows(samples: readonly Sample[]): string[][] {
   const rows = ratios(results, 'virtbroker', 'base').map(found => {
     const { entry, figure, unit, point, ratio } = found
     const median = (peer: PeerName): string => short(of.get(`${entry} ${peer} ${rowKey(found)}`)![0]!.median)
-    const place = `${figure}, ${unit}, ${describePoint(point)}`
+    const place = placed(`${figure}, ${unit}`, point)
     return [entry, place, median('base'), median('virtbroker'), `${ratio.toFixed(2)} ×`, judgement(found)]
   })
   return [['entry', 'figure', 'base', 'now', 'now ÷ base', 'judgement'], ...rows]
 }
+
+const placed = (what: string, point: Point): string => [what, describePoint(point)].filter(Boolean).join(', ')
 
 /** A change is believed when all rounds, and enough of them, say the same. */
 function judgement({ rounds, least, most, better }: Ratio): string {
@@ -104,8 +107,7 @@ function aligned(rows: readonly (readonly string[])[]): string {
 function goalLines(entry: Entry, samples: readonly Sample[]): string[] {
   return verdicts([entry], samples).map(({ figure, point, against, ratio, limit, better, met }) => {
       const relation = better === 'lower' ? '≤' : '≥'
-      const where = describePoint(point)
-      const words = `Goal ${met ? 'met' : 'MISSED'}: ${figure}, ${where}`
+      const words = `Goal ${met ? 'met' : 'MISSED'}: ${placed(figure, point)}`
       return `${words}: ${ratio.toFixed(2)} × ${against} (${relation} ${limit})`
     }
   )
@@ -128,7 +130,7 @@ function noise(samples: readonly Sample[]): string[] {
   const noisy = summarize(samples).filter(({ context, spread }) => context !== true && spread > NOISY)
   if (noisy.length === 0) return []
   const worst = noisy.reduce((a, b) => (b.spread > a.spread ? b : a))
-  const where = `${worst.figure}, ${worst.peer}, ${describePoint(worst.point)}`
+  const where = placed(`${worst.figure}, ${worst.peer}`, worst.point)
   const percent = Math.round(100 * worst.spread)
   return [`${noisy.length} figures vary by more than ±10 % between rounds (worst: ${where}: ±${percent} %)`]
 }

@@ -1,9 +1,10 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
+import { atExit } from './at-exit.js'
 
 /** Whatever happens to the bench, it leaves nothing running. */
 const running = new Set<Program>()
-process.on('exit', () => {
+atExit(() => {
   for (const program of running) program.child.kill('SIGKILL')
 })
 
