@@ -61,8 +61,9 @@ async function startThread(): Promise<Worker> {
   const readiness = await new Promise<SaslReadiness>(resolve => {
     worker.once('message', resolve)
     worker.once('error', (error: Error) => resolve({ ready: false, why: error.message }))
+    worker.once('exit', () => resolve({ ready: false, why: 'its thread ended' }))
   })
-  worker.removeAllListeners('error')
+  worker.removeAllListeners('error').removeAllListeners('exit')
   if (readiness.ready) return worker
   await worker.terminate()
   throw new SaslUnavailable(readiness.why)

@@ -21,6 +21,7 @@ import { XdrWriter } from '#protocol/xdr.js'
 import { Broker } from '../support/broker.js'
 import { Cleanup } from '../support/cleanup.js'
 import { clientEnv } from '../support/clients.js'
+import { confText } from '../support/conf-file.js'
 import type { Frame } from '../support/frame-socket.js'
 import { freePort } from '../support/free-port.js'
 import { Kdc } from '../support/kdc.js'
@@ -512,9 +513,29 @@ describe('Kerberos', function () {
   })
 })
 
-describe('SASL that cannot be had', () => {
+describe('SASL that cannot be had', function () {
+  this.timeout(30_000)
   const cleanup = new Cleanup()
   after(() => cleanup.run())
+
+  it('a library that cannot be loaded is an error of the start, for those who want SASL', async () => {
+    const dir = await tempDir(cleanup)
+    const hide = 'for f in /usr/lib/*/libsasl2.so.2; do mount --bind /dev/null $f; done; exec "$@"'
+    const isolated = ['unshare', '--mount', '--propagation', 'private', 'sh', '-c', hide, 'sh']
+    const program = new URL('../../../dist/main/virtbrokerd.js', import.meta.url).pathname
+    const startWith = async (auth: string): Promise<Program> => {
+      const conf = join(dir, `${auth}.conf`)
+      await writeFile(conf, confText({ unix_sock_dir: dir, auth_unix_rw: auth, auth_unix_ro: 'none', log_level: 2 }))
+      const broker = new Program([...isolated, process.execPath, program, '-f', conf, '-p', join(dir, 'pid')])
+      cleanup.defer(() => broker.stop())
+      return broker
+    }
+    const wanting = await startWith('sasl')
+    expect((await wanting.exited).status).to.equal(6)
+    expect(wanting.stderr).to.match(/auth_unix_rw = "sasl" needs libsasl2: .*libsasl2\.so\.2/)
+    const other = await startWith('none')
+    await waitFor('the start without SASL', () => other.stderr.includes('ready, with'))
+  })
 
   it('a strength that no mechanism has leaves none to offer', async () => {
     const sasl = await SaslFiles.create(cleanup, 'digest-md5 plain')

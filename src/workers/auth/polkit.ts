@@ -29,7 +29,7 @@ export class PolkitAuthentication implements Authentication {
 
   take(call: Header): boolean {
     if (call.proc !== REMOTE.authPolkit) return false
-    void this.#ask(call)
+    this.#ask(call).catch((error: unknown) => this.applicant.close(String(error), 'error'))
     return true
   }
 

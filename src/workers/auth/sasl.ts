@@ -117,7 +117,7 @@ export class SaslAuthentication implements Authentication {
         this.#forget()
         this.#refuse(call, error instanceof SaslRefusal ? error.message : String(error))
       }
-    ).finally(() => this.layer?.release())
+    ).finally(() => this.layer?.release()).catch((error: unknown) => this.applicant.close(String(error), 'error'))
   }
 
   #turn(call: Header, { data, success }: SaslTurn): void {

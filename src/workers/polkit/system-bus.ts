@@ -98,8 +98,8 @@ class BusConnection {
       if (!this.#handshaken && !this.#handshake()) return
       this.#messages()
     } catch (error) {
-      if (!(error instanceof DbusError)) throw error
-      this.#lost(`the bus does not speak D-Bus: ${error.message}`)
+      // Whatever it is, it must not cost the thread.
+      this.#lost(`the bus does not speak D-Bus: ${(error as Error).message}`)
     }
   }
 
