@@ -62,7 +62,7 @@ describe('a client whose driver daemon is restarted', () => {
   /** What follows CONNECT_OPEN, the identity and all that: calls that are the client's, or made on its behalf. */
   const callsOf = ({ calls }: DriverConnection): Frame[] => {
     const identified = calls.findIndex(({ proc }) => proc === REMOTE.connectSetIdentity)
-    return calls.slice(identified + 1)
+    return identified < 0 ? [] : calls.slice(identified + 1)
   }
 
   it('goes on with its next call, in the same connection, name, flags and identity', async () => {

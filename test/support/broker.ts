@@ -10,18 +10,20 @@ import { waitFor } from './waiting.js'
 
 const executable = new URL('../../../dist/main/virtbrokerd.js', import.meta.url).pathname
 
+/** What a broker runs under: options of prlimit(1), and of node. */
+export interface BrokerSurroundings {
+  limits?: readonly string[]
+  nodeOptions?: readonly string[]
+}
+
 /** A broker under test, in its own process, with all sockets in a temporary directory and TCP on a free port. */
 export class Broker {
   private constructor (readonly dir: string, readonly tcpPort: number, readonly program: Program) {}
 
   /**
    * @param conf keys of virtproxyd.conf and the broker's own; they win over the defaults of the tests
-   * @param under.limits options of prlimit(1) that the broker runs with
-   * @param under.nodeOptions options of node
    */
-  static async start (
-    cleanup: Cleanup, conf: Conf, under: { limits?: readonly string[]; nodeOptions?: readonly string[] } = {}
-  ): Promise<Broker> {
+  static async start (cleanup: Cleanup, conf: Conf, under: BrokerSurroundings = {}): Promise<Broker> {
     const dir = typeof conf.unix_sock_dir === 'string' ? conf.unix_sock_dir : await tempDir(cleanup)
     const port = await freePort()
     const confPath = join(dir, 'broker.conf')

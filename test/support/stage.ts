@@ -1,12 +1,13 @@
 import { join } from 'node:path'
 import { expect } from 'chai'
 import { STATUS } from '#protocol/header.js'
-import { Broker } from './broker.js'
+import { Broker, type BrokerSurroundings } from './broker.js'
 import type { Cleanup } from './cleanup.js'
 import type { Conf } from './conf-file.js'
 import { type DriverConnection, FakeDriver } from './fake-driver.js'
 import { RawClient } from './raw-client.js'
 import { tempDir } from './temp-dir.js'
+import { waitFor } from './waiting.js'
 
 /** A broker with a fake daemon behind `virtqemud-sock`, and room for more daemons. */
 export class Stage {
@@ -17,11 +18,17 @@ export class Stage {
     readonly driver: FakeDriver
   ) {}
 
-  static async start(cleanup: Cleanup, conf: Conf = {}): Promise<Stage> {
+  static async start(cleanup: Cleanup, conf: Conf = {}, under: BrokerSurroundings = {}): Promise<Stage> {
     const driverDir = await tempDir(cleanup)
     const driver = await FakeDriver.listen(cleanup, join(driverDir, 'virtqemud-sock'))
-    const broker = await Broker.start(cleanup, { driver_socket_dir: driverDir, ...conf })
+    const broker = await Broker.start(cleanup, { driver_socket_dir: driverDir, ...conf }, under)
     return new Stage(cleanup, broker, driverDir, driver)
+  }
+
+  /** Waits until the connections are gone by which `Broker.start` saw that it is there. Needs `log_level: 1`. */
+  async probesForgotten(): Promise<void> {
+    const ends = (): number => this.broker.program.stderr.match(/closed: End of file/g)?.length ?? 0
+    await waitFor('the end of the first connections', () => ends() >= 3)
   }
 
   /** One more daemon, by the name of its socket. */

@@ -1,16 +1,28 @@
 /**
- * Loaded into a broker under test with `node --import`: signals make one of its worker threads die. No part of the
- * broker knows of it.
+ * Loaded into a broker under test with `node --import`: signals make one of its worker threads die, or hang. No part
+ * of the broker knows of it.
  *
  *     SIGUSR2   a thread is terminated from outside
  *     SIGWINCH  a thread meets an exception that nobody catches
  *     SIGIO     a thread uses up its memory (start with a small --max-old-space-size)
+ *     SIGURG    all threads do nothing for three seconds
  */
 import { BroadcastChannel, isMainThread, threadId, type Worker } from 'node:worker_threads'
 
 interface Order {
   thread: number
-  deed: 'throw' | 'exhaust'
+  deed: keyof typeof deeds
+}
+
+const deeds = {
+  throw: () => {
+    throw new Error('a test wants this thread to fail')
+  },
+  exhaust: () => {
+    const kept: number[][] = []
+    for (;;) kept.push(new Array<number>(10_000).fill(kept.length))
+  },
+  hang: () => void Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 3000)
 }
 
 const channel = new BroadcastChannel('thread-killer')
@@ -30,18 +42,12 @@ if (isMainThread) {
   process.on('SIGUSR2', () => void victim()?.terminate())
   process.on('SIGWINCH', () => order('throw'))
   process.on('SIGIO', () => order('exhaust'))
+  process.on('SIGURG', () => {
+    for (const { threadId: thread } of workers) channel.postMessage({ thread, deed: 'hang' } satisfies Order)
+  })
 } else {
   channel.onmessage = message => {
     const { thread, deed } = (message as { data: Order }).data
-    if (thread === threadId) setImmediate(deed === 'throw' ? fail : exhaust)
+    if (thread === threadId) setImmediate(deeds[deed])
   }
-}
-
-function fail(): never {
-  throw new Error('a test wants this thread to fail')
-}
-
-function exhaust(): void {
-  const kept: number[][] = []
-  for (;;) kept.push(new Array<number>(10_000).fill(kept.length))
 }

@@ -1,0 +1,95 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { expect } from 'chai'
+import { STATUS } from '#protocol/header.js'
+import { REMOTE } from '#protocol/procedures.js'
+import { Cleanup } from '../support/cleanup.js'
+import { mustRun } from '../support/processes.js'
+import type { RawClient } from '../support/raw-client.js'
+import { Stage } from '../support/stage.js'
+import { waitFor } from '../support/waiting.js'
+
+describe('admission', function () {
+  this.timeout(60_000)
+  const cleanup = new Cleanup()
+  afterEach(() => cleanup.run())
+
+  const isServed = async (client: RawClient): Promise<boolean> => {
+    const served = await client.call(REMOTE.authList).then(({ status }) => status === STATUS.ok, () => false)
+    return served && !client.closed
+  }
+
+  it('refuses one client too many from an address, and says so', async () => {
+    const stage = await Stage.start(cleanup, { max_clients_per_address: 3, log_level: 1 })
+    await stage.probesForgotten()
+    const clients: RawClient[] = []
+    for (let i = 0; i < 3; i++) clients.push(await stage.connect())
+    for (const client of clients) expect(await isServed(client)).to.equal(true)
+    await (await stage.connect()).end()
+    expect(await isServed(await stage.connect(stage.broker.socket)), 'over UNIX').to.equal(true)
+    await waitFor('the log', () => /refused, address 127\.0\.0\.1 has 3 connections/.test(stage.broker.program.stderr))
+    clients[0]!.destroy()
+    await waitFor('room for another', async () => isServed(await stage.connect()))
+  })
+
+  it('refuses one client too many of a user, and says so', async () => {
+    const stage = await Stage.start(cleanup, { max_clients_per_user: 2, log_level: 1 })
+    await stage.probesForgotten()
+    const clients = [await stage.connect(stage.broker.socket), await stage.connect(stage.broker.roSocket)]
+    for (const client of clients) expect(await isServed(client)).to.equal(true)
+    await (await stage.connect(stage.broker.socket)).end()
+    expect(await isServed(await stage.connect()), 'over TCP').to.equal(true)
+    await waitFor('the log', () => /refused, user \d+ has 2 connections/.test(stage.broker.program.stderr))
+  })
+
+  it('lets connections beyond max_clients wait, and serves them when there is room', async () => {
+    const stage = await Stage.start(cleanup, { max_clients: 2, max_anonymous_clients: 2 })
+    const clients = [await stage.connect(), await stage.connect(stage.broker.socket)]
+    for (const client of clients) expect(await isServed(client)).to.equal(true)
+    const late = await stage.connect()
+    late.post(REMOTE.authList, undefined, { serial: 9 })
+    await sleep(300)
+    expect(late.inbox).to.be.empty
+    expect(late.closed).to.equal(false)
+    clients[0]!.destroy()
+    await late.next({ serial: 9 })
+  })
+
+  it('is not blocked for ever by silent connections that never log in', async () => {
+    const conf = { auth_unix_rw: 'polkit', login_timeout: 1, max_anonymous_clients: 3 }
+    const stage = await Stage.start(cleanup, conf)
+    await sleep(1500)
+    const silent: RawClient[] = []
+    for (let i = 0; i < 6; i++) silent.push(await stage.connect(stage.broker.socket))
+    const client = await stage.connect()
+    client.post(REMOTE.authList, undefined, { serial: 9 })
+    await client.next({ serial: 9 }, 8000)
+    for (const { closed } of silent.slice(0, 3)) expect(closed).to.equal(true)
+    expect(stage.broker.program.stderr).to.match(/closed: not authenticated in time/)
+  })
+
+  it('keeps descriptors in reserve: clients that are in can open their drivers, others are refused', async () => {
+    const stage = await Stage.start(cleanup, { actor_threads: 1 }, { limits: ['--nofile=120:120'] })
+    const clients: RawClient[] = []
+    for (let i = 0; i < 150; i++) clients.push(await stage.connect())
+    await waitFor('the log', () => /refused, the process is running out of file descriptors/.test(stage.broker.program.stderr))
+    await sleep(300)
+    const served = clients.filter(({ closed }) => !closed)
+    expect(served.length).to.be.within(5, 60)
+    for (const client of served) expect((await client.open('qemu:///system')).status).to.equal(STATUS.ok)
+    for (const client of clients) client.destroy()
+    await waitFor('room', async () => isServed(await stage.connect()))
+  })
+
+  it('survives that there is not one descriptor left', async () => {
+    const stage = await Stage.start(cleanup)
+    const { client } = await stage.open()
+    const { pid } = stage.broker.program
+    await mustRun(['prlimit', '--pid', String(pid), `--nofile=5:`])
+    const late = await stage.connect()
+    late.post(REMOTE.authList, undefined, { serial: 9 })
+    await waitFor('the log', () => /accept: Too many open files/.test(stage.broker.program.stderr))
+    expect((await client.call(REMOTE.domainGetInfo)).status, 'a call meanwhile').to.equal(STATUS.ok)
+    await mustRun(['prlimit', '--pid', String(pid), '--nofile=1000:'])
+    await late.next({ serial: 9 }, 10_000)
+  })
+})

@@ -1,0 +1,50 @@
+import { join } from 'node:path'
+import { expect } from 'chai'
+import { MESSAGE } from '#protocol/header.js'
+import { REMOTE } from '#protocol/procedures.js'
+import { AnsweringDriver, downloadArguments } from '../support/answering-driver.js'
+import { Broker } from '../support/broker.js'
+import { Cleanup } from '../support/cleanup.js'
+import { pattern } from '../support/pattern.js'
+import { RawClient } from '../support/raw-client.js'
+import { tempDir } from '../support/temp-dir.js'
+
+const MIB = 1024 * 1024
+
+describe('a thread with clients that move bulk data', () => {
+  const cleanup = new Cleanup()
+  after(() => cleanup.run())
+
+  it('serves small calls in between: one for each few turns of the bulk clients', async () => {
+    const dir = await tempDir(cleanup)
+    await AnsweringDriver.listen(cleanup, join(dir, 'virtqemud-sock'))
+    const broker = await Broker.start(cleanup, { driver_socket_dir: dir, actor_threads: 1 })
+    const open = async (): Promise<RawClient> => {
+      const client = await RawClient.connect(cleanup, broker.socket)
+      await client.open('qemu:///system')
+      return client
+    }
+    const small = await open()
+    const bulk = await Promise.all([open(), open(), open()])
+    let busy = true
+    const download = async (client: RawClient): Promise<void> => {
+      for (let serial = 100; busy; serial++) {
+        client.post(REMOTE.storageVolDownload, downloadArguments(32, 260_000), { serial })
+        for (let end = false; !end; ) end = (await client.next({ type: MESSAGE.stream, serial })).payload.length === 0
+        client.inbox.length = 0
+      }
+    }
+    const downloads = bulk.map(download)
+    const end = performance.now() + 4000
+    let calls = 0
+    while (performance.now() < end) {
+      expect((await small.call(REMOTE.domainGetInfo, pattern(20))).payload).to.deep.equal(pattern(20))
+      calls++
+    }
+    busy = false
+    await Promise.all(downloads)
+    const moved = bulk.reduce((sum, { received }) => sum + received, 0) / MIB
+    expect(moved, 'MiB of bulk data').to.be.greaterThan(50)
+    expect(calls / moved, 'small calls for each MiB').to.be.greaterThan(0.2)
+  })
+})

@@ -1,0 +1,105 @@
+import { once } from 'node:events'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { expect } from 'chai'
+import { MESSAGE, STATUS } from '#protocol/header.js'
+import { eventFrame } from '#protocol/messages/frames.js'
+import { REMOTE } from '#protocol/procedures.js'
+import { Cleanup } from '../support/cleanup.js'
+import type { DriverConnection } from '../support/fake-driver.js'
+import { frame, ping } from '../support/frame-socket.js'
+import { pattern } from '../support/pattern.js'
+import { residentMiB } from '../support/process-state.js'
+import type { RawClient } from '../support/raw-client.js'
+import { Stage } from '../support/stage.js'
+import { waitFor } from '../support/waiting.js'
+
+const MIB = 1024 * 1024
+const GET_XML = REMOTE.domainGetXmlDesc
+
+// Over UNIX sockets, where the kernel keeps little.
+describe('clients that do not read', function () {
+  this.timeout(60_000)
+  const cleanup = new Cleanup()
+  let stage: Stage
+  beforeEach(async () => (stage = await Stage.start(cleanup, { client_stall_timeout: 3, actor_threads: 2 })))
+  afterEach(() => cleanup.run())
+
+  const memory = (): number => residentMiB(stage.broker.program.pid)
+
+  it('do not make the broker grow, be there a hundred of them, and are cut off with a word in the log', async () => {
+    const bystander = await stage.open()
+    const slow: { client: RawClient; daemon: DriverConnection }[] = []
+    for (let i = 0; i < 100; i++) slow.push(await stage.open(stage.broker.socket))
+    const events = Buffer.concat(Array.from({ length: 64 }, (_, i) => eventFrame(318, pattern(16_000, i))))
+    const before = memory()
+    for (const { client, daemon } of slow) {
+      client.stall()
+      for (let i = 0; i < 5; i++) daemon.write(events)
+    }
+    await sleep(1500)
+    expect(memory() - before, 'MiB that the broker has grown under 500 MiB of events').to.be.lessThan(100)
+    expect((await bystander.client.call(GET_XML, pattern(9))).payload).to.deep.equal(pattern(9))
+    await waitFor('the daemon to be rid of them', () => slow.every(({ daemon }) => daemon.closed))
+    expect(stage.broker.program.stderr.match(/client \d+: closed: nothing read for 3 s/g)).to.have.length(100)
+    expect((await bystander.client.call(GET_XML, pattern(9))).payload).to.deep.equal(pattern(9))
+  })
+
+  it('enough are not those that read a little now and then', async () => {
+    const { client, daemon } = await stage.open(stage.broker.socket)
+    const large = pattern(4 * MIB)
+    stage.driver.otherwise = () => large
+    client.stall()
+    client.post(GET_XML, undefined, { serial: 5 })
+    for (let i = 0; i < 20; i++) {
+      await sleep(400)
+      client.goOn()
+      await once(client.socket, 'data')
+      client.stall()
+    }
+    expect(daemon.closed, 'cut off').to.equal(false)
+    client.goOn()
+    expect((await client.next({ serial: 5 })).payload.equals(large)).to.equal(true)
+  })
+
+  it('are no burden when they go on asking', async () => {
+    const { client } = await stage.open(stage.broker.socket)
+    const before = memory()
+    client.stall()
+    const bad = Buffer.concat(Array.from({ length: 40_000 }, () => frame({ prog: 99 })))
+    for (let i = 0; i < 10; i++) client.write(bad)
+    await sleep(1000)
+    expect(memory() - before, 'MiB that the broker has grown').to.be.lessThan(40)
+    await client.end()
+  })
+
+  it('of pongs may be daemons, too: their pings do not make the broker grow', async () => {
+    const { client, daemon } = await stage.open(stage.broker.socket)
+    const before = memory()
+    daemon.stall()
+    const storm = Buffer.concat(Array.from({ length: 40_000 }, ping))
+    for (let i = 0; i < 50; i++) daemon.write(storm)
+    await waitFor('the broker to have read them all', () => daemon.socket.writableLength === 0)
+    expect(memory() - before, 'MiB that the broker has grown under 2,000,000 pings').to.be.lessThan(40)
+    daemon.goOn()
+    expect((await client.call(GET_XML, pattern(9))).payload).to.deep.equal(pattern(9))
+  })
+
+  it('do not include one whose daemon stops in the middle of a reply: it waits, in bounds, and loses nothing', async () => {
+    const { client, daemon } = await stage.open(stage.broker.socket)
+    stage.driver.otherwise = () => undefined
+    client.post(GET_XML, undefined, { serial: 5 })
+    const call = await daemon.next({ serial: 5 })
+    const reply = frame({ ...call, type: MESSAGE.reply }, pattern(5000))
+    daemon.write(reply.subarray(0, 3000))
+    await waitFor('the first half', () => client.received > 2900)
+    const before = memory()
+    const count = 200_000
+    client.write(Buffer.concat(Array.from({ length: count }, () => frame({ prog: 99 }))))
+    await sleep(4000)
+    expect(memory() - before, 'MiB that the broker has grown').to.be.lessThan(40)
+    expect(client.closed, 'cut off').to.equal(false)
+    daemon.write(reply.subarray(3000))
+    expect((await client.next({ serial: 5 })).status).to.equal(STATUS.ok)
+    await waitFor('an answer to every call', () => client.inbox.length >= count, 30_000)
+  })
+})
