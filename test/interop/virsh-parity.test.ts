@@ -29,7 +29,7 @@ const scenarios: readonly Scenario[] = [
     path: '/default',
     commands: testDriverCommands,
     files: testDriverFiles,
-    startDaemon: async (cleanup) => {
+    startDaemon: async cleanup => {
       const host = await PrivateHost.start(cleanup)
       return Libvirtd.start(host, cleanup, { drivers: [] })
     }
@@ -39,7 +39,7 @@ const scenarios: readonly Scenario[] = [
     path: '/system',
     commands: qemuCommands,
     files: qemuFiles,
-    startDaemon: async (cleanup) => {
+    startDaemon: async cleanup => {
       const host = await PrivateHost.start(cleanup)
       await host.exec(['mkdir', '-p', poolPath])
       await host.exec(['mount', '-t', 'tmpfs', '-o', 'size=64m', 'tmpfs', poolPath])
@@ -50,7 +50,7 @@ const scenarios: readonly Scenario[] = [
 ]
 
 /** What virsh would print at any other moment: the moving parts replaced. */
-function steady (outcome: Outcome, command: ParityCommand): Outcome {
+function steady(outcome: Outcome, command: ParityCommand): Outcome {
   const still = (text: string): string =>
     command.moving.reduce((rest, pattern) => rest.replaceAll(pattern, '(moving)'), text)
   return { ...outcome, stdout: still(outcome.stdout), stderr: still(outcome.stderr) }
@@ -61,7 +61,7 @@ function steady (outcome: Outcome, command: ParityCommand): Outcome {
  * state, and each command its own virsh, for its exit status; one more client holds the state of test:///default,
  * which goes away with the last connection.
  */
-async function runScenario (scenario: Scenario, route: Route, clientDir: string): Promise<Outcome[]> {
+async function runScenario(scenario: Scenario, route: Route, clientDir: string): Promise<Outcome[]> {
   const cleanup = new Cleanup()
   try {
     const daemon = await scenario.startDaemon(cleanup)

@@ -16,8 +16,8 @@ const mebibyte = 1024 * 1024
 const size = 256 * mebibyte
 
 /** Writes `length` random bytes at `position` of a file. */
-async function writeRandom (path: string, position: number, length: number): Promise<void> {
-  const file = await open(path, 'a+').then((created) => created.close()).then(() => open(path, 'r+'))
+async function writeRandom(path: string, position: number, length: number): Promise<void> {
+  const file = await open(path, 'a+').then(created => created.close()).then(() => open(path, 'r+'))
   const chunk = Buffer.alloc(mebibyte)
   for (let done = 0; done < length; done += chunk.length) {
     await file.write(randomFillSync(chunk), 0, Math.min(chunk.length, length - done), position + done)
@@ -25,14 +25,14 @@ async function writeRandom (path: string, position: number, length: number): Pro
   await file.close()
 }
 
-async function sha256 (path: string): Promise<string> {
+async function sha256(path: string): Promise<string> {
   const hash = createHash('sha256')
   await pipeline(createReadStream(path, { highWaterMark: mebibyte }), hash)
   return hash.digest('hex')
 }
 
 /** Bytes that the file takes on the disk. */
-async function allocated (path: string): Promise<number> {
+async function allocated(path: string): Promise<number> {
   return (await stat(path)).blocks * 512
 }
 

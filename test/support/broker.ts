@@ -18,12 +18,12 @@ export interface BrokerSurroundings {
 
 /** A broker under test, in its own process, with all sockets in a temporary directory and TCP on a free port. */
 export class Broker {
-  private constructor (readonly dir: string, readonly tcpPort: number, readonly program: Program) {}
+  private constructor(readonly dir: string, readonly tcpPort: number, readonly program: Program) {}
 
   /**
    * @param conf keys of virtproxyd.conf and the broker's own; they win over the defaults of the tests
    */
-  static async start (cleanup: Cleanup, conf: Conf, under: BrokerSurroundings = {}): Promise<Broker> {
+  static async start(cleanup: Cleanup, conf: Conf, under: BrokerSurroundings = {}): Promise<Broker> {
     const dir = typeof conf.unix_sock_dir === 'string' ? conf.unix_sock_dir : await tempDir(cleanup)
     const port = await freePort()
     const confPath = join(dir, 'broker.conf')
@@ -47,21 +47,21 @@ export class Broker {
     return broker
   }
 
-  get socket (): string { return join(this.dir, 'libvirt-sock') }
-  get roSocket (): string { return join(this.dir, 'libvirt-sock-ro') }
+  get socket(): string { return join(this.dir, 'libvirt-sock') }
+  get roSocket(): string { return join(this.dir, 'libvirt-sock-ro') }
 
   /** A client URI that reaches the broker over its UNIX socket. */
-  unixUri (driver: string, path: string): string {
+  unixUri(driver: string, path: string): string {
     return `${driver}+unix://${path}?socket=${this.socket}`
   }
 
   /** A client URI that reaches the broker over its socket for read-only clients. */
-  readonlyUri (driver: string, path: string): string {
+  readonlyUri(driver: string, path: string): string {
     return `${driver}+unix://${path}?socket=${this.roSocket}`
   }
 
   /** A client URI that reaches the broker over TCP. */
-  tcpUri (driver: string, path: string): string {
+  tcpUri(driver: string, path: string): string {
     return `${driver}+tcp://127.0.0.1:${this.tcpPort}${path}`
   }
 }

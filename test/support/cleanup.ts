@@ -5,12 +5,12 @@
 export class Cleanup {
   readonly #undo: (() => Promise<unknown>)[] = []
 
-  defer (undo: () => Promise<unknown>): void {
+  defer(undo: () => Promise<unknown>): void {
     this.#undo.push(undo)
   }
 
   /** Undoes everything, even if one step fails; the first failure is thrown at the end. */
-  async run (): Promise<void> {
+  async run(): Promise<void> {
     const failures: unknown[] = []
     for (let undo = this.#undo.pop(); undo !== undefined; undo = this.#undo.pop()) {
       try {

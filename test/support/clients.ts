@@ -14,21 +14,21 @@ const python = '/usr/bin/python3'
 const scripts = new URL('../../../test/interop/python/', import.meta.url).pathname
 
 /** Runs one virsh command line, e.g. `dominfo guest`, or several with `;` between them. */
-export function virsh (uri: string, command: string, options: RunOptions & { readonly?: boolean } = {}):
+export function virsh(uri: string, command: string, options: RunOptions & { readonly?: boolean } = {}):
 Promise<Outcome> {
   const flags = options.readonly === true ? ['-r'] : []
   return run(['virsh', ...flags, '-c', uri, command], { env: clientEnv, ...options })
 }
 
 /** Like `virsh`, for commands that must succeed. Gives what was printed. */
-export async function virshOk (uri: string, command: string, options: RunOptions = {}): Promise<string> {
+export async function virshOk(uri: string, command: string, options: RunOptions = {}): Promise<string> {
   const outcome = await virsh(uri, command, options)
   if (outcome.status !== 0) throw new Error(`virsh -c ${uri} ${command}\n${outcome.stdout}${outcome.stderr}`)
   return outcome.stdout
 }
 
 /** A virsh that stays connected until its input ends. Resolves when the connection is open. */
-export async function interactiveVirsh (uri: string): Promise<Program> {
+export async function interactiveVirsh(uri: string): Promise<Program> {
   const program = new Program(['virsh', '-q', '-c', uri], { env: clientEnv })
   program.child.stdin.write('echo connected\n')
   await printed(program, /connected/)
@@ -36,11 +36,11 @@ export async function interactiveVirsh (uri: string): Promise<Program> {
 }
 
 /** Starts a script of test/interop/python with libvirt's binding. */
-export function startPython (script: string, ...args: string[]): Program {
+export function startPython(script: string, ...args: string[]): Program {
   return new Program([python, '-u', `${scripts}${script}`, ...args], { env: clientEnv })
 }
 
 /** Runs a script of test/interop/python to its end. */
-export function runPython (script: string, args: readonly string[], options: RunOptions = {}): Promise<Outcome> {
+export function runPython(script: string, args: readonly string[], options: RunOptions = {}): Promise<Outcome> {
   return run([python, '-u', `${scripts}${script}`, ...args], { env: clientEnv, ...options })
 }

@@ -1,7 +1,7 @@
 import { accessSync, constants } from 'node:fs'
 
 /** The processor's own virtualisation if this machine has it, else QEMU's translation: slower, same behaviour. */
-function accelerator (): 'kvm' | 'qemu' {
+function accelerator(): 'kvm' | 'qemu' {
   try {
     accessSync('/dev/kvm', constants.R_OK | constants.W_OK)
     return 'kvm'
@@ -17,7 +17,7 @@ function accelerator (): 'kvm' | 'qemu' {
  * @param uuid of the guest, printed by the firmware
  * @param devices further XML for the devices element
  */
-export function guestXml (name: string, uuid: string, devices = ''): string {
+export function guestXml(name: string, uuid: string, devices = ''): string {
   return `<domain type='${accelerator()}'>
   <name>${name}</name><uuid>${uuid}</uuid>
   <memory unit='MiB'>32</memory><vcpu>1</vcpu>

@@ -17,14 +17,14 @@ export interface LibvirtdOptions { name?: string; drivers?: Drivers; conf?: Conf
 export class Libvirtd {
   #program: Program | undefined
 
-  private constructor (
+  private constructor(
     readonly host: PrivateHost,
     readonly socketDir: string,
     readonly argv: readonly string[],
     readonly env: NodeJS.ProcessEnv
   ) {}
 
-  static async start (host: PrivateHost, cleanup: Cleanup, options: LibvirtdOptions = {}): Promise<Libvirtd> {
+  static async start(host: PrivateHost, cleanup: Cleanup, options: LibvirtdOptions = {}): Promise<Libvirtd> {
     const name = options.name ?? 'libvirtd'
     const socketDir = host.runPath(name)
     await mkdir(socketDir)
@@ -46,19 +46,19 @@ export class Libvirtd {
     return daemon
   }
 
-  get socket (): string { return join(this.socketDir, 'libvirt-sock') }
-  get roSocket (): string { return join(this.socketDir, 'libvirt-sock-ro') }
+  get socket(): string { return join(this.socketDir, 'libvirt-sock') }
+  get roSocket(): string { return join(this.socketDir, 'libvirt-sock-ro') }
 
   /** All that the daemon logged. */
-  get log (): string { return this.#program?.stderr ?? '' }
+  get log(): string { return this.#program?.stderr ?? '' }
 
   /** The URI of this daemon for a client on the same machine, e.g. `uri('qemu', '/system')`. */
-  uri (driver: string, path: string): string {
+  uri(driver: string, path: string): string {
     return `${driver}+unix://${path}?socket=${this.socket}`
   }
 
   /** Starts the daemon again, which must not be running, with the same settings. */
-  async restart (): Promise<void> {
+  async restart(): Promise<void> {
     const program = this.host.spawn(this.argv, this.env)
     this.#program = program
     await waitFor(`libvirtd on ${this.socket}`, async () => {
@@ -68,7 +68,7 @@ export class Libvirtd {
   }
 
   /** Sends a signal to the daemon. Its own id is asked from its pid file: what we started is nsenter(1). */
-  async signal (signal: NodeJS.Signals): Promise<void> {
+  async signal(signal: NodeJS.Signals): Promise<void> {
     const pid = await readFile(join(this.socketDir, 'pid'), 'utf8')
     await this.host.exec(['kill', '-s', signal.slice(3), pid.trim()])
     // nsenter(1) stops with what it started, and would stay stopped.
@@ -76,7 +76,7 @@ export class Libvirtd {
   }
 
   /** Sends a signal and waits until the daemon is gone. */
-  async stop (signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
+  async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
     const program = this.#program
     if (program === undefined || program.ended) return
     await this.signal(signal)
@@ -87,7 +87,7 @@ export class Libvirtd {
 }
 
 /** A folder with links to the wanted driver modules, for LIBVIRT_DRIVER_DIR. */
-async function driverDir (dir: string, drivers: readonly string[]): Promise<string> {
+async function driverDir(dir: string, drivers: readonly string[]): Promise<string> {
   await mkdir(dir)
   for (const driver of drivers) {
     const file = await driverModule(driver)
@@ -97,7 +97,7 @@ async function driverDir (dir: string, drivers: readonly string[]): Promise<stri
 }
 
 /** Where Debian keeps a driver's module: below a folder named after the architecture. */
-async function driverModule (driver: string): Promise<string> {
+async function driverModule(driver: string): Promise<string> {
   for (const folder of await readdir('/usr/lib')) {
     const file = `/usr/lib/${folder}/libvirt/connection-driver/libvirt_driver_${driver}.so`
     if (await access(file).then(() => true, () => false)) return file
@@ -106,7 +106,7 @@ async function driverModule (driver: string): Promise<string> {
 }
 
 /** Starts virtlogd, through which libvirt lets QEMU write its log. */
-export async function startVirtlogd (host: PrivateHost, cleanup: Cleanup): Promise<void> {
+export async function startVirtlogd(host: PrivateHost, cleanup: Cleanup): Promise<void> {
   const confPath = join(host.dir, 'etc/virtlogd.conf')
   await writeFile(confPath, confText({ log_outputs: '3:stderr' }))
   const program = host.spawn(['virtlogd', '-f', confPath, '-p', '/run/libvirt/virtlogd.pid'])

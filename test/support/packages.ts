@@ -1,7 +1,7 @@
 import { execFileSync, spawnSync } from 'node:child_process'
 import type { Context, Suite } from 'mocha'
 
-/** The Debian packages with the real clients and daemons that the interop tests talk to. */
+/** The Debian packages with the real clients, daemons and tools that the daemon and interop tests use. */
 const packages = [
   'libvirt-daemon', 'libvirt-daemon-system', 'libvirt-clients', 'libvirt-wireshark', 'python3-libvirt',
   'qemu-system-x86', 'qemu-utils', 'gnutls-bin', 'openssl', 'tshark', 'netcat-openbsd', 'polkitd', 'dbus-daemon',
@@ -14,7 +14,7 @@ const packages = [
 const selfContained = /\/test\/(unit|session)\//
 
 /** The packages of the list that are not installed. */
-function missingPackages (): string[] {
+function missingPackages(): string[] {
   const query = spawnSync('dpkg-query', ['-W', '-f', '${Package} ${db:Status-Status}\n', ...packages], {
     encoding: 'utf8'
   })
@@ -24,11 +24,11 @@ function missingPackages (): string[] {
     const [name, status] = line.split(' ')
     if (name !== undefined && status === 'installed') installed.add(name)
   }
-  return packages.filter((name) => !installed.has(name))
+  return packages.filter(name => !installed.has(name))
 }
 
 /** Installs what is missing, or throws: a test that cannot meet the real libvirt has failed, it is never skipped. */
-function installPackages (): void {
+function installPackages(): void {
   const missing = missingPackages()
   if (missing.length === 0) return
   const wanted = `the tests need the Debian packages ${missing.join(' ')}`
@@ -51,13 +51,13 @@ function installPackages (): void {
 }
 
 /** All suites of this mocha run that are not self-contained. */
-function needsRealComponents (root: Suite): boolean {
-  return root.suites.some((suite) => !selfContained.test(suite.file ?? ''))
+function needsRealComponents(root: Suite): boolean {
+  return root.suites.some(suite => !selfContained.test(suite.file ?? ''))
 }
 
 /** Root hooks, loaded through "require" in .mocharc.json. */
 export const mochaHooks = {
-  beforeAll (this: Context): void {
+  beforeAll(this: Context): void {
     this.timeout(900000)
     const root = this.test?.parent
     if (root !== undefined && needsRealComponents(root)) installPackages()

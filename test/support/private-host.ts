@@ -44,12 +44,12 @@ const qemuConf = confText({
 export class PrivateHost {
   readonly #init: Program
 
-  private constructor (readonly dir: string, init: Program, readonly ownPids: boolean) {
+  private constructor(readonly dir: string, init: Program, readonly ownPids: boolean) {
     this.#init = init
   }
 
   /** @param ownPids false: process ids mean the same inside and outside, for daemons that are to know their clients */
-  static async start (cleanup: Cleanup, { ownPids = true } = {}): Promise<PrivateHost> {
+  static async start(cleanup: Cleanup, { ownPids = true } = {}): Promise<PrivateHost> {
     if (process.getuid?.() !== 0) throw new Error('tests with real libvirt daemons must run as root')
     const dir = await tempDir(cleanup)
     for (const part of ['run', 'etc', 'lib', 'log', 'cache']) await mkdir(join(dir, part))
@@ -68,24 +68,25 @@ export class PrivateHost {
   }
 
   /** The path outside of a file under the daemons' /run/libvirt. */
-  runPath (name: string): string {
+  runPath(name: string): string {
     return join(this.dir, 'run', name)
   }
 
-  /** Starts a program on the private host. */
-  spawn (argv: readonly string[], env: NodeJS.ProcessEnv = process.env): Program {
-    return new Program(this.#enter(argv), { env })
-  }
-
-  /** Runs a command on the private host, which must succeed. */
-  exec (argv: readonly string[], options: RunOptions = {}): Promise<Outcome> {
-    return mustRun(this.#enter(argv), options)
-  }
-
-  #enter (argv: readonly string[]): string[] {
+  /** The command, for a program outside, that runs `argv` on the private host. */
+  inside(argv: readonly string[]): string[] {
     const pid = String(this.#init.pid)
     // The process of unshare(1) has the new mounts and network, but only its children have the new process ids.
     const pids = this.ownPids ? [`--pid=/proc/${pid}/ns/pid_for_children`] : []
     return ['nsenter', '-t', pid, '-m', '-n', ...pids, '--', ...argv]
+  }
+
+  /** Starts a program on the private host. */
+  spawn(argv: readonly string[], env: NodeJS.ProcessEnv = process.env): Program {
+    return new Program(this.inside(argv), { env })
+  }
+
+  /** Runs a command on the private host, which must succeed. */
+  exec(argv: readonly string[], options: RunOptions = {}): Promise<Outcome> {
+    return mustRun(this.inside(argv), options)
   }
 }

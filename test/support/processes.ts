@@ -19,7 +19,7 @@ export class Program {
   stderr = ''
   #ended = false
 
-  constructor (readonly argv: readonly string[], options: SpawnOptionsWithoutStdio = {}) {
+  constructor(readonly argv: readonly string[], options: SpawnOptionsWithoutStdio = {}) {
     const [file, ...args] = argv
     if (file === undefined) throw new Error('a program needs a name')
     this.child = spawn(file, args, options)
@@ -29,22 +29,22 @@ export class Program {
     // A program that ends early closes its input; that is no error of the test.
     this.child.stdin.on('error', () => undefined)
     this.exited = new Promise((resolve, reject) => {
-      this.child.once('error', (error) => { this.#end(); reject(error) })
+      this.child.once('error', error => { this.#end(); reject(error) })
       this.child.once('close', (status, signal) => { this.#end(); resolve({ status, signal }) })
     })
     // Whoever waits for `exited` sees the error; nobody waiting must not end the test process.
     this.exited.catch(() => undefined)
   }
 
-  get ended (): boolean { return this.#ended }
+  get ended(): boolean { return this.#ended }
 
-  get pid (): number {
+  get pid(): number {
     if (this.child.pid === undefined) throw new Error(`${this.argv.join(' ')} did not start`)
     return this.child.pid
   }
 
   /** Ends the program: SIGTERM, and SIGKILL when it takes longer than `patience` milliseconds. */
-  async stop (signal: NodeJS.Signals = 'SIGTERM', patience = 10000): Promise<void> {
+  async stop(signal: NodeJS.Signals = 'SIGTERM', patience = 10000): Promise<void> {
     if (this.#ended) return
     this.child.kill(signal)
     const timer = setTimeout(() => this.child.kill('SIGKILL'), patience)
@@ -53,18 +53,18 @@ export class Program {
   }
 
   /** All that the program said, for error messages. */
-  describe (): string {
+  describe(): string {
     return `${this.argv.join(' ')}\n${this.stdout.slice(-4000)}${this.stderr.slice(-4000)}`
   }
 
-  #end (): void {
+  #end(): void {
     this.#ended = true
     running.delete(this)
   }
 }
 
 /** Runs a command to its end. A command that takes too long is killed and the promise rejects with its output. */
-export async function run (argv: readonly string[], options: RunOptions = {}): Promise<Outcome> {
+export async function run(argv: readonly string[], options: RunOptions = {}): Promise<Outcome> {
   const spawnOptions: SpawnOptionsWithoutStdio = {}
   if (options.env !== undefined) spawnOptions.env = options.env
   if (options.cwd !== undefined) spawnOptions.cwd = options.cwd
@@ -83,7 +83,7 @@ export async function run (argv: readonly string[], options: RunOptions = {}): P
 }
 
 /** Like `run`, for commands that must succeed: anything but exit status 0 is an error with the output in it. */
-export async function mustRun (argv: readonly string[], options: RunOptions = {}): Promise<Outcome> {
+export async function mustRun(argv: readonly string[], options: RunOptions = {}): Promise<Outcome> {
   const outcome = await run(argv, options)
   if (outcome.status !== 0) {
     const end = outcome.signal ?? `status ${String(outcome.status)}`
@@ -93,7 +93,7 @@ export async function mustRun (argv: readonly string[], options: RunOptions = {}
 }
 
 /** Resolves when the program has printed something that fits; the whole output so far is searched. */
-export async function printed (program: Program, pattern: RegExp, timeout = 15000): Promise<RegExpMatchArray> {
+export async function printed(program: Program, pattern: RegExp, timeout = 15000): Promise<RegExpMatchArray> {
   const end = Date.now() + timeout
   for (;;) {
     const match = program.stdout.match(pattern)

@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
  * @param what shown in the error when the time is over
  * @param timeout milliseconds
  */
-export async function waitFor<T> (
+export async function waitFor<T>(
   what: string,
   probe: () => T | undefined | false | Promise<T | undefined | false>,
   timeout = 15000

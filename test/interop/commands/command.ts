@@ -11,21 +11,21 @@ export interface ParityCommand {
 }
 
 /** A command that succeeds. */
-export function ok (line: string, ...moving: RegExp[]): ParityCommand {
+export function ok(line: string, ...moving: RegExp[]): ParityCommand {
   return { line, status: 0, readonly: false, moving }
 }
 
 /** A command that fails. */
-export function fails (line: string, ...moving: RegExp[]): ParityCommand {
+export function fails(line: string, ...moving: RegExp[]): ParityCommand {
   return { line, status: 1, readonly: false, moving }
 }
 
 /** A command of a read-only client that succeeds. */
-export function readonlyOk (line: string, ...moving: RegExp[]): ParityCommand {
+export function readonlyOk(line: string, ...moving: RegExp[]): ParityCommand {
   return { line, status: 0, readonly: true, moving }
 }
 
 /** A command that is refused to a read-only client. */
-export function readonlyFails (line: string, ...moving: RegExp[]): ParityCommand {
+export function readonlyFails(line: string, ...moving: RegExp[]): ParityCommand {
   return { line, status: 1, readonly: true, moving }
 }
