@@ -1,0 +1,338 @@
+import { join } from 'node:path'
+import { once } from 'node:events'
+import { connect } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { MESSAGE, STATUS } from '#protocol/header.js'
+import { encodeFeature, encodeOpen } from '#protocol/messages/connect.js'
+import { decodeCallbackId } from '#protocol/messages/events.js'
+import { REMOTE } from '#protocol/procedures.js'
+import { AnsweringDriver, downloadArguments, downloadPacket } from '../support/answering-driver.js'
+import { Broker } from '../support/broker.js'
+import type { Cleanup } from '../support/cleanup.js'
+import { frame } from '../support/frame-socket.js'
+import { Libvirtd } from '../support/libvirtd.js'
+import { pattern } from '../support/pattern.js'
+import { PrivateHost } from '../support/private-host.js'
+import { openDescriptors, residentMiB, threadCount } from '../support/process-state.js'
+import { Random } from '../support/random.js'
+import { RawClient } from '../support/raw-client.js'
+import { tempDir } from '../support/temp-dir.js'
+import { waitFor } from '../support/waiting.js'
+
+/** How long a call may stay unanswered while its connection lives. */
+const PATIENCE_MS = 15_000
+/** Clients at a time; each lives for a moment only. */
+const CROWD = 40
+/** Clients that stay through everything. */
+const RESIDENTS = 10
+/** Growth of the broker, in MiB, that is not a leak. */
+const GROWTH_MIB = 200
+
+const killer = new URL('../support/thread-killer.js', import.meta.url).href
+const DEATHS = ['SIGUSR2', 'SIGWINCH'] as const
+
+const { storageVolDownload: DOWNLOAD, storageVolUpload: UPLOAD } = REMOTE
+const REGISTER = REMOTE.connectDomainEventCallbackRegisterAny
+
+type Scene = (client: RawClient, random: Random) => Promise<void>
+
+/** A connection that ended under a client, as it may when a thread is killed. */
+class Gone extends Error {}
+
+/**
+ * Everything at once against one broker: clients that come, work and die in random ways, others that stay, daemons
+ * (one of ours, a real libvirtd) and actor threads that are killed. In the end nothing may be lost, leaked or stuck.
+ * Resolves to a report; rejects at the first thing that is wrong.
+ */
+export async function soak(cleanup: Cleanup, seconds: number, seed: number): Promise<string> {
+  const dir = await tempDir(cleanup)
+  const fake = await AnsweringDriver.listen(cleanup, join(dir, 'virtqemud-sock'))
+  const real = await Libvirtd.start(await PrivateHost.start(cleanup), cleanup, { drivers: [] })
+  const conf = {
+    driver_socket_dir: dir, driver_sockets: [`test=${real.socket}`], actor_threads: 3, client_stall_timeout: 3,
+    keepalive_interval: 2, keepalive_count: 3, driver_connect_timeout: 10
+  }
+  const broker = await Broker.start(cleanup, conf, { nodeOptions: ['--import', killer] })
+  const random = new Random(seed)
+  const course = new Course(broker, random)
+  await course.warmUp()
+  const before = course.state()
+  const until = performance.now() + 1000 * seconds
+  const emitter = setInterval(() => fake.emitEvents(), 200)
+  try {
+    await Promise.all([
+      ...Array.from({ length: CROWD }, () => course.visitors(random.fork(), until)),
+      ...Array.from({ length: RESIDENTS }, (_, i) => course.resident(random.fork(), i, until)),
+      course.killDaemon(fake, random.fork(), until),
+      course.killLibvirtd(real, random.fork(), until),
+      course.killThreads(random.fork(), until)
+    ])
+    await course.end(before)
+  } catch (error) {
+    throw new Error(`${(error as Error).message}\nafter ${course.report()}\n${broker.program.stderr.slice(-3000)}`, { cause: error })
+  } finally {
+    clearInterval(emitter)
+  }
+  return `${course.report()}\n${course.describe(before)}`
+}
+
+interface State {
+  descriptors: number
+  threads: number
+  memory: number
+}
+
+class Course {
+  readonly #counts = new Map<string, number>()
+
+  constructor(
+    readonly broker: Broker,
+    readonly random: Random
+  ) {}
+
+  state(): State {
+    const { pid } = this.broker.program
+    return { descriptors: openDescriptors(pid), threads: threadCount(pid), memory: residentMiB(pid) }
+  }
+
+  describe(before: State): string {
+    const after = this.state()
+    return `descriptors ${before.descriptors} -> ${after.descriptors}, threads ${before.threads} -> ${after.threads}, ` +
+      `memory ${before.memory.toFixed(0)} -> ${after.memory.toFixed(0)} MiB`
+  }
+
+  report(): string {
+    return [...this.#counts].sort(([one], [other]) => one.localeCompare(other)).map(([what, count]) => `${count} ${what}`).join(', ')
+  }
+
+  /** What each thread needs once. */
+  async warmUp(): Promise<void> {
+    const random = this.random.fork()
+    await Promise.all(Array.from({ length: CROWD }, () => this.#visit(random)))
+    await sleep(500)
+  }
+
+  async visitors(random: Random, until: number): Promise<void> {
+    while (performance.now() < until) await this.#visit(random)
+  }
+
+  /** Stays, listens for events and calls; comes back when its thread was killed. */
+  async resident(random: Random, number: number, until: number): Promise<void> {
+    const name = number % 3 === 0 ? 'test:///default' : 'qemu:///system'
+    while (performance.now() < until) {
+      const client = await this.#connected(random)
+      try {
+        await this.#open(client, name)
+        if (name.startsWith('qemu')) await answered(client, REGISTER, pattern(8))
+        while (performance.now() < until) {
+          await this.#call(client, name, random)
+          checkEvents(client)
+          await sleep(random.integer(5, 60))
+        }
+      } catch (error) {
+        if (!(error instanceof Gone)) throw error
+        this.#count('connections of residents lost')
+      }
+      client.destroy()
+    }
+  }
+
+  async killDaemon(driver: AnsweringDriver, random: Random, until: number): Promise<void> {
+    for (;;) {
+      await sleep(random.integer(1000, 4000))
+      if (performance.now() > until) return
+      await driver.stop()
+      await sleep(random.integer(0, 500))
+      await driver.start()
+      this.#count('deaths of our daemon')
+    }
+  }
+
+  async killLibvirtd(daemon: Libvirtd, random: Random, until: number): Promise<void> {
+    for (;;) {
+      await sleep(random.integer(4000, 9000))
+      if (performance.now() > until) return
+      await daemon.stop('SIGKILL')
+      await daemon.restart()
+      this.#count('deaths of libvirtd')
+    }
+  }
+
+  async killThreads(random: Random, until: number): Promise<void> {
+    for (;;) {
+      await sleep(random.integer(4000, 9000))
+      if (performance.now() > until) return
+      process.kill(this.broker.program.pid, random.pick(DEATHS))
+      this.#count('deaths of threads')
+    }
+  }
+
+  /** Nothing is left but a broker as it was in the beginning, which serves. */
+  async end(before: State): Promise<void> {
+    const { program } = this.broker
+    if (program.ended) throw new Error('the broker ended')
+    // The last thread that died may be on its way back.
+    await waitFor('descriptors and threads as before', () => {
+      const { descriptors, threads } = this.state()
+      return descriptors <= before.descriptors && threads <= before.threads
+    }, 30_000).catch((error: unknown) => { throw new Error(this.describe(before), { cause: error }) })
+    if (this.state().memory > before.memory + GROWTH_MIB) throw new Error(this.describe(before))
+    for (const name of ['qemu:///system', 'test:///default']) {
+      const client = await this.#connected(this.random)
+      await this.#open(client, name)
+      await this.#call(client, name, this.random)
+      client.destroy()
+    }
+    if (/unexpected failure/.test(program.stderr)) throw new Error('the broker met an unexpected failure')
+  }
+
+  async #visit(random: Random): Promise<void> {
+    const client = await this.#connected(random)
+    const name = random.chance(0.2) ? 'test:///default' : 'qemu:///system'
+    try {
+      if (random.chance(0.1)) return this.#count('clients that said nothing')
+      if (random.chance(0.3)) await answered(client, REMOTE.connectSupportsFeature, encodeFeature(10))
+      await this.#open(client, name)
+      for (let scenes = random.integer(1, 5); scenes > 0; scenes--) {
+        const scene = name.startsWith('test') ? 'calls' : random.pick(Object.keys(this.#scenes))
+        this.#count(scene)
+        await this.#scenes[scene]!(client, random)
+      }
+      if (random.chance(0.5)) {
+        await answered(client, REMOTE.connectClose)
+        this.#count('clients that closed')
+      } else this.#count('clients that died')
+    } catch (error) {
+      if (!(error instanceof Gone)) throw error
+      this.#count('connections lost')
+    } finally {
+      client.destroy()
+    }
+  }
+
+  readonly #scenes: Record<string, Scene> = {
+    calls: async (client, random) => {
+      for (let calls = random.integer(1, 10); calls > 0; calls--) await this.#call(client, 'qemu', random)
+    },
+    'calls in a row': async (client, random) => {
+      const serials = Array.from({ length: random.integer(2, 30) }, () => client.post(REMOTE.domainGetXmlDesc, pattern(100)))
+      for (const serial of serials) this.#judge(await reply(client, serial), pattern(100))
+    },
+    downloads: async (client, random) => {
+      const [packets, size] = [random.integer(1, 20), random.integer(1, 60_000)]
+      const serial = client.post(DOWNLOAD, downloadArguments(packets, size))
+      if ((await reply(client, serial)).status !== STATUS.ok) return this.#count('calls refused')
+      for (let index = 0; ; index++) {
+        const packet = await next(client, { type: MESSAGE.stream, serial })
+        if (packet.status === STATUS.error) return this.#count('streams broken')
+        if (packet.payload.length === 0) {
+          if (index !== packets) throw new Error(`a download of ${packets} packets ended after ${index}`)
+          break
+        }
+        // What a dying daemon left in the middle is filled up; the stream's error follows.
+        if (!packet.payload.equals(downloadPacket(size, index))) {
+          const after = await next(client, { type: MESSAGE.stream, serial })
+          if (after.status !== STATUS.error) throw new Error('a download brought wrong data')
+          return this.#count('streams broken')
+        }
+      }
+      client.send({ proc: DOWNLOAD, type: MESSAGE.stream, serial, status: STATUS.ok })
+    },
+    uploads: async (client, random) => {
+      const serial = client.post(UPLOAD, downloadArguments(0, 0))
+      if ((await reply(client, serial)).status !== STATUS.ok) return this.#count('calls refused')
+      const packet = frame({ proc: UPLOAD, type: MESSAGE.stream, serial, status: STATUS.continue }, pattern(random.integer(1, 60_000)))
+      for (let packets = random.integer(1, 20); packets > 0; packets--) client.write(packet)
+      // Left alone, it ends with its client.
+      if (random.chance(0.3)) return
+      client.send({ proc: UPLOAD, type: MESSAGE.stream, serial, status: random.pick([STATUS.ok, STATUS.error]) })
+      await next(client, { type: MESSAGE.stream, serial })
+    },
+    'registrations for events': async (client, random) => {
+      for (let count = random.integer(1, 5); count > 0; count--) await answered(client, REGISTER, pattern(8))
+      await sleep(random.integer(0, 300))
+      checkEvents(client)
+    },
+    'halves of frames': (client, random) => {
+      client.write(frame({ proc: REMOTE.domainGetInfo }, pattern(300)).subarray(0, random.integer(1, 320)))
+      client.destroy()
+      return Promise.reject(new Gone())
+    },
+    'times without reading': async (client, random) => {
+      client.post(DOWNLOAD, downloadArguments(64, 100_000))
+      client.stall()
+      await sleep(random.integer(0, 300))
+      client.destroy()
+      throw new Gone()
+    },
+    noise: async (client, random) => {
+      client.write(random.bytes(200))
+      await sleep(20)
+      client.destroy()
+      throw new Gone()
+    }
+  }
+
+  async #connected(random: Random): Promise<RawClient> {
+    const { socket, tcpPort } = this.broker
+    const client = new RawClient(connect(random.chance(0.5) ? { path: socket } : { host: '127.0.0.1', port: tcpPort }))
+    await once(client.socket, 'connect')
+    this.#count('clients')
+    return client
+  }
+
+  /** Tries again while the daemon is away. */
+  async #open(client: RawClient, name: string): Promise<void> {
+    const until = performance.now() + PATIENCE_MS
+    for (;;) {
+      const { status } = await reply(client, client.post(REMOTE.connectOpen, encodeOpen({ name, flags: 0 })))
+      if (status === STATUS.ok) return
+      if (performance.now() > until) throw new Error(`${name} could not be opened for ${PATIENCE_MS / 1000} s`)
+      this.#count('openings refused')
+      await sleep(100)
+    }
+  }
+
+  async #call(client: RawClient, name: string, random: Random): Promise<void> {
+    if (name.startsWith('test')) {
+      const { status, payload } = await answered(client, REMOTE.connectGetLibVersion)
+      if (status === STATUS.ok && payload.length !== 8) throw new Error('libvirtd gave a wrong answer')
+      return this.#count(status === STATUS.ok ? 'calls answered' : 'calls refused')
+    }
+    const payload = pattern(random.integer(0, 5000) * 4, random.integer(0, 255))
+    this.#judge(await answered(client, REMOTE.domainGetXmlDesc, payload), payload)
+  }
+
+  /** An error is a good answer while a daemon is away; a wrong one never is. */
+  #judge({ status, payload }: { status: number; payload: Buffer }, expected: Buffer): void {
+    if (status === STATUS.ok && !payload.equals(expected)) throw new Error('a call was answered wrongly')
+    this.#count(status === STATUS.ok ? 'calls answered' : 'calls refused')
+  }
+
+  #count(what: string): void {
+    this.#counts.set(what, (this.#counts.get(what) ?? 0) + 1)
+  }
+}
+
+async function next(client: RawClient, match: Parameters<RawClient['next']>[0]): ReturnType<RawClient['next']> {
+  try {
+    return await client.next(match, PATIENCE_MS)
+  } catch (error) {
+    if (client.closed) throw new Gone()
+    throw error
+  }
+}
+
+const reply = (client: RawClient, serial: number): ReturnType<RawClient['next']> =>
+  next(client, { type: MESSAGE.reply, serial })
+
+const answered = (client: RawClient, proc: number, payload?: Uint8Array): ReturnType<RawClient['next']> =>
+  reply(client, client.post(proc, payload))
+
+/** Events are those that the daemon emits, under an id that the client was told. */
+function checkEvents(client: RawClient): void {
+  for (let event = client.take({ type: MESSAGE.event }); event !== undefined; event = client.take({ type: MESSAGE.event })) {
+    const id = decodeCallbackId(event.payload)
+    if (id < 0 || id > 100 || event.payload.length !== 28) throw new Error('an event came that nobody emitted')
+  }
+}
