@@ -215,7 +215,7 @@ function describeHandshake({ id, readonly, transport }: Admission): ClientInfo {
 }
 
 function describe(session: ClientSession): ClientInfo {
-  const { admission, state, uri, identity, calls, waiting, streams } = session
+  const { admission, state, uri, identity, flow, streams } = session
   return {
     id: admission.id,
     state,
@@ -223,8 +223,8 @@ function describe(session: ClientSession): ClientInfo {
     readonly: admission.readonly,
     transport: admission.transport,
     identity,
-    callsInFlight: calls.size,
-    callsWaiting: waiting.size,
+    callsInFlight: flow.calls.size,
+    callsWaiting: flow.waiting.size,
     streams: streams.size
   }
 }

@@ -72,7 +72,7 @@ export class CarryOver implements Timed {
     if (session.driver !== driver) throw rpcError('driver daemon was lost again')
     session.opened(driver, uri)
     session.log('info', `carried over to the restarted driver daemon, ${this.registrations.size} registrations renewed`)
-    session.releaseWaiting()
+    session.flow.release()
   }
 
   #failed(error: unknown): void {
@@ -82,7 +82,7 @@ export class CarryOver implements Timed {
     session.log('info', `not carried over: ${String(error)}`)
     this.#notBefore = session.actor.clock.now + this.#pauseMs
     this.#pauseMs = Math.min(2 * this.#pauseMs, LAST_PAUSE_MS)
-    session.failWaiting(error as RemoteError)
+    session.flow.failWaiting(error as RemoteError)
     this.#tryLater()
   }
 

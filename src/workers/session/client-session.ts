@@ -6,15 +6,7 @@ import {
   unknownProcedure,
   type RemoteError
 } from '../../protocol/errors.js'
-import { TAKE, type Take } from '../../protocol/frame-reader.js'
-import {
-  frameLength,
-  HEADER_BYTES,
-  MESSAGE,
-  PROGRAM,
-  readHeader,
-  type Header
-} from '../../protocol/header.js'
+import { MESSAGE, type Header } from '../../protocol/header.js'
 import type { Identity } from '../../protocol/identity.js'
 import { AUTH, type AuthType } from '../../protocol/messages/auth.js'
 import { CLOSE_REASON, connectionClosedFrame } from '../../protocol/messages/connect.js'
@@ -29,15 +21,13 @@ import type { Verdicts } from '../policy/policy.js'
 import { describeIdentity, subjectOf } from '../policy/subject.js'
 import type { Admission, LogLevel } from '../settings.js'
 import type { LossReason, Transport, TransportHandler } from '../transport/transport.js'
-import { CALL, classify, opensStream, PLAIN_TABLES, type CallClass } from './call-classes.js'
-import { CallTable } from './call-table.js'
+import { CALL, classify, type CallClass } from './call-classes.js'
+import { CallFlow } from './call-flow.js'
 import { CarryOver } from './carry-over.js'
-import { ClientSide, PAUSE, wantsHoles } from './client-side.js'
+import { ClientSide, PAUSE } from './client-side.js'
 import type { DriverSide } from './driver-side.js'
-import { answerLocally } from './local-calls.js'
 import { accessDenied, driverClosed, notOpen, secondaryNotOpen } from './session-errors.js'
 import { OpenStreams } from './streams.js'
-import { WaitingCalls } from './waiting-calls.js'
 
 /**
  *     authenticating ─► authenticated ─► opening ─► open ◄─► lost ─► opening …
@@ -65,12 +55,10 @@ const LEGAL: Record<SessionState, readonly SessionState[]> = {
 
 /** How long a client that asked to close may take to read what is queued for it. */
 const LINGER_MS = 10_000
-const EMPTY = Buffer.alloc(0)
 
 /** One client, from the hand-over of its socket to its end: it ties the client's side to the driver's. */
 export class ClientSession implements Applicant {
-  readonly calls = new CallTable()
-  readonly waiting = new WaitingCalls()
+  readonly flow = new CallFlow(this)
   readonly streams = new OpenStreams()
   readonly client: ClientSide
   readonly authentication: Authentication
@@ -169,7 +157,7 @@ export class ClientSession implements Applicant {
     }
     if (this.#state === 'authenticating') return authenticationRequired()
     if (this.hasOpened && forbidden) return this.#denied(prog, proc)
-    if (this.hasOpened) return this.#reachable() ? undefined : driverClosed()
+    if (this.hasOpened) return this.reachable() ? undefined : driverClosed()
     const owner = lookup(prog, proc)?.owner
     return owner === 'hypervisor' || owner === 'any' ? notOpen() : secondaryNotOpen()
   }
@@ -180,7 +168,7 @@ export class ClientSession implements Applicant {
   }
 
   /** Why a collected call goes no further whose flags decide that, if so. */
-  #objection(prog: number, proc: number, body: Buffer): RemoteError | undefined {
+  objection(prog: number, proc: number, body: Buffer): RemoteError | undefined {
     if (classify(this.client.tables, prog, proc) !== CALL.conditional) return undefined
     const allowed = this.#verdicts?.allows(proc, body)
     if (allowed === undefined) return undecodable()
@@ -188,99 +176,8 @@ export class ClientSession implements Applicant {
   }
 
   /** Whether a call can go to the driver daemon, now or when the client has been carried over to it. */
-  #reachable(): boolean {
+  reachable(): boolean {
     return this.#state === 'open' || this.#state === 'reopening' || this.carryOver.begin()
-  }
-
-  get #mustWait(): boolean {
-    return this.#state !== 'open' || this.calls.size >= this.actor.settings.callsInFlight || this.waiting.size > 0
-  }
-
-  /** Decides whether a call for the driver daemon goes now or waits its turn. */
-  forward(prog: number, proc: number, serial: number, callClass: CallClass, length: number): Take {
-    if (this.#mustWait) {
-      this.waiting.add(prog, proc, serial, callClass, length)
-      return TAKE.hold
-    }
-    this.#handedOver(prog, proc, serial, callClass)
-    return TAKE.pass
-  }
-
-  relayToDriver(bytes: Buffer, from: number, to: number, take: Take): void {
-    if (take === TAKE.hold) {
-      this.waiting.append(bytes, from, to)
-      if (this.waiting.full) this.client.pause(PAUSE.waitingFull)
-    } else if (this.driver !== undefined && !this.driver.outlet.relay(bytes, from, to)) {
-      this.client.pause(PAUSE.driverFull)
-    }
-  }
-
-  /** A call that was collected: answered here, or looked into before it goes on. */
-  collectedCall(bytes: Buffer, from: number, to: number, descriptors: readonly number[] = []): void {
-    const header = readHeader(bytes, from)
-    const { prog, proc, serial } = header
-    const body = from + HEADER_BYTES + (header.type === MESSAGE.callWithFds ? 4 : 0)
-    if (prog === PROGRAM.remote && answerLocally(this, header, bytes.subarray(body, to))) {
-      return this.closeDescriptors(descriptors)
-    }
-    const unreachable = (): RemoteError | undefined => (this.#reachable() ? undefined : driverClosed())
-    const objection = this.#objection(prog, proc, bytes.subarray(body, to)) ?? unreachable()
-    if (objection !== undefined) {
-      this.closeDescriptors(descriptors)
-      return this.client.write(errorReply(header, objection))
-    }
-    const callClass = closerClass(header, bytes, from, to)
-    if (callClass === CALL.registration && !this.#mustWait) this.#registration(header, bytes.subarray(from, to))
-    if (descriptors.length > 0) return this.#forwardWithDescriptors(bytes, header, descriptors, callClass)
-    this.relayToDriver(bytes, from, to, this.forward(prog, proc, serial, callClass, frameLength(bytes, from)))
-  }
-
-  /** A call is on its way to the driver daemon. */
-  #handedOver(prog: number, proc: number, serial: number, callClass: CallClass): void {
-    this.calls.add(prog, proc, serial, callClass)
-    if (opensStream(callClass)) this.streams.called(prog, proc, serial, callClass === CALL.sparseStream)
-  }
-
-  #forwardWithDescriptors(frame: Buffer, header: Header, descriptors: readonly number[], callClass: CallClass): void {
-    const { prog, proc, serial } = header
-    if (this.#mustWait) {
-      this.waiting.add(prog, proc, serial, callClass, frame.length, descriptors)
-      return this.relayToDriver(frame, 0, frame.length, TAKE.hold)
-    }
-    this.#handedOver(prog, proc, serial, callClass)
-    this.#sendWithDescriptors(frame, descriptors)
-  }
-
-  #sendWithDescriptors(frame: Buffer, descriptors: readonly number[]): void {
-    if (!this.driver!.outlet.relayWithDescriptors(frame, descriptors)) this.client.pause(PAUSE.driverFull)
-  }
-
-  /** Only now is it certain by which id the daemon knows what the client deregisters. */
-  #registration({ prog, proc, serial }: Pick<Header, 'prog' | 'proc' | 'serial'>, frame: Buffer): void {
-    this.carryOver.registrations.asked(prog, proc, serial, frame)
-  }
-
-  closeDescriptors(descriptors: readonly number[]): void {
-    for (const descriptor of descriptors) this.actor.io.ledger.close(descriptor)
-  }
-
-  /** Gives the driver daemon the next calls that wait, as many as it takes now. */
-  releaseWaiting(): void {
-    const { client, driver } = this
-    // While the client is being carried over, the new daemon has not opened anything yet.
-    if (driver === undefined || this.#state !== 'open') return
-    while (this.waiting.size > 0 && this.calls.size < this.actor.settings.callsInFlight) {
-      // The client has to be read for that frame to end, even if it was paused for having too many calls.
-      if (client.reader.inPassedFrame) return client.resume(PAUSE.waitingFull)
-      const call = this.waiting.release((bytes, next) => {
-        if (next.callClass === CALL.registration) this.#registration(next, bytes)
-        this.relayToDriver(bytes, 0, bytes.length, TAKE.pass)
-      })!
-      if (call.descriptors.length > 0) this.#sendWithDescriptors(EMPTY, call.descriptors)
-      this.#handedOver(call.prog, call.proc, call.serial, call.callClass)
-      if (call.missing > 0) client.reader.divert(TAKE.pass)
-    }
-    if (!this.waiting.full) client.resume(PAUSE.waitingFull)
   }
 
   /** The client takes no more for now, so its driver daemon is not read. */
@@ -336,27 +233,12 @@ export class ClientSession implements Applicant {
     if (cut > 0 && !this.#completeCutFrame(driver, cut)) return this.close('driver daemon died within a reply', 'error')
     this.become('lost')
     client.outlet.dropFeeder()
-    for (const call of [...this.calls.takeAll(), ...this.takeWaiting()]) client.write(errorReply(call, error))
+    this.flow.fail(error)
     for (const frame of this.streams.breakAll(error)) client.write(frame)
     if (this.closeCallback) client.write(connectionClosedFrame(reason))
     this.carryOver.lost(this.closeCallback)
     this.closeCallback = false
-    client.reader.divert(TAKE.skip)
     client.resume(PAUSE.driverFull)
-    client.resume(PAUSE.waitingFull)
-  }
-
-  /** The calls that wait for the daemon fail, and what is still to come of the last one is not wanted. */
-  failWaiting(error: RemoteError): void {
-    const { client } = this
-    for (const call of this.takeWaiting()) client.write(errorReply(call, error))
-    client.reader.divert(TAKE.skip)
-    client.resume(PAUSE.waitingFull)
-  }
-
-  /** Gives up the calls that wait for the daemon; returns their headers, for error replies. */
-  takeWaiting(): Header[] {
-    return this.waiting.takeAll(descriptor => this.actor.io.ledger.close(descriptor))
   }
 
   /**
@@ -388,7 +270,7 @@ export class ClientSession implements Applicant {
     this.log(level, `closed: ${why}`)
     this.actor.clock.cancel(this.#timer)
     this.#dropDriver()
-    this.takeWaiting()
+    this.flow.drop()
     this.carryOver.stop()
     this.client.stop()
     // Behind the transport, which may be using what the login has left to it.
@@ -406,16 +288,6 @@ export class ClientSession implements Applicant {
     this.driver?.close()
     this.driver = undefined
   }
-}
-
-/** The class of a collected call, which its arguments may tell. */
-function closerClass({ prog, proc, type }: Header, bytes: Buffer, from: number, to: number): CallClass {
-  const callClass = classify(PLAIN_TABLES, prog, proc) ?? CALL.relay
-  // libvirt never registers with descriptors, and the arguments would stand elsewhere.
-  if (callClass === CALL.registration && type === MESSAGE.call) return callClass
-  if (callClass !== CALL.stream) return callClass === CALL.closeCallback ? callClass : CALL.relay
-  const flags = to - from >= HEADER_BYTES + 4 ? bytes.readUInt32BE(to - 4) : 0
-  return wantsHoles(prog, proc, flags) ? CALL.sparseStream : CALL.stream
 }
 
 function isAuthentication(proc: number): boolean {

@@ -128,7 +128,7 @@ export class ClientSide implements TransportHandler, FrameSink, KeepalivePeer, T
     this.reader.push(bytes, from, to)
     const offence = this.mail?.offence()
     if (offence !== undefined) this.session.close(offence, 'error')
-    if (this.session.waiting.size > 0) this.session.releaseWaiting()
+    if (this.session.flow.waiting.size > 0) this.session.flow.release()
   }
 
   receivedDescriptors(descriptors: readonly number[]): void {
@@ -184,7 +184,7 @@ export class ClientSide implements TransportHandler, FrameSink, KeepalivePeer, T
       const callClass = classify(this.tables, prog, proc)
       // The one path that nearly every frame takes.
       if (callClass === CALL.relay && this.session.state === 'open' && this.#plain(bytes, at)) {
-        return this.session.forward(prog, proc, frameSerial(bytes, at), CALL.relay, frameLength(bytes, at))
+        return this.session.flow.forward(prog, proc, frameSerial(bytes, at), CALL.relay, frameLength(bytes, at))
       }
       return this.#unusualCall(bytes, at, callClass)
     }
@@ -197,12 +197,12 @@ export class ClientSide implements TransportHandler, FrameSink, KeepalivePeer, T
   }
 
   run(bytes: Buffer, from: number, to: number, take: Take): void {
-    this.session.relayToDriver(bytes, from, to, take)
+    this.session.flow.relay(bytes, from, to, take)
   }
 
   frame(bytes: Buffer, from: number, to: number): void {
     if (frameType(bytes, from) === MESSAGE.callWithFds) this.#callWithFds(bytes, from, to)
-    else this.session.collectedCall(bytes, from, to)
+    else this.session.flow.collected(bytes, from, to)
   }
 
   tail(count: number): void {
@@ -248,7 +248,7 @@ export class ClientSide implements TransportHandler, FrameSink, KeepalivePeer, T
       case CALL.registration:
         return this.#collect(bytes, at, MAX_REGISTRATION_BYTES)
       default:
-        return this.session.forward(prog, proc, frameSerial(bytes, at), callClass!, frameLength(bytes, at))
+        return this.session.flow.forward(prog, proc, frameSerial(bytes, at), callClass!, frameLength(bytes, at))
     }
   }
 
@@ -278,8 +278,8 @@ export class ClientSide implements TransportHandler, FrameSink, KeepalivePeer, T
   #judged(bytes: Buffer, from: number, to: number, descriptors: readonly number[]): void {
     const callClass = classify(this.tables, frameProgram(bytes, from), frameProcedure(bytes, from))
     const refusal = this.#refusal(bytes, from, callClass)
-    if (refusal === undefined) return this.session.collectedCall(bytes, from, to, descriptors)
-    this.session.closeDescriptors(descriptors)
+    if (refusal === undefined) return this.session.flow.collected(bytes, from, to, descriptors)
+    this.session.flow.closeDescriptors(descriptors)
     this.#refuse(bytes, from, refusal)
   }
 

@@ -132,7 +132,7 @@ export class DriverSide implements TransportHandler, FrameSink, KeepalivePeer {
     if (this.#violation !== undefined) return this.session.driverFailed(this, this.#violation)
     if (!this.#replied) return
     this.#replied = false
-    this.session.releaseWaiting()
+    this.session.flow.release()
   }
 
   receivedDescriptors(descriptors: readonly number[]): void {
@@ -218,7 +218,7 @@ export class DriverSide implements TransportHandler, FrameSink, KeepalivePeer {
       return TAKE.collect
     }
     const session = this.session
-    const { calls } = session
+    const { calls } = session.flow
     if (calls.classOf(prog, proc, serial) === CALL.registration && frameLength(bytes, at) <= MAX_OWN_REPLY_BYTES) {
       return TAKE.collect
     }
@@ -265,7 +265,7 @@ export class DriverSide implements TransportHandler, FrameSink, KeepalivePeer {
       if (!session.client.outlet.relayWithDescriptors(frame, descriptors)) session.clientFull()
       return
     }
-    session.closeDescriptors(descriptors)
+    session.flow.closeDescriptors(descriptors)
     if (take === TAKE.collect) return void this.#violate('file descriptors with a reply that has none')
     if (take !== TAKE.pass) return
     const error = rpcError('file descriptors cannot be passed over this connection')
@@ -274,9 +274,9 @@ export class DriverSide implements TransportHandler, FrameSink, KeepalivePeer {
 
   /** The ids of registrations are looked at, and put into the client's terms after a reconnection. */
   #registrationReply(frame: Buffer): void {
-    const { calls, carryOver, client, state } = this.session
+    const { flow, carryOver, client, state } = this.session
     const { prog, proc, serial, status } = readHeader(frame)
-    calls.settle(prog, proc, serial)
+    flow.calls.settle(prog, proc, serial)
     this.#replied = true
     if (state !== 'open') return
     carryOver.registrations.answered(serial, status === STATUS.ok, frame)

@@ -1,0 +1,141 @@
+import { errorReply, type RemoteError } from '../../protocol/errors.js'
+import { TAKE, type Take } from '../../protocol/frame-reader.js'
+import { frameLength, HEADER_BYTES, MESSAGE, PROGRAM, readHeader, type Header } from '../../protocol/header.js'
+import { CALL, classify, opensStream, PLAIN_TABLES, type CallClass } from './call-classes.js'
+import { CallTable } from './call-table.js'
+import { PAUSE, wantsHoles } from './client-side.js'
+import type { ClientSession } from './client-session.js'
+import { answerLocally } from './local-calls.js'
+import { driverClosed } from './session-errors.js'
+import { WaitingCalls } from './waiting-calls.js'
+
+const EMPTY = Buffer.alloc(0)
+
+/** The way of one client's calls to its driver daemon: at once, after others, or not at all. */
+export class CallFlow {
+  /** With the daemon, and not answered. */
+  readonly calls = new CallTable()
+  /** Not given to the daemon yet. */
+  readonly waiting = new WaitingCalls()
+
+  constructor(readonly session: ClientSession) {}
+
+  get #mustWait(): boolean {
+    const { state, actor } = this.session
+    return state !== 'open' || this.calls.size >= actor.settings.callsInFlight || this.waiting.size > 0
+  }
+
+  /** Decides whether a call for the driver daemon goes now or waits its turn. */
+  forward(prog: number, proc: number, serial: number, callClass: CallClass, length: number): Take {
+    if (this.#mustWait) {
+      this.waiting.add(prog, proc, serial, callClass, length)
+      return TAKE.hold
+    }
+    this.#handedOver(prog, proc, serial, callClass)
+    return TAKE.pass
+  }
+
+  relay(bytes: Buffer, from: number, to: number, take: Take): void {
+    const { client, driver } = this.session
+    if (take === TAKE.hold) {
+      this.waiting.append(bytes, from, to)
+      if (this.waiting.full) client.pause(PAUSE.waitingFull)
+    } else if (driver !== undefined && !driver.outlet.relay(bytes, from, to)) client.pause(PAUSE.driverFull)
+  }
+
+  /** A call that was collected: answered here, or looked into before it goes on. */
+  collected(bytes: Buffer, from: number, to: number, descriptors: readonly number[] = []): void {
+    const { session } = this
+    const header = readHeader(bytes, from)
+    const { prog, proc, serial } = header
+    const body = bytes.subarray(from + HEADER_BYTES + (header.type === MESSAGE.callWithFds ? 4 : 0), to)
+    if (prog === PROGRAM.remote && answerLocally(session, header, body)) return this.closeDescriptors(descriptors)
+    const refusal = session.objection(prog, proc, body) ?? (session.reachable() ? undefined : driverClosed())
+    if (refusal !== undefined) {
+      this.closeDescriptors(descriptors)
+      return session.client.write(errorReply(header, refusal))
+    }
+    const callClass = closerClass(header, bytes, from, to)
+    if (callClass === CALL.registration && !this.#mustWait) this.#registration(header, bytes.subarray(from, to))
+    if (descriptors.length > 0) return this.#forwardWithDescriptors(bytes, header, descriptors, callClass)
+    this.relay(bytes, from, to, this.forward(prog, proc, serial, callClass, frameLength(bytes, from)))
+  }
+
+  /** Gives the driver daemon the next calls that wait, as many as it takes now. */
+  release(): void {
+    const { client, driver, state, actor } = this.session
+    // While the client is being carried over, the new daemon has not opened anything yet.
+    if (driver === undefined || state !== 'open') return
+    while (this.waiting.size > 0 && this.calls.size < actor.settings.callsInFlight) {
+      // The client has to be read for that frame to end, even if it was paused for having too many calls.
+      if (client.reader.inPassedFrame) return client.resume(PAUSE.waitingFull)
+      const call = this.waiting.release((bytes, next) => {
+        if (next.callClass === CALL.registration) this.#registration(next, bytes)
+        this.relay(bytes, 0, bytes.length, TAKE.pass)
+      })!
+      if (call.descriptors.length > 0) this.#sendWithDescriptors(EMPTY, call.descriptors)
+      this.#handedOver(call.prog, call.proc, call.serial, call.callClass)
+      if (call.missing > 0) client.reader.divert(TAKE.pass)
+    }
+    if (!this.waiting.full) client.resume(PAUSE.waitingFull)
+  }
+
+  /** The calls with the daemon fail, and those that wait for it. */
+  fail(error: RemoteError): void {
+    for (const call of this.calls.takeAll()) this.session.client.write(errorReply(call, error))
+    this.failWaiting(error)
+  }
+
+  /** The calls that wait for the daemon fail, and what is still to come of the last one is not wanted. */
+  failWaiting(error: RemoteError): void {
+    const { client } = this.session
+    for (const call of this.drop()) client.write(errorReply(call, error))
+    client.reader.divert(TAKE.skip)
+    client.resume(PAUSE.waitingFull)
+  }
+
+  /** Gives up the calls that wait for the daemon; returns their headers. */
+  drop(): Header[] {
+    return this.waiting.takeAll(descriptor => this.session.actor.io.ledger.close(descriptor))
+  }
+
+  closeDescriptors(descriptors: readonly number[]): void {
+    for (const descriptor of descriptors) this.session.actor.io.ledger.close(descriptor)
+  }
+
+  /** A call is on its way to the driver daemon. */
+  #handedOver(prog: number, proc: number, serial: number, callClass: CallClass): void {
+    this.calls.add(prog, proc, serial, callClass)
+    if (opensStream(callClass)) this.session.streams.called(prog, proc, serial, callClass === CALL.sparseStream)
+  }
+
+  #forwardWithDescriptors(frame: Buffer, header: Header, descriptors: readonly number[], callClass: CallClass): void {
+    const { prog, proc, serial } = header
+    if (this.#mustWait) {
+      this.waiting.add(prog, proc, serial, callClass, frame.length, descriptors)
+      return this.relay(frame, 0, frame.length, TAKE.hold)
+    }
+    this.#handedOver(prog, proc, serial, callClass)
+    this.#sendWithDescriptors(frame, descriptors)
+  }
+
+  #sendWithDescriptors(frame: Buffer, descriptors: readonly number[]): void {
+    const { client, driver } = this.session
+    if (!driver!.outlet.relayWithDescriptors(frame, descriptors)) client.pause(PAUSE.driverFull)
+  }
+
+  /** Only now is it certain by which id the daemon knows what the client deregisters. */
+  #registration({ prog, proc, serial }: Pick<Header, 'prog' | 'proc' | 'serial'>, frame: Buffer): void {
+    this.session.carryOver.registrations.asked(prog, proc, serial, frame)
+  }
+}
+
+/** The class of a collected call, which its arguments may tell. */
+function closerClass({ prog, proc, type }: Header, bytes: Buffer, from: number, to: number): CallClass {
+  const callClass = classify(PLAIN_TABLES, prog, proc) ?? CALL.relay
+  // libvirt never registers with descriptors, and the arguments would stand elsewhere.
+  if (callClass === CALL.registration && type === MESSAGE.call) return callClass
+  if (callClass !== CALL.stream) return callClass === CALL.closeCallback ? callClass : CALL.relay
+  const flags = to - from >= HEADER_BYTES + 4 ? bytes.readUInt32BE(to - 4) : 0
+  return wantsHoles(prog, proc, flags) ? CALL.sparseStream : CALL.stream
+}
