@@ -67,7 +67,10 @@ export class ActorPool {
       idleTimeout: Infinity,
       // With atomics a thread sleeps between tasks and runs no event loop.
       atomics: 'disabled',
-      recordTiming: false
+      recordTiming: false,
+      // Left alone, V8 lets a thread's youngest objects grow to 48 MB before it looks at them: most of what an idle
+      // client would seem to cost.
+      resourceLimits: { maxYoungGenerationSizeMb: 16 }
     })
     for (let i = 0; i < count; i++) this.#start()
   }
