@@ -90,7 +90,7 @@ for (const scenario of scenarios) {
     const outcomes = {} as Record<Route, Outcome[]>
 
     before(async function () {
-      this.timeout(120000)
+      this.timeout(240000)
       const clientDir = await tempDir(cleanup)
       for (const [name, text] of Object.entries(scenario.files)) await writeFile(join(clientDir, name), text)
       for (const route of ['direct', 'tcp', 'unix'] as const) {
