@@ -69,8 +69,8 @@ export const qemuCommands: readonly ParityCommand[] = [
   ok('cpu-models x86_64'),
   ok('nodecpumap'),
   ok('nodecpustats', / +\d+$/gm),
-  ok('nodememstats', /\d+ KiB/g),
-  ok('freepages --all', /\d+$/gm),
+  ok('nodememstats', / +\d+ KiB/g),
+  ok('freepages --all', / +\d+$/gm),
   fails('domcapabilities --arch vax'),
   fails('cpu-models vax'),
   // Storage
