@@ -13,7 +13,7 @@ import { frame } from '../support/frame-socket.js'
 import { Libvirtd } from '../support/libvirtd.js'
 import { pattern } from '../support/pattern.js'
 import { PrivateHost } from '../support/private-host.js'
-import { openDescriptors, residentMiB, threadCount } from '../support/process-state.js'
+import { descriptorKinds, openDescriptors, residentMiB, threadCount } from '../support/process-state.js'
 import { Random } from '../support/random.js'
 import { RawClient } from '../support/raw-client.js'
 import { tempDir } from '../support/temp-dir.js'
@@ -160,7 +160,7 @@ class Course {
 
   async killThreads(random: Random, until: number): Promise<void> {
     for (;;) {
-      await sleep(random.integer(4000, 9000))
+      await sleep(random.integer(2000, 6000))
       if (performance.now() > until) return
       process.kill(this.broker.program.pid, random.pick(DEATHS))
       this.#count('deaths of threads')
@@ -175,7 +175,9 @@ class Course {
     await waitFor('descriptors and threads as before', () => {
       const { descriptors, threads } = this.state()
       return descriptors <= before.descriptors && threads <= before.threads
-    }, 30_000).catch((error: unknown) => { throw new Error(this.describe(before), { cause: error }) })
+    }, 30_000).catch((error: unknown) => {
+      throw new Error(`${this.describe(before)}: ${descriptorKinds(program.pid).join(' ')}`, { cause: error })
+    })
     if (this.state().memory > before.memory + GROWTH_MIB) throw new Error(this.describe(before))
     for (const name of ['qemu:///system', 'test:///default']) {
       const client = await this.#connected(this.random)

@@ -1,7 +1,18 @@
-import { readdirSync, readFileSync } from 'node:fs'
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 
 /** How many descriptors a process has open. */
 export const openDescriptors = (pid: number | 'self'): number => readdirSync(`/proc/${pid}/fd`).length
+
+/** What they stand for, sorted: paths, and the kinds of what has none. */
+export function descriptorKinds(pid: number): string[] {
+  return readdirSync(`/proc/${pid}/fd`).map(fd => {
+    try {
+      return readlinkSync(`/proc/${pid}/fd/${fd}`).replace(/:\[\d+\]$/, '')
+    } catch {
+      return 'closed meanwhile'
+    }
+  }).sort()
+}
 
 /** How many threads a process has. */
 export const threadCount = (pid: number): number => readdirSync(`/proc/${pid}/task`).length

@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises'
+import { readFileSync } from 'node:fs'
 import koffi from 'koffi'
 import { readOption, SO_PEERCRED, SO_PEERSEC, SOL_SOCKET } from './libc.js'
 
@@ -24,10 +24,13 @@ export function peerSecurityContext(fd: number): string | undefined {
   return text === '' || text === 'unconfined' ? undefined : text
 }
 
-/** Start time of a process in clock ticks after boot (`/proc/PID/stat`, field 22), or undefined if it is gone. */
-export async function processStartTime(pid: number): Promise<number | undefined> {
+/**
+ * Start time of a process in clock ticks after boot (`/proc/PID/stat`, field 22), or undefined if it is gone. Not on
+ * libuv's pool: nothing waits for a disk there, and a thread that dies meanwhile would leave the file open.
+ */
+export function processStartTime(pid: number): number | undefined {
   try {
-    const stat = await readFile(`/proc/${pid}/stat`, 'latin1')
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
     // The second field is the command in parentheses and may hold anything, parentheses too.
     const field = stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19]
     return field === undefined ? undefined : Number(field)

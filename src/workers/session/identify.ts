@@ -15,11 +15,8 @@ export async function identifyUnixPeer(fd: number): Promise<Identified> {
   const peer = peerCredentials(fd)
   if (peer === undefined) return fail(`Failed to get client socket identity`)
   const context = peerSecurityContext(fd)
-  const [userName, groupName, processTime] = await Promise.all([
-    accountName('user', peer.uid),
-    accountName('group', peer.gid),
-    processStartTime(peer.pid)
-  ])
+  const processTime = processStartTime(peer.pid)
+  const [userName, groupName] = await Promise.all([accountName('user', peer.uid), accountName('group', peer.gid)])
   if (userName === undefined) return fail(`Failed to find user record for uid '${peer.uid}'`)
   if (groupName === undefined) return fail(`Failed to find group record for gid '${peer.gid}'`)
   return {
