@@ -133,7 +133,11 @@ export class Authority {
     const body = encodeCheck(subject, action, id)
     const call = { ...AUTHORITY, member: 'CheckAuthorization', signature: '(sa{sv})sa{ss}us', body }
     try {
-      const reply = await this.#bus.call(call)
+      // A bus that went away is noticed only when it is used; then the question goes to the new one, if there is one.
+      const reply = await this.#bus.call(call).catch((error: unknown) => {
+        if (!(error instanceof BusLost) || !this.#open.has(question)) throw error
+        return this.#bus.call(call)
+      })
       const verdict = decodeVerdict(reply)
       if (this.#settle(question)) question.resolve(verdict)
     } catch (error) {
