@@ -14,11 +14,16 @@ export default tseslint.config(
   {
     // The layers import one way: protocol <- workers <- main.
     files: ['src/protocol/**'],
-    rules: { 'no-restricted-imports': ['error', { patterns: ['**/workers/**', '**/main/**', 'node:net', 'net', 'koffi'] }] }
+    rules: { 'no-restricted-imports': ['error', { patterns: ['#*', '**/workers/**', '**/main/**', 'node:net', 'net', 'koffi'] }] }
   },
   {
     files: ['src/workers/**'],
-    rules: { 'no-restricted-imports': ['error', { patterns: ['**/main/**'] }] }
+    rules: { 'no-restricted-imports': ['error', { patterns: ['#*', '**/main/**'] }] }
+  },
+  {
+    // Names with # are for those who look at the sources from outside: tests and bench.
+    files: ['src/main/**'],
+    rules: { 'no-restricted-imports': ['error', { patterns: ['#*'] }] }
   },
   {
     files: ['test/**'],
