@@ -30,14 +30,15 @@ async function main(argv: readonly string[]): Promise<void> {
     return
   }
   const daemon = new Daemon(config, options)
-  const started = daemon.start()
-  // A signal that comes during the start has its effect when that is over: no files stay behind. Whether the start
-  // failed is seen to below.
+  let started = Promise.resolve()
+  // A signal that comes during the start has its effect when that is over: no files stay behind. So it is caught before
+  // the first file is made. Whether the start failed is seen to below.
   const whenStarted = (act: () => void): void => void started.then(act, () => undefined)
   const stop = (): void => whenStarted(() => void daemon.stop().then(() => process.exit(0)))
   for (const signal of STOP_SIGNALS) process.on(signal, stop)
   process.on('SIGHUP', () => whenStarted(() => daemon.reload()))
   try {
+    started = daemon.start()
     await started
   } catch (error) {
     return fail(error)
