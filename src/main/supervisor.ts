@@ -128,10 +128,6 @@ export class Supervisor implements ListenerHandler {
     }
   }
 
-  get places(): string[] {
-    return this.#listeners.map(listener => listener.place)
-  }
-
   // Listeners
 
   #listenUnixSockets(): void {

@@ -38,11 +38,6 @@ export class SaslLayer implements Transport, TransportHandler {
     return this.handler.session
   }
 
-  /** Whether bytes are wrapped by now. */
-  get secured(): boolean {
-    return this.#codec !== undefined
-  }
-
   // Switching it on
 
   /** Keeps back everything behind the frame that the handler is being given. */
