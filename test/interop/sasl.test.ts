@@ -7,14 +7,7 @@ import { expect } from 'chai'
 import { decodeError } from '#protocol/errors.js'
 import { STATUS } from '#protocol/header.js'
 import { decodeSetIdentity } from '#protocol/identity.js'
-import {
-  decodeAuthList,
-  decodeSaslMechanisms,
-  decodeSaslReply,
-  encodeSaslStart,
-  encodeSaslStep,
-  MAX_SASL_BYTES
-} from '#protocol/messages/auth.js'
+import { decodeAuthList, decodeSaslReply, encodeSaslStart, encodeSaslStep, MAX_SASL_BYTES } from '#protocol/messages/auth.js'
 import { encodeText } from '#protocol/messages/connect.js'
 import { REMOTE } from '#protocol/procedures.js'
 import { XdrWriter } from '#protocol/xdr.js'
@@ -22,7 +15,6 @@ import { Broker } from '../support/broker.js'
 import { Cleanup } from '../support/cleanup.js'
 import { clientEnv } from '../support/clients.js'
 import { confText } from '../support/conf-file.js'
-import type { Frame } from '../support/frame-socket.js'
 import { freePort } from '../support/free-port.js'
 import { Kdc } from '../support/kdc.js'
 import { Libvirtd } from '../support/libvirtd.js'
@@ -31,45 +23,13 @@ import { PrivateHost } from '../support/private-host.js'
 import { printed, Program, run, type Outcome } from '../support/processes.js'
 import type { RawClient } from '../support/raw-client.js'
 import { SaslFiles } from '../support/sasl.js'
+import { expectComplete, expectRefused, login, mechanisms, plain, start } from '../support/sasl-login.js'
 import { Stage } from '../support/stage.js'
 import { canConnect } from '../support/sockets.js'
 import { tempDir } from '../support/temp-dir.js'
 import { waitFor } from '../support/waiting.js'
 
 const MEGABYTE = 1024 * 1024
-
-/** What PLAIN sends: no other identity to act for, the name, the password. */
-const plain = (name: string, password: string): Buffer => Buffer.from(`\0${name}\0${password}`)
-
-async function mechanisms(client: RawClient): Promise<string> {
-  const reply = await client.call(REMOTE.authSaslInit)
-  expect(reply.status, 'status of SASL_INIT').to.equal(STATUS.ok)
-  return decodeSaslMechanisms(reply.payload)
-}
-
-/** A whole login with PLAIN, from SASL_INIT. */
-async function login(client: RawClient, name: string, password: string): Promise<Frame> {
-  await mechanisms(client)
-  return start(client, 'PLAIN', plain(name, password))
-}
-
-const start = (client: RawClient, mechanism: string, data: Buffer | undefined): Promise<Frame> =>
-  client.call(REMOTE.authSaslStart, encodeSaslStart({ mechanism, data }))
-
-/** The one answer to everything. */
-function expectRefused(reply: Frame, what?: string): void {
-  expect(reply.status, what).to.equal(STATUS.error)
-  const { code, domain, message, str1, str2 } = decodeError(reply.payload)
-  expect({ code, domain, message, str2 }, what).to.deep.equal({
-    code: 45, domain: 7, message: 'authentication failed: authentication failed', str2: 'authentication failed'
-  })
-  expect(str1, what).to.match(/^authentication failed: %/)
-}
-
-function expectComplete(reply: Frame): void {
-  expect(reply.status, 'status of the last reply').to.equal(STATUS.ok)
-  expect(decodeSaslReply(reply.payload).complete).to.equal(true)
-}
 
 describe('SASL', function () {
   this.timeout(30_000)

@@ -5,12 +5,16 @@
  *     SIGUSR2   a thread is terminated from outside
  *     SIGWINCH  a thread meets an exception that nobody catches
  *     SIGIO     a thread uses up its memory (start with a small --max-old-space-size)
- *     SIGURG    all threads do nothing for three seconds
+ *     SIGPWR    the same for the thread that calls libsasl2
+ *     SIGURG    all threads do nothing for three seconds; each says so on standard error
  */
+import { writeSync } from 'node:fs'
+import { basename } from 'node:path'
 import { BroadcastChannel, isMainThread, threadId, type Worker } from 'node:worker_threads'
 
 interface Order {
-  thread: number
+  /** A thread's id, or the file that it runs. */
+  thread: number | string
   deed: keyof typeof deeds
 }
 
@@ -22,7 +26,11 @@ const deeds = {
     const kept: number[][] = []
     for (;;) kept.push(new Array<number>(10_000).fill(kept.length))
   },
-  hang: () => void Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 3000)
+  hang: () => {
+    // Not by way of the main thread, which would hear of it when it is over.
+    writeSync(2, 'a thread hangs\n')
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 3000)
+  }
 }
 
 const channel = new BroadcastChannel('thread-killer')
@@ -42,12 +50,13 @@ if (isMainThread) {
   process.on('SIGUSR2', () => void victim()?.terminate())
   process.on('SIGWINCH', () => order('throw'))
   process.on('SIGIO', () => order('exhaust'))
+  process.on('SIGPWR', () => channel.postMessage({ thread: 'sasl-thread.js', deed: 'throw' } satisfies Order))
   process.on('SIGURG', () => {
     for (const { threadId: thread } of workers) channel.postMessage({ thread, deed: 'hang' } satisfies Order)
   })
 } else {
   channel.onmessage = message => {
     const { thread, deed } = (message as { data: Order }).data
-    if (thread === threadId) setImmediate(deeds[deed])
+    if (thread === threadId || thread === basename(process.argv[1] ?? '')) setImmediate(deeds[deed])
   }
 }
