@@ -22,3 +22,9 @@ export function residentMiB(pid: number): number {
   const status = readFileSync(`/proc/${pid}/status`, 'latin1')
   return Number(/VmRSS:\s+(\d+)/.exec(status)![1]) / 1024
 }
+
+/** CPU time that a process has used, all its threads together. In milliseconds; the kernel counts hundredths of seconds. */
+export function cpuMs(pid: number): number {
+  const fields = readFileSync(`/proc/${pid}/stat`, 'latin1').split(') ')[1]!.split(' ')
+  return 10 * (Number(fields[11]) + Number(fields[12]))
+}
