@@ -1,19 +1,25 @@
-import { frameLength, HEADER_BYTES, legalFrameLength } from './header.js'
+import { frameLength, HEADER_BYTES, legalFrameLength, putFrameLength } from './header.js'
 
 /**
  * What happens to a frame; the sink says so when it has seen the header.
  *
  * - `pass`, `hold`: the frame's bytes are handed to `run` as they come, in pieces, together with those of neighbours
  *   that go the same way. Nothing is kept here, whatever the size of the frame.
+ * - `split`: its payload is handed to `run` as it comes, too, but what has come of it is made a frame of its own, with
+ *   the header repeated and the right length. So a run ends with the end of a frame, whenever the next bytes may come.
+ *   For frames whose payload means the same in pieces. No piece is empty but that of a frame without payload.
  * - `collect`: `frame` gets it whole, in place if the chunk holds it all.
  * - `skip`: its bytes are dropped.
  */
-export const TAKE = { pass: 0, hold: 1, collect: 2, skip: 3 } as const
+export const TAKE = { pass: 0, hold: 1, split: 2, collect: 3, skip: 4 } as const
 export type Take = (typeof TAKE)[keyof typeof TAKE]
 
 export interface FrameSink {
-  /** The header's 28 bytes stand at `bytes[at]`; its length word is legal. */
-  head(bytes: Buffer, at: number): Take
+  /**
+   * The header's 28 bytes stand at `bytes[at]`; its length word is legal. `whole`: the rest of the frame is known to
+   * have come as well.
+   */
+  head(bytes: Buffer, at: number, whole: boolean): Take
   /** Bytes `from`…`to` of frames that go one way. They are valid during the call only. */
   run(bytes: Buffer, from: number, to: number, take: Take): void
   /** A whole collected frame. Its bytes are valid during the call only. */
@@ -28,8 +34,8 @@ const FIRST_COLLECT_BYTES = 4096
 
 /**
  * Cuts a byte stream into frames, whatever pieces it comes in. Three graded costs: frames inside a chunk are judged in
- * place; a header split over chunks costs a copy of at most 28 bytes; only collected frames are ever kept, in a
- * buffer that grows with what has arrived and not with what was announced.
+ * place; a header that must outlive its chunk costs a copy of 28 bytes; only collected frames are ever kept, in a buffer
+ * that grows with what has arrived and not with what was announced.
  */
 export class FrameReader {
   readonly #sink: FrameSink
@@ -38,7 +44,10 @@ export class FrameReader {
   #take: Take = TAKE.skip
   /** Bytes outside any frame that come next. */
   #tail = 0
-  /** A header of which only `#headerFill` bytes have come. Made once, if ever. */
+  /**
+   * A header of which only `#headerFill` bytes have come, or, with 0 of them, that of the frame which is being split.
+   * Made once, if ever.
+   */
   #header: Buffer | undefined
   #headerFill = 0
   #collected: Buffer | undefined
@@ -55,11 +64,6 @@ export class FrameReader {
     return this.#left > 0 && this.#take === TAKE.pass
   }
 
-  /** Bytes that the current frame still lacks. */
-  get missing(): number {
-    return this.#left
-  }
-
   /**
    * Somebody waits for the end of the frame that is being passed on: what is passed on up to there becomes a `run` of
    * its own. Otherwise a run may go on to the next frame, and the one after it.
@@ -68,8 +72,8 @@ export class FrameReader {
     this.#cutWanted = true
   }
 
-  /** What becomes of the rest of the current frame: only between `pass`, `hold` and `skip`. */
-  divert(take: Exclude<Take, 2>): void {
+  /** What becomes of the rest of a frame that is held or passed on. */
+  divert(take: typeof TAKE.pass | typeof TAKE.skip): void {
     if (this.#take !== TAKE.collect) this.#take = take
   }
 
@@ -87,11 +91,16 @@ export class FrameReader {
     this.#collected = undefined
   }
 
+  /**
+   * Takes a chunk. If the sink splits frames, the chunk and `HEADER_BYTES` before its start are overwritten: the header
+   * of a piece is put right before it, so that both leave in one run.
+   */
   push(bytes: Buffer, start: number, end: number): void {
     if (this.#stopped) return
     let at = start
     if (this.#headerFill > 0) at = this.#finishHeader(bytes, at, end)
     let run = at
+    if (this.#left > 0 && this.#take === TAKE.split && at < end) run = this.#headPiece(bytes, at, end)
     while (at < end && !this.#stopped) {
       if (this.#tail > 0) {
         const count = Math.min(this.#tail, end - at)
@@ -127,7 +136,7 @@ export class FrameReader {
         this.#flush(bytes, run, at)
         return this.#illegal(length)
       }
-      const take = this.#sink.head(bytes, at)
+      const take = this.#sink.head(bytes, at, length <= end - at)
       if (this.#stopped) return
       if (take !== this.#take || take >= TAKE.collect) {
         this.#flush(bytes, run, at)
@@ -138,6 +147,15 @@ export class FrameReader {
         at += length
         run = at
         this.#sink.frame(bytes, at - length, at)
+      } else if (take === TAKE.split && length > end - at) {
+        this.#left = length - (end - at)
+        this.#ownHeader().set(bytes.subarray(at, at + HEADER_BYTES))
+        if (end - at > HEADER_BYTES) putFrameLength(bytes, at, end - at)
+        else {
+          this.#flush(bytes, run, at)
+          run = end
+        }
+        at = end
       } else this.#left = length
     }
     if (!this.#stopped) this.#flush(bytes, run, at)
@@ -152,13 +170,25 @@ export class FrameReader {
     this.#sink.illegal(length)
   }
 
+  #ownHeader(): Buffer {
+    return (this.#header ??= Buffer.allocUnsafeSlow(HEADER_BYTES))
+  }
+
+  /** Makes a frame of the part of the frame being split that begins at `at`. Returns where its header stands. */
+  #headPiece(bytes: Buffer, at: number, end: number): number {
+    const from = at - HEADER_BYTES
+    this.#header!.copy(bytes, from)
+    putFrameLength(bytes, from, HEADER_BYTES + Math.min(this.#left, end - at))
+    return from
+  }
+
   #keepHeader(bytes: Buffer, from: number, to: number): void {
-    this.#header ??= Buffer.allocUnsafeSlow(HEADER_BYTES)
-    bytes.copy(this.#header, this.#headerFill, from, to)
+    const header = this.#ownHeader()
+    bytes.copy(header, this.#headerFill, from, to)
     this.#headerFill += to - from
     // A length word is judged as soon as it is there: the rest of a bad header may never come.
     if (this.#headerFill >= 4) {
-      const length = frameLength(this.#header, 0)
+      const length = frameLength(header, 0)
       if (!legalFrameLength(length)) this.#illegal(length)
     }
   }
@@ -170,12 +200,13 @@ export class FrameReader {
     if (this.#stopped || this.#headerFill < HEADER_BYTES) return at + count
     this.#headerFill = 0
     const header = this.#header!
-    const take = this.#sink.head(header, 0)
+    const left = frameLength(header, 0) - HEADER_BYTES
+    const take = this.#sink.head(header, 0, left <= end - at - count)
     if (this.#stopped) return end
     this.#take = take
-    this.#left = frameLength(header, 0) - HEADER_BYTES
+    this.#left = left
     if (take === TAKE.collect) this.#collect(header, 0, HEADER_BYTES)
-    else this.#flush(header, 0, HEADER_BYTES)
+    else if (take !== TAKE.split || left === 0) this.#flush(header, 0, HEADER_BYTES)
     return at + count
   }
 

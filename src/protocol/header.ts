@@ -65,6 +65,8 @@ export const frameType = (bytes: Uint8Array, at: number): number => word(bytes, 
 export const frameSerial = (bytes: Uint8Array, at: number): number => word(bytes, at + SERIAL)
 export const frameStatus = (bytes: Uint8Array, at: number): number => word(bytes, at + STATUS_AT)
 
+export const putFrameLength = (bytes: Uint8Array, at: number, length: number): void => putWord(bytes, at, length)
+
 export function legalFrameLength(length: number): boolean {
   return length >= HEADER_BYTES && length <= MAX_FRAME_BYTES
 }

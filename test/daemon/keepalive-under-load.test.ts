@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
-import { MESSAGE, STATUS } from '#protocol/header.js'
+import { HEADER_BYTES, MESSAGE, STATUS } from '#protocol/header.js'
 import { encodeFeature } from '#protocol/messages/connect.js'
 import { REMOTE } from '#protocol/procedures.js'
 import { AnsweringDriver, downloadArguments } from '../support/answering-driver.js'
@@ -61,6 +61,30 @@ describe('pings are answered within a tenth of a second', function () {
     expect(await pingTime(client)).to.be.lessThan(100)
     busy = false
     await flood
+  })
+
+  it('while its daemon has stopped in the middle of a stream packet', async () => {
+    const { client, daemon } = await stage.open()
+    await client.call(DOWNLOAD, downloadArguments(0, 0), { serial: 400 })
+    const packet = frame({ proc: DOWNLOAD, type: MESSAGE.stream, serial: 400, status: STATUS.continue }, pattern(262_120))
+    daemon.write(packet.subarray(0, 100_000))
+    const half = await client.data(400, 100_000 - HEADER_BYTES)
+    expect(await pingTime(client)).to.be.lessThan(100)
+    daemon.write(packet.subarray(100_000))
+    const rest = await client.data(400, packet.length - 100_000)
+    expect(Buffer.concat([half, rest]).equals(pattern(262_120))).to.equal(true)
+  })
+
+  it('while its daemon has stopped in the middle of a reply', async () => {
+    const { client, daemon } = await stage.open()
+    stage.driver.otherwise = () => undefined
+    client.post(REMOTE.domainGetXmlDesc, undefined, { serial: 400 })
+    const reply = frame({ ...(await daemon.next({ serial: 400 })), type: MESSAGE.reply }, pattern(500_000))
+    daemon.write(reply.subarray(0, 300_000))
+    expect(await pingTime(client)).to.be.lessThan(100)
+    daemon.write(reply.subarray(300_000))
+    expect((await client.next({ serial: 400 })).bytes.equals(reply)).to.equal(true)
+    stage.driver.otherwise = call => call.payload
   })
 
   it('or there is a sign of life twice a second where they cannot be: the daemon takes no more of an upload', async () => {

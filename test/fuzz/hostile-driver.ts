@@ -79,6 +79,14 @@ const deeds: Record<string, Deed> = {
     bytes.writeUInt32BE(33_554_436, 0)
     connection.write(bytes)
   },
+  'half a stream packet, and perhaps the rest later': (connection, call, random) => {
+    const { proc, serial } = call
+    const header = { proc, serial, type: MESSAGE.stream, status: STATUS.continue }
+    const packet = frame(header, random.bytes(random.integer(0, random.pick([30, 300_000]))))
+    const cut = random.integer(1, packet.length - 1)
+    connection.write(replyTo(call), packet.subarray(0, cut))
+    if (random.chance(0.5)) setTimeout(() => connection.write(packet.subarray(cut)), random.integer(0, 30))
+  },
   noise: (connection, _call, random) => connection.write(random.bytes(random.integer(1, 2000))),
   'a changed reply': (connection, call, random) => {
     const bytes = replyTo(call, random.bytes(20))

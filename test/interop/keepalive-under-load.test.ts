@@ -59,9 +59,8 @@ describe('a client with keepalive of one second and one try', function () {
     }
   })
 
-  it('stays connected while its driver daemon hangs, with calls waiting, and with an upload under way', async () => {
-    // Not with a download: if the daemon stops within a packet there is no place for a PONG (docs/reliability.md).
-    const waiting = ['calls', 'upload'].flatMap(load => routes.map(route => underLoad(route, load)))
+  it('stays connected while its driver daemon hangs, with calls waiting, and in the middle of volumes', async () => {
+    const waiting = ['calls', 'download', 'upload'].flatMap(load => routes.map(route => underLoad(route, load)))
     await sleep(2500)
     await daemon.signal('SIGSTOP')
     await sleep(1000 * SECONDS - 4000)

@@ -224,19 +224,16 @@ class Course {
       const [packets, size] = [random.integer(1, 20), random.integer(1, 60_000)]
       const serial = client.post(DOWNLOAD, downloadArguments(packets, size))
       if ((await reply(client, serial)).status !== STATUS.ok) return this.#count('calls refused')
-      for (let index = 0; ; index++) {
-        const packet = await next(client, { type: MESSAGE.stream, serial })
-        if (packet.status === STATUS.error) return this.#count('streams broken')
-        if (packet.payload.length === 0) {
-          if (index !== packets) throw new Error(`a download of ${packets} packets ended after ${index}`)
+      const data = Buffer.concat(Array.from({ length: packets }, (_, index) => downloadPacket(size, index)))
+      for (let at = 0; ; ) {
+        const { status, payload } = await next(client, { type: MESSAGE.stream, serial })
+        if (status === STATUS.error) return this.#count('streams broken')
+        if (payload.length === 0) {
+          if (at !== data.length) throw new Error(`a download of ${data.length} bytes ended after ${at}`)
           break
         }
-        // What a dying daemon left in the middle is filled up; the stream's error follows.
-        if (!packet.payload.equals(downloadPacket(size, index))) {
-          const after = await next(client, { type: MESSAGE.stream, serial })
-          if (after.status !== STATUS.error) throw new Error('a download brought wrong data')
-          return this.#count('streams broken')
-        }
+        if (!payload.equals(data.subarray(at, at + payload.length))) throw new Error('a download brought wrong data')
+        at += payload.length
       }
       client.send({ proc: DOWNLOAD, type: MESSAGE.stream, serial, status: STATUS.ok })
     },

@@ -1,6 +1,6 @@
 import { connect, type NetConnectOpts } from 'node:net'
 import { once } from 'node:events'
-import { MESSAGE, type Header } from '#protocol/header.js'
+import { MESSAGE, STATUS, type Header } from '#protocol/header.js'
 import { encodeOpen } from '#protocol/messages/connect.js'
 import { REMOTE } from '#protocol/procedures.js'
 import type { Cleanup } from './cleanup.js'
@@ -32,6 +32,19 @@ export class RawClient extends FrameSocket {
     const serial = header.serial ?? this.serial++
     this.send({ ...header, proc, serial }, payload)
     return serial
+  }
+
+  /** The next `count` bytes of a stream's data, in however many packets they come. The last one must end there. */
+  async data(serial: number, count: number): Promise<Buffer> {
+    const pieces: Buffer[] = []
+    for (let missing = count; missing > 0; ) {
+      const { status, payload } = await this.next({ type: MESSAGE.stream, serial })
+      const wrong = status !== STATUS.continue || payload.length === 0 || payload.length > missing
+      if (wrong) throw new Error(`status ${status}, ${payload.length} bytes of a stream that has ${missing} to come`)
+      pieces.push(payload)
+      missing -= payload.length
+    }
+    return Buffer.concat(pieces)
   }
 
   /** CONNECT_OPEN; an undefined name is sent as absent. */

@@ -1,25 +1,30 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
 import { FrameReader, TAKE, type FrameSink, type Take } from '#protocol/frame-reader.js'
-import { frameProcedure, HEADER_BYTES, MAX_FRAME_BYTES } from '#protocol/header.js'
+import { frameLength, frameProcedure, HEADER_BYTES, MAX_FRAME_BYTES } from '#protocol/header.js'
 import { frame } from '../support/frame-socket.js'
 import { hex } from '../support/hex.js'
 import { pattern } from '../support/pattern.js'
 
+const WAYS = Object.keys(TAKE).length
+
 /** Takes each frame the way that its procedure number says, and notes what comes. */
 class Recorder implements FrameSink {
   readonly heads: number[] = []
+  /** Whether all of a frame was there when its header was. */
+  readonly wholes: boolean[] = []
   readonly frames: string[] = []
   readonly illegals: number[] = []
-  /** Bytes of passed and of held frames. */
-  readonly runs: Record<number, Buffer[]> = { [TAKE.pass]: [], [TAKE.hold]: [] }
+  /** Bytes of passed, held and split frames. */
+  readonly runs: Record<number, Buffer[]> = { [TAKE.pass]: [], [TAKE.hold]: [], [TAKE.split]: [] }
   /** Length of each run, in order. */
   readonly runLengths: number[] = []
 
-  head(bytes: Buffer, at: number): Take {
+  head(bytes: Buffer, at: number, whole: boolean): Take {
     const proc = frameProcedure(bytes, at)
     this.heads.push(proc)
-    return (Math.abs(proc) % 4) as Take
+    this.wholes.push(whole)
+    return (Math.abs(proc) % WAYS) as Take
   }
 
   run(bytes: Buffer, from: number, to: number, take: Take): void {
@@ -38,8 +43,40 @@ class Recorder implements FrameSink {
   get outcome(): unknown {
     const { heads, frames, illegals } = this
     const bytes = (take: number): string => Buffer.concat(this.runs[take]!).toString('hex')
-    return { heads, frames, illegals, passed: bytes(TAKE.pass), held: bytes(TAKE.hold) }
+    const split = joined(this.runs[TAKE.split]!)
+    return { heads, frames, illegals, passed: bytes(TAKE.pass), held: bytes(TAKE.hold), split }
   }
+}
+
+interface Piece {
+  /** All words but the length. */
+  header: string
+  payload: string
+}
+
+/** The frames in each run of split ones; throws unless each run ends with the end of a frame. */
+function pieces(runs: readonly Buffer[]): Piece[] {
+  const found: Piece[] = []
+  for (const run of runs) {
+    for (let at = 0; at < run.length; at += frameLength(run, at)) {
+      const end = at + frameLength(run, at)
+      if (end < at + HEADER_BYTES || end > run.length) throw new Error(`a run of ${run.length} bytes goes to ${end}`)
+      found.push({ header: run.toString('hex', at + 4, at + HEADER_BYTES), payload: run.toString('hex', at + HEADER_BYTES, end) })
+    }
+  }
+  return found
+}
+
+/** The payloads of pieces with one header (each frame here has its own serial), put together again. */
+function joined(runs: readonly Buffer[]): Piece[] {
+  const whole: Piece[] = []
+  for (const piece of pieces(runs)) {
+    const last = whole.at(-1)
+    if (last?.header !== piece.header) whole.push({ ...piece })
+    else if (piece.payload === '' || last.payload === '') throw new Error('a piece without payload')
+    else last.payload += piece.payload
+  }
+  return whole
 }
 
 /** Gives a fresh reader the bytes, cut at these places. */
@@ -48,16 +85,16 @@ function read(bytes: Buffer, cuts: readonly number[] = []): Recorder {
   const reader = new FrameReader(recorder)
   const places = [0, ...[...cuts].sort((a, b) => a - b), bytes.length]
   for (let i = 1; i < places.length; i++) {
-    // As in a thread's shared buffer: the bytes are gone when the call has returned.
-    const chunk = Buffer.from(bytes.subarray(places[i - 1], places[i]))
-    reader.push(chunk, 0, chunk.length)
+    // As in a thread's shared buffer: room before the bytes, which are gone when the call has returned.
+    const chunk = Buffer.concat([Buffer.alloc(HEADER_BYTES), bytes.subarray(places[i - 1], places[i])])
+    reader.push(chunk, HEADER_BYTES, chunk.length)
     chunk.fill(0xee)
   }
   return recorder
 }
 
 const frames = fc.array(
-  fc.record({ proc: fc.nat(3), payload: fc.oneof(fc.nat(40), fc.constantFrom(0, 4068, 9000)) }),
+  fc.record({ proc: fc.nat(WAYS - 1), payload: fc.oneof(fc.nat(40), fc.constantFrom(0, 4068, 9000)) }),
   { minLength: 1, maxLength: 12 }
 )
 const encoded = (list: readonly { proc: number; payload: number }[]): Buffer =>
@@ -83,7 +120,7 @@ describe('the frame reader', () => {
         const got = read(encoded(list))
         expect(got.heads).to.deep.equal(list.map(({ proc }) => proc))
         expect(got.frames).to.deep.equal(wanted(TAKE.collect).filter(f => f.length > 0).map(f => f.toString('hex')))
-        for (const take of [TAKE.pass, TAKE.hold]) {
+        for (const take of [TAKE.pass, TAKE.hold, TAKE.split]) {
           expect(Buffer.concat(got.runs[take]!).equals(Buffer.concat(wanted(take)))).to.equal(true)
         }
       }),
@@ -92,7 +129,7 @@ describe('the frame reader', () => {
   })
 
   it('gives the same frames byte by byte', () => {
-    const bytes = encoded([0, 1, 2, 3, 2, 0].map((proc, i) => ({ proc, payload: 5 * i })))
+    const bytes = encoded([0, 1, 2, 3, 4, 2, 2, 3, 0].map((proc, i) => ({ proc, payload: 5 * i })))
     const cuts = Array.from({ length: bytes.length }, (_, i) => i)
     expect(read(bytes, cuts).outcome).to.deep.equal(read(bytes).outcome)
   })
@@ -119,7 +156,7 @@ describe('the frame reader', () => {
       expect(recorder.illegals).to.be.empty
       reader.push(word, 3, 4)
       expect(recorder.illegals).to.deep.equal([length])
-      reader.push(frame({ proc: 2 }), 0, HEADER_BYTES)
+      reader.push(frame({ proc: TAKE.collect }), 0, HEADER_BYTES)
       expect(recorder.heads).to.be.empty
     })
   }
@@ -150,9 +187,37 @@ describe('the frame reader', () => {
     const reader = new FrameReader(new Recorder())
     const bytes = frame({ proc: TAKE.pass }, pattern(100))
     reader.push(bytes, 0, 60)
-    expect({ inside: reader.inPassedFrame, missing: reader.missing }).to.deep.equal({ inside: true, missing: 68 })
+    expect(reader.inPassedFrame).to.equal(true)
     reader.push(bytes, 60, bytes.length)
-    expect({ inside: reader.inPassedFrame, missing: reader.missing }).to.deep.equal({ inside: false, missing: 0 })
+    expect(reader.inPassedFrame).to.equal(false)
+  })
+
+  it('makes whole frames of what has come of a frame that is split, so that nothing has to wait for its end', () => {
+    const recorder = new Recorder()
+    const reader = new FrameReader(recorder)
+    const bytes = frame({ proc: TAKE.split, serial: 7 }, pattern(100))
+    const sizes: [number, number][] = [[0, 10], [10, HEADER_BYTES], [HEADER_BYTES, 60], [60, 61], [61, bytes.length]]
+    for (const [from, to] of sizes) {
+      const chunk = Buffer.concat([Buffer.alloc(HEADER_BYTES), bytes.subarray(from, to)])
+      reader.push(chunk, HEADER_BYTES, chunk.length)
+      expect(reader.inPassedFrame).to.equal(false)
+    }
+    expect(pieces(recorder.runs[TAKE.split]!).map(({ payload }) => payload.length / 2)).to.deep.equal([32, 1, 67])
+    expect(joined(recorder.runs[TAKE.split]!)).to.deep.equal(pieces([bytes]))
+  })
+
+  it('hands the pieces of split frames that one chunk has over in one run', () => {
+    const bytes = encoded(Array.from({ length: 5 }, () => ({ proc: TAKE.split, payload: 100 })))
+    expect(read(bytes, [300]).runLengths).to.deep.equal([300, bytes.length - 300 + HEADER_BYTES])
+    // Of the third frame only the header has come: a piece without payload would be the end of the data.
+    expect(read(bytes, [2 * 128 + HEADER_BYTES]).runLengths).to.deep.equal([256, bytes.length - 256])
+  })
+
+  it('tells whether all of a frame has come already', () => {
+    // Each has 128 bytes. What the cuts leave of them: all, all behind a cut header, a part, a header and a part, a part
+    // behind a cut header.
+    const bytes = encoded([TAKE.hold, TAKE.collect, TAKE.pass, TAKE.collect, TAKE.skip].map(proc => ({ proc, payload: 100 })))
+    expect(read(bytes, [128, 150, 300, 384 + HEADER_BYTES, 530, 545]).wholes).to.deep.equal([true, true, false, false, false])
   })
 
   it('can be told to hand over the end of a passed frame before the next one', () => {

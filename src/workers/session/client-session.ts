@@ -6,7 +6,7 @@ import {
   unknownProcedure,
   type RemoteError
 } from '../../protocol/errors.js'
-import { MESSAGE, type Header } from '../../protocol/header.js'
+import type { Header } from '../../protocol/header.js'
 import type { Identity } from '../../protocol/identity.js'
 import { AUTH, type AuthType } from '../../protocol/messages/auth.js'
 import { CLOSE_REASON, connectionClosedFrame } from '../../protocol/messages/connect.js'
@@ -222,7 +222,7 @@ export class ClientSession implements Applicant {
    */
   driverLost(driver: DriverSide, error: RemoteError, reason: number = CLOSE_REASON.endOfFile): void {
     const { client } = this
-    const cut = driver.reader.inPassedFrame ? driver.reader.missing : 0
+    const { inPassedFrame } = driver.reader
     driver.close(error)
     if (this.driver !== driver) return
     this.driver = undefined
@@ -230,7 +230,8 @@ export class ClientSession implements Applicant {
     // While it is being opened, whoever opens it sees its own calls fail.
     if (this.#state !== 'open') return
     this.log('info', `driver daemon lost: ${error.message}`)
-    if (cut > 0 && !this.#completeCutFrame(driver, cut)) return this.close('driver daemon died within a reply', 'error')
+    // The client has the first part of it, and there is no way to take that back.
+    if (inPassedFrame) return this.close('driver daemon died within a long reply', 'error')
     this.become('lost')
     client.outlet.dropFeeder()
     this.flow.fail(error)
@@ -239,16 +240,6 @@ export class ClientSession implements Applicant {
     this.carryOver.lost(this.closeCallback)
     this.closeCallback = false
     client.resume(PAUSE.driverFull)
-  }
-
-  /**
-   * The client has the first part of a frame. If that is stream data, it is filled up with zeros: the stream's error
-   * follows and says that its data is worth nothing. A reply cannot be completed.
-   */
-  #completeCutFrame(driver: DriverSide, missing: number): boolean {
-    if (driver.passedType !== MESSAGE.stream) return false
-    this.client.transport.send(Buffer.alloc(missing), 0, missing)
-    return true
   }
 
   // The end

@@ -44,6 +44,8 @@ interface OwnCall {
 const FIRST_OWN_SERIAL = 0xf0000000
 /** An own call's reply is a few hundred bytes; a daemon that sends more is not listened to. */
 const MAX_OWN_REPLY_BYTES = 8 * 1024 * 1024
+/** Up to here a frame is passed on when it has come to its end, so that the client never waits for the rest of it. */
+const MAX_KEPT_BYTES = 1024 * 1024
 
 /**
  * The connection to the client's driver daemon: frames that come from there, and the broker's own calls to it. One for
@@ -55,8 +57,6 @@ export class DriverSide implements TransportHandler, FrameSink, KeepalivePeer {
   readonly outlet: Outlet
   readonly keepalive: Keepalive
   readonly #own = new Map<number, OwnCall>()
-  /** Type of the frame that was passed on last. */
-  passedType = -1
   #mail: DescriptorMail | undefined
   #nextSerial = FIRST_OWN_SERIAL
   /** Set while frames are being read: the connection is given up when the chunk is through. */
@@ -165,24 +165,21 @@ export class DriverSide implements TransportHandler, FrameSink, KeepalivePeer {
 
   // Frames
 
-  head(bytes: Buffer, at: number): Take {
+  head(bytes: Buffer, at: number, whole: boolean): Take {
     this.keepalive.heardAt = this.keepalive.clock.now
-    const type = frameType(bytes, at)
-    const prog = frameProgram(bytes, at)
     if (this.#violation !== undefined) return TAKE.skip
-    if (prog === PROGRAM.keepalive) return this.#keepaliveFrame(frameProcedure(bytes, at))
-    const serial = frameSerial(bytes, at)
-    this.passedType = type
+    if (frameProgram(bytes, at) === PROGRAM.keepalive) return this.#keepaliveFrame(frameProcedure(bytes, at))
+    const type = frameType(bytes, at)
     switch (type) {
+      case MESSAGE.stream:
+        if (frameStatus(bytes, at) === STATUS.continue) return this.#streamData(frameSerial(bytes, at))
+        return this.#wholeFrame(bytes, at, type, whole)
       case MESSAGE.reply:
-        return this.#reply(bytes, at, prog, serial)
+      case MESSAGE.event:
+      case MESSAGE.streamHole:
+        return this.#wholeFrame(bytes, at, type, whole)
       case MESSAGE.replyWithFds:
         return frameLength(bytes, at) > MAX_OWN_REPLY_BYTES ? this.#violate('reply too long') : TAKE.collect
-      case MESSAGE.event:
-        return this.#event()
-      case MESSAGE.stream:
-      case MESSAGE.streamHole:
-        return this.#streamPacket(serial, frameStatus(bytes, at))
       default:
         return this.#violate(`frame of type ${type}`)
     }
@@ -193,8 +190,12 @@ export class DriverSide implements TransportHandler, FrameSink, KeepalivePeer {
   }
 
   frame(bytes: Buffer, from: number, to: number): void {
-    if (frameType(bytes, from) === MESSAGE.replyWithFds) return this.#replyWithFds(bytes, from, to)
-    if (frameType(bytes, from) === MESSAGE.event) return this.#translatedEvent(bytes.subarray(from, to))
+    const type = frameType(bytes, from)
+    if (type === MESSAGE.replyWithFds) return this.#replyWithFds(bytes, from, to)
+    const take = this.#way(bytes, from, type)
+    if (take === TAKE.pass) return this.run(bytes, from, to)
+    if (take !== TAKE.collect) return
+    if (type === MESSAGE.event) return this.#translatedEvent(bytes.subarray(from, to))
     const serial = frameSerial(bytes, from)
     const call = this.#own.get(serial)
     if (call === undefined) return this.#registrationReply(bytes.subarray(from, to))
@@ -209,6 +210,18 @@ export class DriverSide implements TransportHandler, FrameSink, KeepalivePeer {
 
   illegal(length: number): void {
     this.#violate(`frame of ${length} bytes`)
+  }
+
+  /** A frame that cannot be cut: nothing of it goes on before it has come whole, unless it is too long to wait for. */
+  #wholeFrame(bytes: Buffer, at: number, type: number, whole: boolean): Take {
+    return whole || frameLength(bytes, at) > MAX_KEPT_BYTES ? this.#way(bytes, at, type) : TAKE.collect
+  }
+
+  #way(bytes: Buffer, at: number, type: number): Take {
+    const serial = frameSerial(bytes, at)
+    if (type === MESSAGE.reply) return this.#reply(bytes, at, frameProgram(bytes, at), serial)
+    if (type === MESSAGE.event) return this.#event()
+    return this.#streamPacket(serial, frameStatus(bytes, at))
   }
 
   #reply(bytes: Buffer, at: number, prog: number, serial: number): Take {
@@ -274,13 +287,13 @@ export class DriverSide implements TransportHandler, FrameSink, KeepalivePeer {
 
   /** The ids of registrations are looked at, and put into the client's terms after a reconnection. */
   #registrationReply(frame: Buffer): void {
-    const { flow, carryOver, client, state } = this.session
+    const { flow, carryOver, state } = this.session
     const { prog, proc, serial, status } = readHeader(frame)
     flow.calls.settle(prog, proc, serial)
     this.#replied = true
     if (state !== 'open') return
     carryOver.registrations.answered(serial, status === STATUS.ok, frame)
-    if (!client.outlet.relay(frame, 0, frame.length)) this.session.clientFull()
+    this.run(frame, 0, frame.length)
   }
 
   #event(): Take {
@@ -289,15 +302,23 @@ export class DriverSide implements TransportHandler, FrameSink, KeepalivePeer {
   }
 
   #translatedEvent(frame: Buffer): void {
-    const { carryOver, client } = this.session
-    if (!carryOver.registrations.translate(frameProgram(frame, 0), frameProcedure(frame, 0), frame)) return
-    if (!client.outlet.relay(frame, 0, frame.length)) this.session.clientFull()
+    const { registrations } = this.session.carryOver
+    if (!registrations.translate(frameProgram(frame, 0), frameProcedure(frame, 0), frame)) return
+    this.run(frame, 0, frame.length)
+  }
+
+  #hasStream(serial: number): boolean {
+    return this.session.state === 'open' && this.session.streams.get(serial) !== undefined
+  }
+
+  /** What a packet says does not depend on where it is cut, as long as none is empty: that would be the data's end. */
+  #streamData(serial: number): Take {
+    return this.#hasStream(serial) ? TAKE.split : TAKE.skip
   }
 
   #streamPacket(serial: number, status: number): Take {
-    const { streams, state } = this.session
-    if (state !== 'open' || streams.get(serial) === undefined) return TAKE.skip
-    if (status !== STATUS.continue) streams.ended(serial)
+    if (!this.#hasStream(serial)) return TAKE.skip
+    if (status !== STATUS.continue) this.session.streams.ended(serial)
     return TAKE.pass
   }
 

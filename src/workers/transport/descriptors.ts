@@ -62,14 +62,13 @@ outgoing.bytes.writeUInt32LE(CONTROL_HEADER_BYTES + 8, CONTROL_LENGTH_AT)
  * the bytes that a descriptor was attached to, so they belong to the end of what was read. Returns the number of
  * bytes; negative on failure. Descriptors that the process has no room for are lost, and missed by whoever counts.
  */
-export function receive(fd: number, buffer: Memory, descriptors: number[]): number {
+export function receive(fd: number, address: number, length: number, descriptors: number[]): number {
   const { bytes, control } = incoming
-  incoming.buffer(buffer.address, buffer.bytes.length)
+  incoming.buffer(address, length)
   bytes.writeUInt32LE(CONTROL_BYTES, CONTROL_LENGTH_AT)
   const count = recvmsg(fd, incoming.address, MSG_DONTWAIT | MSG_CMSG_CLOEXEC)
   if (count < 0) return count
-  const length = bytes.readUInt32LE(CONTROL_LENGTH_AT)
-  if (length < CONTROL_HEADER_BYTES) return count
+  if (bytes.readUInt32LE(CONTROL_LENGTH_AT) < CONTROL_HEADER_BYTES) return count
   const isRights = bytes.readInt32LE(control + 8) === SOL_SOCKET && bytes.readInt32LE(control + 12) === SCM_RIGHTS
   if (!isRights) return count
   const end = control + bytes.readUInt32LE(control)

@@ -1,3 +1,4 @@
+import { HEADER_BYTES } from '../../protocol/header.js'
 import type { Closable } from '../clock.js'
 import type { FdLedger } from '../os/fd-ledger.js'
 import {
@@ -17,6 +18,8 @@ import { receive, sendDescriptor } from './descriptors.js'
 import type { Transport, TransportHandler } from './transport.js'
 
 const READ_BYTES = 128 * 1024
+/** Reads go behind room for one header: whoever splits a frame puts the header of the next piece there. */
+const READ_AT = HEADER_BYTES
 
 /**
  * What the connections of one thread share. There is one read buffer: what is read is used up, or copied into a
@@ -32,7 +35,7 @@ export interface ThreadIo {
   readonly failed: (session: Closable | undefined, error: unknown) => void
 }
 
-export const makeReadBuffer = (): Memory => new Memory(READ_BYTES)
+export const makeReadBuffer = (): Memory => new Memory(READ_AT + READ_BYTES)
 
 const SEND_FLAGS = MSG_DONTWAIT | MSG_NOSIGNAL
 
@@ -155,9 +158,9 @@ export class PolledTransport implements Transport, Pollable {
     const { bytes, address } = this.#io.buffer
     const count = this.carriesDescriptors
       ? this.#receive()
-      : recv(this.#fd, address, bytes.length, MSG_DONTWAIT)
+      : recv(this.#fd, address + READ_AT, READ_BYTES, MSG_DONTWAIT)
     if (this.#closed) return
-    if (count > 0) this.handler.received(bytes, 0, count)
+    if (count > 0) this.handler.received(bytes, READ_AT, READ_AT + count)
     else if (count === 0) this.#lose(0)
     else {
       const code = errno()
@@ -167,7 +170,7 @@ export class PolledTransport implements Transport, Pollable {
 
   #receive(): number {
     arrived.length = 0
-    const count = receive(this.#fd, this.#io.buffer, arrived)
+    const count = receive(this.#fd, this.#io.buffer.address + READ_AT, READ_BYTES, arrived)
     if (arrived.length > 0) {
       const descriptors = arrived.slice()
       for (const descriptor of descriptors) this.#io.ledger.adopt(descriptor, this.#io.owner)

@@ -4,7 +4,10 @@ import type { Closable } from '../clock.js'
 export interface TransportHandler {
   /** Whom an unexpected failure while this connection is served costs the connection. */
   readonly session: Closable
-  /** Bytes came in. They are valid during the call only: the buffer is the whole thread's. */
+  /**
+   * Bytes came in. They are valid during the call only: the buffer is the whole thread's. They may be changed in place,
+   * and so may, on a plain socket, the `HEADER_BYTES` before them.
+   */
   received(bytes: Buffer, from: number, to: number): void
   /** Descriptors came with the bytes that follow, or are the last of them. They are the handler's to close. */
   receivedDescriptors(descriptors: number[]): void
