@@ -1,4 +1,5 @@
 import { frameLength, HEADER_BYTES, legalFrameLength, putFrameLength } from './header.js'
+import { giveBack, LARGE_BYTES, takeLarge } from './spare-buffers.js'
 
 /**
  * What happens to a frame; the sink says so when it has seen the header.
@@ -31,6 +32,8 @@ export interface FrameSink {
 }
 
 const FIRST_COLLECT_BYTES = 4096
+/** When this much of a frame has come that fits into a large buffer, it gets one. */
+const LARGE_FROM_BYTES = 64 * 1024
 
 /**
  * Cuts a byte stream into frames, whatever pieces it comes in. Three graded costs: frames inside a chunk are judged in
@@ -88,6 +91,7 @@ export class FrameReader {
   /** Take nothing more: what is left of the chunk, and every later one, is dropped. Callable from the sink. */
   stop(): void {
     this.#stopped = true
+    if (this.#collected !== undefined) giveBack(this.#collected)
     this.#collected = undefined
   }
 
@@ -215,8 +219,7 @@ export class FrameReader {
     const need = fill + to - from
     let kept = this.#collected
     if (!kept || kept.length < need) {
-      const whole = need + this.#left
-      const larger = Buffer.allocUnsafe(Math.min(whole, Math.max(need, 2 * (kept?.length ?? 0), FIRST_COLLECT_BYTES)))
+      const larger = moreRoom(need, need + this.#left)
       if (kept) kept.copy(larger, 0, 0, fill)
       this.#collected = kept = larger
     }
@@ -226,5 +229,12 @@ export class FrameReader {
     this.#collected = undefined
     this.#collectedFill = 0
     this.#sink.frame(kept, 0, need)
+    giveBack(kept)
   }
+}
+
+/** Room for the first `need` of `whole` bytes, and for as many again, without regard for what was only announced. */
+function moreRoom(need: number, whole: number): Buffer {
+  if (need >= LARGE_FROM_BYTES && whole <= LARGE_BYTES) return takeLarge()
+  return Buffer.allocUnsafe(Math.min(whole, Math.max(2 * need, FIRST_COLLECT_BYTES)))
 }

@@ -2,6 +2,7 @@ import { expect } from 'chai'
 import fc from 'fast-check'
 import { FrameReader, TAKE, type FrameSink, type Take } from '#protocol/frame-reader.js'
 import { frameLength, frameProcedure, HEADER_BYTES, MAX_FRAME_BYTES } from '#protocol/header.js'
+import { giveBack, takeLarge } from '#protocol/spare-buffers.js'
 import { frame } from '../support/frame-socket.js'
 import { hex } from '../support/hex.js'
 import { pattern } from '../support/pattern.js'
@@ -181,6 +182,30 @@ describe('the frame reader', () => {
     const grown = after.arrayBuffers + after.external - before.arrayBuffers - before.external
     // 500 announced frames would be 16 GB.
     expect(grown).to.be.below(50_000_000)
+  })
+
+  it('gives large frames that come in pieces whole, with many readers at it, and uses their memory again', () => {
+    const readers = Array.from({ length: 7 }, () => {
+      const recorder = new Recorder()
+      return { recorder, reader: new FrameReader(recorder) }
+    })
+    const large = (seed: number): Buffer => frame({ proc: TAKE.collect }, pattern(300_000 + 100_000 * seed, seed))
+    for (const round of [0, 1, 2]) {
+      for (let at = 0; at < 1_000_000; at += 50_000) {
+        for (const [index, { reader }] of readers.entries()) {
+          const bytes = large((index + round) % 7)
+          if (at < bytes.length) reader.push(bytes, at, Math.min(bytes.length, at + 50_000))
+        }
+      }
+    }
+    for (const [index, { recorder }] of readers.entries()) {
+      const wanted = [0, 1, 2].map(round => large((index + round) % 7).toString('hex'))
+      expect(recorder.frames.every((got, round) => got === wanted[round]) && recorder.frames.length === 3).to.equal(true)
+    }
+    const [one, other] = [takeLarge(), takeLarge()]
+    expect(one).to.not.equal(other)
+    giveBack(one)
+    expect(takeLarge()).to.equal(one)
   })
 
   it('knows when a passed frame is not through', () => {
