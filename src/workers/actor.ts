@@ -3,6 +3,7 @@ import type { RemoteError } from '../protocol/errors.js'
 import type { Identity } from '../protocol/identity.js'
 import { Clock, type Closable } from './clock.js'
 import type { ActorControl, ActorNews, ActorTask, ClientInfo } from './control.js'
+import { KnownNames } from './driver/known-names.js'
 import { FdLedger } from './os/fd-ledger.js'
 import { Poller } from './os/poller.js'
 import { Policy } from './policy/policy.js'
@@ -27,6 +28,9 @@ export class Actor implements ActorControl {
   readonly polkit: Authority
   readonly policy: Policy | undefined
   readonly sasl = new SaslDesk()
+  readonly names: KnownNames
+  /** Sockets whose daemons have asked for authentication. */
+  readonly guarded = new Set<string>()
   readonly #sessions = new Map<number, ClientSession>()
   readonly #tls: TlsAcceptor
   readonly #work: MessagePort
@@ -40,6 +44,7 @@ export class Actor implements ActorControl {
 
   constructor({ number, settings, ledger, work, sasl }: Omit<ActorTask, 'control'>) {
     this.settings = settings
+    this.names = new KnownNames(settings)
     this.#logLevel = LOG_LEVELS.indexOf(settings.logLevel)
     if (sasl !== undefined) this.sasl.connect(sasl)
     this.policy = settings.policy.length === 0 ? undefined : new Policy(settings.policy)

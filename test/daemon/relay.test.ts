@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import { templated } from '#protocol/errors.js'
 import { MESSAGE, PROGRAM, STATUS } from '#protocol/header.js'
-import { decodeText } from '#protocol/messages/connect.js'
+import { decodeText, encodeSupported } from '#protocol/messages/connect.js'
 import { REMOTE } from '#protocol/procedures.js'
 import { Cleanup } from '../support/cleanup.js'
 import type { DriverConnection } from '../support/fake-driver.js'
@@ -318,14 +318,18 @@ describe('keepalive', () => {
   it('gives up a daemon that does not answer; its client stays and is told', async () => {
     const { client, daemon } = await stage.open()
     stage.driver.otherwise = () => undefined
+    stage.driver.on(REMOTE.connectSupportsFeature, () => undefined)
     daemon.answerPings = false
     await client.call(REMOTE.connectSupportsFeature, KEEPALIVE)
     client.post(GET_XML, undefined, { serial: 70 })
     const { payload } = await client.next({ serial: 70 }, 6000)
     expect(payload.includes('connection closed due to keepalive timeout')).to.equal(true)
     expect(daemon.pings).to.have.length(2)
+    const asked = daemon.calls.filter(({ proc }) => proc === REMOTE.connectSupportsFeature)
+    expect(asked.map(call => call.payload), 'once, that we speak keepalive').to.deep.equal([KEEPALIVE])
     expect((await client.call(REMOTE.authList)).status).to.equal(STATUS.ok)
     stage.driver.otherwise = call => call.payload
+    stage.driver.on(REMOTE.connectSupportsFeature, () => encodeSupported(true))
   })
 
   it('tells a daemon whose client does not read that all is well', async () => {

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { internalError, templated } from '#protocol/errors.js'
+import { authenticationRequired, internalError, templated } from '#protocol/errors.js'
 import { MESSAGE, PROGRAM, STATUS } from '#protocol/header.js'
 import { encodeSetIdentity } from '#protocol/identity.js'
 import { decodeText, encodeFeature, encodeSupported } from '#protocol/messages/connect.js'
@@ -7,6 +7,7 @@ import { REMOTE } from '#protocol/procedures.js'
 import { writeParams, stringParam } from '#protocol/typed-params.js'
 import { XdrWriter } from '#protocol/xdr.js'
 import { Cleanup } from '../support/cleanup.js'
+import type { DriverConnection } from '../support/fake-driver.js'
 import { errorPayload, internalErrorPayload, rpcErrorPayload } from '../support/error-payload.js'
 import { frame } from '../support/frame-socket.js'
 import { hex } from '../support/hex.js'
@@ -105,15 +106,9 @@ describe('opening a connection', () => {
 
   it('makes these calls to the driver daemon, the identity last, before the client is answered', async () => {
     const { daemon } = await stage.open()
-    const { authList, connectSupportsFeature, connectOpen, connectSetIdentity } = REMOTE
-    expect(daemon.calls.map(call => call.proc)).to.deep.equal([
-      authList,
-      connectSupportsFeature,
-      connectOpen,
-      connectSetIdentity
-    ])
-    expect(daemon.calls[1]!.payload, 'feature').to.deep.equal(hex('0000000a'))
-    expect(daemon.calls[2]!.payload, 'name and flags').to.deep.equal(
+    const { connectOpen, connectSetIdentity } = REMOTE
+    expect(daemon.calls.map(call => call.proc)).to.deep.equal([connectOpen, connectSetIdentity])
+    expect(daemon.calls[0]!.payload, 'name and flags').to.deep.equal(
       hex('00000001 0000000e 71656d75 3a2f2f2f 73797374 656d0000 00000000')
     )
   })
@@ -164,34 +159,12 @@ describe('opening a connection', () => {
     expect((await client.call(REMOTE.connectGetLibVersion)).status).to.equal(STATUS.error)
   })
 
-  it('fails when the daemon wants SASL, for which a broker has no credentials', async () => {
-    const client = await stage.connect()
-    stage.driver.on(REMOTE.authList, () => hex('00000001 00000001'))
-    const refused = await client.open('qemu:///system')
-    stage.driver.on(REMOTE.authList, () => hex('00000001 00000000'))
-    expect(refused.status).to.equal(STATUS.error)
-    expect(refused.payload.readInt32BE(0)).to.equal(45)
-  })
-
-  it('asks a daemon with polkit for its leave', async () => {
-    const client = await stage.connect()
-    stage.driver.on(REMOTE.authList, () => hex('00000001 00000002')).on(REMOTE.authPolkit, () => hex('00000001'))
-    const connected = stage.driver.nextConnection()
-    expect((await client.open('qemu:///system')).status).to.equal(STATUS.ok)
-    stage.driver.on(REMOTE.authList, () => hex('00000001 00000000'))
-    expect((await connected).serialsOf(REMOTE.authPolkit)).to.have.length(1)
-  })
-
   it('fails, and can be tried again, when the daemon talks nonsense', async () => {
     const client = await stage.connect()
-    stage.driver.on(REMOTE.authList, (_call, daemon) => void daemon.write(hex('00000003')))
+    stage.driver.on(REMOTE.connectOpen, (_call, daemon) => void daemon.write(hex('00000003')))
     const refused = await client.open('qemu:///system')
     expect(refused.payload).to.deep.equal(rpcErrorPayload('driver daemon broke the protocol: frame of 3 bytes'))
-    stage.driver.on(REMOTE.authList, () => hex('00000001'))
-    expect((await client.open('qemu:///system')).payload).to.deep.equal(
-      rpcErrorPayload('driver daemon sent a reply that cannot be decoded')
-    )
-    stage.driver.on(REMOTE.authList, () => hex('00000001 00000000'))
+    stage.driver.on(REMOTE.connectOpen, () => Buffer.alloc(0))
     expect((await client.open('qemu:///system')).status).to.equal(STATUS.ok)
   })
 
@@ -205,6 +178,60 @@ describe('opening a connection', () => {
     client.destroy()
     await daemon.end()
     stage.driver.on(REMOTE.connectOpen, () => Buffer.alloc(0))
+  })
+})
+
+describe('a daemon that wants authentication', () => {
+  const cleanup = new Cleanup()
+  const { authList, authPolkit, connectOpen, connectSetIdentity } = REMOTE
+  let stage: Stage
+  /** As libvirtd does it: nothing but AUTH_LIST is served before the client is in. */
+  let admitted: (daemon: DriverConnection) => boolean
+  beforeEach(async () => {
+    stage = await Stage.start(cleanup, { actor_threads: 1 })
+    stage.driver.on(connectOpen, (_call, daemon) => (admitted(daemon) ? Buffer.alloc(0) : authenticationRequired()))
+  })
+  afterEach(() => cleanup.run())
+
+  it('and lets root in when it is asked, is asked; from the second client on before it refuses', async () => {
+    admitted = daemon => daemon.serialsOf(authList).length > 0
+    const first = await stage.open()
+    expect(first.daemon.calls.map(call => call.proc)).to.deep.equal([
+      connectOpen,
+      authList,
+      connectOpen,
+      connectSetIdentity
+    ])
+    const second = await stage.open()
+    expect(second.daemon.calls.map(call => call.proc)).to.deep.equal([authList, connectOpen, connectSetIdentity])
+  })
+
+  it('by polkit gets its AUTH_POLKIT', async () => {
+    admitted = daemon => daemon.serialsOf(authPolkit).length > 0
+    stage.driver.on(authList, () => hex('00000001 00000002')).on(authPolkit, () => hex('00000001'))
+    const { daemon } = await stage.open()
+    expect(daemon.calls.map(call => call.proc)).to.deep.equal([
+      connectOpen,
+      authList,
+      authPolkit,
+      connectOpen,
+      connectSetIdentity
+    ])
+  })
+
+  it('by SASL, for which a broker has no credentials, makes CONNECT_OPEN fail', async () => {
+    admitted = () => false
+    stage.driver.on(authList, () => hex('00000001 00000001'))
+    const refused = await (await stage.connect()).open('qemu:///system')
+    expect(refused.status).to.equal(STATUS.error)
+    expect(refused.payload.readInt32BE(0)).to.equal(45)
+  })
+
+  it('and sends a list that cannot be decoded makes CONNECT_OPEN fail', async () => {
+    admitted = () => false
+    stage.driver.on(authList, () => hex('00000001'))
+    const { payload } = await (await stage.connect()).open('qemu:///system')
+    expect(payload).to.deep.equal(rpcErrorPayload('driver daemon sent a reply that cannot be decoded'))
   })
 })
 
@@ -241,7 +268,7 @@ describe('an open connection', () => {
     }
     expect(answers).to.deep.equal([1, 1, 1, 1, 0, 0])
     const asked = daemon.calls.filter(call => call.proc === REMOTE.connectSupportsFeature)
-    expect(asked.map(call => call.payload.readInt32BE(0))).to.deep.equal([10, 4, 6, 99])
+    expect(asked.map(call => call.payload.readInt32BE(0))).to.deep.equal([4, 6, 99])
     stage.driver.on(REMOTE.connectSupportsFeature, () => encodeSupported(true))
   })
 

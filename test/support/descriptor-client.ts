@@ -46,7 +46,7 @@ export class DescriptorClient implements TransportHandler, FrameSink {
       }
     }
     cleanup.defer(() => Promise.resolve(io.poller.close()))
-    const fd = await connectUnix(path, io.ledger, 1, 5000, { up: false })
+    const { outcome: fd } = await connectUnix([path], io.ledger, 1, 5000, { up: false })
     if (fd < 0) throw new Error(`connect to ${path}: errno ${-fd}`)
     const client = new DescriptorClient(io, fd)
     cleanup.defer(() => Promise.resolve(client.transport.destroy()))

@@ -6,6 +6,7 @@ import {
   connect,
   EAGAIN,
   ENAMETOOLONG,
+  ENOENT,
   errno,
   Memory,
   SOCK_CLOEXEC,
@@ -19,36 +20,48 @@ const LAST_RETRY_MS = 200
 
 const address = new Memory(ADDRESS_BYTES)
 
+/** What came of connecting. */
+export interface Connected {
+  /** A non-blocking descriptor that stands in the ledger, or the negative errno. */
+  outcome: number
+  /** Index of the path that it is of. */
+  at: number
+}
+
 /**
- * Connects to a UNIX socket. On these, connect answers at once: there is nothing to wait for, except that a full
- * backlog gives EAGAIN, and then it is tried again with growing pauses until `deadlineMs` is over.
- * Resolves to a non-blocking descriptor that stands in the ledger, or to the negative errno.
+ * Connects to the first of some UNIX sockets whose file is there. On these, connect answers at once: there is nothing
+ * to wait for, except that a full backlog gives EAGAIN, and then it is tried again with growing pauses until
+ * `deadlineMs` is over. If there is none of the files the outcome is -ENOENT.
  */
 export async function connectUnix(
-  path: string,
+  paths: readonly string[],
   ledger: FdLedger,
   owner: number,
   deadlineMs: number,
   given: { readonly up: boolean }
-): Promise<number> {
+): Promise<Connected> {
   const until = performance.now() + deadlineMs
   for (let pause = FIRST_RETRY_MS; ; pause = Math.min(2 * pause, LAST_RETRY_MS)) {
-    const outcome = tryConnect(path, ledger, owner)
-    if (outcome !== -EAGAIN || performance.now() + pause > until || given.up) return outcome
+    const connected = tryConnect(paths, ledger, owner)
+    if (connected.outcome !== -EAGAIN || performance.now() + pause > until || given.up) return connected
     await new Promise(resolve => setTimeout(resolve, pause))
   }
 }
 
-/** A descriptor, or the negative errno. */
-function tryConnect(path: string, ledger: FdLedger, owner: number): number {
+function tryConnect(paths: readonly string[], ledger: FdLedger, owner: number): Connected {
   const fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)
-  if (fd < 0) return -errno()
-  const length = writeUnixAddress(address, path)
-  if (length > 0 && connect(fd, address.address, length) === 0) {
-    ledger.adopt(fd, owner)
-    return fd
+  if (fd < 0) return { outcome: -errno(), at: 0 }
+  let code = ENOENT
+  let at = 0
+  // A socket that found nobody in one place is as good as new for the next.
+  for (; at < paths.length && code === ENOENT; at++) {
+    const length = writeUnixAddress(address, paths[at]!)
+    if (length > 0 && connect(fd, address.address, length) === 0) {
+      ledger.adopt(fd, owner)
+      return { outcome: fd, at }
+    }
+    code = length > 0 ? errno() : ENAMETOOLONG
   }
-  const code = length > 0 ? errno() : ENAMETOOLONG
   close(fd)
-  return -code
+  return { outcome: -code, at: at - 1 }
 }

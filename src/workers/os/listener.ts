@@ -128,7 +128,7 @@ export class Listener implements Pollable {
   close(): void {
     if (this.#closed) return
     this.#closed = true
-    this.poller.remove(this.#slot, this.fd)
+    this.poller.forget(this.#slot)
     close(this.fd)
     if (this.kind.transport === 'unix' && !this.place.startsWith('@')) removeSocketFile(this.place)
   }

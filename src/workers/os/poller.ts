@@ -76,7 +76,7 @@ export class Poller {
     this.#generations[slot] = generation
     if (this.#ctl(CTL_ADD, fd, events, slot) === 0) return slot
     const code = errno()
-    this.#release(slot)
+    this.forget(slot)
     throw new Error(`epoll_ctl: ${errorText(code)}`)
   }
 
@@ -84,20 +84,21 @@ export class Poller {
     this.#ctl(CTL_MOD, fd, events, slot)
   }
 
-  /** Call it before the descriptor is closed. Events of the current batch that are meant for it are dropped. */
+  /** Stops watching. Events of the current batch that are meant for it are dropped. */
   remove(slot: number, fd: number): void {
     this.#ctl(CTL_DEL, fd, 0, slot)
-    this.#release(slot)
+    this.forget(slot)
+  }
+
+  /** As `remove`, for a descriptor that is closed at once: with that the kernel forgets it by itself. */
+  forget(slot: number): void {
+    this.#targets[slot] = undefined
+    this.#free.push(slot)
   }
 
   close(): void {
     this.#socket.destroy()
     this.closeFd(this.#epfd)
-  }
-
-  #release(slot: number): void {
-    this.#targets[slot] = undefined
-    this.#free.push(slot)
   }
 
   #ctl(op: number, fd: number, events: number, slot: number): number {

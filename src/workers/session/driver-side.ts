@@ -13,7 +13,7 @@ import {
   readHeader,
   STATUS
 } from '../../protocol/header.js'
-import { CLOSE_REASON } from '../../protocol/messages/connect.js'
+import { CLOSE_REASON, encodeFeature, FEATURE } from '../../protocol/messages/connect.js'
 import { callFrame } from '../../protocol/messages/frames.js'
 import { PING_FRAME, PONG_FRAME } from '../../protocol/messages/keepalive.js'
 import { KEEPALIVE, REMOTE } from '../../protocol/procedures.js'
@@ -26,13 +26,6 @@ import { DescriptorMail } from './descriptor-mail.js'
 import { Keepalive, type KeepalivePeer } from './keepalive.js'
 import { Outlet } from './outlet.js'
 import { driverClosed } from './session-errors.js'
-
-export interface OwnRequest {
-  proc: number
-  args?: Buffer | undefined
-  /** The remote program unless said otherwise. */
-  prog?: number
-}
 
 interface OwnCall {
   proc: number
@@ -64,6 +57,7 @@ export class DriverSide implements TransportHandler, FrameSink, KeepalivePeer {
   /** A reply has come, so a call that waits may go. */
   #replied = false
   #paused = false
+  #keepaliveAsked = false
 
   constructor(
     readonly session: ClientSession,
@@ -85,19 +79,11 @@ export class DriverSide implements TransportHandler, FrameSink, KeepalivePeer {
 
   /** Calls the daemon on the broker's behalf. Rejects with the daemon's error, or with the connection's. */
   call(proc: number, args?: Buffer, prog: number = PROGRAM.remote): Promise<Buffer> {
-    return this.callTogether([{ proc, args, prog }])[0]!
-  }
-
-  /** Several such calls, sent at once: the daemon may run them side by side. */
-  callTogether(calls: readonly OwnRequest[]): Promise<Buffer>[] {
-    const frames: Buffer[] = []
-    const replies = calls.map(({ proc, args, prog = PROGRAM.remote }) => {
-      const serial = this.#nextSerial++
-      frames.push(callFrame(proc, serial, args, prog))
-      return new Promise<Buffer>((resolve, reject) => this.#own.set(serial, { proc, resolve, reject }))
+    const serial = this.#nextSerial++
+    return new Promise<Buffer>((resolve, reject) => {
+      this.#own.set(serial, { proc, resolve, reject })
+      this.outlet.write(callFrame(proc, serial, args, prog))
     })
-    this.outlet.write(frames.length === 1 ? frames[0]! : Buffer.concat(frames))
-    return replies
   }
 
   /** Stops reading from the daemon while its client takes no more. */
@@ -149,7 +135,13 @@ export class DriverSide implements TransportHandler, FrameSink, KeepalivePeer {
 
   // Keepalive
 
+  /** Before the first ping the daemon is told that we speak keepalive, so that it looks after us too. */
   ping(): void {
+    if (!this.#keepaliveAsked) {
+      this.#keepaliveAsked = true
+      // Whatever it answers: to a ping it has to.
+      this.call(REMOTE.connectSupportsFeature, encodeFeature(FEATURE.keepalive)).catch(() => undefined)
+    }
     this.outlet.writeOnce(PING_FRAME)
   }
 

@@ -1,16 +1,15 @@
 import { authenticationRequired, CODE, DOMAIN, RemoteError, rpcError, systemError, templated } from '../../protocol/errors.js'
 import { encodeSetIdentity } from '../../protocol/identity.js'
 import { AUTH, decodeAuthList } from '../../protocol/messages/auth.js'
-import { decodeText, encodeFeature, encodeOpen, FEATURE, OPEN_READONLY } from '../../protocol/messages/connect.js'
+import { decodeText, encodeOpen, OPEN_READONLY } from '../../protocol/messages/connect.js'
 import { REMOTE } from '../../protocol/procedures.js'
-import { resolveName } from '../../protocol/uri.js'
 import { XdrError } from '../../protocol/xdr.js'
 import { Timer } from '../clock.js'
-import { candidatesFor, noDriver, probeCandidates, type Candidate } from '../driver/driver-sockets.js'
+import { noDriver, type Candidate } from '../driver/driver-sockets.js'
 import { connectUnix } from '../driver/unix-connect.js'
 import { ENOENT, ETIMEDOUT, errorText } from '../os/libc.js'
 import type { ClientSession } from './client-session.js'
-import { DriverSide, type OwnRequest } from './driver-side.js'
+import { DriverSide } from './driver-side.js'
 import { driverClosed } from './session-errors.js'
 
 /**
@@ -19,12 +18,9 @@ import { driverClosed } from './session-errors.js'
  * try again.
  */
 export async function openConnection(session: ClientSession, name: string | undefined, flags: number): Promise<void> {
-  const { settings } = session.actor
   const readonly = session.admission.readonly || (flags & OPEN_READONLY) !== 0
-  const resolved = resolveName(name, { aliases: new Map(settings.uriAliases) })
-  const candidates =
-    resolved === undefined ? probeCandidates(readonly, settings) : candidatesFor(resolved, readonly, settings)
-  const { driver, uri, candidate } = await openDriver(session, candidates, readonly, resolved === undefined)
+  const { candidates, probing } = session.actor.names.find(name, readonly)
+  const { driver, uri, candidate } = await openDriver(session, candidates, readonly, probing)
   session.carryOver.opened(candidate, readonly)
   session.opened(driver, uri)
 }
@@ -35,7 +31,7 @@ export async function openConnection(session: ClientSession, name: string | unde
  */
 export async function openDriver(
   session: ClientSession,
-  candidates: Candidate[],
+  candidates: readonly Candidate[],
   readonly: boolean,
   probing: boolean
 ): Promise<{ driver: DriverSide; uri: string; candidate: Candidate }> {
@@ -64,7 +60,7 @@ export async function openDriver(
 /** Connects to the first candidate whose socket file exists. Rejects with RemoteError. */
 async function connectFirst(
   session: ClientSession,
-  candidates: Candidate[],
+  candidates: readonly Candidate[],
   probing: boolean
 ): Promise<[fd: number, candidate: Candidate]> {
   const { io, settings } = session.actor
@@ -73,19 +69,15 @@ async function connectFirst(
       return session.state !== 'opening' && session.state !== 'reopening'
     }
   }
-  let missing: string | undefined
-  for (const candidate of candidates) {
-    const { path } = candidate
-    const outcome = await connectUnix(path, io.ledger, io.owner, settings.driverConnectTimeoutMs, given)
-    if (outcome >= 0) {
-      if (!given.up) return [outcome, candidate]
-      io.ledger.close(outcome)
-      throw driverClosed()
-    }
-    if (outcome !== -ENOENT) throw connectFailure(-outcome, path)
-    missing ??= path
+  const paths = candidates.map(({ path }) => path)
+  const { outcome, at } = await connectUnix(paths, io.ledger, io.owner, settings.driverConnectTimeoutMs, given)
+  if (outcome < 0) {
+    if (outcome !== -ENOENT) throw connectFailure(-outcome, paths[at]!)
+    throw probing ? noDriver() : connectFailure(ENOENT, paths[0]!)
   }
-  throw probing || missing === undefined ? noDriver() : connectFailure(ENOENT, missing)
+  if (!given.up) return [outcome, candidates[at]!]
+  io.ledger.close(outcome)
+  throw driverClosed()
 }
 
 /** Returns the URI that the client is told. */
@@ -95,19 +87,17 @@ async function shakeHands(
   readonly: boolean,
   session: ClientSession
 ): Promise<string> {
-  const opening: OwnRequest[] = [
-    { proc: REMOTE.connectSupportsFeature, args: encodeFeature(FEATURE.keepalive) },
-    { proc: REMOTE.connectOpen, args: encodeOpen({ name: candidate.name, flags: readonly ? OPEN_READONLY : 0 }) }
-  ]
-  // All at once, because most daemons let us in without more ado. One that does not says so, and is asked again.
-  const [authList, ...opened] = driver.callTogether([{ proc: REMOTE.authList }, ...opening])
-  const [list, ...outcomes] = await Promise.allSettled([authList!, ...opened])
-  if (list.status === 'rejected') throw list.reason as RemoteError
-  await authenticate(driver, decodeAuthList(list.value)[0])
-  const refused = outcomes.find(outcome => outcome.status === 'rejected')
-  if (refused !== undefined) {
-    if (!isAuthenticationRequired(refused.reason)) throw refused.reason as RemoteError
-    await Promise.all(driver.callTogether(opening))
+  const open = encodeOpen({ name: candidate.name, flags: readonly ? OPEN_READONLY : 0 })
+  const { guarded } = session.actor
+  if (guarded.has(candidate.path)) await authenticate(driver)
+  try {
+    await driver.call(REMOTE.connectOpen, open)
+  } catch (refusal) {
+    // Most daemons let us in without more ado. Of one that does not we learn it here, and remember it.
+    if (!isAuthenticationRequired(refusal)) throw refusal
+    await authenticate(driver)
+    guarded.add(candidate.path)
+    await driver.call(REMOTE.connectOpen, open)
   }
   const identified = driver.call(REMOTE.connectSetIdentity, encodeSetIdentity(session.identity))
   if (candidate.uri !== undefined) {
@@ -119,7 +109,8 @@ async function shakeHands(
 }
 
 /** As root, asking for the list is all that a daemon with polkit wants; for SASL we have no credentials. */
-async function authenticate(driver: DriverSide, method: number | undefined): Promise<void> {
+async function authenticate(driver: DriverSide): Promise<void> {
+  const [method] = decodeAuthList(await driver.call(REMOTE.authList))
   if (method === AUTH.polkit) await driver.call(REMOTE.authPolkit)
   else if (method !== AUTH.none) {
     throw templated(

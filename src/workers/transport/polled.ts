@@ -139,7 +139,7 @@ export class PolledTransport implements Transport, Pollable {
     for (const item of this.#queue ?? []) if (typeof item === 'number') this.#io.ledger.close(item)
     this.#queue = undefined
     this.#pending = 0
-    if (!this.#muted) this.#io.poller.remove(this.#slot, this.#fd)
+    if (!this.#muted) this.#io.poller.forget(this.#slot)
     this.#io.ledger.close(this.#fd)
   }
 
