@@ -24,6 +24,8 @@ export interface ActorThread {
   /** Handed over with the next `flush`. */
   outbox: Admission[]
   alive: boolean
+  /** Gives it up while it waits for a worker of piscina's. */
+  readonly unstarted: AbortController
 }
 
 /** How long threads may take to close their clients. */
@@ -72,6 +74,7 @@ export class ActorPool {
       // client would seem to cost.
       resourceLimits: { maxYoungGenerationSizeMb: 16 }
     })
+    this.#pool.on('error', (error: Error) => this.#cannotStart(error))
     for (let i = 0; i < count; i++) this.#start()
   }
 
@@ -148,7 +151,8 @@ export class ActorPool {
       work: work.port1,
       clients: new Map(),
       outbox: [],
-      alive: true
+      alive: true,
+      unstarted: new AbortController()
     }
     work.port1.on('message', (news: FromActor) => {
       for (const item of news) {
@@ -158,12 +162,26 @@ export class ActorPool {
     })
     this.threads.push(thread)
     const ports = [task.work, task.control, ...(task.sasl === undefined ? [] : [task.sasl])]
-    const ended = this.#pool.run(task, { transferList: ports }).then(
+    const ended = this.#pool.run(task, { transferList: ports, signal: thread.unstarted.signal }).then(
       () => this.#ended(thread, 'its task ended'),
-      (error: unknown) => this.#ended(thread, error instanceof Error ? error.message : String(error))
+      (error: unknown) => {
+        // Those that never went to the thread.
+        for (const port of ports) port.close()
+        const { signal } = thread.unstarted
+        this.#ended(thread, signal.aborted ? String(signal.reason) : error instanceof Error ? error.message : String(error))
+      }
     )
     this.#tasks.add(ended)
     void ended.finally(() => this.#tasks.delete(ended))
+  }
+
+  /**
+   * A worker failed before it had a task: there was no descriptor for it, perhaps. The tasks that wait, which are the
+   * newest, would wait for ever, and clients with them: piscina starts no other worker until it gets a task.
+   */
+  #cannotStart(error: Error): void {
+    const waiting = this.#pool.queueSize
+    for (const { unstarted } of this.threads.slice(this.threads.length - waiting)) unstarted.abort(error.message)
   }
 
   /** Connections that the thread had not taken up yet go to another; the rest died with it. */
@@ -180,7 +198,7 @@ export class ActorPool {
     const lost = [...thread.clients.values()].filter(client => !handedAgain.has(client)).map(({ id }) => id)
     this.#ledger.closeAdopted(number)
     this.#handler.threadDied(reason, lost)
-    if (this.threads.length > 0) setTimeout(() => this.#replace(), RESTART_PAUSE_MS).unref()
+    if (this.threads.length > 0 || thread.unstarted.signal.aborted) setTimeout(() => this.#replace(), RESTART_PAUSE_MS).unref()
     else this.#start()
     for (const admission of waiting) this.hand(admission)
     this.flush()

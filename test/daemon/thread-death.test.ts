@@ -6,8 +6,10 @@ import { Broker } from '../support/broker.js'
 import { Cleanup } from '../support/cleanup.js'
 import { FakeDriver } from '../support/fake-driver.js'
 import { pattern } from '../support/pattern.js'
+import { mustRun } from '../support/processes.js'
 import { openDescriptors, threadCount } from '../support/process-state.js'
 import { RawClient } from '../support/raw-client.js'
+import { Stage } from '../support/stage.js'
 import { tempDir } from '../support/temp-dir.js'
 import { waitFor } from '../support/waiting.js'
 
@@ -21,6 +23,34 @@ const deaths = [
   { what: 'meets an exception that nobody catches', signal: 'SIGWINCH', reason: /actor thread died \(a test wants this/ },
   { what: 'runs out of memory', signal: 'SIGIO', reason: /actor thread died \(Worker terminated due to reaching memory/ }
 ] as const
+
+for (const threads of [1, 2]) {
+  describe(`one of ${threads} actor threads that dies when there is no descriptor for another`, () => {
+    const cleanup = new Cleanup()
+    after(() => cleanup.run())
+
+    it('is replaced when there are some again', async () => {
+      const stage = await Stage.start(cleanup, { actor_threads: threads }, { nodeOptions: ['--import', killer] })
+      const { pid } = stage.broker.program
+      const before: RawClient[] = []
+      for (let i = 0; i < 2 * threads; i++) before.push((await stage.open()).client)
+      const count = threadCount(pid)
+      await mustRun(['prlimit', '--pid', String(pid), '--nofile=5:'])
+      process.kill(pid, 'SIGUSR2')
+      await waitFor('vain tries', () => stage.broker.program.stderr.split('actor thread died').length > 3)
+      for (const client of before.filter(({ closed }) => !closed)) {
+        expect((await client.call(GET_XML, pattern(9))).payload).to.deep.equal(pattern(9))
+      }
+      expect(before.filter(({ closed }) => closed)).to.have.length(2)
+      await mustRun(['prlimit', '--pid', String(pid), '--nofile=1000:'])
+      await waitFor('the new thread', () => threadCount(pid) === count)
+      for (let i = 0; i < 2 * threads + 2; i++) {
+        const { client } = await stage.open(stage.broker.socket)
+        expect((await client.call(GET_XML, pattern(i))).payload).to.deep.equal(pattern(i))
+      }
+    })
+  })
+}
 
 for (const { what, signal, reason } of deaths) {
   describe(`an actor thread that ${what}`, function () {
