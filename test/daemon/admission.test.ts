@@ -89,6 +89,9 @@ describe('admission', function () {
     late.post(REMOTE.authList, undefined, { serial: 9 })
     await waitFor('the log', () => /accept: Too many open files/.test(stage.broker.program.stderr))
     expect((await client.call(REMOTE.domainGetInfo)).status, 'a call meanwhile').to.equal(STATUS.ok)
+    await sleep(1000)
+    const tries = stage.broker.program.stderr.match(/accept: Too many open files/g)!.length
+    expect(tries, 'tries to accept in the first second').to.be.at.most(2)
     await mustRun(['prlimit', '--pid', String(pid), '--nofile=1000:'])
     await late.next({ serial: 9 }, 10_000)
   })

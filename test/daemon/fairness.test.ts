@@ -5,9 +5,11 @@ import { REMOTE } from '#protocol/procedures.js'
 import { AnsweringDriver, downloadArguments } from '../support/answering-driver.js'
 import { Broker } from '../support/broker.js'
 import { Cleanup } from '../support/cleanup.js'
+import { frame } from '../support/frame-socket.js'
 import { pattern } from '../support/pattern.js'
 import { RawClient } from '../support/raw-client.js'
 import { tempDir } from '../support/temp-dir.js'
+import { waitFor } from '../support/waiting.js'
 
 const MIB = 1024 * 1024
 
@@ -45,6 +47,32 @@ describe('a thread with clients that move bulk data', () => {
     await Promise.all(downloads)
     const moved = bulk.reduce((sum, { received }) => sum + received, 0) / MIB
     expect(moved, 'MiB of bulk data').to.be.greaterThan(50)
+    expect(calls / moved, 'small calls for each MiB').to.be.greaterThan(0.2)
+  })
+
+  // Sent faster than they can be looked at: there is always more to read.
+  it('serves them beside clients that flood it with frames that it drops', async () => {
+    const dir = await tempDir(cleanup)
+    await AnsweringDriver.listen(cleanup, join(dir, 'virtqemud-sock'))
+    const broker = await Broker.start(cleanup, { driver_socket_dir: dir, actor_threads: 1 })
+    const small = await RawClient.connect(cleanup, broker.socket)
+    await small.open('qemu:///system')
+    const dropped = Buffer.concat(Array.from({ length: 20_000 }, () => frame({ type: MESSAGE.reply })))
+    let blocks = 0
+    for (let i = 0; i < 3; i++) {
+      const { socket } = await RawClient.connect(cleanup, broker.socket)
+      const again = (): void => {
+        blocks++
+        if (!socket.destroyed) socket.write(dropped, again)
+      }
+      again()
+    }
+    await waitFor('the flood', () => blocks > 20)
+    const [begin, before] = [performance.now(), blocks]
+    let calls = 0
+    for (; performance.now() < begin + 3000; calls++) await small.call(REMOTE.domainGetInfo, pattern(20))
+    const moved = ((blocks - before) * dropped.length) / MIB
+    expect(moved, 'MiB of the flood').to.be.greaterThan(20)
     expect(calls / moved, 'small calls for each MiB').to.be.greaterThan(0.2)
   })
 })

@@ -45,22 +45,27 @@ describe('clients that do not read', function () {
     expect((await bystander.client.call(GET_XML, pattern(9))).payload).to.deep.equal(pattern(9))
   })
 
-  it('enough are not those that read a little now and then', async () => {
-    const { client, daemon } = await stage.open(stage.broker.socket)
-    const large = pattern(4 * MIB)
-    stage.driver.otherwise = () => large
-    client.stall()
-    client.post(GET_XML, undefined, { serial: 5 })
-    for (let i = 0; i < 20; i++) {
-      await sleep(400)
-      client.goOn()
-      await once(client.socket, 'data')
+  // What is passed on waits in the daemon; the answer to a registration is looked at, and waits in the broker.
+  for (const [what, proc] of [['is passed on', GET_XML], ['the broker holds', REMOTE.connectDomainEventCallbackRegisterAny]] as const) {
+    it(`are not cut off if they read a little now and then of a reply that ${what}`, async () => {
+      const { client, daemon } = await stage.open(stage.broker.socket)
+      const large = pattern(6 * MIB)
+      stage.driver.otherwise = () => large
       client.stall()
-    }
-    expect(daemon.closed, 'cut off').to.equal(false)
-    client.goOn()
-    expect((await client.next({ serial: 5 })).payload.equals(large)).to.equal(true)
-  })
+      client.post(proc, undefined, { serial: 5 })
+      for (let i = 0; i < 20; i++) {
+        await sleep(400)
+        client.goOn()
+        await once(client.socket, 'data')
+        client.stall()
+      }
+      expect(daemon.closed, 'cut off').to.equal(false)
+      client.goOn()
+      const { payload } = await client.next({ serial: 5 })
+      // The first word of the other is an id, which may be another one here.
+      expect(payload.subarray(4).equals(large.subarray(4))).to.equal(true)
+    })
+  }
 
   it('are no burden when they go on asking', async () => {
     const { client } = await stage.open(stage.broker.socket)
