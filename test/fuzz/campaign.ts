@@ -18,8 +18,21 @@ const GROWTH_MIB = 200
 /** A course of hostile deeds, the same for the same seed. */
 export interface Campaign {
   readonly seed: number
-  /** Rounds of deeds until this time (`performance.now()`). */
-  readonly until: number
+  /** Whether no more rounds of deeds are wanted, after so many frames. */
+  readonly enough: (frames: number) => boolean
+}
+
+/** From now on. */
+export function after(seconds: number): () => boolean {
+  const until = performance.now() + 1000 * seconds
+  return () => performance.now() >= until
+}
+
+/** What a campaign has done. */
+export interface Outcome {
+  /** Of the hostile side. */
+  frames: number
+  report: string
 }
 
 export async function connected(where: string | number): Promise<RawClient> {

@@ -11,7 +11,7 @@ import { Random } from '../support/random.js'
 import type { RawClient } from '../support/raw-client.js'
 import { tempDir } from '../support/temp-dir.js'
 import { waitFor } from '../support/waiting.js'
-import { Bystander, connected, Footprint, PATIENCE_MS, type Campaign } from './campaign.js'
+import { Bystander, connected, Footprint, PATIENCE_MS, type Campaign, type Outcome } from './campaign.js'
 import { HostileDriver } from './hostile-driver.js'
 
 const CLIENTS = 10
@@ -22,7 +22,7 @@ const ROUND_MS = 250
  * A hostile driver daemon behind a real broker, with clients that behave: in the end, when the daemon's process is
  * gone, each of their calls has been answered once, or the connection is closed. Returns what was done.
  */
-export async function attackWithDaemon(cleanup: Cleanup, { seed, until }: Campaign): Promise<string> {
+export async function attackWithDaemon(cleanup: Cleanup, { seed, enough }: Campaign): Promise<Outcome> {
   const dir = await tempDir(cleanup)
   const random = new Random(seed)
   const hostile = await HostileDriver.listen(cleanup, join(dir, 'virtqemud-sock'), random.fork())
@@ -38,7 +38,7 @@ export async function attackWithDaemon(cleanup: Cleanup, { seed, until }: Campai
   const footprint = new Footprint(broker)
   let rounds = 0
   let answered = 0
-  while (performance.now() < until) {
+  while (!enough(hostile.frames.total)) {
     answered += await round(broker, hostile, random)
     rounds++
     await footprint.restored()
@@ -47,7 +47,12 @@ export async function attackWithDaemon(cleanup: Cleanup, { seed, until }: Campai
   for (const bystander of bystanders) await bystander.stop()
   const deeds = [...hostile.done.values()].reduce((sum, count) => sum + count, 0)
   const served = bystanders.map(({ calls, slowestMs }) => `${calls} calls, slowest ${slowestMs.toFixed(0)} ms`)
-  return `${rounds} rounds, ${deeds} deeds, ${answered} calls answered; ${footprint.describe}; bystanders: ${served.join('; ')}`
+  const { total: frames, describe } = hostile.frames
+  return {
+    frames,
+    report: `${rounds} rounds, ${deeds} deeds, ${describe}, ${answered} calls answered; ` +
+      `${footprint.describe}; bystanders: ${served.join('; ')}`
+  }
 }
 
 /** Returns the number of calls that were answered. */

@@ -1,4 +1,5 @@
 import { Cleanup } from '../support/cleanup.js'
+import { after } from './campaign.js'
 import { attackWithClients } from './client-campaign.js'
 import { attackWithDaemon } from './driver-campaign.js'
 
@@ -12,10 +13,10 @@ describe('the broker stands', function () {
   afterEach(() => cleanup.run())
 
   it(`hostile clients (npm run fuzz -- --only clients --seed ${seed})`, async () => {
-    await attackWithClients(cleanup, { seed, until: performance.now() + 1000 * SECONDS })
+    await attackWithClients(cleanup, { seed, enough: after(SECONDS) })
   })
 
   it(`a hostile driver daemon (npm run fuzz -- --only daemon --seed ${seed})`, async () => {
-    await attackWithDaemon(cleanup, { seed, until: performance.now() + 1000 * SECONDS })
+    await attackWithDaemon(cleanup, { seed, enough: after(SECONDS) })
   })
 })

@@ -9,6 +9,7 @@ import { sendDescriptor } from '#workers/transport/descriptors.js'
 import type { Cleanup } from '../support/cleanup.js'
 import { frame, FrameSocket, ping, pong, type Frame } from '../support/frame-socket.js'
 import type { Random } from '../support/random.js'
+import { FrameCount } from './frame-count.js'
 
 type Deed = (connection: HostileConnection, call: Frame, random: Random) => void
 
@@ -101,6 +102,7 @@ export const DEEDS = Object.keys(deeds)
 /** A driver daemon that has been taken over: what it does with a call is left to chance. */
 export class HostileDriver {
   readonly connections = new Set<HostileConnection>()
+  readonly frames = new FrameCount()
   /** How often each deed was done. */
   readonly done = new Map<string, number>()
   /** The deeds since it was last emptied, for the message of a failure. */
@@ -115,6 +117,7 @@ export class HostileDriver {
     const server = createServer(socket => {
       const connection = new HostileConnection(driver, socket, random.fork())
       driver.connections.add(connection)
+      driver.frames.watch(connection)
       socket.on('close', () => driver.connections.delete(connection))
     })
     const driver = new HostileDriver(random, server)

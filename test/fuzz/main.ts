@@ -1,5 +1,6 @@
 import { Option, program } from 'commander'
 import { Cleanup } from '../support/cleanup.js'
+import { after } from './campaign.js'
 import { attackWithClients } from './client-campaign.js'
 import { attackWithDaemon } from './driver-campaign.js'
 
@@ -7,6 +8,7 @@ const campaigns = { clients: attackWithClients, daemon: attackWithDaemon } as co
 
 interface Options {
   seconds: string
+  frames?: string
   seed?: string
   only?: keyof typeof campaigns
 }
@@ -15,20 +17,26 @@ program
   .name('npm run fuzz --')
   .description('Attacks a broker with hostile clients and a hostile driver daemon. Ends with an error if it suffers.')
   .option('--seconds <n>', 'how long each of the two attacks', '60')
+  .option('--frames <n>', 'until each has sent so many frames besides pings, however long that takes')
   .option('--seed <n>', 'repeats a course')
   .addOption(new Option('--only <attack>', 'one of the two').choices(Object.keys(campaigns)))
   .parse()
 
-const { seconds, seed: wanted, only } = program.opts<Options>()
-const seed = wanted === undefined ? Date.now() & 0x7fffffff : Number(wanted)
+const { seconds, frames: wantedFrames, seed: wantedSeed, only } = program.opts<Options>()
+const seed = wantedSeed === undefined ? Date.now() & 0x7fffffff : Number(wantedSeed)
+let sum = 0
 
 for (const [name, attack] of Object.entries(campaigns)) {
   if (only !== undefined && only !== name) continue
   const cleanup = new Cleanup()
-  console.log(`${name}: seed ${seed}, ${seconds} s`)
+  console.log(`${name}: seed ${seed}, ${wantedFrames === undefined ? `${seconds} s` : `${wantedFrames} frames`}`)
+  const enough = wantedFrames === undefined ? after(Number(seconds)) : (sent: number) => sent >= Number(wantedFrames)
   try {
-    console.log(await attack(cleanup, { seed, until: performance.now() + 1000 * Number(seconds) }))
+    const { frames, report } = await attack(cleanup, { seed, enough })
+    sum += frames
+    console.log(report)
   } finally {
     await cleanup.run()
   }
 }
+console.log(`${sum} frames in all`)

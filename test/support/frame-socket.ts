@@ -33,6 +33,8 @@ export class FrameSocket {
   /** Bytes that came in since the beginning. */
   received = 0
   closed = false
+  /** Is told of all bytes that the kernel has taken, in their order. */
+  onSent: ((bytes: Buffer) => void) | undefined
   #rest: Buffer[] = []
   #restBytes = 0
   /** Bytes to come that carry descriptors, which Node does not take, and are no frame. */
@@ -50,12 +52,14 @@ export class FrameSocket {
 
   /** Sends bytes as they are. */
   write(...bytes: Uint8Array[]): void {
-    this.socket.write(Buffer.concat(bytes))
+    const all = Buffer.concat(bytes)
+    if (this.onSent === undefined) this.socket.write(all)
+    else this.socket.write(all, error => { if (!error) this.onSent?.(all) })
   }
 
   /** Sends one frame; see `frame` for the fields not named. */
   send(header: Partial<Header>, payload?: Uint8Array): void {
-    this.socket.write(frame(header, payload))
+    this.write(frame(header, payload))
   }
 
   /** Takes the first frame that fits out of the inbox; waits for it if it is not there yet. */
