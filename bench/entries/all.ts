@@ -2,6 +2,7 @@ import { bystanders } from './bystanders.js'
 import { churnMemory } from './churn-memory.js'
 import { connectCycle } from './connect-cycle.js'
 import type { Entry } from './entry.js'
+import { fairness } from './fairness.js'
 import { fixedRate } from './fixed-rate.js'
 import { hotThread } from './hot-thread.js'
 import { idleMemory } from './idle-memory.js'
@@ -17,5 +18,5 @@ import { tls } from './tls.js'
 /** In the order of the page: what is asked for most comes first. */
 export const ENTRIES: readonly Entry[] = [
   smallCalls, proxyLimit, fixedRate, connectCycle, storm, idleMemory, churnMemory, payloads, streams, tls, mixed, bystanders,
-  hotThread, threads
+  fairness, hotThread, threads
 ]

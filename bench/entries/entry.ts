@@ -5,7 +5,8 @@ import type { Point } from '../results/samples.js'
 /** The broker's figure must be at most (at least, where higher is better) `limit` times the other's. */
 export interface Goal {
   figure: string
-  against: PeerName
+  /** Another peer at the same point, or the broker itself at another. */
+  against: PeerName | Point
   limit: number
   /** Points where it is asked for; all if not given. */
   at?: (point: Point) => boolean

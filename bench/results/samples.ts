@@ -59,7 +59,7 @@ export interface Ratio extends Figure {
   entry: string
   point: Point
   subject: PeerName
-  against: PeerName
+  against: PeerName | Point
   /** Median of the rounds' ratios: both values of one are from the same minute. */
   ratio: number
   rounds: number
@@ -67,16 +67,20 @@ export interface Ratio extends Figure {
   most: number
 }
 
-export function ratios(samples: readonly Sample[], subject: PeerName, against: PeerName): Ratio[] {
-  const others = new Map<string, number>()
-  for (const sample of samples) {
-    if (sample.peer === against) others.set(`${keyOf({ ...sample, peer: subject })} ${sample.round}`, sample.value)
-  }
-  const groups = groupBy(samples.filter(({ peer }) => peer === subject), keyOf)
+/** `against`: another peer at the same points, or one point of the subject itself. */
+export function ratios(samples: readonly Sample[], subject: PeerName, against: PeerName | Point): Ratio[] {
+  const isBase = (sample: Sample): boolean =>
+    typeof against === 'string'
+      ? sample.peer === against
+      : sample.peer === subject && describePoint(sample.point) === describePoint(against)
+  const partner = ({ entry, point, figure, round }: Sample): string =>
+    JSON.stringify([entry, typeof against === 'string' ? describePoint(point) : '', figure, round])
+  const others = new Map(samples.filter(isBase).map(sample => [partner(sample), sample.value]))
+  const groups = groupBy(samples.filter(sample => sample.peer === subject && !isBase(sample)), keyOf)
   const found: Ratio[] = []
-  for (const [key, group] of groups) {
+  for (const group of groups.values()) {
     const values = group
-      .map(({ value, round }) => value / (others.get(`${key} ${round}`) ?? Number.NaN))
+      .map(sample => sample.value / (others.get(partner(sample)) ?? Number.NaN))
       .filter(Number.isFinite)
       .sort((a, b) => a - b)
     if (values.length === 0) continue

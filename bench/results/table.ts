@@ -108,7 +108,7 @@ function goalLines(entry: Entry, samples: readonly Sample[]): string[] {
   return verdicts([entry], samples).map(({ figure, point, against, ratio, limit, better, met }) => {
       const relation = better === 'lower' ? '≤' : '≥'
       const words = `Goal ${met ? 'met' : 'MISSED'}: ${placed(figure, point)}`
-      return `${words}: ${ratio.toFixed(2)} × ${against} (${relation} ${limit})`
+      return `${words}: ${ratio.toFixed(2)} × ${typeof against === 'string' ? against : describePoint(against)} (${relation} ${limit})`
     }
   )
 }

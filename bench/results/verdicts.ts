@@ -7,7 +7,7 @@ export interface Verdict {
   entry: string
   figure: string
   point: Point
-  against: PeerName
+  against: PeerName | Point
   ratio: number
   /** The ratio must be at most this, or at least where higher is better. */
   limit: number
