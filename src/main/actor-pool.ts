@@ -72,7 +72,7 @@ export class ActorPool {
       recordTiming: false,
       // Left alone, V8 lets a thread's youngest objects grow to 48 MB before it looks at them: most of what an idle
       // client would seem to cost.
-      resourceLimits: { maxYoungGenerationSizeMb: 16 }
+      resourceLimits: { maxYoungGenerationSizeMb: 6 }
     })
     this.#pool.on('error', (error: Error) => this.#cannotStart(error))
     for (let i = 0; i < count; i++) this.#start()

@@ -22,8 +22,7 @@ export function actorSettings(
   }
   return {
     logLevel,
-    keepaliveIntervalMs: 1000 * config.keepaliveInterval,
-    keepaliveCount: config.keepaliveCount,
+    keepalive: { intervalMs: 1000 * config.keepaliveInterval, count: config.keepaliveCount },
     // virtproxyd reads one call and then nothing more when it is told 0.
     callsInFlight: Math.max(1, Math.min(config.maxClientRequests, config.driverMaxRequests)),
     driverConnectTimeoutMs: 1000 * config.driverConnectTimeout,

@@ -4,9 +4,7 @@ import type { TlsSettings } from './tls/tls-settings.js'
 export interface ActorSettings {
   /** Records below this level reach no output, so threads do not send them. */
   logLevel: LogLevel
-  /** Milliseconds between pings of a silent peer; 0 or less: never. */
-  keepaliveIntervalMs: number
-  keepaliveCount: number
+  keepalive: KeepaliveSettings
   /** Calls of one client that may be with its driver daemon at once. */
   callsInFlight: number
   /** Deadline for connecting to a driver daemon and opening it, in milliseconds. */
@@ -42,6 +40,13 @@ export interface ActorSettings {
   privileged: boolean
   /** Undefined where no listener wants TLS. */
   tls: TlsSettings | undefined
+}
+
+export interface KeepaliveSettings {
+  /** Milliseconds of silence before a ping; 0 or less: never ping. */
+  intervalMs: number
+  /** Pings without an answer before the peer counts as dead. */
+  count: number
 }
 
 /** What the supervisor says of a connection that it hands to an actor. */

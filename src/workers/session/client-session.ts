@@ -15,7 +15,7 @@ import { lookup, procedureName, REMOTE } from '../../protocol/procedures.js'
 import type { Actor } from '../actor.js'
 import type { Applicant, Authentication } from '../auth/authentication.js'
 import { makeAuthentication } from '../auth/make-authentication.js'
-import { Timer } from '../clock.js'
+import { Timer, type Timed } from '../clock.js'
 import { EIO, errorText } from '../os/libc.js'
 import type { Verdicts } from '../policy/policy.js'
 import { describeIdentity, subjectOf } from '../policy/subject.js'
@@ -57,7 +57,7 @@ const LEGAL: Record<SessionState, readonly SessionState[]> = {
 const LINGER_MS = 10_000
 
 /** One client, from the hand-over of its socket to its end: it ties the client's side to the driver's. */
-export class ClientSession implements Applicant {
+export class ClientSession implements Applicant, Timed {
   readonly flow = new CallFlow(this)
   readonly streams = new OpenStreams()
   readonly client: ClientSide
@@ -71,7 +71,7 @@ export class ClientSession implements Applicant {
   #verdicts: Verdicts | undefined
   #state: SessionState
   /** Deadline for logging in, and later for reading the last replies. */
-  readonly #timer = new Timer({ session: this, timeUp: () => this.#timeUp() })
+  readonly #timer = new Timer(this)
 
   /** `failure`: the identity cannot be established, and every call is answered with this. */
   constructor(
@@ -90,6 +90,11 @@ export class ClientSession implements Applicant {
 
   get state(): SessionState {
     return this.#state
+  }
+
+  /** A failure of its timer is its own. */
+  get session(): this {
+    return this
   }
 
   /** CONNECT_OPEN has succeeded, whatever has become of the driver daemon since. */
@@ -269,7 +274,7 @@ export class ClientSession implements Applicant {
     this.actor.sessionEnded(this, why)
   }
 
-  #timeUp(): void {
+  timeUp(): void {
     if (this.#state === 'authenticating') this.close('not authenticated in time', 'warning')
     else this.close('client did not read its last replies', 'info')
   }

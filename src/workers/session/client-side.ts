@@ -70,10 +70,14 @@ export class ClientSide implements TransportHandler, FrameSink, KeepalivePeer, T
   ) {
     const { clock, settings } = session.actor
     this.transport = transport(this)
-    this.outlet = new Outlet(this.transport, () => this.resume(PAUSE.answersFull))
-    const { keepaliveIntervalMs: intervalMs, keepaliveCount: count } = settings
-    this.keepalive = new Keepalive(clock, { intervalMs, count }, this)
+    this.outlet = new Outlet(this.transport, this)
+    this.keepalive = new Keepalive(clock, settings.keepalive, this)
     this.keepalive.heardAt = clock.now
+  }
+
+  /** The broker's own answers that had to wait are out. */
+  room(): void {
+    this.resume(PAUSE.answersFull)
   }
 
   get paused(): boolean {

@@ -49,7 +49,8 @@ export class DriverSide implements TransportHandler, FrameSink, KeepalivePeer {
   readonly transport: PolledTransport
   readonly outlet: Outlet
   readonly keepalive: Keepalive
-  readonly #own = new Map<number, OwnCall>()
+  /** The broker's own calls, by serial; undefined while there are none, which is nearly always. */
+  #own: Map<number, OwnCall> | undefined
   #mail: DescriptorMail | undefined
   #nextSerial = FIRST_OWN_SERIAL
   /** Set while frames are being read: the connection is given up when the chunk is through. */
@@ -68,8 +69,7 @@ export class DriverSide implements TransportHandler, FrameSink, KeepalivePeer {
     const descriptors = session.client.transport.carriesDescriptors
     this.transport = new PolledTransport(io, fd, this, { keepUnread: true, descriptors })
     this.outlet = new Outlet(this.transport)
-    const { keepaliveIntervalMs: intervalMs, keepaliveCount: count } = settings
-    this.keepalive = new Keepalive(clock, { intervalMs, count }, this)
+    this.keepalive = new Keepalive(clock, settings.keepalive, this)
     this.keepalive.heardAt = clock.now
   }
 
@@ -81,6 +81,7 @@ export class DriverSide implements TransportHandler, FrameSink, KeepalivePeer {
   call(proc: number, args?: Buffer, prog: number = PROGRAM.remote): Promise<Buffer> {
     const serial = this.#nextSerial++
     return new Promise<Buffer>((resolve, reject) => {
+      this.#own ??= new Map()
       this.#own.set(serial, { proc, resolve, reject })
       this.outlet.write(callFrame(proc, serial, args, prog))
     })
@@ -105,8 +106,9 @@ export class DriverSide implements TransportHandler, FrameSink, KeepalivePeer {
     this.reader.stop()
     this.transport.destroy()
     this.#mail?.discard()
-    for (const call of this.#own.values()) call.reject(error ?? driverClosed())
-    this.#own.clear()
+    const abandoned = this.#own
+    this.#own = undefined
+    for (const call of abandoned?.values() ?? []) call.reject(error ?? driverClosed())
   }
 
   // Transport
@@ -189,9 +191,10 @@ export class DriverSide implements TransportHandler, FrameSink, KeepalivePeer {
     if (take !== TAKE.collect) return
     if (type === MESSAGE.event) return this.#translatedEvent(bytes.subarray(from, to))
     const serial = frameSerial(bytes, from)
-    const call = this.#own.get(serial)
+    const call = this.#own?.get(serial)
     if (call === undefined) return this.#registrationReply(bytes.subarray(from, to))
-    this.#own.delete(serial)
+    this.#own?.delete(serial)
+    if (this.#own?.size === 0) this.#own = undefined
     if (frameStatus(bytes, from) === STATUS.ok) call.resolve(Buffer.from(bytes.subarray(from + HEADER_BYTES, to)))
     else call.reject(readError(bytes, from + HEADER_BYTES, to))
   }
@@ -218,7 +221,7 @@ export class DriverSide implements TransportHandler, FrameSink, KeepalivePeer {
 
   #reply(bytes: Buffer, at: number, prog: number, serial: number): Take {
     const proc = frameProcedure(bytes, at)
-    if (this.#own.size > 0 && this.#own.get(serial)?.proc === proc) {
+    if (this.#own?.get(serial)?.proc === proc) {
       if (frameLength(bytes, at) > MAX_OWN_REPLY_BYTES) return this.#violate('reply too long')
       return TAKE.collect
     }

@@ -1,11 +1,5 @@
 import { Timer, type Clock, type Closable, type Timed } from '../clock.js'
-
-export interface KeepaliveSettings {
-  /** Milliseconds of silence before a ping; 0 or less: never ping. */
-  intervalMs: number
-  /** Pings without an answer before the peer counts as dead. */
-  count: number
-}
+import type { KeepaliveSettings } from '../settings.js'
 
 export interface KeepalivePeer {
   readonly session: Closable

@@ -4,6 +4,11 @@ import type { Transport } from '../transport/transport.js'
 /** Bytes of own frames that may wait for the end of a relayed one. Whoever causes them is not listened to beyond that. */
 const MAX_WAITING_BYTES = 64 * 1024
 
+export interface OutletOwner {
+  /** Own frames had to wait until `write` returned false, and are out now. */
+  room(): void
+}
+
 /**
  * The way out to one peer. Two kinds of frames leave by it: those relayed from the other side, in pieces as they come,
  * and the broker's own, which must not fall between the pieces of a relayed one and so wait for its end.
@@ -15,10 +20,9 @@ export class Outlet {
   #waitingBytes = 0
   #ending = false
 
-  /** `room`: own frames had to wait until `write` returned false, and are out now. */
   constructor(
     readonly transport: Transport,
-    readonly room: () => void = () => {}
+    readonly owner?: OutletOwner
   ) {}
 
   /** Too many own frames wait for the end of a relayed one. */
@@ -78,7 +82,7 @@ export class Outlet {
       taken = this.transport.send(bytes, 0, bytes.length)
     }
     if (this.#ending) this.transport.end()
-    else if (crowded) this.room()
+    else if (crowded) this.owner?.room()
     return taken
   }
 }

@@ -38,7 +38,8 @@ function key(prog: number, proc: number): string {
  */
 export class Registrations {
   readonly #kept: Registration[] = []
-  readonly #asked = new Map<number, Asked>()
+  /** By serial. Made when the first call comes: most clients never have any. */
+  #asked: Map<number, Asked> | undefined
   #bytes = 0
   /** Some id differs, so that events have to be looked into. */
   translating = false
@@ -55,6 +56,7 @@ export class Registrations {
     if (kind === undefined) return
     const args = Buffer.from(frame.subarray(HEADER_BYTES))
     const registers = proc === kind.register
+    this.#asked ??= new Map()
     this.#asked.set(serial, { kind, args, registers })
     if (registers || kind.form !== 'byId' || args.length < 4) return
     const id = args.readInt32BE(0)
@@ -64,8 +66,8 @@ export class Registrations {
 
   /** The reply has come; `ok`: it is no error. The id in it is put into the client's terms, in place. */
   answered(serial: number, ok: boolean, frame: Buffer): void {
-    const asked = this.#asked.get(serial)
-    this.#asked.delete(serial)
+    const asked = this.#asked?.get(serial)
+    this.#asked?.delete(serial)
     if (asked === undefined || !ok) return
     const { kind, args } = asked
     if (!asked.registers) return this.#forget(kind, args)
@@ -96,7 +98,7 @@ export class Registrations {
 
   /** The connection to the daemon is gone, and with it what was asked of it. */
   disconnected(): void {
-    this.#asked.clear()
+    this.#asked = undefined
   }
 
   /**
@@ -132,7 +134,7 @@ export class Registrations {
   clear(): void {
     this.#kept.length = 0
     this.#bytes = 0
-    this.#asked.clear()
+    this.#asked = undefined
     this.translating = false
     this.incomplete = false
   }

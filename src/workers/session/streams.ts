@@ -9,12 +9,12 @@ interface Stream {
   open: boolean
 }
 
-/** The streams of one client, by the serial of the call that opens each. */
+/** The streams of one client, by the serial of the call that opens each. Most clients never have any. */
 export class OpenStreams {
-  readonly #streams = new Map<number, Stream>()
+  #streams: Map<number, Stream> | undefined
 
   get size(): number {
-    return this.#streams.size
+    return this.#streams?.size ?? 0
   }
 
   /**
@@ -22,31 +22,32 @@ export class OpenStreams {
    * overtake the reply. A serial used twice names the newer stream.
    */
   called(prog: number, proc: number, serial: number, sparse: boolean): void {
+    this.#streams ??= new Map()
     this.#streams.set(serial, { prog, proc, sparse, open: false })
   }
 
   /** The opening call's OK reply has come, before or after the stream's end. */
   opened(serial: number): void {
-    const stream = this.#streams.get(serial)
+    const stream = this.get(serial)
     if (stream !== undefined) stream.open = true
   }
 
   get(serial: number): Stream | undefined {
-    return this.#streams.get(serial)
+    return this.#streams?.get(serial)
   }
 
   /** The driver daemon refused the call, confirmed the end of the stream or broke it: its serial is dead. */
   ended(serial: number): void {
-    this.#streams.delete(serial)
+    this.#streams?.delete(serial)
   }
 
   /** Breaks all streams; returns the frames that tell the client so. Where the call itself still fails, that tells. */
   breakAll(error: RemoteError): Buffer[] {
     const frames: Buffer[] = []
-    for (const [serial, { prog, proc, open }] of this.#streams) {
+    for (const [serial, { prog, proc, open }] of this.#streams ?? []) {
       if (open) frames.push(streamError(prog, proc, serial, error))
     }
-    this.#streams.clear()
+    this.#streams = undefined
     return frames
   }
 }

@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import { Clock, Timer } from '#workers/clock.js'
-import { Keepalive, type KeepalivePeer, type KeepaliveSettings } from '#workers/session/keepalive.js'
+import { Keepalive, type KeepalivePeer } from '#workers/session/keepalive.js'
+import type { KeepaliveSettings } from '#workers/settings.js'
 
 describe('the coarse clock', () => {
   let clock: Clock
