@@ -5,6 +5,10 @@ export const READABLE = 0x001
 export const WRITABLE = 0x004
 export const FAILED = 0x008
 export const HUNG_UP = 0x010
+/** To be asked for: the peer sends nothing more. What it sent before may still be there to be read. */
+export const PEER_CLOSED = 0x2000
+/** To be asked for: readiness is told once, when it begins or is asked for anew by `change`, and not until it ends. */
+export const EDGE = 1 << 31
 
 const CTL_ADD = 1
 const CTL_DEL = 2
@@ -103,7 +107,7 @@ export class Poller {
 
   #ctl(op: number, fd: number, events: number, slot: number): number {
     const event = this.#control.bytes
-    event.writeUInt32LE(events, 0)
+    event.writeInt32LE(events, 0)
     event.writeUInt32LE(slot, DATA_AT)
     event.writeUInt32LE(this.#generations[slot]!, DATA_AT + 4)
     return epollControl(this.#epfd, op, fd, this.#control.address)

@@ -13,7 +13,7 @@ import {
   send,
   sendBytes
 } from '../os/libc.js'
-import { FAILED, HUNG_UP, READABLE, WRITABLE, type Pollable, type Poller } from '../os/poller.js'
+import { EDGE, FAILED, HUNG_UP, PEER_CLOSED, READABLE, WRITABLE, type Pollable, type Poller } from '../os/poller.js'
 import { receive, sendDescriptor } from './descriptors.js'
 import type { Transport, TransportHandler } from './transport.js'
 
@@ -48,7 +48,15 @@ export interface PolledOptions {
 
 const arrived: number[] = []
 
-/** A plain TCP or UNIX socket, served by the thread's poller with one read a turn. */
+/**
+ * A plain TCP or UNIX socket, served by the thread's poller with one read a turn.
+ *
+ * It is told once that there is something to read: a read that comes back with less than it had room for has taken all
+ * there was, and whatever comes later is told again. So the kernel need not look at the socket a second time after each
+ * message. Two things would be missed, and are asked for anew: what a full read has left, and the end of what a peer
+ * sends if it had come before the last of its data was read. Where descriptors travel a read stops at each of them
+ * too; those sockets are told for as long as something is there.
+ */
 export class PolledTransport implements Transport, Pollable {
   readonly carriesDescriptors: boolean
   readonly #keepUnread: boolean
@@ -74,7 +82,7 @@ export class PolledTransport implements Transport, Pollable {
     this.#io = io
     this.#fd = fd
     this.handler = handler
-    this.#slot = io.poller.add(fd, READABLE, this)
+    this.#slot = this.#watch()
   }
 
   get pending(): number {
@@ -122,7 +130,7 @@ export class PolledTransport implements Transport, Pollable {
     if (this.#muted) {
       this.#muted = false
       this.#interest = READABLE
-      this.#slot = this.#io.poller.add(this.#fd, READABLE, this)
+      this.#slot = this.#watch()
     } else this.#want(this.#interest | READABLE)
   }
 
@@ -147,24 +155,27 @@ export class PolledTransport implements Transport, Pollable {
     try {
       if (events & WRITABLE) this.#writeQueued()
       if (this.#closed) return
-      if (events & READABLE && this.#interest & READABLE) this.#read()
+      if (events & READABLE && this.#interest & READABLE) this.#read(events)
       else if (events & (FAILED | HUNG_UP)) this.#hungUp()
     } catch (error) {
       this.#io.failed(this.handler.session, error)
     }
   }
 
-  #read(): void {
+  #read(events: number): void {
     const { bytes, address } = this.#io.buffer
     const count = this.carriesDescriptors
       ? this.#receive()
       : recv(this.#fd, address + READ_AT, READ_BYTES, MSG_DONTWAIT)
     if (this.#closed) return
-    if (count > 0) this.handler.received(bytes, READ_AT, READ_AT + count)
-    else if (count === 0) this.#lose(0)
+    if (count > 0) {
+      this.handler.received(bytes, READ_AT, READ_AT + count)
+      if (count === READ_BYTES || events & PEER_CLOSED) this.#askAgain()
+    } else if (count === 0) this.#lose(0)
     else {
       const code = errno()
-      if (code !== EAGAIN && code !== EINTR) this.#lose(code)
+      if (code === EINTR) this.#askAgain()
+      else if (code !== EAGAIN) this.#lose(code)
     }
   }
 
@@ -211,11 +222,23 @@ export class PolledTransport implements Transport, Pollable {
     handler.lost({ errno: code })
   }
 
+  get #mode(): number {
+    return this.carriesDescriptors ? 0 : EDGE | PEER_CLOSED
+  }
+
+  #watch(): number {
+    return this.#io.poller.add(this.#fd, READABLE | this.#mode, this)
+  }
+
   #want(interest: number): void {
     if (interest === this.#interest) return
     this.#interest = interest
-    if (this.#muted) return
-    this.#io.poller.change(this.#slot, this.#fd, interest)
+    if (!this.#muted) this.#askAgain()
+  }
+
+  /** Whatever it is ready for now is told, even if it was told before. */
+  #askAgain(): void {
+    if (!this.#closed) this.#io.poller.change(this.#slot, this.#fd, this.#interest | this.#mode)
   }
 
   #enqueue(bytes: Buffer, from: number, to: number): void {

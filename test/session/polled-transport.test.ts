@@ -1,0 +1,148 @@
+import { once } from 'node:events'
+import { createServer, type Socket } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { expect } from 'chai'
+import { connectUnix } from '#workers/driver/unix-connect.js'
+import { FdLedger } from '#workers/os/fd-ledger.js'
+import { Poller } from '#workers/os/poller.js'
+import { makeReadBuffer, PolledTransport, type PolledOptions, type ThreadIo } from '#workers/transport/polled.js'
+import type { LossReason, TransportHandler } from '#workers/transport/transport.js'
+import { Cleanup } from '../support/cleanup.js'
+import { pattern } from '../support/pattern.js'
+import { tempDir } from '../support/temp-dir.js'
+import { waitFor } from '../support/waiting.js'
+
+const MiB = 2 ** 20
+
+/** A handler that keeps what it hears. */
+class Listener implements TransportHandler {
+  readonly session = { close: () => undefined }
+  readonly chunks: Buffer[] = []
+  size = 0
+  loss: LossReason | undefined
+  onData: () => void = () => undefined
+
+  received(bytes: Buffer, from: number, to: number): void {
+    this.chunks.push(Buffer.from(bytes.subarray(from, to)))
+    this.size += to - from
+    this.onData()
+  }
+
+  receivedDescriptors(): void {}
+  drained(): void {}
+
+  lost(reason: LossReason): void {
+    this.loss = reason
+  }
+}
+
+describe('a polled transport', () => {
+  const cleanup = new Cleanup()
+  let io: ThreadIo
+  let path: string
+  let peers: Socket[]
+
+  before(async () => {
+    path = `${await tempDir(cleanup)}/socket`
+    peers = []
+    const server = createServer({ allowHalfOpen: true }, peer => peers.push(peer)).listen(path)
+    await once(server, 'listening')
+    cleanup.defer(() => Promise.resolve(server.close()))
+    io = {
+      poller: new Poller(),
+      ledger: new FdLedger(),
+      owner: 1,
+      buffer: makeReadBuffer(),
+      failed: (_, error) => {
+        throw error
+      }
+    }
+    cleanup.defer(() => Promise.resolve(io.poller.close()))
+  })
+  after(() => cleanup.run())
+
+  async function pair(options: PolledOptions): Promise<{ transport: PolledTransport; heard: Listener; peer: Socket }> {
+    const known = peers.length
+    const { outcome } = await connectUnix([path], io.ledger, 1, 1000, { up: false })
+    const heard = new Listener()
+    const transport = new PolledTransport(io, outcome, heard, options)
+    cleanup.defer(() => Promise.resolve(transport.destroy()))
+    const peer = await waitFor('the peer', () => peers[known])
+    cleanup.defer(() => Promise.resolve(peer.destroy()))
+    return { transport, heard, peer }
+  }
+
+  for (const options of [{}, { descriptors: true }]) {
+    const kind = 'descriptors' in options ? 'that carries descriptors' : 'that carries bytes only'
+
+    describe(kind, () => {
+      it('hears everything, however much came while it was not looking', async () => {
+        const { transport, heard, peer } = await pair(options)
+        const bytes = pattern(3 * MiB + 17)
+        transport.pause()
+        peer.write(bytes)
+        await sleep(50)
+        expect(heard.size).to.equal(0)
+        transport.resume()
+        await waitFor('all bytes', () => heard.size === bytes.length)
+        expect(Buffer.concat(heard.chunks).equals(bytes)).to.equal(true)
+      })
+
+      it('hears of the end that came together with the last bytes', async () => {
+        const { transport, heard, peer } = await pair(options)
+        transport.pause()
+        peer.end(pattern(100))
+        await sleep(50)
+        transport.resume()
+        await waitFor('the end', () => heard.loss)
+        expect(heard.size).to.equal(100)
+        expect(heard.loss).to.deep.equal({ errno: 0 })
+      })
+
+      it('hears of the end that comes while the last bytes are being served', async () => {
+        const { heard, peer } = await pair(options)
+        heard.onData = () => peer.destroy()
+        peer.write('y')
+        await waitFor('the end', () => heard.loss)
+        expect(heard.size).to.equal(1)
+      })
+
+      it('is not told again and again of an end that it does not listen for, but at once when it does', async () => {
+        const { transport, heard, peer } = await pair(options)
+        transport.pause()
+        peer.end('bye')
+        await sleep(50)
+        expect(heard.loss).to.equal(undefined)
+        transport.resume()
+        await waitFor('the end', () => heard.loss)
+        expect(Buffer.concat(heard.chunks).toString()).to.equal('bye')
+      })
+
+      it('goes on when it was paused and resumed while it was being told', async () => {
+        const { transport, heard, peer } = await pair(options)
+        heard.onData = () => {
+          transport.pause()
+          setImmediate(() => transport.resume())
+        }
+        const bytes = pattern(MiB)
+        peer.end(bytes)
+        await waitFor('the end', () => heard.loss)
+        expect(Buffer.concat(heard.chunks).equals(bytes)).to.equal(true)
+      })
+
+      it('writes everything, as its peer takes it', async () => {
+        const { transport, heard, peer } = await pair(options)
+        const bytes = pattern(2 * MiB + 5)
+        peer.pause()
+        expect(transport.send(bytes, 0, bytes.length)).to.equal(false)
+        const arrived: Buffer[] = []
+        peer.on('data', chunk => arrived.push(chunk)).resume()
+        await waitFor('all bytes', () => arrived.reduce((sum, { length }) => sum + length, 0) === bytes.length)
+        expect(Buffer.concat(arrived).equals(bytes)).to.equal(true)
+        // It reads as before.
+        peer.write('z')
+        await waitFor('a byte', () => heard.size === 1)
+      })
+    })
+  }
+})
