@@ -26,7 +26,7 @@ export const FULL: Scale = {
   warmMs: 3000,
   clients: [1, 16, 128],
   idleSteps: [1000, 3000, 5000, 7000, 9000],
-  stormClients: 2000,
+  stormClients: 4000,
   streamBytes: 512 * MiB,
   payloadNames: [0, 4, 64, 1024, 4096, 16_384, 65_536]
 }

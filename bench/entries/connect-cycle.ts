@@ -3,11 +3,14 @@ import { TEST_URI, type Entry } from './entry.js'
 
 const AT_A_TIME = 16
 
-/** Clients come and go without pause: connect, open, close. */
+/**
+ * Clients come and go without pause: connect, open, close. However cheap the broker is, the driver's own part bounds the
+ * rate: without any proxy it is not three times that of libvirtd as a proxy.
+ */
 export const connectCycle: Entry = {
   name: 'connect-cycle',
-  claim: 'Clients come and go at six times the rate of virtproxyd.',
-  goals: [{ figure: 'rate', against: 'libvirtd', limit: 6 }],
+  claim: 'Clients come and go at twice the rate of virtproxyd.',
+  goals: [{ figure: 'rate', against: 'libvirtd', limit: 2 }],
   run: bench => bench.onStage({}, async stage => {
     const contenders = stage.peers.map(peer => {
       const load = stage.load()
