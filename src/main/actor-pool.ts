@@ -130,6 +130,10 @@ export class ActorPool {
       Promise.allSettled(this.#tasks),
       new Promise(resolve => setTimeout(resolve, SHUTDOWN_MS).unref())
     ])
+    if (this.#tasks.size > 0) {
+      const message = `${this.#tasks.size} threads still had clients after ${SHUTDOWN_MS / 1000} s`
+      this.#handler.news({ kind: 'log', level: 'error', source: 'actors', message })
+    }
     await this.#pool.destroy()
   }
 

@@ -111,4 +111,12 @@ export class Footprint {
     if (residentMiB(program.pid) > this.#memory + GROWTH_MIB) throw new Error(this.describe)
     if (/unexpected failure|actor thread died/.test(program.stderr)) throw new Error(program.stderr.slice(-4000))
   }
+
+  /** Ends the broker. Throws if it still had clients that were gone long ago, or anything else kept it from ending. */
+  async leave(): Promise<void> {
+    const { program } = this.broker
+    await program.stop()
+    const { status } = await program.exited
+    if (status !== 0 || /threads still had clients/.test(program.stderr)) throw new Error(program.describe())
+  }
 }

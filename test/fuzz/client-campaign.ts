@@ -55,10 +55,12 @@ export async function attackWithClients(cleanup: Cleanup, { seed, enough }: Camp
     const moves = [...course.done.values()].reduce((sum, count) => sum + count, 0)
     const served = bystanders.map(({ calls, slowestMs }) => `${calls} calls, slowest ${slowestMs.toFixed(0)} ms`)
     const { total: frames, describe } = course.frames
+    const footprintAtEnd = footprint.describe
+    await footprint.leave()
     return {
       frames,
       report: `${rounds} rounds, ${moves} moves, ${describe}, ${driver.calls} calls at the daemon; ` +
-        `${footprint.describe}; bystanders: ${served.join('; ')}`
+        `${footprintAtEnd}; bystanders: ${served.join('; ')}`
     }
   } finally {
     clearInterval(events)

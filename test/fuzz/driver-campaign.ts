@@ -48,10 +48,12 @@ export async function attackWithDaemon(cleanup: Cleanup, { seed, enough }: Campa
   const deeds = [...hostile.done.values()].reduce((sum, count) => sum + count, 0)
   const served = bystanders.map(({ calls, slowestMs }) => `${calls} calls, slowest ${slowestMs.toFixed(0)} ms`)
   const { total: frames, describe } = hostile.frames
+  const footprintAtEnd = footprint.describe
+  await footprint.leave()
   return {
     frames,
     report: `${rounds} rounds, ${deeds} deeds, ${describe}, ${answered} calls answered; ` +
-      `${footprint.describe}; bystanders: ${served.join('; ')}`
+      `${footprintAtEnd}; bystanders: ${served.join('; ')}`
   }
 }
 
