@@ -1,3 +1,4 @@
+import { FULL } from '../scale.js'
 import type { Bench } from '../bench.js'
 import type { Entry } from '../entries/entry.js'
 import type { PeerName } from '../peers/peers.js'
@@ -43,10 +44,14 @@ export function machineText(machine: Machine): string {
   ].join('\n')
 }
 
+const TOO_SHORT =
+  'turns this short fall into the time in which Node still compiles the broker, which may look twice as dear as it is'
+
 /** Goals, who used the CPU, and what makes the figures doubtful. */
 export function remarks(bench: Bench, entry: Entry, samples: readonly Sample[]): string[] {
   const own = bench.warnings.filter(warning => warning.entry === entry.name)
   const warnings = [...noise(samples), ...own.map(({ text }) => text)]
+  if (bench.scale.warmMs < FULL.warmMs) warnings.push(TOO_SHORT)
   return [...goalLines(entry, samples), ...splitLines(samples), ...warnings.map(text => `Mind: ${text}.`)]
 }
 

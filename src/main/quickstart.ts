@@ -49,7 +49,7 @@ const end = (code: number): void => {
     process.exit(code)
   })
 }
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => end(0))
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGQUIT', 'SIGHUP'] as const) process.on(signal, () => end(0))
 
 try {
   await daemon.start()

@@ -30,10 +30,11 @@ import { accessDenied, driverClosed, notOpen, secondaryNotOpen } from './session
 import { OpenStreams } from './streams.js'
 
 /**
- *     authenticating ─► authenticated ─► opening ─► open ◄─► lost ─► opening …
- *            │                │  ▲          │        │ ▲       │ ▲
- *            │                │  └──────────┘        │ └─ reopening
- *            └──────────┬─────┴──────────────────────┴─────────┘
+ *     authenticating ─► authenticated ◄─► opening ◄─► lost ◄─► reopening
+ *            │                │               │          ▲           │
+ *            │                │               └─► open ──┘           │
+ *            │                │                    │ ▲───────────────┘
+ *            └──────────┬─────┴────────────────────┴─────────┘
  *                       ▼
  *                    closing ─► closed
  */
