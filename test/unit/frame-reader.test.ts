@@ -85,13 +85,15 @@ function read(bytes: Buffer, cuts: readonly number[] = []): Recorder {
   const recorder = new Recorder()
   const reader = new FrameReader(recorder)
   const places = [0, ...[...cuts].sort((a, b) => a - b), bytes.length]
-  for (let i = 1; i < places.length; i++) {
-    // As in a thread's shared buffer: room before the bytes, which are gone when the call has returned.
-    const chunk = Buffer.concat([Buffer.alloc(HEADER_BYTES), bytes.subarray(places[i - 1], places[i])])
-    reader.push(chunk, HEADER_BYTES, chunk.length)
-    chunk.fill(0xee)
-  }
+  for (let i = 1; i < places.length; i++) push(reader, bytes.subarray(places[i - 1], places[i]))
   return recorder
+}
+
+/** As in a thread's shared buffer: room before the bytes, which are gone when the call has returned. */
+function push(reader: FrameReader, bytes: Uint8Array): void {
+  const chunk = Buffer.concat([Buffer.alloc(HEADER_BYTES), bytes])
+  reader.push(chunk, HEADER_BYTES, chunk.length)
+  chunk.fill(0xee)
 }
 
 const frames = fc.array(
@@ -140,7 +142,7 @@ describe('the frame reader', () => {
       fc.property(fc.array(fc.uint8Array({ maxLength: 200 }), { maxLength: 10 }), chunks => {
         const recorder = new Recorder()
         const reader = new FrameReader(recorder)
-        for (const chunk of chunks) reader.push(Buffer.from(chunk), 0, chunk.length)
+        for (const chunk of chunks) push(reader, chunk)
         expect(recorder.illegals.length).to.be.at.most(1)
       }),
       { numRuns: 500 }
@@ -223,8 +225,7 @@ describe('the frame reader', () => {
     const bytes = frame({ proc: TAKE.split, serial: 7 }, pattern(100))
     const sizes: [number, number][] = [[0, 10], [10, HEADER_BYTES], [HEADER_BYTES, 60], [60, 61], [61, bytes.length]]
     for (const [from, to] of sizes) {
-      const chunk = Buffer.concat([Buffer.alloc(HEADER_BYTES), bytes.subarray(from, to)])
-      reader.push(chunk, HEADER_BYTES, chunk.length)
+      push(reader, bytes.subarray(from, to))
       expect(reader.inPassedFrame).to.equal(false)
     }
     expect(pieces(recorder.runs[TAKE.split]!).map(({ payload }) => payload.length / 2)).to.deep.equal([32, 1, 67])
