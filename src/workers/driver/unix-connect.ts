@@ -9,14 +9,24 @@ import {
   ENOENT,
   errno,
   Memory,
+  setIntOption,
+  SO_SNDBUF,
+  SO_SNDBUFFORCE,
   SOCK_CLOEXEC,
   SOCK_NONBLOCK,
   SOCK_STREAM,
-  socket
+  socket,
+  SOL_SOCKET
 } from '../os/libc.js'
 
 const FIRST_RETRY_MS = 5
 const LAST_RETRY_MS = 200
+
+/**
+ * Four packets of an upload, in the kernel's way of counting, so that the daemon and we work side by side. By default it
+ * holds less than one, and they take turns.
+ */
+const SEND_BUFFER_BYTES = 1024 * 1024
 
 const address = new Memory(ADDRESS_BYTES)
 
@@ -48,6 +58,12 @@ export async function connectUnix(
   }
 }
 
+/** Beyond `net.core.wmem_max` where we are privileged, else up to it. The kernel doubles the figure that it is given. */
+function enlargeSendBuffer(fd: number): void {
+  const half = SEND_BUFFER_BYTES / 2
+  if (!setIntOption(fd, SOL_SOCKET, SO_SNDBUFFORCE, half)) setIntOption(fd, SOL_SOCKET, SO_SNDBUF, half)
+}
+
 function tryConnect(paths: readonly string[], ledger: FdLedger, owner: number): Connected {
   const fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)
   if (fd < 0) return { outcome: -errno(), at: 0 }
@@ -57,6 +73,7 @@ function tryConnect(paths: readonly string[], ledger: FdLedger, owner: number): 
   for (; at < paths.length && code === ENOENT; at++) {
     const length = writeUnixAddress(address, paths[at]!)
     if (length > 0 && connect(fd, address.address, length) === 0) {
+      enlargeSendBuffer(fd)
       ledger.adopt(fd, owner)
       return { outcome: fd, at }
     }

@@ -17,7 +17,8 @@ import { EDGE, FAILED, HUNG_UP, PEER_CLOSED, READABLE, WRITABLE, type Pollable, 
 import { receive, sendDescriptor } from './descriptors.js'
 import type { Transport, TransportHandler } from './transport.js'
 
-const READ_BYTES = 128 * 1024
+/** More than a UNIX socket holds by default (208 KiB): a driver daemon that waits for room in it gets all of it at once. */
+const READ_BYTES = 256 * 1024
 /** Reads go behind room for one header: whoever splits a frame puts the header of the next piece there. */
 const READ_AT = HEADER_BYTES
 

@@ -1,5 +1,9 @@
+import { once } from 'node:events'
 import { fstatSync, writeSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { join } from 'node:path'
 import { expect } from 'chai'
+import { connectUnix } from '#workers/driver/unix-connect.js'
 import { ADDRESS_BYTES, readIpAddress, writeIpAddress, writeUnixAddress } from '#workers/os/address.js'
 import { FdLedger } from '#workers/os/fd-ledger.js'
 import {
@@ -7,13 +11,18 @@ import {
   close,
   makePipe,
   Memory,
+  readOption,
+  SO_SNDBUF,
   SOCK_CLOEXEC,
   SOCK_NONBLOCK,
   SOCK_STREAM,
-  socket
+  socket,
+  SOL_SOCKET
 } from '#workers/os/libc.js'
 import { HUNG_UP, Poller, READABLE } from '#workers/os/poller.js'
+import { Cleanup } from '../../support/cleanup.js'
 import { hex } from '../../support/hex.js'
+import { tempDir } from '../../support/temp-dir.js'
 import { waitFor } from '../../support/waiting.js'
 
 const memory = new Memory(ADDRESS_BYTES)
@@ -83,6 +92,24 @@ describe('the ledger of descriptors', () => {
 })
 
 // It rests on internals of Node: a stream handle whose buffer has no room is told that data is there, and never reads.
+describe('a connection to a driver daemon', () => {
+  const cleanup = new Cleanup()
+  after(() => cleanup.run())
+
+  it('holds more of an upload than UNIX sockets do by default', async () => {
+    const path = join(await tempDir(cleanup), 'daemon')
+    const server = createServer().listen(path)
+    cleanup.defer(() => Promise.resolve(void server.close()))
+    await once(server, 'listening')
+    const plain = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)
+    const { outcome: connected } = await connectUnix([path], new FdLedger(), 1, 1000, { up: false })
+    const room = (fd: number): number => readOption(fd, SOL_SOCKET, SO_SNDBUF)!.readInt32LE(0)
+    // Without privileges the kernel's limit may be the default for one; it doubles what it is asked for.
+    expect(room(connected)).to.be.at.least(Math.min(1024 * 1024, 2 * room(plain)))
+    for (const fd of [plain, connected]) close(fd)
+  })
+})
+
 describe('the poller', () => {
   let poller: Poller
   beforeEach(() => (poller = new Poller()))
