@@ -168,6 +168,20 @@ describe('opening a connection', () => {
     expect((await client.open('qemu:///system')).status).to.equal(STATUS.ok)
   })
 
+  it('fails, and can be tried again, when the daemon is lost in the moment in which all is done', async () => {
+    const client = await stage.connect()
+    stage.driver.on(REMOTE.connectSetIdentity, ({ prog, proc, serial }, daemon) => {
+      const reply = frame({ prog, proc, serial, type: MESSAGE.reply })
+      // The second one is a reply to no call.
+      daemon.write(reply, reply)
+      return undefined
+    })
+    expect((await client.open('qemu:///system')).payload).to.deep.equal(internalErrorPayload('client socket is closed'))
+    stage.driver.on(REMOTE.connectSetIdentity, () => Buffer.alloc(0))
+    expect((await client.open('qemu:///system')).status).to.equal(STATUS.ok)
+    expect((await client.call(REMOTE.domainGetInfo, hex('01'))).payload).to.deep.equal(hex('01'))
+  })
+
   it('is given up when the client leaves meanwhile', async () => {
     const client = await stage.connect()
     stage.driver.on(REMOTE.connectOpen, () => undefined)

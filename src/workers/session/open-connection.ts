@@ -46,6 +46,8 @@ export async function openDriver(
   session.actor.clock.set(deadline, settings.driverConnectTimeoutMs)
   try {
     const uri = await shakeHands(driver, candidate, readonly, session)
+    // It can be lost between its last reply and here: with what came in the same read.
+    if (session.driver !== driver) throw driverClosed()
     driver.keepalive.startPinging()
     return { driver, uri, candidate }
   } catch (error) {
