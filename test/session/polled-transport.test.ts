@@ -3,13 +3,12 @@ import { createServer, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import { connectUnix } from '#workers/driver/unix-connect.js'
-import { FdLedger } from '#workers/os/fd-ledger.js'
-import { Poller } from '#workers/os/poller.js'
-import { makeReadBuffer, PolledTransport, type PolledOptions, type ThreadIo } from '#workers/transport/polled.js'
+import { PolledTransport, type PolledOptions, type ThreadIo } from '#workers/transport/polled.js'
 import type { LossReason, TransportHandler } from '#workers/transport/transport.js'
 import { Cleanup } from '../support/cleanup.js'
 import { pattern } from '../support/pattern.js'
 import { tempDir } from '../support/temp-dir.js'
+import { threadIo } from '../support/thread-io.js'
 import { waitFor } from '../support/waiting.js'
 
 const MiB = 2 ** 20
@@ -48,22 +47,13 @@ describe('a polled transport', () => {
     const server = createServer({ allowHalfOpen: true }, peer => peers.push(peer)).listen(path)
     await once(server, 'listening')
     cleanup.defer(() => Promise.resolve(server.close()))
-    io = {
-      poller: new Poller(),
-      ledger: new FdLedger(),
-      owner: 1,
-      buffer: makeReadBuffer(),
-      failed: (_, error) => {
-        throw error
-      }
-    }
-    cleanup.defer(() => Promise.resolve(io.poller.close()))
+    io = threadIo(cleanup)
   })
   after(() => cleanup.run())
 
   async function pair(options: PolledOptions): Promise<{ transport: PolledTransport; heard: Listener; peer: Socket }> {
     const known = peers.length
-    const { outcome } = await connectUnix([path], io.ledger, 1, 1000, { up: false })
+    const { outcome } = await connectUnix([path], io.ledger, io.owner, 1000, { up: false })
     const heard = new Listener()
     const transport = new PolledTransport(io, outcome, heard, options)
     cleanup.defer(() => Promise.resolve(transport.destroy()))

@@ -3,12 +3,12 @@ import { encodeFrame, HEADER_BYTES, MESSAGE, PROGRAM, PROGRAM_VERSION, readHeade
 import { encodeOpen } from '#protocol/messages/connect.js'
 import { REMOTE } from '#protocol/procedures.js'
 import { connectUnix } from '#workers/driver/unix-connect.js'
-import { FdLedger } from '#workers/os/fd-ledger.js'
-import { Poller } from '#workers/os/poller.js'
+import type { FdLedger } from '#workers/os/fd-ledger.js'
 import { DescriptorMail } from '#workers/session/descriptor-mail.js'
-import { makeReadBuffer, PolledTransport, type ThreadIo } from '#workers/transport/polled.js'
+import { PolledTransport, type ThreadIo } from '#workers/transport/polled.js'
 import type { TransportHandler } from '#workers/transport/transport.js'
 import type { Cleanup } from './cleanup.js'
+import { threadIo } from './thread-io.js'
 
 export interface ReplyWithDescriptors {
   type: number
@@ -36,17 +36,8 @@ export class DescriptorClient implements TransportHandler, FrameSink {
   }
 
   static async connect(cleanup: Cleanup, path: string): Promise<DescriptorClient> {
-    const io: ThreadIo = {
-      poller: new Poller(),
-      ledger: new FdLedger(),
-      owner: 1,
-      buffer: makeReadBuffer(),
-      failed: (_, error) => {
-        throw error
-      }
-    }
-    cleanup.defer(() => Promise.resolve(io.poller.close()))
-    const { outcome: fd } = await connectUnix([path], io.ledger, 1, 5000, { up: false })
+    const io = threadIo(cleanup)
+    const { outcome: fd } = await connectUnix([path], io.ledger, io.owner, 5000, { up: false })
     if (fd < 0) throw new Error(`connect to ${path}: errno ${-fd}`)
     const client = new DescriptorClient(io, fd)
     cleanup.defer(() => Promise.resolve(client.transport.destroy()))
