@@ -28,6 +28,8 @@ export interface ActorThread {
   readonly unstarted: AbortController
 }
 
+/** How long threads may take to begin. */
+const START_MS = 10_000
 /** How long threads may take to close their clients. */
 const SHUTDOWN_MS = 5000
 /** How long threads may take to answer. */
@@ -47,7 +49,7 @@ export class ActorPool {
   readonly #handler: ActorPoolHandler
   readonly #sasl: SaslService | undefined
   /** One for each thread, which ends with it. */
-  readonly #tasks = new Set<Promise<void>>()
+  readonly #tasks = new Map<ActorThread, Promise<void>>()
   #numbers = 0
   #closing = false
 
@@ -76,6 +78,12 @@ export class ActorPool {
     })
     this.#pool.on('error', (error: Error) => this.#cannotStart(error))
     for (let i = 0; i < count; i++) this.#start()
+  }
+
+  /** Resolves when each thread serves, or has ended: who is let in before would wait for them. */
+  async started(): Promise<void> {
+    const started = this.threads.map(thread => Promise.race([thread.control.clients(), this.#tasks.get(thread)]))
+    await atMost(START_MS, Promise.all(started))
   }
 
   /** Puts a connection into the outbox of the thread with the fewest clients. `flush` sends it. */
@@ -107,10 +115,7 @@ export class ActorPool {
   async setTls(tls: TlsSettings): Promise<void> {
     this.#settings = { ...this.#settings, tls }
     // A thread that dies before it answers never does; the one that replaces it begins with these settings.
-    await Promise.race([
-      Promise.all(this.threads.map(({ control }) => control.setTls(tls))),
-      new Promise(resolve => setTimeout(resolve, SET_TLS_MS).unref())
-    ])
+    await atMost(SET_TLS_MS, Promise.all(this.threads.map(({ control }) => control.setTls(tls))))
   }
 
   /** The SASL thread was replaced. */
@@ -126,10 +131,7 @@ export class ActorPool {
     this.#closing = true
     for (const thread of this.threads) void thread.control.shutdown()
     // Not the pool's own close: that one ends threads which are still starting, and koffi aborts the process then.
-    await Promise.race([
-      Promise.allSettled(this.#tasks),
-      new Promise(resolve => setTimeout(resolve, SHUTDOWN_MS).unref())
-    ])
+    await atMost(SHUTDOWN_MS, Promise.allSettled(this.#tasks.values()))
     if (this.#tasks.size > 0) {
       const message = `${this.#tasks.size} threads still had clients after ${SHUTDOWN_MS / 1000} s`
       this.#handler.news({ kind: 'log', level: 'error', source: 'actors', message })
@@ -175,8 +177,8 @@ export class ActorPool {
         this.#ended(thread, signal.aborted ? String(signal.reason) : error instanceof Error ? error.message : String(error))
       }
     )
-    this.#tasks.add(ended)
-    void ended.finally(() => this.#tasks.delete(ended))
+    this.#tasks.set(thread, ended)
+    void ended.finally(() => this.#tasks.delete(thread))
   }
 
   /**
@@ -211,4 +213,9 @@ export class ActorPool {
   #replace(): void {
     if (!this.#closing) this.#start()
   }
+}
+
+/** The work goes on after that, but nobody waits for it. */
+async function atMost(ms: number, work: Promise<unknown>): Promise<void> {
+  await Promise.race([work, new Promise(resolve => setTimeout(resolve, ms).unref())])
 }

@@ -45,7 +45,7 @@ export class Supervisor implements ListenerHandler {
     this.#logger = logger
   }
 
-  /** Binds all sockets and starts the threads; connections are taken from then on. Throws ConfError or ListenError. */
+  /** Starts the threads and binds all sockets; connections are taken from then on. Throws ConfError or ListenError. */
   async start(settings: ActorSettings): Promise<void> {
     this.#tls = await this.#startTls()
     const all = { ...settings, tls: this.#tls?.settings }
@@ -55,6 +55,7 @@ export class Supervisor implements ListenerHandler {
       threadDied: (reason: string, lost: readonly number[]) => this.#threadDied(reason, lost)
     }
     this.#pool = new ActorPool(this.#config.actorThreads, all, this.ledger, handler, this.#sasl)
+    await this.#pool.started()
     this.#listenUnixSockets()
     const { listenTcp, tcpPort, authTcp, listenTls, tlsPort, authTls } = this.#config
     if (listenTcp) await this.#listenTcp(this.#kind('tcp', 'tcp', false, authTcp), tcpPort)

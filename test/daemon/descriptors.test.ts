@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { fstatSync, openSync, readdirSync } from 'node:fs'
+import { fstatSync, openSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { decodeError } from '#protocol/errors.js'
 import { encodeFrame, MESSAGE, PROGRAM, PROGRAM_VERSION, STATUS } from '#protocol/header.js'
@@ -9,6 +9,7 @@ import { XdrWriter } from '#protocol/xdr.js'
 import { Broker } from '../support/broker.js'
 import { Cleanup } from '../support/cleanup.js'
 import { DescriptorClient } from '../support/descriptor-client.js'
+import { openDescriptors } from '../support/process-state.js'
 import { RawClient } from '../support/raw-client.js'
 import { waitFor } from '../support/waiting.js'
 
@@ -19,7 +20,6 @@ const echoArgs = (text = 'hello'): Buffer =>
 const NULL_DEVICE = '/dev/null'
 
 const nullDevices = (count: number): number[] => Array.from({ length: count }, () => openSync(NULL_DEVICE, 'r'))
-const openIn = (pid: number | 'self'): number => readdirSync(`/proc/${pid}/fd`).length
 
 describe('file descriptors', () => {
   const cleanup = new Cleanup()
@@ -40,7 +40,7 @@ describe('file descriptors', () => {
     client.transport.destroy()
   }
   const noLeak = async (before: number): Promise<void> => {
-    await waitFor('descriptors to be closed', () => openIn(broker.program.pid) <= before)
+    await waitFor('descriptors to be closed', () => openDescriptors(broker.program.pid) <= before)
   }
 
   it('arrive with their frame, in order, both ways', async () => {
@@ -56,7 +56,7 @@ describe('file descriptors', () => {
   it('go through 32 at a time, ten thousand times, and none is left behind', async function () {
     this.timeout(120_000)
     const client = await connect()
-    const [before, own] = [openIn(broker.program.pid), openIn('self')]
+    const [before, own] = [openDescriptors(broker.program.pid), openDescriptors('self')]
     let came = 0
     for (let i = 0; i < 10_000; i++) {
       const reply = (await echo(client, nullDevices(32)))!
@@ -64,13 +64,13 @@ describe('file descriptors', () => {
       reply.descriptors.forEach(fd => client.ledger.close(fd))
     }
     expect(came).to.equal(10_000 * 32)
-    expect(openIn('self')).to.equal(own)
+    expect(openDescriptors('self')).to.equal(own)
     await noLeak(before)
   })
 
   it('may be sent by several calls that wait for each other', async () => {
     const client = await connect()
-    const before = openIn(broker.program.pid)
+    const before = openDescriptors(broker.program.pid)
     const frames = Array.from({ length: 12 }, (_, i) => {
       const payload = Buffer.concat([Buffer.from([0, 0, 0, 2]), echoArgs(`call ${i}`)])
       return encodeFrame(
@@ -107,7 +107,7 @@ describe('file descriptors', () => {
 
   it('of a call that is refused are closed, and the connection goes on', async () => {
     const client = await connect()
-    const before = openIn(broker.program.pid)
+    const before = openDescriptors(broker.program.pid)
     const reply = (await client.call(0x12345678, 1, echoArgs(), nullDevices(3)))!
     expect(decodeError(reply.payload).message).to.equal('Cannot find program 305419896 version 1')
     const unsupported = (await client.call(PROGRAM.remote, REMOTE.domainFdAssociate, echoArgs(), nullDevices(3)))!
@@ -118,7 +118,7 @@ describe('file descriptors', () => {
 
   it('fewer than announced end the connection', async () => {
     const client = await connect()
-    const before = openIn(broker.program.pid)
+    const before = openDescriptors(broker.program.pid)
     const reply = echo(client, nullDevices(1), 2)
     client.write(Buffer.from([0]))
     expect(await reply).to.equal(undefined)
@@ -128,7 +128,7 @@ describe('file descriptors', () => {
 
   it('more than announced end the connection', async () => {
     const client = await connect()
-    const before = openIn(broker.program.pid)
+    const before = openDescriptors(broker.program.pid)
     const reply = echo(client, nullDevices(1), 0)
     await reply
     await client.untilClosed()
@@ -143,7 +143,7 @@ describe('file descriptors', () => {
 
   it('where none belong end the connection', async () => {
     const client = await connect()
-    const before = openIn(broker.program.pid)
+    const before = openDescriptors(broker.program.pid)
     client.write(Buffer.alloc(0), nullDevices(1))
     await client.untilClosed()
     await noLeak(before)
@@ -152,7 +152,7 @@ describe('file descriptors', () => {
 
   it('of a client that goes half way are closed', async () => {
     const client = await connect()
-    const before = openIn(broker.program.pid)
+    const before = openDescriptors(broker.program.pid)
     void echo(client, nullDevices(3), 5)
     await sleep(50)
     client.transport.destroy()

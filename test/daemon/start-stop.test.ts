@@ -10,6 +10,7 @@ import { Broker } from '../support/broker.js'
 import { Cleanup } from '../support/cleanup.js'
 import { type Conf, confText } from '../support/conf-file.js'
 import { freePort } from '../support/free-port.js'
+import { openDescriptors } from '../support/process-state.js'
 import { type Outcome, Program, run } from '../support/processes.js'
 import { RawClient } from '../support/raw-client.js'
 import { canConnect } from '../support/sockets.js'
@@ -163,6 +164,17 @@ describe('virtbrokerd', () => {
         const client = await RawClient.connect(cleanup, { host, port })
         await client.call(REMOTE.authList)
       }
+    })
+
+    it('only when its threads can serve who comes', async () => {
+      const late = "import { isMainThread } from 'node:worker_threads'; " +
+        'if (!isMainThread) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1000)'
+      const nodeOptions = ['--import', `data:text/javascript,${encodeURIComponent(late)}`]
+      const broker = await Broker.start(cleanup, { actor_threads: 2 }, { nodeOptions })
+      const { pid } = broker.program
+      const descriptors = openDescriptors(pid)
+      await sleep(1500)
+      expect(openDescriptors(pid), 'descriptors that were opened later').to.be.at.most(descriptors)
     })
 
     it('for no more clients than max_clients: others wait, and are served when there is room', async () => {

@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import { internalError } from '#protocol/errors.js'
@@ -11,6 +11,7 @@ import type { DriverConnection } from '../support/fake-driver.js'
 import { frame, ping, type Frame } from '../support/frame-socket.js'
 import { hex } from '../support/hex.js'
 import { pattern } from '../support/pattern.js'
+import { openDescriptors } from '../support/process-state.js'
 import type { RawClient } from '../support/raw-client.js'
 import { Stage } from '../support/stage.js'
 import { waitFor } from '../support/waiting.js'
@@ -225,7 +226,7 @@ describe('a stream that nobody takes', () => {
   })
 
   it('to the daemon leaves no descriptors behind when its client leaves', async () => {
-    const descriptors = (): number => readdirSync(`/proc/${stage.broker.program.pid}/fd`).length
+    const descriptors = (): number => openDescriptors(stage.broker.program.pid)
     const before = descriptors()
     const { client, daemon } = await stage.open(stage.broker.socket)
     await client.call(UPLOAD, volume(false), { serial: 5 })

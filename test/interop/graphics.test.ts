@@ -1,6 +1,5 @@
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { readdirSync } from 'node:fs'
 import { expect } from 'chai'
 import { Broker } from '../support/broker.js'
 import { Cleanup } from '../support/cleanup.js'
@@ -8,6 +7,7 @@ import { runPython, virshOk } from '../support/clients.js'
 import { guestXml } from '../support/guest.js'
 import { Libvirtd, startVirtlogd } from '../support/libvirtd.js'
 import { PrivateHost } from '../support/private-host.js'
+import { openDescriptors } from '../support/process-state.js'
 import { tempDir } from '../support/temp-dir.js'
 import { waitFor } from '../support/waiting.js'
 
@@ -43,7 +43,7 @@ describe('file descriptors of a QEMU guest, through the broker', function () {
     runPython('pass_files.py', [uri, 'watched', xmlPath, diskPath, can])
 
   it('reach QEMU and come back from it over the UNIX socket', async () => {
-    const open = (): number => readdirSync(`/proc/${broker.program.pid}/fd`).length
+    const open = (): number => openDescriptors(broker.program.pid)
     const before = open()
     const { stdout, stderr } = await passFiles(broker.unixUri('qemu', '/system'), 'yes')
     expect(stdout.split('\n'), stderr).to.deep.equal([
