@@ -5,6 +5,7 @@ import { Piscina } from 'piscina'
 import type { ActorControl, ActorNews, ActorTask, FromActor, ToActor } from '../workers/control.js'
 import type { FdLedger } from '../workers/os/fd-ledger.js'
 import type { ActorSettings, Admission } from '../workers/settings.js'
+import { placeFor } from './placement.js'
 import type { SaslService } from './sasl-service.js'
 import type { TlsSettings } from '../workers/tls/tls-settings.js'
 
@@ -12,6 +13,12 @@ export interface ActorPoolHandler {
   news(news: ActorNews): void
   /** A thread died and is being replaced. `lost`: ids of its clients, which are gone with it. */
   threadDied(reason: string, lost: readonly number[]): void
+}
+
+export interface ActorPoolSize {
+  threads: number
+  /** A thread gets so many clients before the next one gets its first. */
+  minClients: number
 }
 
 /** One actor thread. Its number, from 1, is never used for another. */
@@ -24,6 +31,8 @@ export interface ActorThread {
   /** Handed over with the next `flush`. */
   outbox: Admission[]
   alive: boolean
+  /** As it says itself. */
+  busy: boolean
   /** Gives it up while it waits for a worker of piscina's. */
   readonly unstarted: AbortController
 }
@@ -37,12 +46,10 @@ const SET_TLS_MS = 5000
 /** A thread that dies at once again and again is not replaced faster than this. */
 const RESTART_PAUSE_MS = 500
 
-/**
- * The actor threads: piscina keeps them, each runs one task that lasts as long as the thread. A client goes to the
- * thread that has the fewest.
- */
+/** The actor threads: piscina keeps them, each runs one task that lasts as long as the thread. */
 export class ActorPool {
   readonly threads: ActorThread[] = []
+  readonly #minClients: number
   readonly #pool: Piscina
   #settings: ActorSettings
   readonly #ledger: FdLedger
@@ -54,20 +61,21 @@ export class ActorPool {
   #closing = false
 
   constructor(
-    count: number,
+    { threads, minClients }: ActorPoolSize,
     settings: ActorSettings,
     ledger: FdLedger,
     handler: ActorPoolHandler,
     sasl: SaslService | undefined
   ) {
+    this.#minClients = minClients
     this.#settings = settings
     this.#ledger = ledger
     this.#handler = handler
     this.#sasl = sasl
     this.#pool = new Piscina({
       filename: new URL('../workers/actor-thread.js', import.meta.url).href,
-      minThreads: count,
-      maxThreads: count,
+      minThreads: threads,
+      maxThreads: threads,
       idleTimeout: Infinity,
       // With atomics a thread sleeps between tasks and runs no event loop.
       atomics: 'disabled',
@@ -77,7 +85,7 @@ export class ActorPool {
       resourceLimits: { maxYoungGenerationSizeMb: 6 }
     })
     this.#pool.on('error', (error: Error) => this.#cannotStart(error))
-    for (let i = 0; i < count; i++) this.#start()
+    for (let i = 0; i < threads; i++) this.#start()
   }
 
   /** Resolves when each thread serves, or has ended: who is let in before would wait for them. */
@@ -86,20 +94,17 @@ export class ActorPool {
     await atMost(START_MS, Promise.all(started))
   }
 
-  /** Puts a connection into the outbox of the thread with the fewest clients. `flush` sends it. */
+  /** Puts a connection into the outbox of a thread. `flush` sends it. */
   hand(admission: Admission): void {
-    let least: ActorThread | undefined
-    for (const thread of this.threads) {
-      if (least === undefined || thread.clients.size < least.clients.size) least = thread
-    }
-    if (least === undefined) {
+    const thread = placeFor(this.threads, this.#minClients)
+    if (thread === undefined) {
       this.#ledger.close(admission.fd)
       this.#handler.news({ kind: 'ended', id: admission.id, why: 'no actor thread' })
       return
     }
-    this.#ledger.give(admission.fd, least.number)
-    least.clients.set(admission.id, admission)
-    least.outbox.push(admission)
+    this.#ledger.give(admission.fd, thread.number)
+    thread.clients.set(admission.id, admission)
+    thread.outbox.push(admission)
   }
 
   flush(): void {
@@ -158,12 +163,14 @@ export class ActorPool {
       clients: new Map(),
       outbox: [],
       alive: true,
+      busy: false,
       unstarted: new AbortController()
     }
     work.port1.on('message', (news: FromActor) => {
       for (const item of news) {
         if (item.kind === 'ended') thread.clients.delete(item.id)
-        this.#handler.news(item)
+        if (item.kind === 'busy') thread.busy = item.busy
+        else this.#handler.news(item)
       }
     })
     this.threads.push(thread)

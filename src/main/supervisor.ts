@@ -54,7 +54,8 @@ export class Supervisor implements ListenerHandler {
       news: (news: ActorNews) => this.#news(news),
       threadDied: (reason: string, lost: readonly number[]) => this.#threadDied(reason, lost)
     }
-    this.#pool = new ActorPool(this.#config.actorThreads, all, this.ledger, handler, this.#sasl)
+    const { actorThreads, actorMinClients } = this.#config
+    this.#pool = new ActorPool({ threads: actorThreads, minClients: actorMinClients }, all, this.ledger, handler, this.#sasl)
     await this.#pool.started()
     this.#listenUnixSockets()
     const { listenTcp, tcpPort, authTcp, listenTls, tlsPort, authTls } = this.#config

@@ -1,8 +1,9 @@
 import type { MessagePort } from 'node:worker_threads'
 import type { RemoteError } from '../protocol/errors.js'
 import type { Identity } from '../protocol/identity.js'
+import { BusyWatch } from './busy-watch.js'
 import { Clock, type Closable } from './clock.js'
-import type { ActorControl, ActorNews, ActorTask, ClientInfo } from './control.js'
+import type { ActorControl, ActorNews, ActorTask, ClientInfo, LoadNews } from './control.js'
 import { KnownNames } from './driver/known-names.js'
 import { FdLedger } from './os/fd-ledger.js'
 import { Poller } from './os/poller.js'
@@ -34,7 +35,7 @@ export class Actor implements ActorControl {
   readonly #sessions = new Map<number, ClientSession>()
   readonly #tls: TlsAcceptor
   readonly #work: MessagePort
-  #news: ActorNews[] = []
+  #news: (ActorNews | LoadNews)[] = []
   #logLevel: number
   #closing = false
   #over = false
@@ -65,6 +66,7 @@ export class Actor implements ActorControl {
       ended: ({ id }, why) => this.#ended(id, why)
     })
     this.io.ledger.adopt(this.io.poller.fd, number)
+    new BusyWatch(this.clock, busy => this.#tell({ kind: 'busy', busy }))
     this.#work = work
     work.on('message', (admissions: Admission[]) => {
       for (const admission of admissions) this.#admit(admission)
@@ -190,7 +192,7 @@ export class Actor implements ActorControl {
   }
 
   /** News of a few milliseconds travels in one message: each wakes the supervisor's thread. */
-  #tell(news: ActorNews): void {
+  #tell(news: ActorNews | LoadNews): void {
     if (this.#news.length === 0) setTimeout(() => this.#flush(), NEWS_MS)
     this.#news.push(news)
   }

@@ -21,12 +21,18 @@ export interface ActorTask {
 export type ToActor = Admission[]
 
 /** Posted by the actor, several at once. */
-export type FromActor = readonly ActorNews[]
+export type FromActor = readonly (ActorNews | LoadNews)[]
 export type ActorNews =
   | { kind: 'ended'; id: number; why: string }
   /** The client counts as anonymous no longer. Not sent for a listener without authentication. */
   | { kind: 'authenticated'; id: number }
   | { kind: 'log'; level: LogLevel; source: string; message: string }
+
+/** The thread has become busy, or is no longer. */
+export interface LoadNews {
+  kind: 'busy'
+  busy: boolean
+}
 
 export interface ClientInfo {
   id: number

@@ -16,7 +16,10 @@ export interface BrokerSurroundings {
   nodeOptions?: readonly string[]
 }
 
-/** A broker under test, in its own process, with all sockets in a temporary directory and TCP on a free port. */
+/**
+ * A broker under test, in its own process, with all sockets in a temporary directory and TCP on a free port. Clients
+ * are spread evenly over its threads.
+ */
 export class Broker {
   private constructor(readonly dir: string, readonly tcpPort: number, readonly program: Program) {}
 
@@ -30,7 +33,7 @@ export class Broker {
     await writeFile(confPath, confText({
       unix_sock_dir: dir, auth_unix_rw: 'none', auth_unix_ro: 'none',
       listen_tcp: 1, listen_addr: '127.0.0.1', tcp_port: String(port), auth_tcp: 'none',
-      embedded_test_driver: 0, ...conf
+      embedded_test_driver: 0, actor_min_clients: 1, ...conf
     }))
     const limits = under.limits === undefined ? [] : ['prlimit', ...under.limits, '--']
     const program = new Program([

@@ -11,43 +11,49 @@ const NOT_FOUND = -1
  * them, and replies come mostly in order. A serial may occur twice, because the daemon does not mind either.
  */
 export class CallTable {
-  readonly #words: number[] = []
+  /** Entries, and behind them what is left of older ones: an array that is emptied would be allocated anew each time. */
+  #words: number[] = []
+  #end = 0
 
   get size(): number {
-    return this.#words.length / WORDS
+    return this.#end / WORDS
   }
 
   add(prog: number, proc: number, serial: number, callClass: CallClass): void {
-    this.#words.push(prog, proc, serial | 0, callClass)
+    const at = this.#end
+    this.#end += WORDS
+    // Most clients wait for each answer: room for one call.
+    if (this.#words.length === 0) this.#words = [prog, proc, serial | 0, callClass]
+    else {
+      const words = this.#words
+      words[at] = prog
+      words[at + 1] = proc
+      words[at + 2] = serial | 0
+      words[at + 3] = callClass
+    }
   }
 
   /** Removes the call that a reply with this header answers. Returns its class, or -1 if there is no such call. */
   settle(prog: number, proc: number, serial: number): number {
+    const at = this.#find(prog, proc, serial)
+    if (at === NOT_FOUND) return NOT_FOUND
     const words = this.#words
-    const wanted = serial | 0
-    for (let at = 0; at < words.length; at += WORDS) {
-      if (words[at + 2] !== wanted || words[at] !== prog || words[at + 1] !== proc) continue
-      const callClass = words[at + 3]!
-      if (words.length === WORDS) words.length = 0
-      else words.splice(at, WORDS)
-      return callClass
-    }
-    return NOT_FOUND
+    const callClass = words[at + 3]!
+    this.#end -= WORDS
+    for (let to = at; to < this.#end; to++) words[to] = words[to + WORDS]!
+    return callClass
   }
 
   /** The class of the call that such a reply answers, or -1; it stays in the table. */
   classOf(prog: number, proc: number, serial: number): number {
-    const words = this.#words
-    for (let at = 0; at < words.length; at += WORDS) {
-      if (words[at + 2] === (serial | 0) && words[at] === prog && words[at + 1] === proc) return words[at + 3]!
-    }
-    return NOT_FOUND
+    const at = this.#find(prog, proc, serial)
+    return at === NOT_FOUND ? NOT_FOUND : this.#words[at + 3]!
   }
 
   /** Empties the table; returns what was in it as headers of calls, for their error replies. */
   takeAll(): Header[] {
     const calls: Header[] = []
-    for (let at = 0; at < this.#words.length; at += WORDS) {
+    for (let at = 0; at < this.#end; at += WORDS) {
       calls.push({
         prog: this.#words[at]!,
         vers: PROGRAM_VERSION,
@@ -57,7 +63,16 @@ export class CallTable {
         status: STATUS.ok
       })
     }
-    this.#words.length = 0
+    this.#end = 0
     return calls
+  }
+
+  #find(prog: number, proc: number, serial: number): number {
+    const words = this.#words
+    const wanted = serial | 0
+    for (let at = 0; at < this.#end; at += WORDS) {
+      if (words[at + 2] === wanted && words[at] === prog && words[at + 1] === proc) return at
+    }
+    return NOT_FOUND
   }
 }

@@ -27,6 +27,29 @@ describe('the table of calls that a daemon has', () => {
     expect([table.settle(5, 1, 7), table.settle(5, 1, 7)]).to.deep.equal([CALL.relay, CALL.stream])
   })
 
+  it('keeps the others in their order, whatever comes and goes', () => {
+    const step = fc.record({ adds: fc.boolean(), serial: fc.nat(3), callClass: fc.constantFrom(CALL.relay, CALL.stream) })
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 60 }), steps => {
+        const table = new CallTable()
+        const model: { serial: number; callClass: number }[] = []
+        for (const { adds, serial, callClass } of steps) {
+          if (adds) {
+            table.add(5, 1, serial, callClass)
+            model.push({ serial, callClass })
+          } else {
+            const at = model.findIndex(call => call.serial === serial)
+            const expected = at < 0 ? -1 : model.splice(at, 1)[0]!.callClass
+            expect(table.classOf(5, 1, serial)).to.equal(expected)
+            expect(table.settle(5, 1, serial)).to.equal(expected)
+          }
+          expect(table.size).to.equal(model.length)
+        }
+        expect(table.takeAll().map(({ serial }) => serial)).to.deep.equal(model.map(({ serial }) => serial))
+      })
+    )
+  })
+
   it('gives up its calls as headers for their replies', () => {
     const table = new CallTable()
     table.add(0x20008086, 4, 0xfffffffe, CALL.relay)

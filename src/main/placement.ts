@@ -1,0 +1,22 @@
+/** A thread that clients can be given to. */
+export interface Place {
+  readonly clients: { readonly size: number }
+  /** Has little time left for more. */
+  readonly busy: boolean
+}
+
+/**
+ * The thread for a new client, or undefined if there are none.
+ *
+ * Each thread gets `fill` clients before the next one gets its first: what several clients have sent is then read at
+ * one wake-up, and a wake-up is what a small call costs most. A busy thread is passed over. When no thread is left that
+ * has fewer, clients are spread evenly.
+ */
+export function placeFor<T extends Place>(threads: readonly T[], fill: number): T | undefined {
+  let least: T | undefined
+  for (const thread of threads) {
+    if (!thread.busy && thread.clients.size < fill) return thread
+    if (least === undefined || thread.clients.size < least.clients.size) least = thread
+  }
+  return least
+}
