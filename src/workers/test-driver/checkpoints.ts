@@ -1,9 +1,10 @@
 import { DOMAIN } from '../../protocol/errors.js'
 import { REMOTE } from '../../protocol/procedures.js'
 import type { XdrReader, XdrWriter } from '../../protocol/xdr.js'
-import type { Call, Handler, HandlerTable } from './dispatch.js'
+import type { Call, HandlerTable } from './dispatch.js'
 import { OPEN_ELEMENTS, type Definition, type Domain } from './domain.js'
 import { checkFlags, noCheckpoint, operationFailed, operationUnsupported } from './failures.js'
+import { DELETE, Moments, onMoment, type Moment } from './moments.js'
 import { readDomain, readSnapshot, writeList, writeSnapshot } from './wire.js'
 import { attribute, childrenNamed, element, find, parseXml, printXml, textAt, type XmlElement } from './xml.js'
 
@@ -13,69 +14,22 @@ import { attribute, childrenNamed, element, find, parseXml, printXml, textAt, ty
 const LIST = { roots: 1, descendants: 1, topological: 2, leaves: 4, noLeaves: 8 } as const
 const ALL_LIST = 0xf
 const CREATE = { redefine: 1, quiesce: 2 } as const
-const DELETE = { children: 1, metadataOnly: 2, childrenOnly: 4 } as const
 const XML = { secure: 1, noDomain: 2, size: 4 } as const
 /** What a checkpoint's disk claims to have changed, in bytes: any number will do. */
 const DISK_BYTES = 1024
 
-export interface Checkpoint {
-  name: string
+export interface Checkpoint extends Moment {
   description: string | undefined
-  parent: string | undefined
   created: number
   disks: XmlElement | undefined
   domain: Definition
 }
 
-/** The checkpoints of one domain. */
-export class Checkpoints {
-  readonly #byName = new Map<string, Checkpoint>()
-  current: Checkpoint | undefined
+/** No checkpoints yet. */
+export const newCheckpoints = (): Moments<Checkpoint> =>
+  new Moments(name => noCheckpoint(`no domain checkpoint with matching name '${name}'`))
 
-  get all(): Checkpoint[] {
-    return [...this.#byName.values()]
-  }
-  get size(): number {
-    return this.#byName.size
-  }
-  get(name: string): Checkpoint {
-    const found = this.#byName.get(name)
-    if (!found) throw noCheckpoint(`no domain checkpoint with matching name '${name}'`)
-    return found
-  }
-  find(name: string): Checkpoint | undefined {
-    return this.#byName.get(name)
-  }
-  add(checkpoint: Checkpoint): void {
-    this.#byName.set(checkpoint.name, checkpoint)
-    this.current = checkpoint
-  }
-  children(of: Checkpoint | undefined): Checkpoint[] {
-    return this.all.filter(one => one.parent === of?.name)
-  }
-  descendants(of: Checkpoint | undefined): Checkpoint[] {
-    return this.children(of).flatMap(child => [child, ...this.descendants(child)])
-  }
-  remove(checkpoint: Checkpoint): void {
-    this.#byName.delete(checkpoint.name)
-    if (this.current === checkpoint)
-      this.current = checkpoint.parent === undefined ? undefined : this.find(checkpoint.parent)
-  }
-}
-
-const onCheckpoint =
-  (
-    allowed: number,
-    cFunction: string,
-    act: (call: Call, domain: Domain, checkpoint: Checkpoint, flags: number) => void
-  ): Handler =>
-  call => {
-    const ref = readSnapshot(call.args)
-    const flags = call.args.u32()
-    checkFlags(flags, allowed, cFunction)
-    const domain = call.hypervisor.domain(ref.domain)
-    act(call, domain, domain.checkpoints.get(ref.name), flags)
-  }
+const onCheckpoint = onMoment(domain => domain.checkpoints)
 
 const write = (reply: XdrWriter, domain: Domain, checkpoint: Checkpoint): void =>
   writeSnapshot(reply, { name: checkpoint.name, domain: domain.ref() })
@@ -139,6 +93,7 @@ function create({ hypervisor, args, reply }: Call): void {
     domain: domain.definition.copy()
   }
   checkpoints.add(checkpoint)
+  checkpoints.current = checkpoint
   write(reply, domain, checkpoint)
 }
 
@@ -163,16 +118,6 @@ function describe({ reply }: Call, domain: Domain, checkpoint: Checkpoint, flags
     ...(flags & XML.noDomain ? [] : [checkpoint.domain.tree])
   )
   reply.string(printXml(tree, 0, OPEN_ELEMENTS))
-}
-
-function remove(_call: Call, { checkpoints }: Domain, checkpoint: Checkpoint, flags: number): void {
-  if (flags & (DELETE.children | DELETE.childrenOnly)) {
-    const gone = checkpoints.descendants(checkpoint)
-    const lost = checkpoints.current !== undefined && gone.includes(checkpoints.current)
-    gone.forEach(one => checkpoints.remove(one))
-    if (lost) checkpoints.current = checkpoint
-  } else for (const child of checkpoints.children(checkpoint)) child.parent = checkpoint.parent
-  if (!(flags & DELETE.childrenOnly)) checkpoints.remove(checkpoint)
 }
 
 export const checkpointHandlers: HandlerTable = {
@@ -206,5 +151,9 @@ export const checkpointHandlers: HandlerTable = {
   }),
   [REMOTE.domainCheckpointGetXmlDesc]: onCheckpoint(7, 'testDomainCheckpointGetXMLDesc', describe),
   [REMOTE.domainCheckpointCreateXml]: create,
-  [REMOTE.domainCheckpointDelete]: onCheckpoint(7, 'testDomainCheckpointDelete', remove)
+  [REMOTE.domainCheckpointDelete]: onCheckpoint(
+    DELETE.children | DELETE.metadataOnly | DELETE.childrenOnly,
+    'testDomainCheckpointDelete',
+    (_call, { checkpoints }, checkpoint, flags) => checkpoints.delete(checkpoint, flags)
+  )
 }

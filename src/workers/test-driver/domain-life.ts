@@ -8,7 +8,6 @@ import { parseDomain } from './domain-xml.js'
 import { Definition, Domain } from './domain.js'
 import { checkFlags, internal, invalid, operationFailed, xmlFailure } from './failures.js'
 import type { Hypervisor } from './hypervisor.js'
-import { Snapshots } from './snapshots.js'
 import { formatUuid, parseUuid } from './uuid.js'
 import { readDomain, writeDomain, type DomainRef } from './wire.js'
 import { textAt, type XmlElement } from './xml.js'
@@ -46,7 +45,7 @@ export function enter(hypervisor: Hypervisor, tree: XmlElement, live: boolean): 
           `domain '${other.name}' already exists with uuid ${formatUuid(other.uuid)}`,
           DOMAIN.domain
         )
-    const domain = new Domain(definition, !live, new Snapshots())
+    const domain = new Domain(definition, !live)
     hypervisor.domains.set(domain.key, domain)
     return { domain, added: true }
   }

@@ -1,5 +1,5 @@
 import { DOMAIN } from '../../protocol/errors.js'
-import { Checkpoints } from './checkpoints.js'
+import { newCheckpoints } from './checkpoints.js'
 import { insertInOrder } from './domain-layout.js'
 import {
   isActive,
@@ -14,7 +14,7 @@ import {
 import { putText } from './domain-xml.js'
 import type { EventHub } from './event-hub.js'
 import { badArgument, internal, invalid } from './failures.js'
-import type { Snapshots } from './snapshots.js'
+import { newSnapshots } from './snapshots.js'
 import { parseUuid } from './uuid.js'
 import type { DomainRef } from './wire.js'
 import { attribute, copyOf, element, find, printXml, setAttribute, textAt, type XmlElement } from './xml.js'
@@ -96,18 +96,17 @@ export class Domain {
   persistent: boolean
   autostart = false
   managedSave = false
-  snapshots: Snapshots
-  readonly checkpoints = new Checkpoints()
+  readonly snapshots = newSnapshots()
+  readonly checkpoints = newCheckpoints()
   /** The guest's clock, which users can set: seconds and nanoseconds. */
   time: { seconds: bigint; nanoseconds: number } = { seconds: 627_319_920n, nanoseconds: 0 }
   /** Frozen file systems, of the two that a guest pretends to have. */
   readonly frozen = new Set<string>()
 
-  constructor(definition: Definition, persistent: boolean, snapshots: Snapshots) {
+  constructor(definition: Definition, persistent: boolean) {
     this.definition = definition
     this.uuid = parseUuid(textAt(definition.tree, 'uuid')!)!
     this.persistent = persistent
-    this.snapshots = snapshots
   }
 
   get name(): string {

@@ -13,7 +13,6 @@ import { adoptNetwork } from './networks.js'
 import { completeDevice } from './node-devices.js'
 import { completePool } from './pools.js'
 import { parseSnapshot } from './snapshot-xml.js'
-import { Snapshots } from './snapshots.js'
 import { completeVolume } from './volume-xml.js'
 import {
   attribute,
@@ -131,7 +130,7 @@ function addDomain(hypervisor: Hypervisor, tree: XmlElement): void {
     children: tree.children.filter(child => !own.includes(child as XmlElement))
   })
   nameInterfaces(definition)
-  const domain = new Domain(new Definition(definition), !transient, new Snapshots())
+  const domain = new Domain(new Definition(definition), !transient)
   hypervisor.domains.set(domain.key, domain)
   if (state === STATE.shutoff) domain.become(STATE.shutoff, SHUTOFF.unknown, hypervisor.nextDomainId)
   else domain.become(state as State, FOUND_RUNNING.reason, hypervisor.nextDomainId)

@@ -14,6 +14,7 @@ import {
   riskyRevert
 } from './failures.js'
 import type { Hypervisor } from './hypervisor.js'
+import { DELETE, onMoment } from './moments.js'
 import { alignDisks, describeSnapshot, parseSnapshot } from './snapshot-xml.js'
 import type { Snapshot } from './snapshots.js'
 import { readDomain, readRoom, readSnapshot, writeList, writeSnapshot, writeString, type DomainRef } from './wire.js'
@@ -36,7 +37,6 @@ const LIST = {
 const ALL_LIST = 0x7ff
 const CREATE = { redefine: 1, current: 2, halt: 8, quiesce: 64, atomic: 128, live: 256, validate: 512 } as const
 const ALL_CREATE = 0x3cb
-const DELETE = { children: 1, childrenOnly: 4 } as const
 const REVERT = { running: 1, paused: 2, force: 4 } as const
 
 const STATE_NAMES: Record<number, string> = {
@@ -79,20 +79,7 @@ function below(domain: Domain, of: Snapshot, flags: number): Snapshot[] {
   return filtered(domain, found, flags)
 }
 
-/** A call on a snapshot, with flags after it. */
-const onSnapshot =
-  (
-    allowed: number,
-    cFunction: string,
-    act: (call: Call, domain: Domain, snapshot: Snapshot, flags: number) => void
-  ): Handler =>
-  call => {
-    const ref = readSnapshot(call.args)
-    const flags = call.args.u32()
-    checkFlags(flags, allowed, cFunction)
-    const domain = call.hypervisor.domain(ref.domain)
-    act(call, domain, domain.snapshots.get(ref.name), flags)
-  }
+const onSnapshot = onMoment(domain => domain.snapshots)
 
 /** A call on a domain, with flags after it. */
 const onDomain =
@@ -120,7 +107,7 @@ function create({ hypervisor, args, reply }: Call): void {
   if (!domain.persistent && flags & CREATE.halt) throw invalid('cannot halt after transient domain snapshot')
   const { snapshot } = parseSnapshot(parseXml(xml, 'domain_snapshot', 'domainsnapshot'), redefine)
   if (!redefine) {
-    if (snapshots.has(snapshot.name))
+    if (snapshots.find(snapshot.name))
       throw operationFailed(`domain moment ${snapshot.name} already exists`, DOMAIN.domain)
     snapshot.state = STATE_NAMES[domain.state] ?? 'nostate'
     if (snapshot.state === 'shutoff') snapshot.memory = element('memory', { snapshot: 'no' })
@@ -132,20 +119,6 @@ function create({ hypervisor, args, reply }: Call): void {
   if (!redefine || flags & CREATE.current) snapshots.current = snapshot
   if (flags & CREATE.halt && domain.active) perform(hypervisor, domain, 'halt')
   writeSnapshot(reply, refOf(domain, snapshot))
-}
-
-function remove(_call: Call, domain: Domain, snapshot: Snapshot, flags: number): void {
-  const { snapshots } = domain
-  if (flags & (DELETE.children | DELETE.childrenOnly)) {
-    const gone = snapshots.descendants(snapshot)
-    if (snapshots.current && gone.includes(snapshots.current)) snapshots.current = snapshot
-    gone.forEach(one => snapshots.remove(one))
-  } else for (const child of snapshots.children(snapshot)) child.parent = snapshot.parent
-  if (flags & DELETE.childrenOnly) return
-  if (snapshots.current === snapshot)
-    snapshots.current =
-      snapshot.parent !== undefined && snapshots.has(snapshot.parent) ? snapshots.get(snapshot.parent) : undefined
-  snapshots.remove(snapshot)
 }
 
 /** A running domain is stopped first, whatever comes after. */
@@ -272,5 +245,9 @@ export const snapshotHandlers: HandlerTable = {
   }),
   [REMOTE.domainSnapshotCreateXml]: create,
   [REMOTE.domainRevertToSnapshot]: onSnapshot(7, 'testDomainRevertToSnapshot', revert),
-  [REMOTE.domainSnapshotDelete]: onSnapshot(DELETE.children | DELETE.childrenOnly, 'testDomainSnapshotDelete', remove)
+  [REMOTE.domainSnapshotDelete]: onSnapshot(
+    DELETE.children | DELETE.childrenOnly,
+    'testDomainSnapshotDelete',
+    (_call, { snapshots }, snapshot, flags) => snapshots.delete(snapshot, flags)
+  )
 }
