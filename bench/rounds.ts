@@ -14,7 +14,8 @@ export interface Contender {
 
 /**
  * Warms every peer up, then measures them in turns: whatever changes on the machine meanwhile meets all of them. A
- * round's figures are compared with those of the same round only.
+ * round's figures are compared with those of the same round only. A turn begins with a part that is not measured: who
+ * comes after others finds the caches cold, and the first of a round reversed comes after itself.
  */
 export async function inTurns(
   bench: Bench,
@@ -23,7 +24,7 @@ export async function inTurns(
   contenders: readonly Contender[],
   recorded?: Recorded
 ): Promise<void> {
-  const { rounds, warmMs, sliceMs } = bench.scale
+  const { rounds, warmMs, leadMs, sliceMs } = bench.scale
   for (const { peer, work } of contenders) {
     bench.progress(peer.name, point, 'warming up')
     await work(warmMs)
@@ -31,6 +32,7 @@ export async function inTurns(
   for (let round = 0; bench.hasRound(round); round++) {
     for (const { peer, load, work } of turn(contenders, round)) {
       bench.progress(peer.name, point, `round ${round + 1} of ${rounds}`)
+      if (leadMs > 0) await work(leadMs)
       const measured = await measure(bench, peer, stage.driver, load.pid, () => work(sliceMs))
       record(bench, peer, point, round, measured, recorded)
     }

@@ -4,8 +4,9 @@ export interface Scale {
   rounds: number
   /** No further round is begun when an entry has taken this long; of each point there is at least one. */
   entryMs: number
-  /** Measured part of a turn, and the unmeasured one before the first, in milliseconds. */
+  /** Measured part of a turn, the unmeasured one before it, and that before the first turn, in milliseconds. */
   sliceMs: number
+  leadMs: number
   warmMs: number
   /** Sizes of the crowds for small calls. */
   clients: readonly number[]
@@ -23,6 +24,7 @@ export const FULL: Scale = {
   rounds: 7,
   entryMs: Infinity,
   sliceMs: 2000,
+  leadMs: 500,
   warmMs: 3000,
   clients: [1, 16, 128],
   idleSteps: [1000, 3000, 5000, 7000, 9000],
@@ -35,6 +37,7 @@ export const QUICK: Scale = {
   rounds: 2,
   entryMs: 6000,
   sliceMs: 300,
+  leadMs: 0,
   warmMs: 300,
   clients: [1, 16, 128],
   idleSteps: [300, 1000],
@@ -48,6 +51,7 @@ export const SMOKE: Scale = {
   rounds: 1,
   entryMs: 0,
   sliceMs: 100,
+  leadMs: 0,
   warmMs: 50,
   clients: [1, 4],
   idleSteps: [10, 40],

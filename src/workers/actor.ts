@@ -231,7 +231,7 @@ function describe(session: ClientSession): ClientInfo {
     transport: admission.transport,
     identity,
     callsInFlight: flow.calls.size,
-    callsWaiting: flow.waiting.size,
+    callsWaiting: flow.waiting,
     streams: streams.size
   }
 }

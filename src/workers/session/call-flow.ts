@@ -15,20 +15,25 @@ const EMPTY = Buffer.alloc(0)
 export class CallFlow {
   /** With the daemon, and not answered. */
   readonly calls = new CallTable()
-  /** Not given to the daemon yet. */
-  readonly waiting = new WaitingCalls()
+  /** Not given to the daemon yet; undefined while there are none, which is nearly always. */
+  #waiting: WaitingCalls | undefined
 
   constructor(readonly session: ClientSession) {}
 
   get #mustWait(): boolean {
     const { state, actor } = this.session
-    return state !== 'open' || this.calls.size >= actor.settings.callsInFlight || this.waiting.size > 0
+    return this.#waiting !== undefined || state !== 'open' || this.calls.size >= actor.settings.callsInFlight
+  }
+
+  /** How many calls are not given to the daemon yet. */
+  get waiting(): number {
+    return this.#waiting?.size ?? 0
   }
 
   /** Decides whether a call for the driver daemon goes now or waits its turn. */
   forward(prog: number, proc: number, serial: number, callClass: CallClass, length: number): Take {
     if (this.#mustWait) {
-      this.waiting.add(prog, proc, serial, callClass, length)
+      this.#wait(prog, proc, serial, callClass, length)
       return TAKE.hold
     }
     this.#handedOver(prog, proc, serial, callClass)
@@ -38,8 +43,8 @@ export class CallFlow {
   relay(bytes: Buffer, from: number, to: number, take: Take): void {
     const { client, driver } = this.session
     if (take === TAKE.hold) {
-      this.waiting.append(bytes, from, to)
-      if (this.waiting.full) client.pause(PAUSE.waitingFull)
+      this.#waiting!.append(bytes, from, to)
+      if (this.#waiting!.full) client.pause(PAUSE.waitingFull)
     } else if (driver !== undefined && !driver.outlet.relay(bytes, from, to)) client.pause(PAUSE.driverFull)
   }
 
@@ -63,13 +68,15 @@ export class CallFlow {
 
   /** Gives the driver daemon the next calls that wait, as many as it takes now. */
   release(): void {
+    const waiting = this.#waiting
+    if (waiting === undefined) return
     const { client, driver, state, actor } = this.session
     // While the client is being carried over, the new daemon has not opened anything yet.
     if (driver === undefined || state !== 'open') return
-    while (this.waiting.size > 0 && this.calls.size < actor.settings.callsInFlight) {
+    while (waiting.size > 0 && this.calls.size < actor.settings.callsInFlight) {
       // The client has to be read for that frame to end, even if it was paused for having too many calls.
       if (client.reader.inPassedFrame) return client.resume(PAUSE.waitingFull)
-      const call = this.waiting.release((bytes, next) => {
+      const call = waiting.release((bytes, next) => {
         if (next.callClass === CALL.registration) this.#registration(next, bytes)
         this.relay(bytes, 0, bytes.length, TAKE.pass)
       })!
@@ -77,7 +84,8 @@ export class CallFlow {
       this.#handedOver(call.prog, call.proc, call.serial, call.callClass)
       if (call.missing > 0) client.reader.divert(TAKE.pass)
     }
-    if (!this.waiting.full) client.resume(PAUSE.waitingFull)
+    if (waiting.size === 0) this.#waiting = undefined
+    if (!waiting.full) client.resume(PAUSE.waitingFull)
   }
 
   /** The calls with the daemon fail, and those that wait for it. */
@@ -96,11 +104,26 @@ export class CallFlow {
 
   /** Gives up the calls that wait for the daemon; returns their headers. */
   drop(): Header[] {
-    return this.waiting.takeAll(descriptor => this.session.actor.io.ledger.close(descriptor))
+    const waiting = this.#waiting
+    this.#waiting = undefined
+    return waiting?.takeAll(descriptor => this.session.actor.io.ledger.close(descriptor)) ?? []
   }
 
   closeDescriptors(descriptors: readonly number[]): void {
     for (const descriptor of descriptors) this.session.actor.io.ledger.close(descriptor)
+  }
+
+  /** A call of `length` bytes, which are about to be given to `relay`. */
+  #wait(
+    prog: number,
+    proc: number,
+    serial: number,
+    callClass: CallClass,
+    length: number,
+    descriptors?: readonly number[]
+  ): void {
+    this.#waiting ??= new WaitingCalls()
+    this.#waiting.add(prog, proc, serial, callClass, length, descriptors)
   }
 
   /** A call is on its way to the driver daemon. */
@@ -112,7 +135,7 @@ export class CallFlow {
   #forwardWithDescriptors(frame: Buffer, header: Header, descriptors: readonly number[], callClass: CallClass): void {
     const { prog, proc, serial } = header
     if (this.#mustWait) {
-      this.waiting.add(prog, proc, serial, callClass, frame.length, descriptors)
+      this.#wait(prog, proc, serial, callClass, frame.length, descriptors)
       return this.relay(frame, 0, frame.length, TAKE.hold)
     }
     this.#handedOver(prog, proc, serial, callClass)

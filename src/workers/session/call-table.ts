@@ -4,7 +4,6 @@ import type { CallClass } from './call-classes.js'
 
 /** Words of an entry: program, procedure, serial (as a signed word: a small integer to V8), class. */
 const WORDS = 4
-const NOT_FOUND = -1
 
 /**
  * The calls of one client that its driver daemon has and has not answered. Searched from the front: there are few of
@@ -33,21 +32,26 @@ export class CallTable {
     }
   }
 
-  /** Removes the call that a reply with this header answers. Returns its class, or -1 if there is no such call. */
-  settle(prog: number, proc: number, serial: number): number {
-    const at = this.#find(prog, proc, serial)
-    if (at === NOT_FOUND) return NOT_FOUND
+  /** The place of the call that a reply with this header answers, until the table changes; -1 if there is no such call. */
+  find(prog: number, proc: number, serial: number): number {
     const words = this.#words
-    const callClass = words[at + 3]!
-    this.#end -= WORDS
-    for (let to = at; to < this.#end; to++) words[to] = words[to + WORDS]!
-    return callClass
+    const wanted = serial | 0
+    for (let at = 0; at < this.#end; at += WORDS) {
+      if (words[at + 2] === wanted && words[at] === prog && words[at + 1] === proc) return at
+    }
+    return -1
   }
 
-  /** The class of the call that such a reply answers, or -1; it stays in the table. */
-  classOf(prog: number, proc: number, serial: number): number {
-    const at = this.#find(prog, proc, serial)
-    return at === NOT_FOUND ? NOT_FOUND : this.#words[at + 3]!
+  /** The class of the call in that place. */
+  classAt(place: number): number {
+    return this.#words[place + 3]!
+  }
+
+  /** The call in that place is answered. */
+  remove(place: number): void {
+    const words = this.#words
+    this.#end -= WORDS
+    for (let at = place; at < this.#end; at++) words[at] = words[at + WORDS]!
   }
 
   /** Empties the table; returns what was in it as headers of calls, for their error replies. */
@@ -65,14 +69,5 @@ export class CallTable {
     }
     this.#end = 0
     return calls
-  }
-
-  #find(prog: number, proc: number, serial: number): number {
-    const words = this.#words
-    const wanted = serial | 0
-    for (let at = 0; at < this.#end; at += WORDS) {
-      if (words[at + 2] === wanted && words[at] === prog && words[at + 1] === proc) return at
-    }
-    return NOT_FOUND
   }
 }

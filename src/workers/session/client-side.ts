@@ -132,7 +132,7 @@ export class ClientSide implements TransportHandler, FrameSink, KeepalivePeer, T
     this.reader.push(bytes, from, to)
     const offence = this.mail?.offence()
     if (offence !== undefined) this.session.close(offence, 'error')
-    if (this.session.flow.waiting.size > 0) this.session.flow.release()
+    this.session.flow.release()
   }
 
   receivedDescriptors(descriptors: readonly number[]): void {

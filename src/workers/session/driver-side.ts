@@ -192,7 +192,7 @@ export class DriverSide implements TransportHandler, FrameSink, KeepalivePeer {
     if (type === MESSAGE.event) return this.#translatedEvent(bytes.subarray(from, to))
     const serial = frameSerial(bytes, from)
     const call = this.#own?.get(serial)
-    if (call === undefined) return this.#registrationReply(bytes.subarray(from, to))
+    if (call?.proc !== frameProcedure(bytes, from)) return this.#registrationReply(bytes.subarray(from, to))
     this.#own?.delete(serial)
     if (this.#own?.size === 0) this.#own = undefined
     if (frameStatus(bytes, from) === STATUS.ok) call.resolve(Buffer.from(bytes.subarray(from + HEADER_BYTES, to)))
@@ -227,11 +227,11 @@ export class DriverSide implements TransportHandler, FrameSink, KeepalivePeer {
     }
     const session = this.session
     const { calls } = session.flow
-    if (calls.classOf(prog, proc, serial) === CALL.registration && frameLength(bytes, at) <= MAX_OWN_REPLY_BYTES) {
-      return TAKE.collect
-    }
-    const callClass = calls.settle(prog, proc, serial)
-    if (callClass < 0) return this.#violate(`reply to no call (serial ${serial})`)
+    const place = calls.find(prog, proc, serial)
+    if (place < 0) return this.#violate(`reply to no call (serial ${serial})`)
+    const callClass = calls.classAt(place)
+    if (callClass === CALL.registration && frameLength(bytes, at) <= MAX_OWN_REPLY_BYTES) return TAKE.collect
+    calls.remove(place)
     this.#replied = true
     if (callClass !== CALL.relay) this.#noteReply(callClass, proc, serial, frameStatus(bytes, at) === STATUS.ok)
     return session.state === 'open' ? TAKE.pass : TAKE.skip
@@ -284,7 +284,7 @@ export class DriverSide implements TransportHandler, FrameSink, KeepalivePeer {
   #registrationReply(frame: Buffer): void {
     const { flow, carryOver, state } = this.session
     const { prog, proc, serial, status } = readHeader(frame)
-    flow.calls.settle(prog, proc, serial)
+    flow.calls.remove(flow.calls.find(prog, proc, serial))
     this.#replied = true
     if (state !== 'open') return
     carryOver.registrations.answered(serial, status === STATUS.ok, frame)
