@@ -24,6 +24,7 @@ interface Outcome {
 describe('a client with keepalive of one second and one try', function () {
   this.timeout(1000 * SECONDS + 50_000)
   const cleanup = new Cleanup()
+  const routes = ['tcp', 'unix'] as const
   let daemon: Libvirtd
   let broker: Broker
   before(async () => {
@@ -35,16 +36,18 @@ describe('a client with keepalive of one second and one try', function () {
     const pool = join(host.dir, 'pool')
     await mkdir(pool)
     await virshOk(daemon.uri('storage', '/system'), `pool-create-as shelf dir --target ${pool}`)
-    await virshOk(daemon.uri('storage', '/system'), 'vol-create-as shelf large.img 64M')
+    for (const load of ['download', 'upload']) {
+      for (const route of routes) await virshOk(daemon.uri('storage', '/system'), `vol-create-as shelf ${load}-${route} 64M`)
+    }
   })
   after(() => cleanup.run())
 
-  const routes = ['tcp', 'unix'] as const
   const uri = (route: (typeof routes)[number]): string =>
     route === 'tcp' ? broker.tcpUri('storage', '/system') : broker.unixUri('storage', '/system')
 
   async function underLoad(route: (typeof routes)[number], load: string): Promise<Outcome> {
-    const args = [uri(route), load, String(SECONDS)]
+    // A volume of its own: libvirt refuses to open one that another upload is just opening.
+    const args = [uri(route), load, String(SECONDS), `${load}-${route}`]
     const { stdout, stderr } = await runPython('keepalive.py', args, { timeout: 1000 * (SECONDS + 30) })
     expect(stdout, stderr).to.not.equal('')
     return JSON.parse(stdout) as Outcome

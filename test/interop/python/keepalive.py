@@ -1,7 +1,7 @@
 """A client with keepalive that stays under load, and says in the end whether the broker was ever taken for dead.
 
-Arguments: URI, load, seconds. Loads: none; calls (many threads call at once); download (a volume, over and over);
-upload (a volume, over and over). Needs the pool and volume of the test driver for the last two. Prints one JSON object.
+Arguments: URI, load, seconds, volume. Loads: none; calls (many threads call at once); download (a volume, over and over);
+upload (a volume, over and over). The last two need the volume in a pool called shelf. Prints one JSON object.
 """
 import json
 import sys
@@ -10,7 +10,7 @@ import time
 
 import libvirt
 
-uri, load, seconds = sys.argv[1], sys.argv[2], float(sys.argv[3])
+uri, load, seconds, name = sys.argv[1], sys.argv[2], float(sys.argv[3]), sys.argv[4]
 libvirt.registerErrorHandler(lambda *_: None, None)
 libvirt.virEventRegisterDefaultImpl()
 
@@ -50,7 +50,7 @@ def guarded(work):
 def download():
     global done
     pool = connection.storagePoolLookupByName('shelf')
-    volume = pool.storageVolLookupByName('large.img')
+    volume = pool.storageVolLookupByName(name)
     while time.monotonic() < until:
         stream = connection.newStream()
         volume.download(stream, 0, 0)
@@ -67,7 +67,7 @@ def download():
 def upload():
     global done
     pool = connection.storagePoolLookupByName('shelf')
-    volume = pool.storageVolLookupByName('large.img')
+    volume = pool.storageVolLookupByName(name)
     block = b'x' * 262120
     while time.monotonic() < until:
         stream = connection.newStream()
