@@ -36,7 +36,7 @@ export interface StageWish {
   peers?: readonly PeerName[]
   /** Clients come over TLS; there is no peer without a proxy then. */
   tls?: boolean
-  /** Actor threads of the broker; one per core if not given. */
+  /** Actor threads of the broker, over which clients are spread evenly; as the broker has it if not given. */
   threads?: number
 }
 

@@ -2,11 +2,13 @@ import { GET_LIB_VERSION } from './calls.js'
 import { TEST_URI, type Entry } from './entry.js'
 import { withNeighbours } from './neighbours.js'
 
-/** As many as the broker gives to one thread before the next one gets any (`actor_min_clients`). */
-const CALM_CLIENTS = 16
+const CALM_CLIENTS = 8
 const HOT_CLIENTS = 8
 
-/** The calm clients fill the first thread, so that the hot ones come to the second. */
+/**
+ * The broker gives a new client to the thread that has fewest, so two that come one after the other are on different
+ * threads. Placeholders take every other place while the calm clients come, and leave theirs to the hot ones.
+ */
 export const hotThread: Entry = {
   name: 'hot-thread',
   claim: 'Clients on one thread hardly notice that another thread is busy all the time.',
@@ -15,7 +17,12 @@ export const hotThread: Entry = {
     const calm = await Promise.all(stage.peers.map(async peer => {
       const target = peer.target(TEST_URI)
       const load = stage.load()
-      await load.open(target, CALM_CLIENTS)
+      const placeholders = stage.load()
+      for (let i = 0; i < CALM_CLIENTS; i++) {
+        await load.open(target, 1)
+        await placeholders.open(target, 1)
+      }
+      await placeholders.stop()
       return { peer, load }
     }))
     await withNeighbours(bench, stage, calm, [

@@ -41,7 +41,7 @@ export async function startBroker(
   const port = await freePort()
   const conf = path.join(directory, 'virtbrokerd.conf')
   const more = [...listenOn(port, tls), `driver_sockets = ["*=${driver.socket}"]`]
-  if (threads !== undefined) more.push(`actor_threads = ${threads}`)
+  if (threads !== undefined) more.push(`actor_threads = ${threads}`, 'actor_min_clients = 1')
   writeFileSync(conf, libvirtdConf(directory, more))
   const program = new Program([process.execPath, executable, '-f', conf, '-p', path.join(directory, 'pid')])
   return started(name, program, addressOf(port, tls, true), uri => uri)

@@ -18,8 +18,9 @@ const IDLE = -1
 export class Timer {
   /** Tick at which it goes off; IDLE if not at all. Both are the clock's. */
   due = IDLE
-  /** Tick whose list it stands in, where it is looked at next; IDLE if in none. */
+  /** Tick whose list it stands in, where it is looked at next, and the index there; IDLE if in none. */
   place = IDLE
+  index = 0
   constructor(readonly owner: Timed) {}
 }
 
@@ -44,12 +45,15 @@ export class Clock {
   /** Sets the timer to go off `ms` from now, whatever it was set to before. */
   set(timer: Timer, ms: number): void {
     timer.due = this.#tick + Math.max(1, Math.ceil(ms / TICK_MS))
-    if (timer.place === IDLE || timer.due < timer.place) this.#place(timer)
+    if (timer.place !== IDLE && timer.due >= timer.place) return
+    this.#takeOut(timer)
+    this.#place(timer)
   }
 
-  /** The timer does not go off; its place is given up when its time comes. */
+  /** The timer does not go off. The clock knows it no longer, so that it does not keep a closed connection in memory. */
   cancel(timer: Timer): void {
     timer.due = IDLE
+    this.#takeOut(timer)
   }
 
   stop(): void {
@@ -59,9 +63,21 @@ export class Clock {
 
   #place(timer: Timer): void {
     timer.place = timer.due
+    timer.index = 0
     const list = this.#lists.get(timer.due)
-    if (list) list.push(timer)
+    if (list) timer.index = list.push(timer) - 1
     else this.#lists.set(timer.due, [timer])
+  }
+
+  /** The last of its list takes its place. The list whose time has come is not there any more: it is worked through. */
+  #takeOut(timer: Timer): void {
+    const list = this.#lists.get(timer.place)
+    timer.place = IDLE
+    if (list === undefined) return
+    const last = list.pop()!
+    if (last === timer) return
+    list[timer.index] = last
+    last.index = timer.index
   }
 
   #advance(): void {
@@ -76,7 +92,7 @@ export class Clock {
   }
 
   #look(timer: Timer): void {
-    // It was set to go off earlier in the meantime, and stands somewhere else.
+    // It was called off, or set anew, by one that went off in the same tick.
     if (timer.place !== this.#tick) return
     timer.place = IDLE
     if (timer.due > this.#tick) return this.#place(timer)

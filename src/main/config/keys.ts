@@ -185,7 +185,7 @@ export const KEYS = {
   procedure_policy: optionalList(),
   tls_watch_files: boolean(false),
   actor_threads: unsigned(0),
-  actor_min_clients: unsigned(16),
+  actor_min_clients: unsigned(128),
   metrics_listen: string('', later('the metrics endpoint'))
 } as const
 

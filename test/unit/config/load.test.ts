@@ -45,7 +45,7 @@ describe('loading the configuration', () => {
     })
     expect(config.driverSocketDir).to.equal('/run/libvirt')
     expect(config.actorThreads).to.equal(availableParallelism())
-    expect(config.actorMinClients).to.equal(16)
+    expect(config.actorMinClients).to.equal(128)
     expect(config.driverMaxRequests).to.equal(4)
     expect(config.driverConnectTimeout).to.equal(30)
     expect(config.loginTimeout).to.equal(60)

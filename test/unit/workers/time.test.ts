@@ -1,4 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { expect } from 'chai'
 import { Clock, Timer } from '#workers/clock.js'
 import { Keepalive, type KeepalivePeer } from '#workers/session/keepalive.js'
@@ -37,6 +39,49 @@ describe('the coarse clock', () => {
     expect([later.times.length, sooner.times.length, never.times.length]).to.deep.equal([0, 1, 0])
     await sleep(450)
     expect([later.times.length, sooner.times.length, never.times.length]).to.deep.equal([1, 1, 0])
+  })
+
+  it('lets any of many be called off, by others that go off in the same moment, too', async () => {
+    const all = Array.from({ length: 30 }, noting)
+    for (const { timer } of all) clock.set(timer, 200)
+    const gone = all.filter((_, i) => i % 3 === 0)
+    for (const { timer } of gone) clock.cancel(timer)
+    const late = noting()
+    const early = new Timer({
+      timeUp: () => {
+        clock.cancel(late.timer)
+        clock.cancel(all[1]!.timer)
+      }
+    })
+    clock.set(early, 100)
+    clock.set(late.timer, 100)
+    await sleep(600)
+    const went = all.map(({ times }, i) => (times.length > 0 ? i : -1)).filter(i => i >= 0)
+    expect(went).to.deep.equal(all.map((_, i) => i).filter(i => i % 3 !== 0 && i !== 1))
+    expect(late.times).to.deep.equal([])
+  })
+
+  it('knows nothing any more of a timer that was called off', () => {
+    setFlagsFromString('--expose-gc')
+    const collect = runInNewContext('gc') as () => void
+    const owners = Array.from({ length: 10 }, () => {
+      let owner: { timeUp: () => void } | undefined = { timeUp: () => undefined }
+      const timer = new Timer(owner)
+      clock.set(timer, 60_000)
+      clock.cancel(timer)
+      const reference = new WeakRef(owner)
+      owner = undefined
+      return reference
+    })
+    return new Promise<void>((resolve, reject) => {
+      // A WeakRef holds what it refers to until the turn is over.
+      setTimeout(() => {
+        collect()
+        const kept = owners.filter(reference => reference.deref() !== undefined).length
+        if (kept === 0) resolve()
+        else reject(new Error(`${kept} owners are still in memory`))
+      }, 20)
+    })
   })
 
   it('lets a timer be set again when it goes off', async () => {
