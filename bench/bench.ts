@@ -28,6 +28,12 @@ export interface BenchOptions {
   progress: (text: string) => void
 }
 
+/** Whether clients have certificates, too, and the length of the RSA key. */
+export interface TlsWish {
+  bothSides: boolean
+  bits: number
+}
+
 /** What an entry needs to be measured against. */
 export interface StageWish {
   driver?: DriverKind
@@ -35,19 +41,18 @@ export interface StageWish {
   storage?: boolean
   peers?: readonly PeerName[]
   /** Clients come over TLS; there is no peer without a proxy then. */
-  tls?: boolean
+  tls?: TlsWish
   /** Actor threads of the broker, over which clients are spread evenly; as the broker has it if not given. */
   threads?: number
 }
 
-/** A driver with peers in front of it, and the processes that make load. */
+/** Peers, each in front of a driver of its own, and the processes that make load. */
 export class Stage {
   readonly loads: Load[] = []
   readonly #forget: () => void
 
   constructor(
     readonly directory: string,
-    readonly driver: Driver,
     readonly peers: readonly Peer[]
   ) {
     this.#forget = atExit(() => this.#clear())
@@ -76,7 +81,7 @@ export class Stage {
   async close(): Promise<void> {
     await Promise.all(this.loads.map(load => load.stop()))
     await Promise.all(this.peers.map(peer => peer.stop()))
-    await this.driver.stop()
+    await Promise.all(this.peers.map(peer => peer.driver.stop()))
     this.#forget()
     this.#clear()
   }
@@ -128,7 +133,7 @@ export class Bench {
     return round < this.scale.rounds && performance.now() - this.#began < this.scale.entryMs
   }
 
-  /** Starts driver and peers, does `work`, and stops everything again. */
+  /** Starts drivers and peers, does `work`, and stops everything again. */
   async onStage(wish: StageWish, work: (stage: Stage) => Promise<void>): Promise<void> {
     const stage = await this.#build(wish)
     try {
@@ -140,17 +145,25 @@ export class Bench {
 
   async #build(wish: StageWish): Promise<Stage> {
     const directory = mkdtempSync(path.join(tmpdir(), 'vbb-'))
-    const driver = await this.#startDriver(path.join(directory, 'd'), wish)
-    const tls = wish.tls ? makeCertificates(directory) : undefined
+    const tls = wish.tls && makeCertificates(directory, wish.tls.bothSides, wish.tls.bits)
     const wanted = this.options.peers.filter(
       name =>
         !(tls && name === 'direct') &&
         (wish.peers === undefined || wish.peers.includes(name === 'base' ? 'virtbroker' : name))
     )
-    const starting = wanted.map(name => this.#startPeer(name, path.join(directory, name), driver, wish.threads, tls))
+    const starting = wanted.map(async name => {
+      const place = path.join(directory, name)
+      const driver = await this.#startDriver(path.join(place, 'd'), wish)
+      try {
+        return await this.#startPeer(name, place, driver, wish.threads, tls)
+      } catch (error) {
+        await driver.stop()
+        throw error
+      }
+    })
     const started = await Promise.allSettled(starting)
     const peers = started.filter(result => result.status === 'fulfilled').map(({ value }) => value)
-    const stage = new Stage(directory, driver, peers)
+    const stage = new Stage(directory, peers)
     const failed = started.find(result => result.status === 'rejected')
     if (failed === undefined) return stage
     await stage.close()

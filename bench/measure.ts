@@ -1,7 +1,6 @@
 import type { Bench } from './bench.js'
 import { Latencies } from './load/latencies.js'
 import type { Outcome } from './load/orders.js'
-import type { Driver } from './peers/driver.js'
 import type { Peer } from './peers/peers.js'
 import { describePoint, type Figure, type Point } from './results/samples.js'
 import { cpuSeconds, readCpu, readMachineCpu } from './system/cpu.js'
@@ -30,11 +29,10 @@ const LEAST_MS = 250
 export async function measure(
   bench: Bench,
   peer: Peer,
-  driver: Driver,
   loadPid: number,
   work: () => Promise<Outcome>
 ): Promise<Measured> {
-  const pids = [loadPid, peer.pid, driver.pid]
+  const pids = [loadPid, peer.pid, peer.driver.pid]
   const read = () => pids.map(pid => (pid === undefined ? undefined : readCpu(pid)))
   const machineBefore = readMachineCpu()
   const ownBefore = process.cpuUsage()

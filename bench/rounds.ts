@@ -1,4 +1,4 @@
-import type { Bench, Stage } from './bench.js'
+import type { Bench } from './bench.js'
 import type { Load } from './load/load.js'
 import type { Outcome } from './load/orders.js'
 import { measure, record, type Recorded } from './measure.js'
@@ -19,7 +19,6 @@ export interface Contender {
  */
 export async function inTurns(
   bench: Bench,
-  stage: Stage,
   point: Point,
   contenders: readonly Contender[],
   recorded?: Recorded
@@ -33,7 +32,7 @@ export async function inTurns(
     for (const { peer, load, work } of turn(contenders, round)) {
       bench.progress(peer.name, point, `round ${round + 1} of ${rounds}`)
       if (leadMs > 0) await work(leadMs)
-      const measured = await measure(bench, peer, stage.driver, load.pid, () => work(sliceMs))
+      const measured = await measure(bench, peer, load.pid, () => work(sliceMs))
       record(bench, peer, point, round, measured, recorded)
     }
   }

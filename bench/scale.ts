@@ -35,7 +35,7 @@ export const FULL: Scale = {
 
 export const QUICK: Scale = {
   rounds: 2,
-  entryMs: 6000,
+  entryMs: 5000,
   sliceMs: 300,
   leadMs: 0,
   warmMs: 300,
@@ -59,3 +59,6 @@ export const SMOKE: Scale = {
   streamBytes: MiB,
   payloadNames: [0, 64]
 }
+
+/** Whether turns are too short for figures that mean something. */
+export const tooShort = (scale: Scale): boolean => scale.warmMs < FULL.warmMs

@@ -17,6 +17,6 @@ export const connectCycle: Entry = {
       const target = peer.target(TEST_URI)
       return { peer, load, work: (ms: number) => load.order({ do: 'cycles', target, ms, parallel: AT_A_TIME }) }
     })
-    await inTurns(bench, stage, { 'at a time': AT_A_TIME }, contenders)
+    await inTurns(bench, { 'at a time': AT_A_TIME }, contenders)
   })
 }

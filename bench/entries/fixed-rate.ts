@@ -22,6 +22,6 @@ export const fixedRate: Entry = {
       work: (ms: number) =>
         load.order({ do: 'fixed-rate', call: GET_LIB_VERSION, ms, callsPerSecond: CALLS_PER_SECOND })
     }))
-    await inTurns(bench, stage, { 'calls/s': CALLS_PER_SECOND }, contenders, { rate: false })
+    await inTurns(bench, { 'calls/s': CALLS_PER_SECOND }, contenders, { rate: false })
   })
 }

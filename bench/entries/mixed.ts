@@ -51,20 +51,20 @@ export const mixed: Entry = {
       await watchers.order({ do: 'each', call: watch })
       await changer.open(peer.target(TEST_URI), 1)
       await downloader.open(peer.target(storageUri()), 1)
-      return { peer, callers, watchers, changer, downloader }
+      const volume = await createVolume(downloader, peer.driver.directory, streamBytes)
+      return { peer, callers, watchers, changer, downloader, volume }
     }))
-    const volume = await createVolume(parties[0]!.downloader, stage.directory, streamBytes)
     const calls = (ms: number, callsPerSecond: number, call: Call) =>
       ({ do: 'fixed-rate', call, ms, callsPerSecond }) as const
     for (const { callers } of parties) await callers.order(calls(warmMs, CALLS_PER_SECOND, GET_LIB_VERSION))
     for (let round = 0; bench.hasRound(round); round++) {
-      for (const { peer, callers, watchers, changer, downloader } of turn(parties, round)) {
+      for (const { peer, callers, watchers, changer, downloader, volume } of turn(parties, round)) {
         bench.progress(peer.name, point, `round ${round + 1} of ${rounds}`)
         const changes = changer.order(calls(sliceMs, CHANGES_PER_SECOND, change))
         const watched = watchers.order({ do: 'watch', ms: sliceMs + 500 })
         const data = downloader.order(download(volume, streamBytes))
         const work = () => callers.order(calls(sliceMs, CALLS_PER_SECOND, GET_LIB_VERSION))
-        const measured = await measure(bench, peer, stage.driver, callers.pid, work)
+        const measured = await measure(bench, peer, callers.pid, work)
         record(bench, peer, point, round, measured, { cpu: false, rate: false })
         const { count, failures, firstFailure } = await changes
         if (failures > 0) bench.warn(`${peer.name}: ${failures} changes failed, first: ${firstFailure}`)

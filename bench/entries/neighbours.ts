@@ -43,7 +43,7 @@ export async function withNeighbours(
         const others = stage.load()
         await others.ready()
         await begin(others, peer, sliceMs)
-        const measured = await measure(bench, peer, stage.driver, load.pid, () => work(load, sliceMs))
+        const measured = await measure(bench, peer, load.pid, () => work(load, sliceMs))
         record(bench, peer, point, round, measured, { cpu: false, rate: false })
         await others.stop()
       }

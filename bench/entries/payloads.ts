@@ -20,7 +20,7 @@ export const payloads: Entry = {
         load,
         work: (ms: number) => load.order({ do: 'closed-loop', call, ms })
       }))
-      return inTurns(bench, stage, { 'bytes a reply': bytes }, contenders, { rateOf: MIB })
+      return inTurns(bench, { 'bytes a reply': bytes }, contenders, { rateOf: MIB })
     }
     await measureReplies(28, EMPTY_REPLY)
     for (const names of bench.scale.payloadNames) {

@@ -19,6 +19,6 @@ export const proxyLimit: Entry = {
       load,
       work: (ms: number) => load.order({ do: 'closed-loop', call: GET_LIB_VERSION, ms })
     }))
-    await inTurns(bench, stage, { clients }, contenders)
+    await inTurns(bench, { clients }, contenders)
   })
 }

@@ -22,7 +22,7 @@ export const smallCalls: Entry = {
         load,
         work: (ms: number) => load.order({ do: 'closed-loop', call: GET_LIB_VERSION, ms })
       }))
-      await inTurns(bench, stage, { clients }, contenders)
+      await inTurns(bench, { clients }, contenders)
       await stage.disperse()
     }
   })

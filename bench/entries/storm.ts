@@ -20,10 +20,10 @@ export const storm: Entry = {
         const load = stage.load()
         await load.ready()
         const order = { do: 'open', target: peer.target(TEST_URI), clients, parallel: clients } as const
-        const measured = await measure(bench, peer, stage.driver, load.pid, () => load.order(order))
+        const measured = await measure(bench, peer, load.pid, () => load.order(order))
         record(bench, peer, point, round, measured)
         await load.stop()
-        await quiet([peer.pid, stage.driver.pid])
+        await quiet([peer.pid, peer.driver.pid])
       }
     }
   })

@@ -1,6 +1,6 @@
 import { MIB } from '../measure.js'
 import { inTurns } from '../rounds.js'
-import { createVolume, download, storageUri, upload } from './volumes.js'
+import { download, storageUri, upload, withVolumes } from './volumes.js'
 import type { Entry } from './entry.js'
 
 /** One client downloads, or uploads, a storage volume. */
@@ -14,12 +14,14 @@ export const streams: Entry = {
   needsLibvirtd: true,
   run: bench => bench.onStage({ driver: 'libvirtd', storage: true }, async stage => {
     const bytes = bench.scale.streamBytes
-    const crowds = await stage.crowds(storageUri(), 1)
-    const volume = await createVolume(crowds[0]!.load, stage.directory, bytes)
+    const crowds = await withVolumes(await stage.crowds(storageUri(), 1), bytes)
     // Upload first: what is downloaded then has really been written.
-    for (const order of [upload(volume, bytes), download(volume, bytes)]) {
-      const contenders = crowds.map(({ peer, load }) => ({ peer, load, work: () => load.order(order) }))
-      await inTurns(bench, stage, { [`MiB ${order.direction}`]: bytes / 2 ** 20 }, contenders, {
+    for (const [direction, transfer] of Object.entries({ upload, download })) {
+      const contenders = crowds.map(({ peer, load, volume }) => {
+        const order = transfer(volume, bytes)
+        return { peer, load, work: () => load.order(order) }
+      })
+      await inTurns(bench, { [`MiB ${direction}`]: bytes / 2 ** 20 }, contenders, {
         costBy: MIB,
         rateOf: MIB,
         latency: false

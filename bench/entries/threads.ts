@@ -1,22 +1,41 @@
+import type { Point } from '../results/samples.js'
 import { inTurns } from '../rounds.js'
 import { GET_LIB_VERSION } from './calls.js'
 import { TEST_URI, type Entry } from './entry.js'
 
-/** The broker alone, with one actor thread and with two. */
+const AT_A_TIME = 16
+const CALLS = 'small calls'
+const LOGINS = 'TLS connections'
+const point = (threads: number, doing: string): Point => ({ 'actor threads': threads, doing })
+
+/**
+ * The broker alone, with one actor thread and with two. Calls are cheap: load and driver have their hands full before a
+ * second thread has anything to do, unless there are more cores. A TLS handshake with a long key, and clients without
+ * certificates, is much dearer for the broker than for the load.
+ */
 export const threads: Entry = {
   name: 'threads',
   claim: 'A second actor thread adds to what the broker passes on, as far as there are cores for it.',
-  goals: [],
+  goals: [{ figure: 'rate', against: point(1, LOGINS), limit: 1.2, at: at => at.doing === LOGINS }],
   async run(bench) {
     const clients = bench.scale.clients.at(-1)!
+    const alone = { driver: 'answering', peers: ['virtbroker'] } as const
     for (const count of [1, 2]) {
-      await bench.onStage({ driver: 'answering', peers: ['virtbroker'], threads: count }, async stage => {
+      await bench.onStage({ ...alone, threads: count }, async stage => {
         const contenders = (await stage.crowds(TEST_URI, clients)).map(({ peer, load }) => ({
           peer,
           load,
           work: (ms: number) => load.order({ do: 'closed-loop', call: GET_LIB_VERSION, ms })
         }))
-        await inTurns(bench, stage, { 'actor threads': count, clients }, contenders)
+        await inTurns(bench, point(count, CALLS), contenders)
+      })
+      await bench.onStage({ ...alone, threads: count, tls: { bothSides: false, bits: 4096 } }, async stage => {
+        const contenders = stage.peers.map(peer => {
+          const load = stage.load()
+          const target = peer.target(TEST_URI)
+          return { peer, load, work: (ms: number) => load.order({ do: 'cycles', target, ms, parallel: AT_A_TIME }) }
+        })
+        await inTurns(bench, point(count, LOGINS), contenders)
       })
     }
   }

@@ -4,6 +4,7 @@ import { REMOTE } from '#protocol/procedures.js'
 import { XdrReader, XdrWriter } from '#protocol/xdr.js'
 import type { Load } from '../load/load.js'
 import type { Call } from '../load/orders.js'
+import type { Peer } from '../peers/peers.js'
 import { STORAGE_URI } from './entry.js'
 
 /** A volume as calls name it: pool, name, key. */
@@ -26,6 +27,17 @@ export async function createVolume(load: Load, directory: string, bytes: number)
   const reply = await body(load, REMOTE.storageVolCreateXml, inPool)
   const volume = new XdrReader(reply)
   return { pool: volume.string(), name: volume.string(), key: volume.string() }
+}
+
+/** The same crowds, each with such a volume at its peer's driver. */
+export function withVolumes<Crowd extends { peer: Peer; load: Load }>(
+  crowds: readonly Crowd[],
+  bytes: number
+): Promise<(Crowd & { volume: Volume })[]> {
+  return Promise.all(crowds.map(async crowd => {
+    const volume = await createVolume(crowd.load, crowd.peer.driver.directory, bytes)
+    return { ...crowd, volume }
+  }))
 }
 
 async function body(load: Load, procedure: number, write: (xdr: XdrWriter) => XdrWriter): Promise<Buffer> {

@@ -1,12 +1,13 @@
 /** What the bench tells a load process to do, and what comes back. Orders are carried out one after the other. */
 
 /** A listening socket. */
-export type Address = { host: string; port: number; tls?: TlsFiles } | { path: string }
+export type Address = { host: string; port: number; tls?: TlsManner } | { path: string }
 
-/** Paths of PEM files, and whether the server says with a byte that it accepts the certificate, as libvirt's do. */
-export interface TlsFiles {
-  certificate: string
-  key: string
+/** How a client speaks TLS. */
+export interface TlsManner {
+  /** Paths of its PEM files; without them it has no certificate. */
+  own?: { certificate: string; key: string }
+  /** The server says with a byte that it accepts the certificate, as libvirt's do. */
   confirmation: boolean
 }
 

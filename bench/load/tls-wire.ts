@@ -1,6 +1,6 @@
 import koffi from 'koffi'
 import { firstError, openssl, SSL_ERROR } from '#workers/os/openssl.js'
-import type { TlsFiles } from './orders.js'
+import type { TlsManner } from './orders.js'
 
 /** Counts below zero: nothing for now, or the connection failed. */
 export const AGAIN = -1
@@ -23,14 +23,15 @@ const PEM = 1
 const contexts = new Map<string, number>()
 
 /** Made once a process for each certificate. The server's is not looked at: it costs nobody but the load. */
-function contextFor({ certificate, key }: TlsFiles): number {
-  const known = contexts.get(certificate)
+function contextFor({ own }: TlsManner): number {
+  const name = own?.certificate ?? ''
+  const known = contexts.get(name)
   if (known !== undefined) return known
   const context = openssl().SSL_CTX_new(TLS_client_method())
-  if (useChainFile(context, certificate) !== 1 || useKeyFile(context, key, PEM) !== 1) {
-    throw new Error(`${certificate}: ${firstError()}`)
+  if (own && (useChainFile(context, own.certificate) !== 1 || useKeyFile(context, own.key, PEM) !== 1)) {
+    throw new Error(`${name}: ${firstError()}`)
   }
-  contexts.set(certificate, context)
+  contexts.set(name, context)
   return context
 }
 
@@ -43,10 +44,10 @@ export class TlsWire {
 
   constructor(
     fd: number,
-    readonly files: TlsFiles
+    readonly manner: TlsManner
   ) {
     const ssl = openssl()
-    this.#ssl = ssl.SSL_new(contextFor(files))
+    this.#ssl = ssl.SSL_new(contextFor(manner))
     ssl.SSL_set_fd(this.#ssl, fd)
   }
 
@@ -58,7 +59,7 @@ export class TlsWire {
       if (result < 0) return result
       this.#connected = true
     }
-    const confirmed = this.files.confirmation ? this.receive(at, 1) : 1
+    const confirmed = this.manner.confirmation ? this.receive(at, 1) : 1
     this.ready = confirmed === 1
     return confirmed
   }

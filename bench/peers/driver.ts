@@ -8,9 +8,11 @@ export const MAX_CLIENTS = 20_000
 /** Connections that may wait to be accepted; the kernel's own limit is usually lower. */
 export const BACKLOG = 10_000
 
-/** The driver daemon behind all peers. */
+/** The driver daemon behind a peer. */
 export interface Driver {
   readonly title: string
+  /** Its own; what it needs besides can be put there. */
+  readonly directory: string
   readonly socket: string
   readonly pid: number
   stop(): Promise<void>
@@ -48,7 +50,7 @@ export async function startLibvirtdDriver(directory: string, storage: boolean): 
   const socket = path.join(directory, 'libvirt-sock')
   await listening(program, { path: socket })
   const title = storage ? 'libvirtd with test and storage driver' : 'libvirtd with test driver'
-  return { title, socket, pid: program.pid, stop: () => program.stop() }
+  return { title, directory, socket, pid: program.pid, stop: () => program.stop() }
 }
 
 /** The broker's own test driver, in a broker that nobody else uses. */
@@ -59,7 +61,7 @@ export async function startEmbeddedDriver(directory: string, executable: string)
   const program = new Program([process.execPath, executable, '-f', conf, '-p', path.join(directory, 'pid')])
   const socket = path.join(directory, 'libvirt-sock')
   await listening(program, { path: socket })
-  return { title: 'embedded test driver', socket, pid: program.pid, stop: () => program.stop() }
+  return { title: 'embedded test driver', directory, socket, pid: program.pid, stop: () => program.stop() }
 }
 
 const answerer = new URL('../driver/answerer.js', import.meta.url).pathname
@@ -70,7 +72,7 @@ export async function startAnsweringDriver(directory: string): Promise<Driver> {
   const socket = path.join(directory, 'libvirt-sock')
   const program = new Program([process.execPath, answerer, socket])
   await listening(program, { path: socket })
-  return { title: 'answering driver', socket, pid: program.pid, stop: () => program.stop() }
+  return { title: 'answering driver', directory, socket, pid: program.pid, stop: () => program.stop() }
 }
 
 /** Folders that libvirtd keeps state in, as root. */

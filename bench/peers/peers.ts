@@ -12,6 +12,8 @@ export type PeerName = 'virtbroker' | 'base' | 'haproxy' | 'libvirtd' | 'direct'
 /** What stands between the clients and the driver. */
 export interface Peer {
   readonly name: PeerName
+  /** Nobody else's: clients of other peers, idle as they are, would cost it time in each of its turns. */
+  readonly driver: Driver
   /** Of what stands in the middle; undefined for no such process. */
   readonly pid: number | undefined
   /** Where a client connects, and the name that it opens, to reach `uri` of the driver. */
@@ -23,6 +25,7 @@ export interface Peer {
 export function direct(driver: Driver): Peer {
   return {
     name: 'direct',
+    driver,
     pid: undefined,
     target: uri => ({ address: { path: driver.socket }, name: uri }),
     stop: () => Promise.resolve()
@@ -44,7 +47,7 @@ export async function startBroker(
   if (threads !== undefined) more.push(`actor_threads = ${threads}`, 'actor_min_clients = 1')
   writeFileSync(conf, libvirtdConf(directory, more))
   const program = new Program([process.execPath, executable, '-f', conf, '-p', path.join(directory, 'pid')])
-  return started(name, program, addressOf(port, tls, true), uri => uri)
+  return started(name, driver, program, addressOf(port, tls, true), uri => uri)
 }
 
 /** Bytes there and back, nothing else: the least that a proxy in a process of its own can do. */
@@ -62,14 +65,14 @@ defaults
   timeout client 1h
   timeout server 1h
 frontend clients
-  bind 127.0.0.1:${port} backlog ${BACKLOG}${tls ? ` ssl crt ${tls.both} ca-file ${tls.ca} verify required` : ''}
+  bind 127.0.0.1:${port} backlog ${BACKLOG}${tls ? ` ssl crt ${tls.both}${tls.required ? ` ca-file ${tls.ca} verify required` : ''}` : ''}
   default_backend driver
 backend driver
   server driver unix@${driver.socket}
 `
   )
   const program = new Program(['haproxy', '-db', '-f', conf])
-  return started('haproxy', program, addressOf(port, tls, false), uri => uri)
+  return started('haproxy', driver, program, addressOf(port, tls, false), uri => uri)
 }
 
 /** libvirtd without drivers hands every call on to the daemon that the client names: virtproxyd's work, same code. */
@@ -83,7 +86,7 @@ export async function startLibvirtdProxy(directory: string, driver: Driver, tls?
     ['libvirtd', '-l', '-f', conf, '-p', path.join(directory, 'pid')],
     privateEnvironment(directory, drivers)
   )
-  return started('libvirtd', program, addressOf(port, tls, true), uri => throughSocket(uri, driver.socket))
+  return started('libvirtd', driver, program, addressOf(port, tls, true), uri => throughSocket(uri, driver.socket))
 }
 
 const listenOn = (port: number, tls: Certificates | undefined): string[] => [
@@ -92,13 +95,14 @@ const listenOn = (port: number, tls: Certificates | undefined): string[] => [
   `listen_tls = ${tls ? 1 : 0}`,
   `${tls ? 'tls' : 'tcp'}_port = "${port}"`,
   'auth_tcp = "none"',
+  ...(tls?.required === false ? ['tls_no_verify_certificate = 1'] : []),
   ...(tls ? [`ca_file = "${tls.ca}"`, `cert_file = "${tls.certificate}"`, `key_file = "${tls.key}"`] : [])
 ]
 
 const addressOf = (port: number, tls: Certificates | undefined, confirmation: boolean): Address => ({
   host: '127.0.0.1',
   port,
-  ...(tls && { tls: { certificate: tls.certificate, key: tls.key, confirmation } })
+  ...(tls && { tls: { confirmation, ...(tls.required && { own: { certificate: tls.certificate, key: tls.key } }) } })
 })
 
 /** `test:///default` as `test+unix:///default?socket=…` */
@@ -109,6 +113,7 @@ function throughSocket(uri: string, socket: string): string {
 
 async function started(
   name: PeerName,
+  driver: Driver,
   program: Program,
   address: Address,
   nameFor: (uri: string) => string
@@ -116,6 +121,7 @@ async function started(
   await listening(program, address)
   return {
     name,
+    driver,
     pid: program.pid,
     target: uri => ({ address, name: nameFor(uri) }),
     stop: () => program.stop()

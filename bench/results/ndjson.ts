@@ -16,7 +16,7 @@ export function ndjson(bench: Bench, entries: readonly Entry[], machine: Machine
   for (const against of ['base', 'haproxy', 'libvirtd', 'direct'] as const) {
     for (const ratio of ratios(samples, 'virtbroker', against)) lines.push({ kind: 'ratio', ...ratio })
   }
-  for (const verdict of verdicts(entries, samples)) lines.push({ kind: 'verdict', ...verdict })
+  for (const verdict of verdicts(entries, samples, bench.scale)) lines.push({ kind: 'verdict', ...verdict })
   for (const { entry, peer, point, latencies } of bench.distributions.values()) {
     const percentiles = Object.fromEntries(
       [50, 75, 90, 95, 99, 99.9, 99.99, 100].map(percent => [percent, latencies.percentile(percent)])

@@ -1,4 +1,4 @@
-import { FULL } from '../scale.js'
+import { tooShort, type Scale } from '../scale.js'
 import type { Bench } from '../bench.js'
 import type { Entry } from '../entries/entry.js'
 import type { PeerName } from '../peers/peers.js'
@@ -45,14 +45,14 @@ export function machineText(machine: Machine): string {
 }
 
 const TOO_SHORT =
-  'turns this short fall into the time in which Node still compiles the broker, which may look twice as dear as it is'
+  'goals are not judged: in turns this short Node still compiles the broker, which may look twice as dear as it is'
 
 /** Goals, who used the CPU, and what makes the figures doubtful. */
 export function remarks(bench: Bench, entry: Entry, samples: readonly Sample[]): string[] {
   const own = bench.warnings.filter(warning => warning.entry === entry.name)
   const warnings = [...noise(samples), ...own.map(({ text }) => text)]
-  if (bench.scale.warmMs < FULL.warmMs) warnings.push(TOO_SHORT)
-  return [...goalLines(entry, samples), ...splitLines(samples), ...warnings.map(text => `Mind: ${text}.`)]
+  if (tooShort(bench.scale)) warnings.push(TOO_SHORT)
+  return [...goalLines(entry, samples, bench.scale), ...splitLines(samples), ...warnings.map(text => `Mind: ${text}.`)]
 }
 
 /** A row of titles, then one for each figure at each point: the peers' medians, and the broker's ratio to each. */
@@ -109,13 +109,13 @@ function aligned(rows: readonly (readonly string[])[]): string {
   return [line(rows[0]!), rule, ...rows.slice(1).map(line)].join('\n')
 }
 
-function goalLines(entry: Entry, samples: readonly Sample[]): string[] {
-  return verdicts([entry], samples).map(({ figure, point, against, ratio, limit, better, met }) => {
-      const relation = better === 'lower' ? '≤' : '≥'
-      const words = `Goal ${met ? 'met' : 'MISSED'}: ${placed(figure, point)}`
-      return `${words}: ${ratio.toFixed(2)} × ${typeof against === 'string' ? against : describePoint(against)} (${relation} ${limit})`
-    }
-  )
+function goalLines(entry: Entry, samples: readonly Sample[], scale: Scale): string[] {
+  return verdicts([entry], samples, scale).map(({ figure, point, against, ratio, least, most, limit, better, met }) => {
+    const words = `Goal ${met ? 'met' : 'MISSED'}: ${placed(figure, point)}`
+    const other = typeof against === 'string' ? against : describePoint(against)
+    const limits = `${better === 'lower' ? '≤' : '≥'} ${limit}; rounds ${least.toFixed(2)}–${most.toFixed(2)}`
+    return `${words}: ${ratio.toFixed(2)} × ${other} (${limits})`
+  })
 }
 
 /** Whose CPU it was, for calls through each peer. */
