@@ -67,6 +67,19 @@ export class FrameReader {
     return this.#left > 0 && this.#take === TAKE.pass
   }
 
+  /** Bytes still to come of a frame that is passed on; 0 if there is none. They may go on without being pushed here. */
+  get leftToPass(): number {
+    return this.#take === TAKE.pass && !this.#stopped ? this.#left : 0
+  }
+
+  /** `count` of those bytes have gone on. Returns whether that is the end of the frame and somebody waits for it. */
+  passedUnseen(count: number): boolean {
+    this.#left -= count
+    if (this.#left > 0 || !this.#cutWanted) return false
+    this.#cutWanted = false
+    return true
+  }
+
   /**
    * Somebody waits for the end of the frame that is being passed on: what is passed on up to there becomes a `run` of
    * its own. Otherwise a run may go on to the next frame, and the one after it.

@@ -15,6 +15,7 @@ import { ClientSession } from './session/client-session.js'
 import { identifyUnixPeer } from './session/identify.js'
 import { TlsAcceptor } from './tls/acceptor.js'
 import type { TlsSettings } from './tls/tls-settings.js'
+import { Conduit } from './transport/conduit.js'
 import { makeReadBuffer, PolledTransport, type ThreadIo } from './transport/polled.js'
 import { SaslLayer } from './transport/sasl-layer.js'
 import type { Transport, TransportHandler } from './transport/transport.js'
@@ -50,11 +51,13 @@ export class Actor implements ActorControl {
     if (sasl !== undefined) this.sasl.connect(sasl)
     this.policy = settings.policy.length === 0 ? undefined : new Policy(settings.policy)
     this.polkit = new Authority(settings.systemBusAddress, this.clock)
+    const known = new FdLedger(ledger)
     this.io = {
-      poller: new Poller(fd => this.io.ledger.close(fd)),
-      ledger: new FdLedger(ledger),
+      poller: new Poller(fd => known.close(fd)),
+      ledger: known,
       owner: number,
       buffer: makeReadBuffer(),
+      conduit: new Conduit(known, number),
       failed: (session, error) => this.failed(session, error)
     }
     this.#tls = new TlsAcceptor({
@@ -210,6 +213,7 @@ export class Actor implements ActorControl {
     this.clock.stop()
     this.polkit.close()
     this.sasl.close()
+    this.io.conduit.close()
     this.io.poller.close()
     this.#work.close()
     this.#finished()

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import { connectUnix } from '#workers/driver/unix-connect.js'
 import { PolledTransport, type PolledOptions, type ThreadIo } from '#workers/transport/polled.js'
-import type { LossReason, TransportHandler } from '#workers/transport/transport.js'
+import type { LossReason, Passage, TransportHandler } from '#workers/transport/transport.js'
 import { Cleanup } from '../support/cleanup.js'
 import { pattern } from '../support/pattern.js'
 import { tempDir } from '../support/temp-dir.js'
@@ -19,6 +19,7 @@ class Listener implements TransportHandler {
   readonly chunks: Buffer[] = []
   size = 0
   loss: LossReason | undefined
+  passage: Passage | undefined
   onData: () => void = () => undefined
 
   received(bytes: Buffer, from: number, to: number): void {
@@ -135,4 +136,101 @@ describe('a polled transport', () => {
       })
     })
   }
+
+  describe('with a passage for long frames', () => {
+    /** The way to `to`, for one frame of `left` bytes. */
+    class Way implements Passage {
+      ended = false
+      unseen = 0
+      readonly leftOver: Buffer[] = []
+      constructor(
+        readonly heard: Listener,
+        public left: number,
+        readonly to: PolledTransport | undefined
+      ) {
+        heard.passage = this
+      }
+
+      moved(count: number, bytes: Buffer, from: number, to: number): void {
+        this.unseen += count
+        this.left -= count
+        this.leftOver.push(Buffer.from(bytes.subarray(from, to)))
+      }
+
+      over(): void {
+        this.ended = true
+        this.heard.passage = undefined
+      }
+    }
+
+    /** All that the peer is sent from now on. */
+    function arrivals(peer: Socket): () => Buffer {
+      const chunks: Buffer[] = []
+      peer.on('data', chunk => chunks.push(chunk))
+      return () => Buffer.concat(chunks)
+    }
+
+    it('moves them on without reading them', async () => {
+      const [from, to] = [await pair({}), await pair({})]
+      const bytes = pattern(MiB)
+      const way = new Way(from.heard, bytes.length, to.transport)
+      const arrived = arrivals(to.peer)
+      from.peer.write(bytes)
+      await waitFor('all bytes', () => arrived().length === bytes.length)
+      expect(arrived().equals(bytes)).to.equal(true)
+      expect(way).to.include({ unseen: bytes.length, left: 0 })
+      expect(from.heard.size).to.equal(0)
+    })
+
+    it('reads the next header alone, and all else when it is not that of a long frame', async () => {
+      const [from, to] = [await pair({}), await pair({})]
+      const way = new Way(from.heard, 0, to.transport)
+      from.peer.write(pattern(1000))
+      await waitFor('all bytes', () => from.heard.size === 1000)
+      expect(from.heard.chunks.map(({ length }) => length)).to.deep.equal([28, 972])
+      expect(way).to.include({ unseen: 0, ended: true })
+    })
+
+    it('hands over what the other socket does not take', async () => {
+      const [from, to] = [await pair({}), await pair({})]
+      to.peer.pause()
+      const bytes = pattern(8 * MiB)
+      const way = new Way(from.heard, bytes.length, to.transport)
+      from.peer.write(bytes)
+      await waitFor('bytes left over', () => way.leftOver.some(({ length }) => length > 0))
+      from.transport.pause()
+      const arrived = arrivals(to.peer)
+      const rest = Buffer.concat(way.leftOver)
+      to.peer.resume()
+      await waitFor('all others', () => arrived().length + rest.length === way.unseen)
+      expect(Buffer.concat([arrived(), rest]).equals(bytes.subarray(0, way.unseen))).to.equal(true)
+    })
+
+    it('reads them when they have nowhere to go', async () => {
+      const from = await pair({})
+      const way = new Way(from.heard, MiB, undefined)
+      from.peer.write(pattern(MiB))
+      await waitFor('all bytes', () => from.heard.size === MiB)
+      expect(way).to.include({ unseen: 0, ended: true })
+    })
+
+    it('hears of the end in the middle of one', async () => {
+      const [from, to] = [await pair({}), await pair({})]
+      const way = new Way(from.heard, MiB, to.transport)
+      const arrived = arrivals(to.peer)
+      from.peer.end(pattern(300_000))
+      await waitFor('the end', () => from.heard.loss)
+      await waitFor('what was sent', () => arrived().length === 300_000)
+      expect(from.heard.loss).to.deep.equal({ errno: 0 })
+      expect(way.unseen).to.equal(300_000)
+    })
+
+    it('reads them where descriptors travel, which are not moved', async () => {
+      const [from, to] = [await pair({ descriptors: true }), await pair({})]
+      const way = new Way(from.heard, MiB, to.transport)
+      from.peer.write(pattern(MiB))
+      await waitFor('all bytes', () => from.heard.size === MiB)
+      expect(way.unseen).to.equal(0)
+    })
+  })
 })

@@ -93,11 +93,24 @@ export const sendmsg = libc.func('intptr_t sendmsg(int, uintptr_t, int)') as (
   flags: number
 ) => number
 
+/** Moves bytes from or to a pipe within the kernel. Offsets are 0: sockets and pipes have none. */
+export const splice = libc.func('intptr_t splice(int, uintptr_t, int, uintptr_t, size_t, uint32_t)') as (
+  from: number,
+  fromOffsetAt: number,
+  to: number,
+  toOffsetAt: number,
+  len: number,
+  flags: number
+) => number
+export const read = libc.func('intptr_t read(int, uintptr_t, size_t)') as (fd: number, at: number, len: number) => number
+
 export const close = libc.func('int close(int)') as (fd: number) => number
 export const dup2 = libc.func('int dup2(int, int)') as (from: number, to: number) => number
 export const pipe2 = libc.func('int pipe2(uintptr_t, int)') as (at: number, flags: number) => number
 export const umask = libc.func('uint32_t umask(uint32_t)') as (mask: number) => number
 
+/** Operations that take a number. */
+export const fcntl = libc.func('int fcntl(int, int, int)') as (fd: number, op: number, value: number) => number
 /** `F_SETLK` with a `struct flock`: the lock of the pid file. */
 export const fcntlLock = libc.func('int fcntl(int, int, uintptr_t)') as (fd: number, op: number, at: number) => number
 

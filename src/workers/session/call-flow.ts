@@ -20,7 +20,8 @@ export class CallFlow {
 
   constructor(readonly session: ClientSession) {}
 
-  get #mustWait(): boolean {
+  /** Asked for every call: a method, because a private getter is a call into the runtime of V8 each time. */
+  #mustWait(): boolean {
     const { state, actor } = this.session
     return this.#waiting !== undefined || state !== 'open' || this.calls.size >= actor.settings.callsInFlight
   }
@@ -32,7 +33,7 @@ export class CallFlow {
 
   /** Decides whether a call for the driver daemon goes now or waits its turn. */
   forward(prog: number, proc: number, serial: number, callClass: CallClass, length: number): Take {
-    if (this.#mustWait) {
+    if (this.#mustWait()) {
       this.#wait(prog, proc, serial, callClass, length)
       return TAKE.hold
     }
@@ -61,7 +62,7 @@ export class CallFlow {
       return session.client.write(errorReply(header, refusal))
     }
     const callClass = closerClass(header, bytes, from, to)
-    if (callClass === CALL.registration && !this.#mustWait) this.#registration(header, bytes.subarray(from, to))
+    if (callClass === CALL.registration && !this.#mustWait()) this.#registration(header, bytes.subarray(from, to))
     if (descriptors.length > 0) return this.#forwardWithDescriptors(bytes, header, descriptors, callClass)
     this.relay(bytes, from, to, this.forward(prog, proc, serial, callClass, frameLength(bytes, from)))
   }
@@ -134,7 +135,7 @@ export class CallFlow {
 
   #forwardWithDescriptors(frame: Buffer, header: Header, descriptors: readonly number[], callClass: CallClass): void {
     const { prog, proc, serial } = header
-    if (this.#mustWait) {
+    if (this.#mustWait()) {
       this.#wait(prog, proc, serial, callClass, frame.length, descriptors)
       return this.relay(frame, 0, frame.length, TAKE.hold)
     }

@@ -39,6 +39,7 @@ import type { ClientSession } from './client-session.js'
 import { DescriptorMail } from './descriptor-mail.js'
 import { Keepalive, type KeepalivePeer } from './keepalive.js'
 import { Outlet } from './outlet.js'
+import { LEAST_PASSED_BYTES, UploadPassage } from './upload-passage.js'
 
 /** Why the client is not read for now; any number of these at once. */
 export const PAUSE = { driverFull: 1, clientFull: 2, waitingFull: 4, answersFull: 8 } as const
@@ -59,6 +60,8 @@ export class ClientSide implements TransportHandler, FrameSink, KeepalivePeer, T
   tables: ClassTables = PLAIN_TABLES
   /** Made when the first descriptor, or call that announces some, comes. */
   mail: DescriptorMail | undefined
+  /** While an upload goes on in long packets. */
+  passage: UploadPassage | undefined
   #pauses = 0
   readonly #stall = new Timer(this)
   /** Bytes that waited for the client when it was last looked at; 0 while it keeps up. */
@@ -296,6 +299,7 @@ export class ClientSide implements TransportHandler, FrameSink, KeepalivePeer, T
       session.close('unexpected stream hole', 'error')
       return TAKE.skip
     }
+    if (frameLength(bytes, at) >= LEAST_PASSED_BYTES) this.passage ??= new UploadPassage(this)
     return TAKE.pass
   }
 

@@ -2,6 +2,7 @@ import { PROGRAM } from '../../protocol/header.js'
 import { FdLedger } from '../os/fd-ledger.js'
 import { Listener, listenUnix } from '../os/listener.js'
 import { Poller } from '../os/poller.js'
+import { Conduit } from '../transport/conduit.js'
 import { makeReadBuffer, type ThreadIo } from '../transport/polled.js'
 import { door } from './door.js'
 import { allHandlers, qemuHandlers } from './handlers.js'
@@ -35,6 +36,7 @@ export function startTestDriver(options: TestDriverOptions): { close(): void } {
     ledger,
     owner: options.ledger?.owner ?? 1,
     buffer: makeReadBuffer(),
+    conduit: new Conduit(ledger, options.ledger?.owner ?? 1),
     failed: (session, error) => {
       failed(error)
       session?.close('internal failure', 'error')

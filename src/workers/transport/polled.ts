@@ -14,8 +14,9 @@ import {
   sendBytes
 } from '../os/libc.js'
 import { EDGE, FAILED, HUNG_UP, PEER_CLOSED, READABLE, WRITABLE, type Pollable, type Poller } from '../os/poller.js'
+import type { Conduit } from './conduit.js'
 import { receive, sendDescriptor } from './descriptors.js'
-import type { Transport, TransportHandler } from './transport.js'
+import type { Passage, Transport, TransportHandler } from './transport.js'
 
 /** More than a UNIX socket holds by default (208 KiB): a driver daemon that waits for room in it gets all of it at once. */
 const READ_BYTES = 256 * 1024
@@ -32,6 +33,7 @@ export interface ThreadIo {
   /** The owner number under which this thread's descriptors stand in the ledger. */
   readonly owner: number
   readonly buffer: Memory
+  readonly conduit: Conduit
   /** An exception while one connection was served. It costs that connection only. */
   readonly failed: (session: Closable | undefined, error: unknown) => void
 }
@@ -47,6 +49,9 @@ export interface PolledOptions {
   descriptors?: boolean
 }
 
+/** Less is read and written: that costs no more. */
+const LEAST_MOVED_BYTES = 16 * 1024
+
 const arrived: number[] = []
 
 /**
@@ -57,6 +62,8 @@ const arrived: number[] = []
  * message. Two things would be missed, and are asked for anew: what a full read has left, and the end of what a peer
  * sends if it had come before the last of its data was read. Where descriptors travel a read stops at each of them
  * too; those sockets are told for as long as something is there.
+ *
+ * Of long frames that nobody needs to see, all but the header can be moved on within the kernel (`Passage`).
  */
 export class PolledTransport implements Transport, Pollable {
   readonly carriesDescriptors: boolean
@@ -164,20 +171,49 @@ export class PolledTransport implements Transport, Pollable {
   }
 
   #read(events: number): void {
+    const { passage } = this.handler
+    if (passage !== undefined && !this.carriesDescriptors) return this.#readPast(passage)
+    const count = this.#take(READ_BYTES)
+    if (count === READ_BYTES || (count > 0 && events & PEER_CLOSED)) this.#askAgain()
+  }
+
+  /** One read of at most `most` bytes. Returns how many came; less than 1 if none did. */
+  #take(most: number): number {
     const { bytes, address } = this.#io.buffer
-    const count = this.carriesDescriptors
-      ? this.#receive()
-      : recv(this.#fd, address + READ_AT, READ_BYTES, MSG_DONTWAIT)
-    if (this.#closed) return
-    if (count > 0) {
-      this.handler.received(bytes, READ_AT, READ_AT + count)
-      if (count === READ_BYTES || events & PEER_CLOSED) this.#askAgain()
-    } else if (count === 0) this.#lose(0)
+    const count = this.carriesDescriptors ? this.#receive() : recv(this.#fd, address + READ_AT, most, MSG_DONTWAIT)
+    if (this.#closed) return 0
+    if (count > 0) this.handler.received(bytes, READ_AT, READ_AT + count)
+    else if (count === 0) this.#lose(0)
     else {
       const code = errno()
       if (code === EINTR) this.#askAgain()
       else if (code !== EAGAIN) this.#lose(code)
     }
+    return count
+  }
+
+  /**
+   * Between frames the next header and no more, then what it announces is moved on unseen. The header itself never is:
+   * what stands in a pipe may still be the sender's own memory, and change after it was looked at.
+   */
+  #readPast(passage: Passage): void {
+    if (passage.left < LEAST_MOVED_BYTES) {
+      const atHeader = passage.left === 0
+      if (this.#take(atHeader ? HEADER_BYTES : passage.left) <= 0) return
+      if (atHeader && passage.left < LEAST_MOVED_BYTES) passage.over()
+    }
+    if (passage.left >= LEAST_MOVED_BYTES && this.#interest & READABLE) this.#move(passage)
+    this.#askAgain()
+  }
+
+  #move(passage: Passage): void {
+    const { buffer, conduit } = this.#io
+    const { left, to } = passage
+    if (to === undefined) return passage.over()
+    const count = conduit.move(this.#fd, to.#fd, Math.min(left, READ_BYTES))
+    if (count > 0) passage.moved(count, buffer.bytes, READ_AT, READ_AT + conduit.fetch(buffer.address + READ_AT))
+    // The end, and whatever else is the matter, is told by an ordinary read.
+    else if (count === 0 || errno() !== EAGAIN) passage.over()
   }
 
   #receive(): number {
