@@ -127,10 +127,17 @@ export class Bench {
     this.#began = performance.now()
   }
 
-  /** Whether there is time for round `round`, counted from 0. */
-  hasRound(round: number): boolean {
-    if (round === 0) return true
-    return round < this.scale.rounds && performance.now() - this.#began < this.scale.entryMs
+  /** Their numbers, from 0. */
+  get rounds(): readonly number[] {
+    return Array.from({ length: this.scale.rounds }, (_, round) => round)
+  }
+
+  /** Those of the rounds that there is time for; of the first there must be figures. */
+  *inTime(rounds: readonly number[] = this.rounds): Generator<number> {
+    for (const round of rounds) {
+      if (round > 0 && performance.now() - this.#began >= this.scale.entryMs) return
+      yield round
+    }
   }
 
   /** Starts drivers and peers, does `work`, and stops everything again. */
@@ -140,6 +147,18 @@ export class Bench {
       await work(stage)
     } finally {
       await stage.close()
+    }
+  }
+
+  /**
+   * As `onStage`, several times, each with a part of the rounds: where a process has its memory makes it a few per cent
+   * faster or slower for as long as it lives.
+   */
+  async onStages(wish: StageWish, work: (stage: Stage, rounds: readonly number[]) => Promise<void>): Promise<void> {
+    const { rounds, starts } = this.scale
+    const share = Math.ceil(rounds / starts)
+    for (let first = 0; first < rounds; first += share) {
+      await this.onStage(wish, stage => work(stage, this.rounds.slice(first, first + share)))
     }
   }
 

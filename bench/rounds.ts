@@ -21,16 +21,17 @@ export async function inTurns(
   bench: Bench,
   point: Point,
   contenders: readonly Contender[],
-  recorded?: Recorded
+  recorded?: Recorded,
+  rounds?: readonly number[]
 ): Promise<void> {
-  const { rounds, warmMs, leadMs, sliceMs } = bench.scale
+  const { warmMs, leadMs, sliceMs } = bench.scale
   for (const { peer, work } of contenders) {
     bench.progress(peer.name, point, 'warming up')
     await work(warmMs)
   }
-  for (let round = 0; bench.hasRound(round); round++) {
+  for (const round of bench.inTime(rounds)) {
     for (const { peer, load, work } of turn(contenders, round)) {
-      bench.progress(peer.name, point, `round ${round + 1} of ${rounds}`)
+      bench.progress(peer.name, point, `round ${round + 1} of ${bench.scale.rounds}`)
       if (leadMs > 0) await work(leadMs)
       const measured = await measure(bench, peer, load.pid, () => work(sliceMs))
       record(bench, peer, point, round, measured, recorded)

@@ -14,7 +14,7 @@ export const fixedRate: Entry = {
     { figure: 'latency p50', against: 'haproxy', limit: 1.1 },
     { figure: 'latency p99', against: 'haproxy', limit: 1.1 }
   ],
-  run: bench => bench.onStage({}, async stage => {
+  run: bench => bench.onStages({}, async (stage, rounds) => {
     const crowds = await stage.crowds(TEST_URI, CLIENTS)
     const contenders = crowds.map(({ peer, load }) => ({
       peer,
@@ -22,6 +22,6 @@ export const fixedRate: Entry = {
       work: (ms: number) =>
         load.order({ do: 'fixed-rate', call: GET_LIB_VERSION, ms, callsPerSecond: CALLS_PER_SECOND })
     }))
-    await inTurns(bench, { 'calls/s': CALLS_PER_SECOND }, contenders, { rate: false })
+    await inTurns(bench, { 'calls/s': CALLS_PER_SECOND }, contenders, { rate: false }, rounds)
   })
 }

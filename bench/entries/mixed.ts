@@ -57,7 +57,7 @@ export const mixed: Entry = {
     const calls = (ms: number, callsPerSecond: number, call: Call) =>
       ({ do: 'fixed-rate', call, ms, callsPerSecond }) as const
     for (const { callers } of parties) await callers.order(calls(warmMs, CALLS_PER_SECOND, GET_LIB_VERSION))
-    for (let round = 0; bench.hasRound(round); round++) {
+    for (const round of bench.inTime()) {
       for (const { peer, callers, watchers, changer, downloader, volume } of turn(parties, round)) {
         bench.progress(peer.name, point, `round ${round + 1} of ${rounds}`)
         const changes = changer.order(calls(sliceMs, CHANGES_PER_SECOND, change))

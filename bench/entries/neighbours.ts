@@ -35,7 +35,7 @@ export async function withNeighbours(
   const work = (load: Load, ms: number): Promise<Outcome> =>
     load.order({ do: 'fixed-rate', call: GET_LIB_VERSION, ms, callsPerSecond: CALLS_PER_SECOND })
   for (const { load } of calm) await work(load, warmMs)
-  for (let round = 0; bench.hasRound(round); round++) {
+  for (const round of bench.inTime()) {
     for (const { name, begin } of neighbours) {
       const point = { beside: name }
       for (const { peer, load } of turn(calm, round)) {

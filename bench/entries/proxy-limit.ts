@@ -11,7 +11,7 @@ export const proxyLimit: Entry = {
     { figure: 'rate', against: 'haproxy', limit: 1.0 },
     { figure: 'rate', against: 'libvirtd', limit: 2.0 }
   ],
-  run: bench => bench.onStage({ driver: 'answering' }, async stage => {
+  run: bench => bench.onStages({ driver: 'answering' }, async (stage, rounds) => {
     const clients = bench.scale.clients.at(-1)!
     const crowds = await stage.crowds(TEST_URI, clients)
     const contenders = crowds.map(({ peer, load }) => ({
@@ -19,6 +19,6 @@ export const proxyLimit: Entry = {
       load,
       work: (ms: number) => load.order({ do: 'closed-loop', call: GET_LIB_VERSION, ms })
     }))
-    await inTurns(bench, { clients }, contenders)
+    await inTurns(bench, { clients }, contenders, {}, rounds)
   })
 }

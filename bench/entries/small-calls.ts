@@ -14,7 +14,7 @@ export const smallCalls: Entry = {
     { figure: 'rate', against: 'haproxy', limit: 1.0, at: ({ clients }) => clients === 128 },
     { figure: 'rate', against: 'libvirtd', limit: 2.0, at: ({ clients }) => clients === 128 }
   ],
-  run: bench => bench.onStage({}, async stage => {
+  run: bench => bench.onStages({}, async (stage, rounds) => {
     for (const clients of bench.scale.clients) {
       const crowds = await stage.crowds(TEST_URI, clients)
       const contenders = crowds.map(({ peer, load }) => ({
@@ -22,7 +22,7 @@ export const smallCalls: Entry = {
         load,
         work: (ms: number) => load.order({ do: 'closed-loop', call: GET_LIB_VERSION, ms })
       }))
-      await inTurns(bench, { clients }, contenders)
+      await inTurns(bench, { clients }, contenders, {}, rounds)
       await stage.disperse()
     }
   })

@@ -14,7 +14,7 @@ export const storm: Entry = {
   run: bench => bench.onStage({}, async stage => {
     const clients = bench.scale.stormClients
     const point = { 'clients at once': clients }
-    for (let round = 0; round < ROUNDS && bench.hasRound(round); round++) {
+    for (const round of bench.inTime(bench.rounds.slice(0, ROUNDS))) {
       for (const peer of turn(stage.peers, round)) {
         bench.progress(peer.name, point, `round ${round + 1} of ${Math.min(ROUNDS, bench.scale.rounds)}`)
         const load = stage.load()
