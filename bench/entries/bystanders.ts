@@ -38,7 +38,7 @@ const kinds: readonly Neighbour[] = [
 /** Some misbehave; what do the others notice? */
 export const bystanders: Entry = {
   name: 'bystanders',
-  claim: 'Clients that misbehave cost the others no more than in virtproxyd.',
+  claim: 'Beside clients that misbehave, the others wait no longer than in virtproxyd.',
   goals: [{ figure: 'latency p99', against: 'libvirtd', limit: 1.0 }],
   run: bench => bench.onStage({}, async stage => {
     await withNeighbours(bench, stage, await stage.crowds(TEST_URI, CALM_CLIENTS), kinds)

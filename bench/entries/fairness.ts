@@ -37,7 +37,7 @@ const kinds: readonly Neighbour[] = [
  */
 export const fairness: Entry = {
   name: 'fairness',
-  claim: 'A bulk stream leaves small calls on the same thread their pace.',
+  claim: 'Beside a bulk stream, small calls on the same thread wait no longer than through HAProxy.',
   goals: [
     { figure: 'latency p99', against: { beside: 'nobody' }, limit: 2, at: ({ beside }) => beside === PACED || beside === ONE },
     { figure: 'latency p99', against: 'haproxy', limit: 1.1, at: ({ beside }) => beside !== 'nobody' }

@@ -9,7 +9,7 @@ const CALLS_PER_SECOND = 1000
 /** Calls come at a fixed rate, as from people and timers, whether or not earlier ones were answered. */
 export const fixedRate: Entry = {
   name: 'fixed-rate',
-  claim: 'At a moderate rate a call takes no longer than through HAProxy, the slow ones included.',
+  claim: 'At a moderate rate a call takes about as long as through HAProxy, the slow ones included.',
   goals: [
     { figure: 'latency p50', against: 'haproxy', limit: 1.1 },
     { figure: 'latency p99', against: 'haproxy', limit: 1.1 }

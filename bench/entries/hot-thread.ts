@@ -11,7 +11,7 @@ const HOT_CLIENTS = 8
  */
 export const hotThread: Entry = {
   name: 'hot-thread',
-  claim: 'Clients on one thread hardly notice that another thread is busy all the time.',
+  claim: 'While one thread is busy all the time, clients on another wait about as long as through HAProxy.',
   goals: [{ figure: 'latency p99', against: 'haproxy', limit: 1.1 }],
   run: bench => bench.onStage({ peers: ['virtbroker', 'haproxy'], threads: 2 }, async stage => {
     const calm = await Promise.all(stage.peers.map(async peer => {

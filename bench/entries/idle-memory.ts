@@ -17,7 +17,7 @@ const SETTLE_MS = 1500
 /** Clients connect, open, and then do nothing. */
 export const idleMemory: Entry = {
   name: 'idle-memory',
-  claim: 'An idle client costs no more memory than in virtproxyd.',
+  claim: 'Each further idle client costs no more memory than in virtproxyd.',
   goals: [{ figure: PER_CLIENT.figure, against: 'libvirtd', limit: 1.0 }],
   async run(bench) {
     for (const name of bench.options.peers) {

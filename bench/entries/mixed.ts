@@ -35,7 +35,7 @@ const change: Call = {
 /** Calls, events and a download at the same time, through the same peer. */
 export const mixed: Entry = {
   name: 'mixed',
-  claim: 'Calls and events keep their pace while a volume is downloaded.',
+  claim: 'While a volume is downloaded, events arrive and the slow calls are no slower than through HAProxy.',
   goals: [
     { figure: 'latency p99', against: 'haproxy', limit: 1.1 },
     { figure: 'latency p99', against: 'libvirtd', limit: 1.0 }

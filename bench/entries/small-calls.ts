@@ -5,7 +5,7 @@ import { TEST_URI, type Entry } from './entry.js'
 /** Crowds of several sizes call CONNECT_GET_LIB_VERSION as fast as they get replies. */
 export const smallCalls: Entry = {
   name: 'small-calls',
-  claim: 'A small call costs no more CPU than through HAProxy, and a fifth of what it costs through virtproxyd.',
+  claim: 'A small call costs about the CPU that it costs through HAProxy, and a fifth of what it costs through virtproxyd.',
   goals: [
     { figure: 'CPU of the proxy', against: 'haproxy', limit: 1.0, at: ({ clients }) => Number(clients) >= 16 },
     { figure: 'CPU of the proxy', against: 'libvirtd', limit: 0.2, at: ({ clients }) => Number(clients) >= 16 },

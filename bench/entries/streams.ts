@@ -6,7 +6,7 @@ import type { Entry } from './entry.js'
 /** One client downloads, or uploads, a storage volume. */
 export const streams: Entry = {
   name: 'streams',
-  claim: 'A volume is transferred as fast as without anything in between.',
+  claim: 'A volume is transferred about as fast as without anything in between.',
   goals: [
     { figure: 'rate', against: 'direct', limit: 0.91 },
     { figure: 'rate', against: 'libvirtd', limit: 1.0 }

@@ -58,7 +58,7 @@ try {
   virsh -c test+tcp://127.0.0.1:${port}/default list --all
   virsh -c 'test+unix:///default?socket=${config.sockets.main}' console test
 
-Ctrl-C ends it.
+(Ctrl and ] leaves the guest's console.) Ctrl-C here ends the broker.
 `)
 } catch (error) {
   if (error instanceof ListenError) {
