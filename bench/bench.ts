@@ -127,7 +127,7 @@ export class Bench {
     this.#began = performance.now()
   }
 
-  /** Their numbers, from 0. */
+  /** The numbers of the rounds, from 0. */
   get rounds(): readonly number[] {
     return Array.from({ length: this.scale.rounds }, (_, round) => round)
   }

@@ -1,6 +1,7 @@
 import { MIB } from '../measure.js'
 import { inTurns } from '../rounds.js'
 import { EMPTY_REPLY, nodeListDevices } from './calls.js'
+import { calling } from './contenders.js'
 import { TEST_URI, type Entry } from './entry.js'
 
 const CLIENTS = 4
@@ -15,11 +16,7 @@ export const payloads: Entry = {
   run: bench => bench.onStage({ driver: 'answering' }, async stage => {
     const crowds = await stage.crowds(TEST_URI, CLIENTS)
     const measureReplies = (bytes: number, call: typeof EMPTY_REPLY): Promise<void> => {
-      const contenders = crowds.map(({ peer, load }) => ({
-        peer,
-        load,
-        work: (ms: number) => load.order({ do: 'closed-loop', call, ms })
-      }))
+      const contenders = calling(crowds, call)
       return inTurns(bench, { 'bytes a reply': bytes }, contenders, { rateOf: MIB })
     }
     await measureReplies(28, EMPTY_REPLY)

@@ -1,5 +1,6 @@
 import { inTurns } from '../rounds.js'
 import { GET_LIB_VERSION } from './calls.js'
+import { calling } from './contenders.js'
 import { TEST_URI, type Entry } from './entry.js'
 
 /** As small-calls, in front of a driver that costs next to nothing: the proxy sets the pace. */
@@ -14,11 +15,7 @@ export const proxyLimit: Entry = {
   run: bench => bench.onStages({ driver: 'answering' }, async (stage, rounds) => {
     const clients = bench.scale.clients.at(-1)!
     const crowds = await stage.crowds(TEST_URI, clients)
-    const contenders = crowds.map(({ peer, load }) => ({
-      peer,
-      load,
-      work: (ms: number) => load.order({ do: 'closed-loop', call: GET_LIB_VERSION, ms })
-    }))
+    const contenders = calling(crowds, GET_LIB_VERSION)
     await inTurns(bench, { clients }, contenders, {}, rounds)
   })
 }

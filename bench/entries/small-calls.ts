@@ -1,5 +1,6 @@
 import { inTurns } from '../rounds.js'
 import { GET_LIB_VERSION } from './calls.js'
+import { calling } from './contenders.js'
 import { TEST_URI, type Entry } from './entry.js'
 
 /** Crowds of several sizes call CONNECT_GET_LIB_VERSION as fast as they get replies. */
@@ -17,11 +18,7 @@ export const smallCalls: Entry = {
   run: bench => bench.onStages({}, async (stage, rounds) => {
     for (const clients of bench.scale.clients) {
       const crowds = await stage.crowds(TEST_URI, clients)
-      const contenders = crowds.map(({ peer, load }) => ({
-        peer,
-        load,
-        work: (ms: number) => load.order({ do: 'closed-loop', call: GET_LIB_VERSION, ms })
-      }))
+      const contenders = calling(crowds, GET_LIB_VERSION)
       await inTurns(bench, { clients }, contenders, {}, rounds)
       await stage.disperse()
     }

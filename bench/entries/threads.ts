@@ -1,6 +1,7 @@
 import type { Point } from '../results/samples.js'
 import { inTurns } from '../rounds.js'
 import { GET_LIB_VERSION } from './calls.js'
+import { calling, comingAndGoing } from './contenders.js'
 import { TEST_URI, type Entry } from './entry.js'
 
 const AT_A_TIME = 16
@@ -22,19 +23,11 @@ export const threads: Entry = {
     const alone = { driver: 'answering', peers: ['virtbroker'] } as const
     for (const count of [1, 2]) {
       await bench.onStage({ ...alone, threads: count }, async stage => {
-        const contenders = (await stage.crowds(TEST_URI, clients)).map(({ peer, load }) => ({
-          peer,
-          load,
-          work: (ms: number) => load.order({ do: 'closed-loop', call: GET_LIB_VERSION, ms })
-        }))
+        const contenders = calling(await stage.crowds(TEST_URI, clients), GET_LIB_VERSION)
         await inTurns(bench, point(count, CALLS), contenders)
       })
       await bench.onStage({ ...alone, threads: count, tls: { bothSides: false, bits: 4096 } }, async stage => {
-        const contenders = stage.peers.map(peer => {
-          const load = stage.load()
-          const target = peer.target(TEST_URI)
-          return { peer, load, work: (ms: number) => load.order({ do: 'cycles', target, ms, parallel: AT_A_TIME }) }
-        })
+        const contenders = comingAndGoing(stage, AT_A_TIME)
         await inTurns(bench, point(count, LOGINS), contenders)
       })
     }

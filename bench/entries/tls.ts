@@ -1,6 +1,7 @@
 import { MIB } from '../measure.js'
 import { inTurns } from '../rounds.js'
 import { GET_LIB_VERSION } from './calls.js'
+import { calling, comingAndGoing } from './contenders.js'
 import { TEST_URI, type Entry } from './entry.js'
 import { download, storageUri, withVolumes } from './volumes.js'
 
@@ -18,19 +19,11 @@ export const tls: Entry = {
   run: bench => bench.onStage({ driver: 'libvirtd', storage: true, tls: { bothSides: true, bits: 2048 } }, async stage => {
     for (const clients of bench.scale.clients) {
       const crowds = await stage.crowds(TEST_URI, clients)
-      const contenders = crowds.map(({ peer, load }) => ({
-        peer,
-        load,
-        work: (ms: number) => load.order({ do: 'closed-loop', call: GET_LIB_VERSION, ms })
-      }))
+      const contenders = calling(crowds, GET_LIB_VERSION)
       await inTurns(bench, { clients }, contenders)
       await stage.disperse()
     }
-    const cycling = stage.peers.map(peer => {
-      const load = stage.load()
-      const target = peer.target(TEST_URI)
-      return { peer, load, work: (ms: number) => load.order({ do: 'cycles', target, ms, parallel: AT_A_TIME }) }
-    })
+    const cycling = comingAndGoing(stage, AT_A_TIME)
     await inTurns(bench, { 'at a time': AT_A_TIME }, cycling)
     await stage.disperse()
     const bytes = bench.scale.streamBytes
