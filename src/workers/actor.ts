@@ -52,8 +52,10 @@ export class Actor implements ActorControl {
     this.policy = settings.policy.length === 0 ? undefined : new Policy(settings.policy)
     this.polkit = new Authority(settings.systemBusAddress, this.clock)
     const known = new FdLedger(ledger)
+    const poller = new Poller(fd => known.close(fd))
+    known.adopt(poller.fd, number)
     this.io = {
-      poller: new Poller(fd => known.close(fd)),
+      poller,
       ledger: known,
       owner: number,
       buffer: makeReadBuffer(),
@@ -68,7 +70,6 @@ export class Actor implements ActorControl {
       begin: (admission, transport, identity) => this.#beginOver(admission, transport, identity),
       ended: ({ id }, why) => this.#ended(id, why)
     })
-    this.io.ledger.adopt(this.io.poller.fd, number)
     new BusyWatch(this.clock, busy => this.#tell({ kind: 'busy', busy }))
     this.#work = work
     work.on('message', (admissions: Admission[]) => {

@@ -2,7 +2,6 @@ import { ADDRESS_BYTES, writeUnixAddress } from '../os/address.js'
 import type { FdLedger } from '../os/fd-ledger.js'
 import {
   AF_UNIX,
-  close,
   connect,
   EAGAIN,
   ENAMETOOLONG,
@@ -58,6 +57,8 @@ export async function connectUnix(
   }
 }
 
+const unixSocket = (): number => socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)
+
 /** Beyond `net.core.wmem_max` where we are privileged, else up to it. The kernel doubles the figure that it is given. */
 function enlargeSendBuffer(fd: number): void {
   const half = SEND_BUFFER_BYTES / 2
@@ -65,7 +66,7 @@ function enlargeSendBuffer(fd: number): void {
 }
 
 function tryConnect(paths: readonly string[], ledger: FdLedger, owner: number): Connected {
-  const fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)
+  const fd = ledger.opened(owner, unixSocket)
   if (fd < 0) return { outcome: -errno(), at: 0 }
   let code = ENOENT
   let at = 0
@@ -74,11 +75,10 @@ function tryConnect(paths: readonly string[], ledger: FdLedger, owner: number): 
     const length = writeUnixAddress(address, paths[at]!)
     if (length > 0 && connect(fd, address.address, length) === 0) {
       enlargeSendBuffer(fd)
-      ledger.adopt(fd, owner)
       return { outcome: fd, at }
     }
     code = length > 0 ? errno() : ENAMETOOLONG
   }
-  close(fd)
+  ledger.close(fd)
   return { outcome: -code, at: at - 1 }
 }

@@ -7,6 +7,10 @@ import { close } from './libc.js'
  *
  * One word a descriptor: 0, or the owner's number (from 1) with `ADOPTED` set once the owner has taken it up. A word is
  * cleared before the descriptor is closed, because from then on its number may be somebody else's.
+ *
+ * A thread can be terminated wherever a function of JavaScript begins or a loop turns, and in `Atomics` too. Words are
+ * therefore written plainly, with nothing between that and what the system is asked for: what is open and not entered
+ * would never be closed. Nobody reads a thread's words before its end was reported, so nobody reads old ones.
  */
 const ADOPTED = 0x4000_0000
 /** More descriptors than a process is ever allowed are not worth memory: those above are not tracked. */
@@ -21,22 +25,29 @@ export class FdLedger {
 
   /** The supervisor gives `fd` to a thread that does not know of it yet. */
   give(fd: number, owner: number): void {
-    if (fd < MAX_FD) Atomics.store(this.#owners, fd, owner)
+    if (fd < MAX_FD) this.#owners[fd] = owner
   }
 
-  /** The owner has taken the descriptor up, or has opened it itself. */
+  /** Enters what `open` returns, a descriptor or a negative number, and returns it. */
+  opened(owner: number, open: () => number): number {
+    const fd = open()
+    if (fd >= 0 && fd < MAX_FD) this.#owners[fd] = owner | ADOPTED
+    return fd
+  }
+
+  /** The owner has taken up a descriptor that was opened elsewhere. */
   adopt(fd: number, owner: number): void {
-    if (fd < MAX_FD) Atomics.store(this.#owners, fd, owner | ADOPTED)
+    if (fd < MAX_FD) this.#owners[fd] = owner | ADOPTED
   }
 
   close(fd: number): void {
-    if (fd < MAX_FD) Atomics.store(this.#owners, fd, 0)
+    if (fd < MAX_FD) this.#owners[fd] = 0
     close(fd)
   }
 
   /** Whether `owner` was given the descriptor and has not taken it up. */
   isGiven(fd: number, owner: number): boolean {
-    return fd < MAX_FD && Atomics.load(this.#owners, fd) === owner
+    return fd < MAX_FD && this.#owners[fd] === owner
   }
 
   /** Closes whatever a dead thread had taken up. Returns how many descriptors that were. */

@@ -2,6 +2,8 @@ import { once } from 'node:events'
 import { fstatSync, writeSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Worker } from 'node:worker_threads'
 import { expect } from 'chai'
 import { connectUnix } from '#workers/driver/unix-connect.js'
 import { ADDRESS_BYTES, readIpAddress, writeIpAddress, writeUnixAddress } from '#workers/os/address.js'
@@ -22,8 +24,12 @@ import {
 import { HUNG_UP, Poller, READABLE } from '#workers/os/poller.js'
 import { Cleanup } from '../../support/cleanup.js'
 import { hex } from '../../support/hex.js'
+import { descriptorKinds } from '../../support/process-state.js'
 import { tempDir } from '../../support/temp-dir.js'
 import { waitFor } from '../../support/waiting.js'
+
+/** Some of them hit a thread where it has a socket: four in ten. */
+const TERMINATIONS = 30
 
 const memory = new Memory(ADDRESS_BYTES)
 const written = (length: number): Buffer => Buffer.from(memory.bytes.subarray(0, length))
@@ -89,9 +95,25 @@ describe('the ledger of descriptors', () => {
     for (const fd of [given, others]) ledger.close(fd)
     expect(ledger.closeAdopted(8)).to.equal(0)
   })
+
+  it('knows all sockets of threads that are terminated while they open and close them', async () => {
+    const ledger = new FdLedger()
+    const sockets = (): number => descriptorKinds(process.pid).filter(kind => kind === 'socket').length
+    const before = sockets()
+    let left = 0
+    for (let owner = 1; owner <= TERMINATIONS; owner++) {
+      const connecting = new URL('../../support/connecting-thread.js', import.meta.url)
+      const worker = new Worker(connecting, { workerData: { shared: ledger.shared, owner } })
+      await once(worker, 'message')
+      await sleep(5 * Math.random())
+      await worker.terminate()
+      left += ledger.closeAdopted(owner)
+    }
+    expect(sockets()).to.be.at.most(before)
+    expect(left).to.be.above(0)
+  })
 })
 
-// It rests on internals of Node: a stream handle whose buffer has no room is told that data is there, and never reads.
 describe('a connection to a driver daemon', () => {
   const cleanup = new Cleanup()
   after(() => cleanup.run())
@@ -110,6 +132,7 @@ describe('a connection to a driver daemon', () => {
   })
 })
 
+// It rests on internals of Node: a stream handle whose buffer has no room is told that data is there, and never reads.
 describe('the poller', () => {
   let poller: Poller
   beforeEach(() => (poller = new Poller()))
@@ -126,7 +149,7 @@ describe('the poller', () => {
     })
     writeSync(writeEnd, 'x')
     await waitFor('three calls', () => told === 3)
-    await new Promise(resolve => setTimeout(resolve, 50))
+    await sleep(50)
     expect(told).to.equal(3)
     for (const fd of [readEnd, writeEnd]) close(fd)
   })
@@ -179,7 +202,7 @@ describe('the poller', () => {
     slots.set(second, poller.add(second, READABLE, { ready: () => replace(first) }))
     for (const fd of [firstEnd, secondEnd]) writeSync(fd, 'x')
     await waitFor('the first', () => done)
-    await new Promise(resolve => setTimeout(resolve, 30))
+    await sleep(30)
     expect(wrong).to.be.empty
     for (const fd of [first, firstEnd, second, secondEnd]) close(fd)
   })
