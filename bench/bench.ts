@@ -151,14 +151,13 @@ export class Bench {
   }
 
   /**
-   * As `onStage`, several times, each with a part of the rounds: where a process has its memory makes it a few per cent
-   * faster or slower for as long as it lives.
+   * As `onStage`, several times, each with a part of the rounds: something about a process, perhaps where its memory is,
+   * makes it faster or slower for as long as it lives: the broker by a few per cent, libvirtd by up to a quarter.
    */
   async onStages(wish: StageWish, work: (stage: Stage, rounds: readonly number[]) => Promise<void>): Promise<void> {
-    const { rounds, starts } = this.scale
-    const share = Math.ceil(rounds / starts)
-    for (let first = 0; first < rounds; first += share) {
-      await this.onStage(wish, stage => work(stage, this.rounds.slice(first, first + share)))
+    const { rounds, roundsPerStart } = this.scale
+    for (let first = 0; first < rounds; first += roundsPerStart) {
+      await this.onStage(wish, stage => work(stage, this.rounds.slice(first, first + roundsPerStart)))
     }
   }
 

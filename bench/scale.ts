@@ -2,8 +2,8 @@
 export interface Scale {
   /** Times that every peer has its turn; figures are medians of them. */
   rounds: number
-  /** Times that driver and peers are started anew within the rounds, where a few per cent matter. */
-  starts: number
+  /** After so many rounds driver and peers are started anew, where a few per cent matter. */
+  roundsPerStart: number
   /** No further round is begun when an entry has taken this long; of each point there is at least one. */
   entryMs: number
   /** Measured part of a turn, the unmeasured one before it, and that before the first turn, in milliseconds. */
@@ -24,7 +24,7 @@ const MiB = 2 ** 20
 
 export const FULL: Scale = {
   rounds: 6,
-  starts: 3,
+  roundsPerStart: 1,
   entryMs: Infinity,
   sliceMs: 2000,
   leadMs: 500,
@@ -38,7 +38,7 @@ export const FULL: Scale = {
 
 export const QUICK: Scale = {
   rounds: 2,
-  starts: 1,
+  roundsPerStart: 2,
   entryMs: 4000,
   sliceMs: 300,
   leadMs: 0,
@@ -53,7 +53,7 @@ export const QUICK: Scale = {
 /** Only shows that everything works. */
 export const SMOKE: Scale = {
   rounds: 1,
-  starts: 1,
+  roundsPerStart: 1,
   entryMs: 0,
   sliceMs: 100,
   leadMs: 0,

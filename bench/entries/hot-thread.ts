@@ -4,6 +4,8 @@ import { withNeighbours } from './neighbours.js'
 
 const CALM_CLIENTS = 8
 const HOT_CLIENTS = 8
+/** Before a real driver the calls would wait there, and the thread for them. */
+const STAGE = { peers: ['virtbroker', 'haproxy'], threads: 2, driver: 'answering' } as const
 
 /**
  * The broker gives a new client to the thread that has fewest, so two that come one after the other are on different
@@ -13,7 +15,7 @@ export const hotThread: Entry = {
   name: 'hot-thread',
   claim: 'While one thread is busy all the time, clients on another wait about as long as through HAProxy.',
   goals: [{ figure: 'latency p99', against: 'haproxy', limit: 1.1 }],
-  run: bench => bench.onStage({ peers: ['virtbroker', 'haproxy'], threads: 2 }, async stage => {
+  run: bench => bench.onStage(STAGE, async stage => {
     const calm = await Promise.all(stage.peers.map(async peer => {
       const target = peer.target(TEST_URI)
       const load = stage.load()

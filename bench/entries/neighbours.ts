@@ -6,7 +6,7 @@ import type { Peer } from '../peers/peers.js'
 import { turn } from '../rounds.js'
 import { GET_LIB_VERSION } from './calls.js'
 
-const CALLS_PER_SECOND = 500
+const CALLS_PER_SECOND = 2000
 
 /** Something that others do while well-behaved clients work. */
 export interface Neighbour {
