@@ -240,7 +240,7 @@ class Course {
     uploads: async (client, random) => {
       const serial = client.post(UPLOAD, downloadArguments(0, 0))
       if ((await reply(client, serial)).status !== STATUS.ok) return this.#count('calls refused')
-      const packet = frame({ proc: UPLOAD, type: MESSAGE.stream, serial, status: STATUS.continue }, pattern(random.integer(1, 60_000)))
+      const packet = frame({ proc: UPLOAD, type: MESSAGE.stream, serial, status: STATUS.continue }, pattern(random.integer(1, 150_000)))
       for (let packets = random.integer(1, 20); packets > 0; packets--) client.write(packet)
       // Left alone, it ends with its client.
       if (random.chance(0.3)) return

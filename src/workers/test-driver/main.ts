@@ -78,6 +78,7 @@ export function startTestDriver(options: TestDriverOptions): { close(): void } {
     for (const listener of listeners) listener.close()
     for (const link of links) link.destroy()
     io.poller.close()
+    io.conduit.close()
   }
   try {
     listeners.push(serve(options.socketPath, false), serve(`${options.socketPath}-ro`, true))
