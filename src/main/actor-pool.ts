@@ -1,4 +1,4 @@
-import { MessageChannel, type MessagePort } from 'node:worker_threads'
+import { MessageChannel, receiveMessageOnPort, type MessagePort } from 'node:worker_threads'
 import { transfer, wrap, type Remote } from 'comlink'
 import nodeEndpoint from 'comlink/dist/esm/node-adapter.mjs'
 import { Piscina } from 'piscina'
@@ -166,13 +166,7 @@ export class ActorPool {
       busy: false,
       unstarted: new AbortController()
     }
-    work.port1.on('message', (news: FromActor) => {
-      for (const item of news) {
-        if (item.kind === 'ended') thread.clients.delete(item.id)
-        if (item.kind === 'busy') thread.busy = item.busy
-        else this.#handler.news(item)
-      }
-    })
+    work.port1.on('message', (news: FromActor) => this.#told(thread, news))
     this.threads.push(thread)
     const ports = [task.work, task.control, ...(task.sasl === undefined ? [] : [task.sasl])]
     const ended = this.#pool.run(task, { transferList: ports, signal: thread.unstarted.signal }).then(
@@ -188,6 +182,14 @@ export class ActorPool {
     void ended.finally(() => this.#tasks.delete(thread))
   }
 
+  #told(thread: ActorThread, news: FromActor): void {
+    for (const item of news) {
+      if (item.kind === 'ended') thread.clients.delete(item.id)
+      if (item.kind === 'busy') thread.busy = item.busy
+      else this.#handler.news(item)
+    }
+  }
+
   /**
    * A worker failed before it had a task: there was no descriptor for it, perhaps. The tasks that wait, which are the
    * newest, would wait for ever, and clients with them: piscina starts no other worker until it gets a task.
@@ -200,6 +202,8 @@ export class ActorPool {
   /** Connections that the thread had not taken up yet go to another; the rest died with it. */
   #ended(thread: ActorThread, reason: string): void {
     thread.alive = false
+    // The end of its task comes another way than its last news, and may overtake them.
+    for (let last; (last = receiveMessageOnPort(thread.work)) !== undefined; ) this.#told(thread, last.message as FromActor)
     thread.work.close()
     this.threads.splice(this.threads.indexOf(thread), 1)
     if (this.#closing) return

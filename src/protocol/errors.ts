@@ -74,6 +74,7 @@ export class RemoteError extends Error {
   readonly str3: string | undefined
   readonly int1: number
   readonly int2: number
+  #encoded: Buffer | undefined
 
   constructor(
     code: number,
@@ -90,6 +91,17 @@ export class RemoteError extends Error {
     this.int1 = detail.int1 ?? -1
     this.int2 = detail.int2 ?? -1
   }
+
+  /** As it travels. Put together once: the same refusal may be asked for thousands of times. */
+  get encoded(): Buffer {
+    return (this.#encoded ??= encodeError(this))
+  }
+}
+
+/** An error that says the same each time is made once: an object of class Error notes down the stack, which takes its time. */
+export function constantError(make: () => RemoteError): () => RemoteError {
+  let error: RemoteError | undefined
+  return () => (error ??= make())
 }
 
 /** Code 39: clients match on the *text* of some of these, so they are never reworded. */
@@ -115,8 +127,8 @@ export const unknownProgram = (prog: number, vers: number): RemoteError =>
   rpcError(`Cannot find program ${prog} version ${vers}`)
 export const unknownProcedure = (proc: number): RemoteError => rpcError(`unknown procedure: ${proc}`)
 export const unexpectedStatus = (status: number): RemoteError => rpcError(`Unexpected message status ${status}`)
-export const undecodable = (): RemoteError => rpcError('Unable to decode message payload')
-export const authenticationRequired = (): RemoteError => rpcError('authentication required')
+export const undecodable = constantError(() => rpcError('Unable to decode message payload'))
+export const authenticationRequired = constantError(() => rpcError('authentication required'))
 
 const encodeString = (xdr: XdrWriter, text: string): void => void xdr.string(text)
 
@@ -158,13 +170,13 @@ export function decodeError(payload: Buffer, start = 0, end = payload.length): R
 
 /** The answer to `call` that says it failed. It echoes the caller's program, version, procedure and serial. */
 export function errorReply(call: Header, error: RemoteError): Buffer {
-  return encodeFrame({ ...call, type: MESSAGE.reply, status: STATUS.error }, encodeError(error))
+  return encodeFrame({ ...call, type: MESSAGE.reply, status: STATUS.error }, error.encoded)
 }
 
 /** The frame with which a server breaks an open stream. */
 export function streamError(prog: number, proc: number, serial: number, error: RemoteError): Buffer {
   return encodeFrame(
     { prog, vers: PROGRAM_VERSION, proc, type: MESSAGE.stream, serial, status: STATUS.error },
-    encodeError(error)
+    error.encoded
   )
 }

@@ -31,6 +31,8 @@ export interface FrameSink {
   illegal(length: number): void
 }
 
+/** Frames that are judged in one `push`: a chunk of nothing but headers has thousands. */
+const MAX_FRAMES_PER_PUSH = 1024
 const FIRST_COLLECT_BYTES = 4096
 /** When this much of a frame has come that fits into a large buffer, it gets one. */
 const LARGE_FROM_BYTES = 64 * 1024
@@ -56,10 +58,16 @@ export class FrameReader {
   #collected: Buffer | undefined
   #collectedFill = 0
   #stopped = false
+  #yielded = false
   #cutWanted = false
 
   constructor(sink: FrameSink) {
     this.#sink = sink
+  }
+
+  /** Bytes of memory that are held for a frame which is being collected. */
+  get keptBytes(): number {
+    return this.#collected?.length ?? 0
   }
 
   /** Whether a frame has begun to be passed on and is not through: nothing else may be written after it yet. */
@@ -108,13 +116,21 @@ export class FrameReader {
     this.#collected = undefined
   }
 
+  /** Callable from the sink: what is left of the chunk after the frame in hand is not for now. `push` returns there. */
+  yield(): void {
+    this.#yielded = true
+  }
+
   /**
-   * Takes a chunk. If the sink splits frames, the chunk and `HEADER_BYTES` before its start are overwritten: the header
+   * Takes a chunk. Returns where it stopped: at the chunk's end, unless the sink wanted it to yield or there were very
+   * many frames. What is left must then be pushed before anything else. If the sink splits frames, the chunk and `HEADER_BYTES` before its start are overwritten: the header
    * of a piece is put right before it, so that both leave in one run.
    */
-  push(bytes: Buffer, start: number, end: number): void {
-    if (this.#stopped) return
+  push(bytes: Buffer, start: number, end: number): number {
+    if (this.#stopped) return end
+    this.#yielded = false
     let at = start
+    let frames = 0
     if (this.#headerFill > 0) at = this.#finishHeader(bytes, at, end)
     let run = at
     if (this.#left > 0 && this.#take === TAKE.split && at < end) run = this.#headPiece(bytes, at, end)
@@ -142,19 +158,22 @@ export class FrameReader {
         }
         continue
       }
+      if (this.#yielded) break
       if (end - at < HEADER_BYTES) {
         this.#flush(bytes, run, at)
-        run = end
         this.#keepHeader(bytes, at, end)
+        run = at = end
         break
       }
       const length = frameLength(bytes, at)
       if (!legalFrameLength(length)) {
         this.#flush(bytes, run, at)
-        return this.#illegal(length)
+        this.#illegal(length)
+        return end
       }
+      if (++frames === MAX_FRAMES_PER_PUSH) this.#yielded = true
       const take = this.#sink.head(bytes, at, length <= end - at)
-      if (this.#stopped) return
+      if (this.#stopped) return end
       if (take !== this.#take || take >= TAKE.collect) {
         this.#flush(bytes, run, at)
         run = at
@@ -175,7 +194,9 @@ export class FrameReader {
         at = end
       } else this.#left = length
     }
-    if (!this.#stopped) this.#flush(bytes, run, at)
+    if (this.#stopped) return end
+    this.#flush(bytes, run, at)
+    return at
   }
 
   #flush(bytes: Buffer, from: number, to: number): void {

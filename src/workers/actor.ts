@@ -5,6 +5,7 @@ import { BusyWatch } from './busy-watch.js'
 import { Clock, type Closable } from './clock.js'
 import type { ActorControl, ActorNews, ActorTask, ClientInfo, LoadNews } from './control.js'
 import { KnownNames } from './driver/known-names.js'
+import { LogLimit } from './log-limit.js'
 import { FdLedger } from './os/fd-ledger.js'
 import { Poller } from './os/poller.js'
 import { Policy } from './policy/policy.js'
@@ -19,12 +20,20 @@ import { Conduit } from './transport/conduit.js'
 import { makeReadBuffer, PolledTransport, type ThreadIo } from './transport/polled.js'
 import { SaslLayer } from './transport/sasl-layer.js'
 import type { Transport, TransportHandler } from './transport/transport.js'
+import { Turns } from './turns.js'
+import { UnopenedMemory } from './unopened-memory.js'
 
 const NEWS_MS = 5
+/** Longer messages are cut: peers choose parts of them. */
+const MAX_MESSAGE_CHARACTERS = 4096
+/** Of each kind, about peers that have not logged in. */
+const STRANGERS_LINES_A_MINUTE = 30
 
 /** One thread's clients. Everything about a client happens here, so nothing needs a lock. */
 export class Actor implements ActorControl {
   readonly clock = new Clock((session, error) => this.failed(session, error))
+  readonly turns = new Turns((session, error) => this.failed(session, error))
+  readonly unopened = new UnopenedMemory()
   readonly settings: ActorSettings
   readonly io: ThreadIo
   readonly polkit: Authority
@@ -66,7 +75,7 @@ export class Actor implements ActorControl {
       io: this.io,
       clock: this.clock,
       settings,
-      log: this.log,
+      log: this.strangers.write,
       begin: (admission, transport, identity) => this.#beginOver(admission, transport, identity),
       ended: ({ id }, why) => this.#ended(id, why)
     })
@@ -78,8 +87,12 @@ export class Actor implements ActorControl {
   }
 
   readonly log: Log = (level, source, message) => {
-    if (LOG_LEVELS.indexOf(level) >= this.#logLevel) this.#tell({ kind: 'log', level, source, message })
+    if (LOG_LEVELS.indexOf(level) < this.#logLevel) return
+    this.#tell({ kind: 'log', level, source, message: message.slice(0, MAX_MESSAGE_CHARACTERS) })
   }
+
+  /** For lines about peers that have not logged in. */
+  readonly strangers = new LogLimit(this.clock, this.log, STRANGERS_LINES_A_MINUTE)
 
   setLogLevel(level: LogLevel): void {
     this.#logLevel = LOG_LEVELS.indexOf(level)
@@ -210,6 +223,7 @@ export class Actor implements ActorControl {
   #finish(): void {
     if (this.#over) return
     this.#over = true
+    this.strangers.close()
     this.#flush()
     this.clock.stop()
     this.polkit.close()

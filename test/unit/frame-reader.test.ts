@@ -137,6 +137,40 @@ describe('the frame reader', () => {
     expect(read(bytes, cuts).outcome).to.deep.equal(read(bytes).outcome)
   })
 
+  it('gives the same frames however often it yields', () => {
+    fc.assert(
+      fc.property(frames, fc.array(fc.boolean(), { minLength: 1, maxLength: 5 }), (list, yields) => {
+        const bytes = encoded(list)
+        const recorder = new Recorder()
+        const reader = new FrameReader({
+          head: (chunk, at, whole) => {
+            if (yields[recorder.heads.length % yields.length]) reader.yield()
+            return recorder.head(chunk, at, whole)
+          },
+          run: (...run) => recorder.run(...run),
+          frame: (...found) => recorder.frame(...found),
+          illegal: length => recorder.illegal(length)
+        })
+        const chunk = Buffer.concat([Buffer.alloc(HEADER_BYTES), bytes])
+        let at = HEADER_BYTES
+        for (let rounds = 0; at < chunk.length; rounds++) {
+          expect(rounds).to.be.at.most(list.length)
+          at = reader.push(chunk, at, chunk.length)
+        }
+        expect(recorder.outcome).to.deep.equal(read(bytes).outcome)
+      }),
+      { numRuns: 200 }
+    )
+  })
+
+  it('judges no more than a thousand frames or so of one chunk', () => {
+    const recorder = new Recorder()
+    const reader = new FrameReader(recorder)
+    const bytes = Buffer.concat(Array.from({ length: 9000 }, (_, serial) => frame({ proc: TAKE.skip, serial })))
+    expect(reader.push(bytes, 0, bytes.length)).to.equal(1024 * HEADER_BYTES)
+    expect(recorder.heads).to.have.length(1024)
+  })
+
   it('never throws at garbage', () => {
     fc.assert(
       fc.property(fc.array(fc.uint8Array({ maxLength: 200 }), { maxLength: 10 }), chunks => {

@@ -59,7 +59,7 @@ export class CallFlow {
     const refusal = session.objection(prog, proc, body) ?? (session.reachable() ? undefined : driverClosed())
     if (refusal !== undefined) {
       this.closeDescriptors(descriptors)
-      return session.client.write(errorReply(header, refusal))
+      return session.client.refuse(header, refusal)
     }
     const callClass = closerClass(header, bytes, from, to)
     if (callClass === CALL.registration && !this.#mustWait()) this.#registration(header, bytes.subarray(from, to))
@@ -125,6 +125,7 @@ export class CallFlow {
   ): void {
     this.#waiting ??= new WaitingCalls()
     this.#waiting.add(prog, proc, serial, callClass, length, descriptors)
+    if (this.#waiting.full) this.session.client.pause(PAUSE.waitingFull)
   }
 
   /** A call is on its way to the driver daemon. */

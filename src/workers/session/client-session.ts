@@ -19,6 +19,7 @@ import { Timer, type Timed } from '../clock.js'
 import { EIO, errorText } from '../os/libc.js'
 import type { Verdicts } from '../policy/policy.js'
 import { describeIdentity, subjectOf } from '../policy/subject.js'
+import { LogLimit } from '../log-limit.js'
 import type { Admission, LogLevel } from '../settings.js'
 import type { LossReason, Transport, TransportHandler } from '../transport/transport.js'
 import { CALL, classify, type CallClass } from './call-classes.js'
@@ -54,6 +55,8 @@ const LEGAL: Record<SessionState, readonly SessionState[]> = {
   closed: []
 }
 
+/** A client that goes on calling what it may not call is told so each time, and the log is not. */
+const DENIALS_LOGGED_A_MINUTE = 10
 /** How long a client that asked to close may take to read what is queued for it. */
 const LINGER_MS = 10_000
 
@@ -70,6 +73,9 @@ export class ClientSession implements Applicant, Timed {
   /** The client wants CONNECT_EVENT_CONNECTION_CLOSED. */
   closeCallback = false
   #verdicts: Verdicts | undefined
+  #denials: LogLimit | undefined
+  /** It has logged in, or opened a connection where nobody has to log in. */
+  #known = false
   #state: SessionState
   /** Deadline for logging in, and later for reading the last replies. */
   readonly #timer = new Timer(this)
@@ -111,7 +117,9 @@ export class ClientSession implements Applicant, Timed {
   }
 
   log(level: LogLevel, message: string): void {
-    this.actor.log(level, 'session', `client ${this.admission.id}: ${message}`)
+    const { log, strangers } = this.actor
+    const write = this.#known ? log : strangers.write
+    write(level, 'session', `client ${this.admission.id}: ${message}`)
   }
 
   // Authentication
@@ -132,6 +140,8 @@ export class ClientSession implements Applicant, Timed {
   /** Authentication has succeeded; what it tells of the client joins what the socket told. */
   authenticated(identity: Identity): void {
     if (!this.become('authenticated')) return
+    this.#known = true
+    this.client.loggedIn()
     this.identity = { ...this.identity, ...identity }
     this.#applyPolicy()
     this.actor.clock.cancel(this.#timer)
@@ -169,7 +179,9 @@ export class ClientSession implements Applicant, Timed {
   }
 
   #denied(prog: number, proc: number): RemoteError {
-    this.log('warning', `policy: ${procedureName(prog, proc)} refused for ${describeIdentity(this.identity)}`)
+    this.#denials ??= new LogLimit(this.actor.clock, this.actor.log, DENIALS_LOGGED_A_MINUTE)
+    const line = `policy: ${procedureName(prog, proc)} refused for ${describeIdentity(this.identity)}`
+    this.#denials.write('warning', 'session', `client ${this.admission.id}: ${line}`, 'policy')
     return accessDenied()
   }
 
@@ -211,6 +223,7 @@ export class ClientSession implements Applicant, Timed {
   /** CONNECT_OPEN has succeeded. */
   opened(driver: DriverSide, uri: string): void {
     this.uri = uri
+    this.#known = true
     driver.outlet.feeder = this.client.reader
     this.client.outlet.feeder = driver.reader
     this.become('open')
@@ -264,6 +277,7 @@ export class ClientSession implements Applicant, Timed {
   /** Closes at once; what is queued for the client is lost. */
   close(why: string, level: LogLevel): void {
     if (!this.become('closed')) return
+    this.#denials?.close()
     this.log(level, `closed: ${why}`)
     this.actor.clock.cancel(this.#timer)
     this.#dropDriver()

@@ -1,4 +1,5 @@
 import {
+  authenticationRequired,
   errorReply,
   rpcError,
   undecodable,
@@ -6,7 +7,7 @@ import {
   unknownProgram,
   type RemoteError
 } from '../../protocol/errors.js'
-import { FrameReader, TAKE, type FrameSink, type Take } from '../../protocol/frame-reader.js'
+import { TAKE, type FrameReader, type Take } from '../../protocol/frame-reader.js'
 import {
   frameLength,
   frameProcedure,
@@ -20,7 +21,8 @@ import {
   PROGRAM,
   PROGRAM_VERSION,
   readHeader,
-  STATUS
+  STATUS,
+  type Header
 } from '../../protocol/header.js'
 import { PING_FRAME, PONG_FRAME } from '../../protocol/messages/keepalive.js'
 import { KEEPALIVE, REMOTE } from '../../protocol/procedures.js'
@@ -37,6 +39,7 @@ import {
 } from './call-classes.js'
 import type { ClientSession } from './client-session.js'
 import { DescriptorMail } from './descriptor-mail.js'
+import { FrameInput, type FrameInputOwner } from './frame-input.js'
 import { Keepalive, type KeepalivePeer } from './keepalive.js'
 import { Outlet } from './outlet.js'
 import { LEAST_PASSED_BYTES, UploadPassage } from './upload-passage.js'
@@ -46,14 +49,20 @@ export const PAUSE = { driverFull: 1, clientFull: 2, waitingFull: 4, answersFull
 
 /** A stream call carries a volume or a domain and a few words; a longer frame cannot be decoded. */
 const MAX_STREAM_CALL_BYTES = 4 * 1024 * 1024
-/** An XML description and its descriptors. */
+/** An XML description and its descriptors. Where none can be served, such a call is only collected to be refused. */
 const MAX_CALL_WITH_FDS_BYTES = 8 * 1024 * 1024
+const MAX_REFUSED_CALL_WITH_FDS_BYTES = 64 * 1024
+/** Clients that log in send a few short frames, one after the other. */
+const LOGIN_READ_BYTES = 4096
+/** A client that was refused so often before it logged in does not want to log in. */
+const MAX_REFUSALS_BEFORE_LOGIN = 64
 const SPARSE_FLAG = 1
 
 /** The connection to the client: judges its frames, and answers those that go no further. */
-export class ClientSide implements TransportHandler, FrameSink, KeepalivePeer, Timed {
-  readonly reader = new FrameReader(this)
+export class ClientSide implements TransportHandler, FrameInputOwner, KeepalivePeer, Timed {
   readonly transport: Transport
+  readonly input: FrameInput
+  readonly reader: FrameReader
   readonly outlet: Outlet
   readonly keepalive: Keepalive
   /** How the client's calls are classed: its own table if a policy applies to it. */
@@ -63,6 +72,9 @@ export class ClientSide implements TransportHandler, FrameSink, KeepalivePeer, T
   /** While an upload goes on in long packets. */
   passage: UploadPassage | undefined
   #pauses = 0
+  #refusals = 0
+  /** Bytes that stand for this client in the thread's account of unopened connections. */
+  #counted = 0
   readonly #stall = new Timer(this)
   /** Bytes that waited for the client when it was last looked at; 0 while it keeps up. */
   #stalledAt = 0
@@ -71,11 +83,18 @@ export class ClientSide implements TransportHandler, FrameSink, KeepalivePeer, T
     readonly session: ClientSession,
     transport: (handler: TransportHandler) => Transport
   ) {
-    const { clock, settings } = session.actor
+    const { clock, settings, turns } = session.actor
     this.transport = transport(this)
+    this.input = new FrameInput(this, this.transport, turns)
+    this.reader = this.input.reader
+    if (session.state === 'authenticating') this.transport.readAtMost(LOGIN_READ_BYTES)
     this.outlet = new Outlet(this.transport, this)
     this.keepalive = new Keepalive(clock, settings.keepalive, this)
     this.keepalive.heardAt = clock.now
+  }
+
+  loggedIn(): void {
+    this.transport.readAtMost(Infinity)
   }
 
   /** The broker's own answers that had to wait are out. */
@@ -90,7 +109,7 @@ export class ClientSide implements TransportHandler, FrameSink, KeepalivePeer, T
   pause(why: number): void {
     if (this.#pauses === 0) {
       this.#pauses = why
-      this.transport.pause()
+      this.input.hold()
       this.keepalive.peerPaused()
     } else this.#pauses |= why
   }
@@ -98,7 +117,7 @@ export class ClientSide implements TransportHandler, FrameSink, KeepalivePeer, T
   resume(why: number): void {
     if ((this.#pauses & why) === 0) return
     this.#pauses &= ~why
-    if (this.#pauses === 0) this.transport.resume()
+    if (this.#pauses === 0) this.input.release()
   }
 
   /** The client does not take what it is sent: it gets no more answers, and not for ever. */
@@ -122,7 +141,8 @@ export class ClientSide implements TransportHandler, FrameSink, KeepalivePeer, T
   }
 
   stop(): void {
-    this.reader.stop()
+    this.input.stop()
+    this.#countMemory(0)
     this.keepalive.stop()
     this.mail?.discard()
     this.session.actor.clock.cancel(this.#stall)
@@ -132,10 +152,22 @@ export class ClientSide implements TransportHandler, FrameSink, KeepalivePeer, T
   // Transport
 
   received(bytes: Buffer, from: number, to: number): void {
-    this.reader.push(bytes, from, to)
-    const offence = this.mail?.offence()
+    this.input.received(bytes, from, to)
+  }
+
+  judged(all: boolean): void {
+    const offence = all ? this.mail?.offence() : undefined
     if (offence !== undefined) this.session.close(offence, 'error')
+    if (this.session.state !== 'open' || this.#counted > 0) {
+      this.#countMemory(this.session.hasOpened ? 0 : this.input.keptBytes)
+    }
     this.session.flow.release()
+  }
+
+  #countMemory(bytes: number): void {
+    if (bytes === this.#counted) return
+    this.#counted = bytes
+    this.session.actor.unopened.note(this.session, bytes)
   }
 
   receivedDescriptors(descriptors: readonly number[]): void {
@@ -191,13 +223,15 @@ export class ClientSide implements TransportHandler, FrameSink, KeepalivePeer, T
       const callClass = classify(this.tables, prog, proc)
       // The one path that nearly every frame takes.
       if (callClass === CALL.relay && this.session.state === 'open' && this.#plain(bytes, at)) {
-        return this.session.flow.forward(prog, proc, frameSerial(bytes, at), CALL.relay, frameLength(bytes, at))
+        const take = this.session.flow.forward(prog, proc, frameSerial(bytes, at), CALL.relay, frameLength(bytes, at))
+        if (take === TAKE.hold) this.input.spend()
+        return take
       }
+      this.input.spend()
       return this.#unusualCall(bytes, at, callClass)
     }
     if (type === MESSAGE.stream || type === MESSAGE.streamHole) return this.#streamPacket(bytes, at, type)
-    // How many descriptors follow stands behind the header, so the frame is looked at whole, and judged then.
-    if (type === MESSAGE.callWithFds) return this.#collect(bytes, at, MAX_CALL_WITH_FDS_BYTES)
+    if (type === MESSAGE.callWithFds) return this.#callWithFdsHead(bytes, at)
     if (type === MESSAGE.event) this.#message(bytes, at)
     // REPLY, MESSAGE and unknown types are dropped without a word, as virtproxyd does.
     return TAKE.skip
@@ -208,6 +242,7 @@ export class ClientSide implements TransportHandler, FrameSink, KeepalivePeer, T
   }
 
   frame(bytes: Buffer, from: number, to: number): void {
+    this.input.spend(to - from)
     if (frameType(bytes, from) === MESSAGE.callWithFds) this.#callWithFds(bytes, from, to)
     else this.session.flow.collected(bytes, from, to)
   }
@@ -225,8 +260,14 @@ export class ClientSide implements TransportHandler, FrameSink, KeepalivePeer, T
     return frameVersion(bytes, at) === PROGRAM_VERSION && frameStatus(bytes, at) === STATUS.ok
   }
 
+  refuse(call: Header, error: RemoteError): void {
+    this.write(errorReply(call, error))
+    if (this.session.state !== 'authenticating' || ++this.#refusals < MAX_REFUSALS_BEFORE_LOGIN) return
+    this.session.close('too many calls that were refused before it logged in', 'warning')
+  }
+
   #refuse(bytes: Buffer, at: number, error: RemoteError): Take {
-    this.write(errorReply(readHeader(bytes, at), error))
+    this.refuse(readHeader(bytes, at), error)
     return TAKE.skip
   }
 
@@ -271,6 +312,21 @@ export class ClientSide implements TransportHandler, FrameSink, KeepalivePeer, T
     return this.mail
   }
 
+  /**
+   * How many descriptors follow stands behind the header, so the frame is looked at whole, and judged then. Before the
+   * client is in nothing is kept for it: descriptors that follow a refused call end the connection.
+   */
+  #callWithFdsHead(bytes: Buffer, at: number): Take {
+    this.input.spend()
+    const { state, hasOpened, failure } = this.session
+    if (state === 'authenticating' || failure !== undefined) {
+      const callClass = classify(this.tables, frameProgram(bytes, at), frameProcedure(bytes, at))
+      return this.#refuse(bytes, at, this.#refusal(bytes, at, callClass) ?? failure ?? authenticationRequired())
+    }
+    const served = hasOpened && this.transport.carriesDescriptors
+    return this.#collect(bytes, at, served ? MAX_CALL_WITH_FDS_BYTES : MAX_REFUSED_CALL_WITH_FDS_BYTES)
+  }
+
   #callWithFds(bytes: Buffer, from: number, to: number): void {
     const count = DescriptorMail.announced(bytes, from, to)
     if (count === 0) return this.#judged(bytes, from, to, [])
@@ -306,6 +362,7 @@ export class ClientSide implements TransportHandler, FrameSink, KeepalivePeer, T
   #message(bytes: Buffer, at: number): void {
     if (frameProgram(bytes, at) !== PROGRAM.keepalive || frameVersion(bytes, at) !== PROGRAM_VERSION) return
     if (frameProcedure(bytes, at) !== KEEPALIVE.ping) return
+    this.input.spend()
     this.keepalive.peerKnowsIt()
     if (!this.outlet.writeOnce(PONG_FRAME)) this.#notTaken()
   }

@@ -1,5 +1,5 @@
 import { decodeError, errorReply, rpcError, systemError, type RemoteError } from '../../protocol/errors.js'
-import { FrameReader, TAKE, type FrameSink, type Take } from '../../protocol/frame-reader.js'
+import { TAKE, type FrameReader, type Take } from '../../protocol/frame-reader.js'
 import {
   frameLength,
   frameProcedure,
@@ -23,6 +23,7 @@ import type { LossReason, TransportHandler } from '../transport/transport.js'
 import { CALL, opensStream } from './call-classes.js'
 import type { ClientSession } from './client-session.js'
 import { DescriptorMail } from './descriptor-mail.js'
+import { FrameInput, type FrameInputOwner } from './frame-input.js'
 import { Keepalive, type KeepalivePeer } from './keepalive.js'
 import { Outlet } from './outlet.js'
 import { driverClosed } from './session-errors.js'
@@ -44,9 +45,10 @@ const MAX_KEPT_BYTES = 1024 * 1024
  * The connection to the client's driver daemon: frames that come from there, and the broker's own calls to it. One for
  * each CONNECT_OPEN; it never outlives its session.
  */
-export class DriverSide implements TransportHandler, FrameSink, KeepalivePeer {
-  readonly reader = new FrameReader(this)
+export class DriverSide implements TransportHandler, FrameInputOwner, KeepalivePeer {
   readonly transport: PolledTransport
+  readonly input: FrameInput
+  readonly reader: FrameReader
   readonly outlet: Outlet
   readonly keepalive: Keepalive
   /** The broker's own calls, by serial; undefined while there are none, which is nearly always. */
@@ -64,10 +66,12 @@ export class DriverSide implements TransportHandler, FrameSink, KeepalivePeer {
     readonly session: ClientSession,
     fd: number
   ) {
-    const { io, clock, settings } = session.actor
+    const { io, clock, settings, turns } = session.actor
     // Descriptors are asked for only where the client can get them: it costs a little on every read.
     const descriptors = session.client.transport.carriesDescriptors
     this.transport = new PolledTransport(io, fd, this, { keepUnread: true, descriptors })
+    this.input = new FrameInput(this, this.transport, turns)
+    this.reader = this.input.reader
     this.outlet = new Outlet(this.transport)
     this.keepalive = new Keepalive(clock, settings.keepalive, this)
     this.keepalive.heardAt = clock.now
@@ -91,19 +95,19 @@ export class DriverSide implements TransportHandler, FrameSink, KeepalivePeer {
   pause(): void {
     if (this.#paused) return
     this.#paused = true
-    this.transport.pause()
+    this.input.hold()
     this.keepalive.peerPaused()
   }
 
   resume(): void {
     this.#paused = false
-    this.transport.resume()
+    this.input.release()
   }
 
   /** Ends it without a word to the session. Own calls are rejected. */
   close(error?: RemoteError): void {
     this.keepalive.stop()
-    this.reader.stop()
+    this.input.stop()
     this.transport.destroy()
     this.#mail?.discard()
     const abandoned = this.#own
@@ -114,8 +118,11 @@ export class DriverSide implements TransportHandler, FrameSink, KeepalivePeer {
   // Transport
 
   received(bytes: Buffer, from: number, to: number): void {
-    this.reader.push(bytes, from, to)
-    const offence = this.#mail?.offence()
+    this.input.received(bytes, from, to)
+  }
+
+  judged(all: boolean): void {
+    const offence = all ? this.#mail?.offence() : undefined
     if (offence !== undefined) this.#violate(offence)
     if (this.#violation !== undefined) return this.session.driverFailed(this, this.#violation)
     if (!this.#replied) return
@@ -184,6 +191,7 @@ export class DriverSide implements TransportHandler, FrameSink, KeepalivePeer {
   }
 
   frame(bytes: Buffer, from: number, to: number): void {
+    this.input.spend()
     const type = frameType(bytes, from)
     if (type === MESSAGE.replyWithFds) return this.#replyWithFds(bytes, from, to)
     const take = this.#way(bytes, from, type)
@@ -318,6 +326,7 @@ export class DriverSide implements TransportHandler, FrameSink, KeepalivePeer {
   }
 
   #keepaliveFrame(proc: number): Take {
+    this.input.spend()
     if (proc === KEEPALIVE.ping) this.pong()
     return TAKE.skip
   }

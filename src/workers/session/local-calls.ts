@@ -1,4 +1,4 @@
-import { errorReply, internalError, undecodable, RemoteError } from '../../protocol/errors.js'
+import { internalError, undecodable, RemoteError } from '../../protocol/errors.js'
 import type { Header } from '../../protocol/header.js'
 import { decodeSetIdentity } from '../../protocol/identity.js'
 import { encodeAuthList } from '../../protocol/messages/auth.js'
@@ -15,8 +15,7 @@ const PASS_ON = Symbol('pass on')
 
 type Handler = (session: ClientSession, call: Header, body: Buffer) => typeof PASS_ON | void
 
-const refuse = (session: ClientSession, call: Header, error: RemoteError): void =>
-  session.client.write(errorReply(call, error))
+const refuse = (session: ClientSession, call: Header, error: RemoteError): void => session.client.refuse(call, error)
 
 const authList: Handler = (session, call) => {
   session.client.write(replyFrame(call, encodeAuthList([session.authenticationType()])))

@@ -1,21 +1,26 @@
 import { MESSAGE, PROGRAM_VERSION, STATUS, type Header } from '../../protocol/header.js'
 import type { CallClass } from './call-classes.js'
 
-/** Calls, bytes and descriptors beyond which the client is not read any more. What came in the same chunk still finds room. */
+/** Calls, bytes and descriptors beyond which the client is not read any more. The call in hand still finds room. */
 const MAX_CALLS = 256
 const MAX_BYTES = 256 * 1024
 const MAX_DESCRIPTORS = 64
+/** Memory that a call takes beside its own bytes, about. */
+const BYTES_A_CALL = 256
 
 const NO_DESCRIPTORS: readonly number[] = []
+const EMPTY = Buffer.alloc(0)
 
 interface Waiting {
   prog: number
   proc: number
   serial: number
   callClass: CallClass
-  /** Bytes of the frame that are not in the queue yet, because the client has not sent them. */
-  missing: number
   length: number
+  /** The first `length - missing` bytes are what has come of the frame. It grows with that, not with `length`. */
+  bytes: Buffer
+  /** Bytes of the frame that the client has not sent yet. */
+  missing: number
   /** They go with the frame. */
   descriptors: readonly number[]
 }
@@ -26,7 +31,7 @@ interface Waiting {
  */
 export class WaitingCalls {
   readonly #calls: Waiting[] = []
-  readonly #bytes: Buffer[] = []
+  /** Memory that they take. */
   #size = 0
   #descriptors = 0
 
@@ -47,21 +52,33 @@ export class WaitingCalls {
     length: number,
     descriptors: readonly number[] = NO_DESCRIPTORS
   ): void {
-    this.#calls.push({ prog, proc, serial, callClass, length, missing: length, descriptors })
+    this.#calls.push({ prog, proc, serial, callClass, length, bytes: EMPTY, missing: length, descriptors })
+    this.#size += BYTES_A_CALL
     this.#descriptors += descriptors.length
   }
 
   /** More bytes of the calls added, in their order; copied. */
   append(bytes: Buffer, from: number, to: number): void {
-    this.#bytes.push(Buffer.from(bytes.subarray(from, to)))
-    this.#size += to - from
-    let count = to - from
-    for (let at = this.#firstIncomplete(); count > 0 && at < this.#calls.length; at++) {
+    for (let at = this.#firstIncomplete(); from < to && at < this.#calls.length; at++) {
       const call = this.#calls[at]!
-      const taken = Math.min(call.missing, count)
-      call.missing -= taken
-      count -= taken
+      const count = Math.min(call.missing, to - from)
+      this.#fill(call, bytes, from, from + count)
+      from += count
     }
+  }
+
+  #fill(call: Waiting, bytes: Buffer, from: number, to: number): void {
+    const filled = call.length - call.missing
+    const need = filled + to - from
+    if (call.bytes.length < need) {
+      // What came in one piece takes no more than that; what is dripped is not copied for each drop.
+      const larger = Buffer.allocUnsafeSlow(Math.min(call.length, Math.max(need, 2 * call.bytes.length)))
+      call.bytes.copy(larger, 0, 0, filled)
+      this.#size += larger.length - call.bytes.length
+      call.bytes = larger
+    }
+    bytes.copy(call.bytes, filled, from, to)
+    call.missing -= to - from
   }
 
   #firstIncomplete(): number {
@@ -71,34 +88,22 @@ export class WaitingCalls {
   }
 
   /**
-   * Takes the oldest call out and gives its bytes, as far as they have come, to `write`: in one piece if they came in
-   * one, and free to be changed. The caller sees to the rest if `missing` is not 0.
+   * Takes the oldest call out and gives its bytes, as far as they have come, to `write`: in one piece, and free to be
+   * changed. The caller sees to the rest if `missing` is not 0.
    */
   release(write: (bytes: Buffer, call: Readonly<Waiting>) => void): Readonly<Waiting> | undefined {
     const call = this.#calls.shift()
     if (call === undefined) return undefined
+    const filled = call.length - call.missing
     this.#descriptors -= call.descriptors.length
-    let count = call.length - call.missing
-    this.#size -= count
-    while (count > 0) {
-      const block = this.#bytes[0]!
-      if (block.length <= count) {
-        this.#bytes.shift()
-        count -= block.length
-        write(block, call)
-      } else {
-        this.#bytes[0] = block.subarray(count)
-        write(block.subarray(0, count), call)
-        count = 0
-      }
-    }
+    this.#size -= BYTES_A_CALL + call.bytes.length
+    if (filled > 0) write(call.bytes.subarray(0, filled), call)
     return call
   }
 
   /** Empties the queue; returns the headers of the calls, for their error replies. */
   takeAll(closeDescriptor: (descriptor: number) => void): Header[] {
     for (const { descriptors } of this.#calls) descriptors.forEach(closeDescriptor)
-    this.#bytes.length = 0
     this.#size = 0
     this.#descriptors = 0
     return this.#calls.splice(0).map(({ prog, proc, serial }) => ({

@@ -72,6 +72,7 @@ export class PolledTransport implements Transport, Pollable {
   readonly #io: ThreadIo
   readonly #fd: number
   #slot: number
+  #most = READ_BYTES
   /** Out of the poller's sight until `resume`: see `#hungUp`. */
   #muted = false
   #interest = READABLE
@@ -129,6 +130,10 @@ export class PolledTransport implements Transport, Pollable {
     return taken
   }
 
+  readAtMost(bytes: number): void {
+    this.#most = Math.min(bytes, READ_BYTES)
+  }
+
   pause(): void {
     if (!this.#closed) this.#want(this.#interest & ~READABLE)
   }
@@ -173,14 +178,15 @@ export class PolledTransport implements Transport, Pollable {
   #read(events: number): void {
     const { passage } = this.handler
     if (passage !== undefined && !this.carriesDescriptors) return this.#readPast(passage)
-    const count = this.#take(READ_BYTES)
-    if (count === READ_BYTES || (count > 0 && events & PEER_CLOSED)) this.#askAgain()
+    const most = this.#most
+    const count = this.#take(most)
+    if (count === most || (count > 0 && events & PEER_CLOSED)) this.#askAgain()
   }
 
   /** One read of at most `most` bytes. Returns how many came; less than 1 if none did. */
   #take(most: number): number {
     const { bytes, address } = this.#io.buffer
-    const count = this.carriesDescriptors ? this.#receive() : recv(this.#fd, address + READ_AT, most, MSG_DONTWAIT)
+    const count = this.carriesDescriptors ? this.#receive(most) : recv(this.#fd, address + READ_AT, most, MSG_DONTWAIT)
     if (this.#closed) return 0
     if (count > 0) this.handler.received(bytes, READ_AT, READ_AT + count)
     else if (count === 0) this.#lose(0)
@@ -216,9 +222,9 @@ export class PolledTransport implements Transport, Pollable {
     else if (count === 0 || errno() !== EAGAIN) passage.over()
   }
 
-  #receive(): number {
+  #receive(most: number): number {
     arrived.length = 0
-    const count = receive(this.#fd, this.#io.buffer.address + READ_AT, READ_BYTES, arrived)
+    const count = receive(this.#fd, this.#io.buffer.address + READ_AT, most, arrived)
     if (arrived.length > 0) {
       const descriptors = arrived.slice()
       for (const descriptor of descriptors) this.#io.ledger.adopt(descriptor, this.#io.owner)

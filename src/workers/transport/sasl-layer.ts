@@ -100,6 +100,10 @@ export class SaslLayer implements Transport, TransportHandler {
     throw new Error('descriptors cannot be sent through a SASL layer')
   }
 
+  readAtMost(bytes: number): void {
+    this.#inner.readAtMost(bytes)
+  }
+
   pause(): void {
     this.#paused = true
     this.#inner.pause()

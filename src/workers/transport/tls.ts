@@ -15,6 +15,7 @@ export class TlsTransport implements Transport, Pollable {
   readonly #fd: number
   readonly #channel: SecureChannel
   readonly #slot: number
+  #most = Infinity
   #interest = READABLE
   #closed = false
   /** Reading is over for good: `end` was called. */
@@ -75,6 +76,10 @@ export class TlsTransport implements Transport, Pollable {
     throw new Error('descriptors cannot travel over TLS')
   }
 
+  readAtMost(bytes: number): void {
+    this.#most = bytes
+  }
+
   pause(): void {
     if (!this.#closed) this.#want(this.#interest & ~READABLE)
   }
@@ -122,7 +127,7 @@ export class TlsTransport implements Transport, Pollable {
     do {
       count = this.#channel.read(address + filled, bytes.length - filled)
       if (count > 0) filled += count
-    } while (count === RECORD_BYTES && bytes.length - filled >= RECORD_BYTES)
+    } while (count === RECORD_BYTES && bytes.length - filled >= RECORD_BYTES && filled < this.#most)
     if (filled > 0) this.handler.received(bytes, 0, filled)
     if (count > 0 || count === RESULT.wantRead || this.#closed) return
     if (count === RESULT.wantWrite) {

@@ -58,6 +58,8 @@ export interface Transport {
    * `carriesDescriptors`.
    */
   sendDescriptors(descriptors: readonly number[]): boolean
+  /** How many bytes, about, are read in one turn from now on. */
+  readAtMost(bytes: number): void
   /** Stops and goes on with reading. */
   pause(): void
   resume(): void

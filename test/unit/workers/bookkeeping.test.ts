@@ -119,6 +119,32 @@ describe('calls that wait', () => {
     expect(large.full).to.equal(false)
   })
 
+  it('are counted as what they cost: many small ones are more than their bytes', () => {
+    const waiting = new WaitingCalls()
+    const frames = Array.from({ length: 200 }, () => 1300)
+    for (const [serial, length] of frames.entries()) {
+      expect(waiting.full, `before call ${serial}`).to.equal(serial >= 169)
+      waiting.add(1, 2, serial, CALL.relay, length)
+      waiting.append(Buffer.alloc(length), 0, length)
+    }
+  })
+
+  it('take about their size when they are dripped', () => {
+    const before = process.memoryUsage()
+    const all: WaitingCalls[] = []
+    const byte = Buffer.alloc(1)
+    for (let client = 0; client < 20; client++) {
+      const waiting = new WaitingCalls()
+      waiting.add(1, 2, 3, CALL.relay, 200_000)
+      for (let i = 0; i < 200_000; i++) waiting.append(byte, 0, 1)
+      all.push(waiting)
+    }
+    const after = process.memoryUsage()
+    const grown = after.arrayBuffers + after.heapUsed - before.arrayBuffers - before.heapUsed
+    expect(all).to.have.length(20)
+    expect(grown / (20 * 200_000), 'bytes of memory for each byte').to.be.below(4)
+  })
+
   it('are given up with the descriptors that they hold', () => {
     const waiting = new WaitingCalls()
     waiting.add(1, 2, 3, CALL.relay, 28, [70, 71])

@@ -1,0 +1,69 @@
+import { Timer, type Clock, type Timed } from './clock.js'
+import type { Log, LogLevel } from './settings.js'
+
+const WINDOW_MS = 60_000
+/** Kinds that are told apart; all further ones count as one. */
+const MAX_KINDS = 64
+const OTHERS = 'others'
+const SHAPE_CHARACTERS = 60
+const EXAMPLE_CHARACTERS = 200
+
+interface Kind {
+  lines: number
+  leftOut: number
+  level: LogLevel
+  source: string
+  /** The last line that was left out. */
+  example: string
+}
+
+/**
+ * A log for what peers can cause as often as they like: of each kind of line a few a minute, and how many were left out.
+ * Lines are of one kind if they differ in numbers and in what is quoted, which is what peers choose.
+ */
+export class LogLimit implements Timed {
+  readonly #kinds = new Map<string, Kind>()
+  readonly #timer = new Timer(this)
+
+  constructor(
+    readonly clock: Clock,
+    readonly log: Log,
+    readonly linesAMinute: number
+  ) {}
+
+  /** `shape`: what lines of one kind have in common. */
+  readonly write = (level: LogLevel, source: string, message: string, shape = shapeOf(message)): void => {
+    const kind = this.#kind(shape, level, source)
+    if (kind.lines++ < this.linesAMinute) return this.log(level, source, message)
+    kind.leftOut++
+    kind.example = message
+  }
+
+  timeUp(): void {
+    for (const { leftOut, level, source, example } of this.#kinds.values()) {
+      if (leftOut === 0) continue
+      this.log(level, source, `${leftOut} more lines of this kind were left out: ${example.slice(0, EXAMPLE_CHARACTERS)}`)
+    }
+    this.#kinds.clear()
+  }
+
+  /** Says what was left out so far, and nothing later. */
+  close(): void {
+    this.clock.cancel(this.#timer)
+    this.timeUp()
+  }
+
+  #kind(shape: string, level: LogLevel, source: string): Kind {
+    if (this.#kinds.size === 0) this.clock.set(this.#timer, WINDOW_MS)
+    const key = this.#kinds.size < MAX_KINDS || this.#kinds.has(shape) ? shape : OTHERS
+    let kind = this.#kinds.get(key)
+    if (kind === undefined) {
+      kind = { lines: 0, leftOut: 0, level, source, example: '' }
+      this.#kinds.set(key, kind)
+    }
+    return kind
+  }
+}
+
+const shapeOf = (message: string): string =>
+  message.slice(0, 4 * SHAPE_CHARACTERS).replace(/'[^']*'?|"[^"]*"?|\([^)]*\)?|\[[^\]]*\]?|\d+/g, '').slice(0, SHAPE_CHARACTERS)

@@ -1,0 +1,140 @@
+import { FrameReader, type FrameSink } from '../../protocol/frame-reader.js'
+import { HEADER_BYTES } from '../../protocol/header.js'
+import type { Closable } from '../clock.js'
+import type { Transport } from '../transport/transport.js'
+import type { Turns, Unfinished } from '../turns.js'
+
+/** Bytes of a collected frame that cost about as much to look into as a small frame does. */
+const BYTES_A_UNIT = 4096
+
+export interface FrameInputOwner extends FrameSink {
+  readonly session: Closable
+  /** Frames have been judged. `all`: nothing that has come is left for a later turn. */
+  judged(all: boolean): void
+}
+
+/**
+ * What comes from one peer, cut into frames in bounded turns. When the owner wants no more for now, or this turn's share
+ * of the thread's time is used up, the rest of the chunk is kept and the peer is not read until it is through.
+ */
+export class FrameInput implements Unfinished {
+  readonly reader: FrameReader
+  readonly #owner: FrameInputOwner
+  readonly #transport: Transport
+  readonly #turns: Turns
+  #held = false
+  /** What is left of the last chunk, from `#at` on. */
+  #rest: Buffer | undefined
+  #at = 0
+  /** In the queue of those that go on in the next turn. */
+  #queued = false
+  /** Units that are left in the turn of that number. */
+  #units = 0
+  #turn = -1
+
+  constructor(owner: FrameInputOwner, transport: Transport, turns: Turns) {
+    this.reader = new FrameReader(owner)
+    this.#owner = owner
+    this.#transport = transport
+    this.#turns = turns
+  }
+
+  get session(): Closable {
+    return this.#owner.session
+  }
+
+  /** Some of the last chunk has not been looked at. */
+  get unfinished(): boolean {
+    return this.#rest !== undefined
+  }
+
+  /** Bytes of memory that wait here: of a frame that is being collected, and of a chunk that is not through. */
+  get keptBytes(): number {
+    return this.reader.keptBytes + (this.#rest?.length ?? 0)
+  }
+
+  received(bytes: Buffer, from: number, to: number): void {
+    if (this.#rest !== undefined) return this.#append(bytes, from, to)
+    const at = this.#mayGoOn() ? this.reader.push(bytes, from, to) : from
+    if (at < to) this.#keep(bytes, at, to)
+    this.#owner.judged(at === to)
+  }
+
+  /** A frame of `bytes` bytes costs more than being passed on. To be called from the sink. */
+  spend(bytes = 0): void {
+    const units = 1 + Math.floor(bytes / BYTES_A_UNIT)
+    this.#turns.spent(units)
+    this.#units -= units
+    if (this.#units <= 0) this.reader.yield()
+  }
+
+  /** Takes no more, not even of the chunk in hand, until `release`. */
+  hold(): void {
+    this.#held = true
+    this.reader.yield()
+    this.#transport.pause()
+  }
+
+  release(): void {
+    this.#held = false
+    if (this.#rest === undefined) this.#transport.resume()
+    else this.#later()
+  }
+
+  stop(): void {
+    this.reader.stop()
+    this.#rest = undefined
+  }
+
+  goOn(): void {
+    this.#queued = false
+    const rest = this.#rest
+    if (this.#held || rest === undefined) return
+    const at = this.#mayGoOn() ? this.reader.push(rest, this.#at, rest.length) : this.#at
+    // It may have been stopped.
+    if (this.#rest === undefined) return
+    this.#at = at
+    const all = at === rest.length
+    if (all) this.#rest = undefined
+    else this.#later()
+    this.#owner.judged(all)
+    if (all && !this.#held) this.#transport.resume()
+  }
+
+  /** One read may come in several parts, and all of them are of one turn. */
+  #mayGoOn(): boolean {
+    const { number, share } = this.#turns
+    if (number !== this.#turn) {
+      this.#turn = number
+      this.#units = share
+    }
+    return this.#units > 0
+  }
+
+  #later(): void {
+    if (this.#queued || this.#held) return
+    this.#queued = true
+    this.#turns.later(this)
+  }
+
+  /** With room for a header before it, which a reader that splits frames wants. */
+  #keep(bytes: Buffer, from: number, to: number): void {
+    const rest = Buffer.allocUnsafeSlow(HEADER_BYTES + to - from)
+    bytes.copy(rest, HEADER_BYTES, from, to)
+    this.#rest = rest
+    this.#at = HEADER_BYTES
+    this.#transport.pause()
+    this.#later()
+  }
+
+  /** What lies above a socket may have more to deliver although it is paused, up to the end of one read. */
+  #append(bytes: Buffer, from: number, to: number): void {
+    const rest = this.#rest!
+    const kept = rest.length - this.#at
+    const larger = Buffer.allocUnsafeSlow(HEADER_BYTES + kept + to - from)
+    rest.copy(larger, HEADER_BYTES, this.#at)
+    bytes.copy(larger, HEADER_BYTES + kept, from, to)
+    this.#rest = larger
+    this.#at = HEADER_BYTES
+  }
+}

@@ -1,0 +1,73 @@
+import type { Closable } from './clock.js'
+
+/** Somebody who has something left over from an earlier turn. */
+export interface Unfinished {
+  /** Whom an unexpected failure in `goOn` costs the connection. */
+  readonly session: Closable
+  goOn(): void
+}
+
+/**
+ * What one connection, and all of them together, may cause in one turn of the thread's loop. A unit is a frame that the
+ * broker answers, looks into or keeps, which is a few microseconds; frames that are passed on are not counted.
+ */
+const CONNECTION_UNITS = 64
+const THREAD_UNITS = 512
+/** However few units are left, none waits for more than this many turns of the others. */
+const LEAST_UNITS = 1
+/** A thread's turn with what is left over ends after this, whatever the units say. */
+const TURN_MS = 5
+
+/**
+ * Shares a thread's time among connections whose frames cost more than being passed on. Thousands of such frames fit
+ * into one read, so a connection stops after its share, and goes on, in the order of arrival, when the others have been
+ * looked at.
+ */
+export class Turns {
+  #left = THREAD_UNITS
+  /** Counts the turns in which anything was spent. */
+  number = 0
+  #scheduled = false
+  readonly #queue: Unfinished[] = []
+
+  constructor(readonly failed: (session: Closable | undefined, error: unknown) => void) {}
+
+  /** Units that a connection may use up now. */
+  get share(): number {
+    return Math.max(LEAST_UNITS, Math.min(CONNECTION_UNITS, this.#left))
+  }
+
+  spent(units: number): void {
+    this.#left -= units
+    this.#schedule()
+  }
+
+  /** `unfinished` goes on in the next turn. It must not be in the queue already. */
+  later(unfinished: Unfinished): void {
+    this.#queue.push(unfinished)
+    this.#schedule()
+  }
+
+  #schedule(): void {
+    if (this.#scheduled) return
+    this.#scheduled = true
+    // Behind the poll for events, so that all who are ready have had their read in between.
+    setImmediate(() => this.#turn())
+  }
+
+  #turn(): void {
+    this.#scheduled = false
+    this.number++
+    this.#left = THREAD_UNITS
+    const until = performance.now() + TURN_MS
+    for (let count = this.#queue.length; count > 0 && this.#left > 0 && performance.now() < until; count--) {
+      const next = this.#queue.shift()!
+      try {
+        next.goOn()
+      } catch (error) {
+        this.failed(next.session, error)
+      }
+    }
+    if (this.#queue.length > 0) this.#schedule()
+  }
+}
