@@ -84,13 +84,12 @@ describe('a client that has not logged in', function () {
     const stage = await Stage.start(cleanup, { actor_threads: 1 })
     const { pid } = stage.broker.program
     const { client: opened } = await stage.open()
-    const clients = await peers(stage, 80)
+    const clients = await peers(stage, 200)
     const before = residentMiB(pid)
-    const open = frame({ proc: REMOTE.connectOpen }, encodeOpen({ name: 'x'.repeat(4 * MIB - 100), flags: 0 })).subarray(0, -4)
+    const open = frame({ proc: REMOTE.connectOpen }, encodeOpen({ name: 'x'.repeat(500 * 1024), flags: 0 })).subarray(0, -4)
     for (const client of clients) client.write(open)
-    await waitFor('some to be closed', () => clients.filter(({ closed }) => closed).length >= 40)
-    // 80 x 4 MiB if they were kept.
-    expect(residentMiB(pid) - before).to.be.below(160)
+    await waitFor('some to be closed', () => clients.filter(({ closed }) => closed).length >= 100)
+    expect(residentMiB(pid) - before).to.be.below(80)
     expect((await opened.call(REMOTE.connectGetUri)).status).to.equal(STATUS.ok)
   })
 

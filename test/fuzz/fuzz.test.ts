@@ -2,6 +2,7 @@ import { Cleanup } from '../support/cleanup.js'
 import { after } from './campaign.js'
 import { attackWithClients } from './client-campaign.js'
 import { attackWithDaemon } from './driver-campaign.js'
+import { attackInTime } from './time-campaign.js'
 
 /** Each test run takes another course; the seed in the test's name repeats it. */
 const SECONDS = 15
@@ -18,5 +19,9 @@ describe('the broker stands', function () {
 
   it(`a hostile driver daemon (npm run fuzz -- --only daemon --seed ${seed})`, async () => {
     await attackWithDaemon(cleanup, { seed, enough: after(SECONDS) })
+  })
+
+  it('what takes most time, beside a client that makes a call now and then (npm run fuzz -- --only time)', async () => {
+    await attackInTime(cleanup, { seconds: 1 })
   })
 })

@@ -3,6 +3,7 @@ import { Cleanup } from '../support/cleanup.js'
 import { after } from './campaign.js'
 import { attackWithClients } from './client-campaign.js'
 import { attackWithDaemon } from './driver-campaign.js'
+import { attackInTime } from './time-campaign.js'
 
 const campaigns = { clients: attackWithClients, daemon: attackWithDaemon } as const
 
@@ -10,19 +11,24 @@ interface Options {
   seconds: string
   frames?: string
   seed?: string
-  only?: keyof typeof campaigns
+  only?: keyof typeof campaigns | 'time'
+  deeds?: string
 }
 
 program
   .name('npm run fuzz --')
-  .description('Attacks a broker with hostile clients and a hostile driver daemon. Ends with an error if it suffers.')
-  .option('--seconds <n>', 'how long each of the two attacks', '60')
+  .description(
+    'Attacks a broker with hostile clients, a hostile driver daemon, and with what takes most time, memory or log. ' +
+      'Ends with an error if it, or a client that behaves, suffers.'
+  )
+  .option('--seconds <n>', 'how long each attack; a tenth of it for each of those that take time', '60')
   .option('--frames <n>', 'until each has sent so many frames besides pings, however long that takes')
   .option('--seed <n>', 'repeats a course')
-  .addOption(new Option('--only <attack>', 'one of the two').choices(Object.keys(campaigns)))
+  .addOption(new Option('--only <attack>', 'one of them').choices([...Object.keys(campaigns), 'time']))
+  .option('--deeds <pattern>', 'of those that take time, the ones whose names fit')
   .parse()
 
-const { seconds, frames: wantedFrames, seed: wantedSeed, only } = program.opts<Options>()
+const { seconds, deeds, frames: wantedFrames, seed: wantedSeed, only } = program.opts<Options>()
 const seed = wantedSeed === undefined ? Date.now() & 0x7fffffff : Number(wantedSeed)
 let sum = 0
 
@@ -40,3 +46,13 @@ for (const [name, attack] of Object.entries(campaigns)) {
   }
 }
 console.log(`${sum} frames in all`)
+
+if (only === undefined || only === 'time') {
+  const cleanup = new Cleanup()
+  try {
+    const seconds_ = Math.max(1, Number(seconds) / 10)
+    await attackInTime(cleanup, { seconds: seconds_, only: deeds === undefined ? undefined : new RegExp(deeds), report: console.log })
+  } finally {
+    await cleanup.run()
+  }
+}

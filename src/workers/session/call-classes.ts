@@ -84,13 +84,7 @@ export function classify(tables: ClassTables, prog: number, proc: number): CallC
   return undefined
 }
 
-/** Longest argument body that a local call is collected for, in bytes; CONNECT_OPEN's name is a full string. */
-const MAX_OPEN_BYTES = 4 * 1024 * 1024 + 64
 /** A registration names an object, and perhaps a QEMU event, at most. */
 export const MAX_REGISTRATION_BYTES = 64 * 1024
-/** Enough for SASL data of 65536 characters at four bytes each. */
-const MAX_LOCAL_BYTES = 512 * 1024
-
-export function maxCollected(proc: number): number {
-  return proc === REMOTE.connectOpen ? MAX_OPEN_BYTES : MAX_LOCAL_BYTES
-}
+/** Longest arguments of a call that the broker answers: enough for SASL data of 65536 characters at four bytes each. */
+export const MAX_LOCAL_BYTES = 512 * 1024

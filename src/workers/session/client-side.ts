@@ -32,7 +32,7 @@ import {
   CALL,
   classify,
   MAX_REGISTRATION_BYTES,
-  maxCollected,
+  MAX_LOCAL_BYTES,
   PLAIN_TABLES,
   type CallClass,
   type ClassTables
@@ -289,7 +289,7 @@ export class ClientSide implements TransportHandler, FrameInputOwner, KeepaliveP
     const proc = frameProcedure(bytes, at)
     switch (callClass) {
       case CALL.local:
-        return this.#collect(bytes, at, maxCollected(proc))
+        return this.#collect(bytes, at, MAX_LOCAL_BYTES)
       case CALL.stream:
       case CALL.conditional:
         return this.#collect(bytes, at, MAX_STREAM_CALL_BYTES)
