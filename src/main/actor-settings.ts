@@ -26,8 +26,10 @@ export function actorSettings(
     // virtproxyd reads one call and then nothing more when it is told 0.
     callsInFlight: Math.max(1, Math.min(config.maxClientRequests, config.driverMaxRequests)),
     driverConnectTimeoutMs: 1000 * config.driverConnectTimeout,
+    driverOpenTimeoutMs: 1000 * config.driverOpenTimeout,
     loginTimeoutMs: 1000 * config.loginTimeout,
     clientStallTimeoutMs: 1000 * config.clientStallTimeout,
+    closeTimeoutMs: 1000 * config.closeTimeout,
     driverReconnect: config.driverReconnect,
     tcpMinSsf: config.tcpMinSsf,
     saslAllowedUsers: config.saslAllowedUsernameList,

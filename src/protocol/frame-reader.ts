@@ -70,6 +70,11 @@ export class FrameReader {
     return this.#collected?.length ?? 0
   }
 
+  /** Whether some of a frame, or of its header, has come, and the rest has not. */
+  get unfinished(): boolean {
+    return this.#left > 0 || this.#headerFill > 0 || this.#tail > 0
+  }
+
   /** Whether a frame has begun to be passed on and is not through: nothing else may be written after it yet. */
   get inPassedFrame(): boolean {
     return this.#left > 0 && this.#take === TAKE.pass

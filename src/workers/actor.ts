@@ -4,6 +4,7 @@ import type { Identity } from '../protocol/identity.js'
 import { BusyWatch } from './busy-watch.js'
 import { Clock, type Closable } from './clock.js'
 import type { ActorControl, ActorNews, ActorTask, ClientInfo, LoadNews } from './control.js'
+import { Comebacks } from './driver/comebacks.js'
 import { KnownNames } from './driver/known-names.js'
 import { LogLimit } from './log-limit.js'
 import { FdLedger } from './os/fd-ledger.js'
@@ -13,6 +14,7 @@ import { Authority } from './polkit/authority.js'
 import { SaslDesk } from './sasl/sasl-desk.js'
 import { LOG_LEVELS, type ActorSettings, type Admission, type Log, type LogLevel } from './settings.js'
 import { ClientSession } from './session/client-session.js'
+import type { DriverSide } from './session/driver-side.js'
 import { identifyUnixPeer } from './session/identify.js'
 import { TlsAcceptor } from './tls/acceptor.js'
 import type { TlsSettings } from './tls/tls-settings.js'
@@ -26,6 +28,8 @@ import { UnopenedMemory } from './unopened-memory.js'
 const NEWS_MS = 5
 /** Longer messages are cut: peers choose parts of them. */
 const MAX_MESSAGE_CHARACTERS = 4096
+/** Driver connections that take leave of their daemons at a time. Beyond that they are simply closed. */
+const MAX_LEAVING = 1000
 /** Of each kind, about peers that have not logged in. */
 const STRANGERS_LINES_A_MINUTE = 30
 
@@ -42,11 +46,13 @@ export class Actor implements ActorControl {
   readonly names: KnownNames
   /** Sockets whose daemons have asked for authentication. */
   readonly guarded = new Set<string>()
+  readonly comebacks = new Comebacks()
   readonly #sessions = new Map<number, ClientSession>()
   readonly #tls: TlsAcceptor
   readonly #work: MessagePort
   #news: (ActorNews | LoadNews)[] = []
   #logLevel: number
+  #leaving = 0
   #closing = false
   #over = false
   #finished: () => void = () => {}
@@ -101,6 +107,17 @@ export class Actor implements ActorControl {
   sessionEnded(session: ClientSession, why: string): void {
     this.#sessions.delete(session.admission.id)
     this.#ended(session.admission.id, why)
+  }
+
+  /** Lets a driver connection that its client needs no more end in order. False if there is no room for that. */
+  leave(driver: DriverSide): boolean {
+    if (this.#leaving >= MAX_LEAVING) return false
+    this.#leaving++
+    driver.leave(() => {
+      this.#leaving--
+      this.#finishIfEmpty()
+    })
+    return true
   }
 
   /** An exception while a client was served ends that client and nobody else. */
@@ -198,7 +215,7 @@ export class Actor implements ActorControl {
   }
 
   #finishIfEmpty(): void {
-    if (this.#closing && this.#sessions.size === 0 && this.#tls.size === 0) this.#finish()
+    if (this.#closing && this.#sessions.size + this.#tls.size + this.#leaving === 0) this.#finish()
   }
 
   #transport({ fd, transport, auth }: Admission, handler: TransportHandler): Transport {

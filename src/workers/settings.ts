@@ -7,8 +7,9 @@ export interface ActorSettings {
   keepalive: KeepaliveSettings
   /** Calls of one client that may be with its driver daemon at once. */
   callsInFlight: number
-  /** Deadline for connecting to a driver daemon and opening it, in milliseconds. */
+  /** Deadlines for connecting to a driver daemon, and for opening a connected one, in milliseconds. */
   driverConnectTimeoutMs: number
+  driverOpenTimeoutMs: number
   /** Deadline for everything before a client is authenticated, in milliseconds; 0: none. */
   loginTimeoutMs: number
   /** Least strength of SASL's encryption on plain TCP, in bits. */
@@ -21,6 +22,8 @@ export interface ActorSettings {
   systemBusAddress: string
   /** How long a client may read nothing of what is queued for it, in milliseconds; 0: for ever. */
   clientStallTimeoutMs: number
+  /** How long calls that came before the end of a client's connection may take until it is closed, in milliseconds. */
+  closeTimeoutMs: number
   /** Whether clients without a close callback are carried over a restart of their driver daemon. */
   driverReconnect: boolean
   /** Where `virtqemud-sock` and its like are looked up. */

@@ -252,14 +252,15 @@ describe('a daemon that wants authentication', () => {
 describe('a daemon that never answers', () => {
   const cleanup = new Cleanup()
   let stage: Stage
-  before(async () => (stage = await Stage.start(cleanup, { driver_connect_timeout: 1 })))
+  before(async () => (stage = await Stage.start(cleanup, { driver_open_timeout: 1 })))
   after(() => cleanup.run())
 
-  it('makes CONNECT_OPEN fail after driver_connect_timeout', async () => {
+  it('makes CONNECT_OPEN fail after driver_open_timeout', async () => {
     const client = await stage.connect()
     stage.driver.on(REMOTE.connectOpen, () => undefined)
     const { payload } = await client.open('qemu:///system')
-    const message = `Failed to connect socket to '${stage.driver.path}': Connection timed out`
+    const what = `The driver daemon at '${stage.driver.path}' did not open the connection within 1 s`
+    const message = `${what} (driver_open_timeout): Connection timed out`
     expect(payload).to.deep.equal(errorPayload({ code: 38, domain: 7, message, str1: '%s', str2: message, int1: 110 }))
     stage.driver.on(REMOTE.connectOpen, () => Buffer.alloc(0))
     expect((await client.open('qemu:///system')).status).to.equal(STATUS.ok)
@@ -269,7 +270,7 @@ describe('a daemon that never answers', () => {
 describe('an open connection', () => {
   const cleanup = new Cleanup()
   let stage: Stage
-  before(async () => (stage = await Stage.start(cleanup)))
+  before(async () => (stage = await Stage.start(cleanup, { close_timeout: 1 })))
   after(() => cleanup.run())
 
   it('has the features 10, 14 and 15 of the broker, and the others of the daemon', async () => {
@@ -321,7 +322,7 @@ describe('an open connection', () => {
     )
   })
 
-  it('is closed after the answer to CONNECT_CLOSE, calls that still run or no', async () => {
+  it('is closed after the answer to CONNECT_CLOSE, calls that still run after close_timeout or no', async () => {
     const { client, daemon } = await stage.open()
     stage.driver.otherwise = () => undefined
     client.post(REMOTE.connectGetLibVersion)

@@ -28,7 +28,7 @@ export async function attackWithDaemon(cleanup: Cleanup, { seed, enough }: Campa
   const hostile = await HostileDriver.listen(cleanup, join(dir, 'virtqemud-sock'), random.fork())
   await AnsweringDriver.listen(cleanup, join(dir, 'virtlxcd-sock'))
   const broker = await Broker.start(cleanup, {
-    driver_socket_dir: dir, actor_threads: 2, keepalive_interval: 1, keepalive_count: 3, driver_connect_timeout: 2
+    driver_socket_dir: dir, actor_threads: 2, keepalive_interval: 1, keepalive_count: 3, driver_connect_timeout: 2, driver_open_timeout: 2
   })
   const bystanders = [
     await Bystander.open(broker.tcpPort, 'lxc:///system'),

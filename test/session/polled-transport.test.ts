@@ -31,6 +31,10 @@ class Listener implements TransportHandler {
   receivedDescriptors(): void {}
   drained(): void {}
 
+  ended(): void {
+    this.loss = { errno: 0 }
+  }
+
   lost(reason: LossReason): void {
     this.loss = reason
   }

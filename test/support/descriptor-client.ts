@@ -91,6 +91,10 @@ export class DescriptorClient implements TransportHandler, FrameSink {
 
   drained(): void {}
 
+  ended(): void {
+    this.lost()
+  }
+
   lost(): void {
     this.closed = true
     this.#settle(undefined)

@@ -189,6 +189,9 @@ function checkNumbers(settings: Settings, given: ReadonlySet<KeyName>): void {
   if (settings.driverConnectTimeout === 0) {
     throw new ConfError("internal error: 'driver_connect_timeout' must be greater than 0")
   }
+  if (settings.driverOpenTimeout === 0) {
+    throw new ConfError("internal error: 'driver_open_timeout' must be greater than 0")
+  }
 }
 
 function checkPolicy(rules: readonly string[], file: string): void {

@@ -1,6 +1,7 @@
 import { errorReply, type RemoteError } from '../../protocol/errors.js'
 import { TAKE, type Take } from '../../protocol/frame-reader.js'
 import { frameLength, HEADER_BYTES, MESSAGE, PROGRAM, readHeader, type Header } from '../../protocol/header.js'
+import { lookup } from '../../protocol/procedures.js'
 import { CALL, classify, opensStream, PLAIN_TABLES, type CallClass } from './call-classes.js'
 import { CallTable } from './call-table.js'
 import { PAUSE, wantsHoles } from './client-side.js'
@@ -21,9 +22,24 @@ export class CallFlow {
   constructor(readonly session: ClientSession) {}
 
   /** Asked for every call: a method, because a private getter is a call into the runtime of V8 each time. */
-  #mustWait(): boolean {
+  #waits(prog: number, proc: number): boolean {
     const { state, actor } = this.session
-    return this.#waiting !== undefined || state !== 'open' || this.calls.size >= actor.settings.callsInFlight
+    const mustWait = this.#waiting !== undefined || state !== 'open' || this.calls.size >= actor.settings.callsInFlight
+    return mustWait && !this.#mayPass(prog, proc)
+  }
+
+  /** The daemon has more calls than it takes without stopping to read. */
+  get beyondWindow(): boolean {
+    return this.calls.size > this.session.actor.settings.callsInFlight
+  }
+
+  /**
+   * A call that waits for no hypervisor, and comes back at once, may go beyond the window, and past those that wait: the
+   * daemon has other workers for it.
+   */
+  #mayPass(prog: number, proc: number): boolean {
+    const { state, actor } = this.session
+    return state === 'open' && this.calls.size <= actor.settings.callsInFlight && lookup(prog, proc)?.priority === 'high'
   }
 
   /** How many calls are not given to the daemon yet. */
@@ -33,7 +49,7 @@ export class CallFlow {
 
   /** Decides whether a call for the driver daemon goes now or waits its turn. */
   forward(prog: number, proc: number, serial: number, callClass: CallClass, length: number): Take {
-    if (this.#mustWait()) {
+    if (this.#waits(prog, proc)) {
       this.#wait(prog, proc, serial, callClass, length)
       return TAKE.hold
     }
@@ -62,7 +78,7 @@ export class CallFlow {
       return session.client.refuse(header, refusal)
     }
     const callClass = closerClass(header, bytes, from, to)
-    if (callClass === CALL.registration && !this.#mustWait()) this.#registration(header, bytes.subarray(from, to))
+    if (callClass === CALL.registration && !this.#waits(prog, proc)) this.#registration(header, bytes.subarray(from, to))
     if (descriptors.length > 0) return this.#forwardWithDescriptors(bytes, header, descriptors, callClass)
     this.relay(bytes, from, to, this.forward(prog, proc, serial, callClass, frameLength(bytes, from)))
   }
@@ -136,7 +152,7 @@ export class CallFlow {
 
   #forwardWithDescriptors(frame: Buffer, header: Header, descriptors: readonly number[], callClass: CallClass): void {
     const { prog, proc, serial } = header
-    if (this.#mustWait()) {
+    if (this.#waits(prog, proc)) {
       this.#wait(prog, proc, serial, callClass, frame.length, descriptors)
       return this.relay(frame, 0, frame.length, TAKE.hold)
     }

@@ -1,12 +1,14 @@
 import { rpcError, RemoteError } from '../../protocol/errors.js'
 import { Timer, type Timed } from '../clock.js'
+import type { Waiter } from '../driver/comebacks.js'
 import type { Candidate } from '../driver/driver-sockets.js'
 import type { ClientSession } from './client-session.js'
 import { openDriver } from './open-connection.js'
 import { Registrations } from './registrations.js'
 
 const FIRST_PAUSE_MS = 250
-const LAST_PAUSE_MS = 30_000
+/** A daemon that is back is not to be waited for. */
+const LAST_PAUSE_MS = 2000
 
 /**
  * Carries a client over a restart of its driver daemon: connects again, opens the same name with the same flags and
@@ -17,7 +19,7 @@ const LAST_PAUSE_MS = 30_000
  * Not for a client that registered a close callback: that one asked to be told, and libvirt's programs then reconnect
  * by themselves.
  */
-export class CarryOver implements Timed {
+export class CarryOver implements Timed, Waiter {
   readonly registrations = new Registrations()
   #target: { candidate: Candidate; readonly: boolean } | undefined
   #pauseMs = FIRST_PAUSE_MS
@@ -30,14 +32,16 @@ export class CarryOver implements Timed {
   /** CONNECT_OPEN has succeeded there. */
   opened(candidate: Candidate, readonly: boolean): void {
     this.registrations.clear()
+    this.#forget()
     this.#target = { candidate, readonly }
+    this.session.actor.comebacks.seen(candidate.path)
   }
 
   /** The daemon is gone. `told`: the client knows, and nothing is done behind its back. */
   lost(told: boolean): void {
     this.registrations.disconnected()
     const { driverReconnect } = this.session.actor.settings
-    if (told || !driverReconnect || this.registrations.incomplete) this.#target = undefined
+    if (told || !driverReconnect || this.registrations.incomplete) this.#forget()
     this.#notBefore = 0
     this.#pauseMs = FIRST_PAUSE_MS
     this.#tryLater()
@@ -48,16 +52,28 @@ export class CarryOver implements Timed {
     const { session } = this
     const target = this.#target
     if (target === undefined || session.actor.clock.now < this.#notBefore || !session.become('reopening')) return false
+    session.actor.comebacks.forget(target.candidate.path, this)
     this.#connect(target).catch((error: unknown) => this.#failed(error))
     return true
   }
 
   stop(): void {
     this.session.actor.clock.cancel(this.#timer)
+    this.#forget()
   }
 
   timeUp(): void {
     this.begin()
+  }
+
+  back(inMs: number): void {
+    this.#notBefore = 0
+    if (this.registrations.size > 0) this.session.actor.clock.set(this.#timer, inMs)
+  }
+
+  #forget(): void {
+    if (this.#target !== undefined) this.session.actor.comebacks.forget(this.#target.candidate.path, this)
+    this.#target = undefined
   }
 
   async #connect({ candidate, readonly }: { candidate: Candidate; readonly: boolean }): Promise<void> {
@@ -71,6 +87,7 @@ export class CarryOver implements Timed {
     // It may have gone again meanwhile.
     if (session.driver !== driver) throw rpcError('driver daemon was lost again')
     session.opened(driver, uri)
+    session.actor.comebacks.seen(candidate.path)
     session.log('info', `carried over to the restarted driver daemon, ${this.registrations.size} registrations renewed`)
     session.flow.release()
   }
@@ -83,13 +100,15 @@ export class CarryOver implements Timed {
     this.#notBefore = session.actor.clock.now + this.#pauseMs
     this.#pauseMs = Math.min(2 * this.#pauseMs, LAST_PAUSE_MS)
     session.flow.failWaiting(error as RemoteError)
+    session.finishIfIdle()
     this.#tryLater()
   }
 
   /** A client with registrations is not to be deaf until it happens to call. */
   #tryLater(): void {
-    if (this.#target !== undefined && this.registrations.size > 0) {
-      this.session.actor.clock.set(this.#timer, this.#pauseMs)
-    }
+    if (this.#target === undefined) return
+    const { clock, comebacks } = this.session.actor
+    comebacks.wait(this.#target.candidate.path, this)
+    if (this.registrations.size > 0) clock.set(this.#timer, this.#pauseMs)
   }
 }

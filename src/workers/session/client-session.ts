@@ -74,6 +74,8 @@ export class ClientSession implements Applicant, Timed {
   closeCallback = false
   #verdicts: Verdicts | undefined
   #denials: LogLimit | undefined
+  /** The client sends nothing more, and gets this when all that it sent before is done; undefined while it goes on. */
+  #finish: { reply: Buffer | undefined } | undefined
   /** It has logged in, or opened a connection where nobody has to log in. */
   #known = false
   #state: SessionState
@@ -212,6 +214,42 @@ export class ClientSession implements Applicant, Timed {
     this.client.resume(PAUSE.driverFull)
   }
 
+  /** The client has closed its direction of the connection. */
+  inputEnded(): void {
+    const { client } = this
+    if (this.#state === 'closing') return this.close('closed by the client', 'debug')
+    if (this.#finish !== undefined) return client.probe()
+    // Nobody waits for an answer, or for the rest of a frame that never comes.
+    const idle = !this.#outstanding && client.transport.pending === 0
+    if (this.#state === 'authenticating' || client.reader.unfinished || idle) return this.clientLost({ errno: 0 })
+    this.finish(undefined)
+    client.probe()
+  }
+
+  /** The client wants no more than what it has asked for already; then it is told `reply`, and the connection closed. */
+  finish(reply: Buffer | undefined): void {
+    this.#finish = { reply }
+    this.client.reader.stop()
+    this.actor.clock.set(this.#timer, this.actor.settings.closeTimeoutMs)
+    this.finishIfIdle()
+  }
+
+  /** To be asked whenever something has come to its end. */
+  finishIfIdle(): void {
+    if (this.#finish !== undefined && !this.#outstanding) this.closeInOrder(this.#finish.reply)
+  }
+
+  /**
+   * Whether something is to be done before the client may leave. A stream that the client has not finished itself ends
+   * with CONNECT_CLOSE; but who only sends nothing more may still be reading one.
+   */
+  get #outstanding(): boolean {
+    const { flow, streams } = this
+    if (this.#state === 'opening' || this.#state === 'reopening') return true
+    if (flow.calls.size > 0 || flow.waiting > 0) return true
+    return this.#finish?.reply === undefined ? streams.size > 0 : streams.someFinishing
+  }
+
   clientLost({ errno }: LossReason): void {
     if (this.#state === 'closing') return this.close('closed by the client', 'debug')
     const why = errno === 0 ? `End of file while reading data: ${errorText(EIO)}` : errorText(errno)
@@ -224,6 +262,7 @@ export class ClientSession implements Applicant, Timed {
   opened(driver: DriverSide, uri: string): void {
     this.uri = uri
     this.#known = true
+    driver.opened = true
     driver.outlet.feeder = this.client.reader
     this.client.outlet.feeder = driver.reader
     this.become('open')
@@ -259,16 +298,17 @@ export class ClientSession implements Applicant, Timed {
     this.carryOver.lost(this.closeCallback)
     this.closeCallback = false
     client.resume(PAUSE.driverFull)
+    this.finishIfIdle()
   }
 
   // The end
 
-  /** Answers CONNECT_CLOSE and closes when the answer is out. Calls still running are abandoned. */
-  closeInOrder(reply: Buffer): void {
+  /** Closes when `reply`, if there is one, is out. Calls still running are abandoned. */
+  closeInOrder(reply: Buffer | undefined): void {
     const { client, driver } = this
     if (!this.become('closing')) return
     client.reader.stop()
-    client.outlet.write(reply)
+    if (reply !== undefined) client.outlet.write(reply)
     client.outlet.end()
     if (driver !== undefined && !driver.reader.inPassedFrame) this.#dropDriver()
     if (this.#state === 'closing') this.actor.clock.set(this.#timer, LINGER_MS)
@@ -291,13 +331,19 @@ export class ClientSession implements Applicant, Timed {
 
   timeUp(): void {
     if (this.#state === 'authenticating') this.close('not authenticated in time', 'warning')
+    else if (this.#finish !== undefined && this.#state !== 'closing') this.closeInOrder(this.#finish.reply)
     else this.close('client did not read its last replies', 'info')
   }
 
-  /** The daemon itself ends streams and registrations of a client whose connection closes. */
+  /**
+   * The daemon itself ends streams and registrations of a client whose connection closes, and calls that are still
+   * running: for those it must not wait until they are done.
+   */
   #dropDriver(): void {
-    this.driver?.close()
+    const { driver, flow, streams } = this
     this.driver = undefined
+    if (driver === undefined) return
+    if (flow.calls.size > 0 || streams.size > 0 || !driver.opened || !this.actor.leave(driver)) driver.close()
   }
 }
 

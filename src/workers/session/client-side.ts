@@ -181,8 +181,21 @@ export class ClientSide implements TransportHandler, FrameInputOwner, KeepaliveP
     this.session.clientTakesMore()
   }
 
+  ended(): void {
+    this.input.ended()
+  }
+
+  inputEnded(): void {
+    this.session.inputEnded()
+  }
+
   lost(reason: LossReason): void {
     this.session.clientLost(reason)
+  }
+
+  /** Makes a peer that is gone altogether, and not only done with sending, answer with a reset. */
+  probe(): void {
+    if (this.session.admission.transport !== 'unix') this.outlet.writeOnce(PONG_FRAME)
   }
 
   // Keepalive
@@ -350,6 +363,7 @@ export class ClientSide implements TransportHandler, FrameInputOwner, KeepaliveP
     const session = this.session
     const stream = session.state === 'open' ? session.streams.get(frameSerial(bytes, at)) : undefined
     if (!stream?.open) return TAKE.skip
+    if (frameStatus(bytes, at) !== STATUS.continue) stream.finishing = true
     if (type === MESSAGE.streamHole && !stream.sparse) {
       // It deadlocks virtproxyd, and makes libvirtd close the connection.
       session.close('unexpected stream hole', 'error')

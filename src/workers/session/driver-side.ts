@@ -10,13 +10,15 @@ import {
   HEADER_BYTES,
   MESSAGE,
   PROGRAM,
+  putFrameType,
   readHeader,
   STATUS
 } from '../../protocol/header.js'
 import { CLOSE_REASON, encodeFeature, FEATURE } from '../../protocol/messages/connect.js'
 import { callFrame } from '../../protocol/messages/frames.js'
 import { PING_FRAME, PONG_FRAME } from '../../protocol/messages/keepalive.js'
-import { KEEPALIVE, REMOTE } from '../../protocol/procedures.js'
+import { KEEPALIVE, procedureName, REMOTE } from '../../protocol/procedures.js'
+import { Timer } from '../clock.js'
 import { ECONNRESET, EIO, EPIPE, errorText } from '../os/libc.js'
 import { PolledTransport } from '../transport/polled.js'
 import type { LossReason, TransportHandler } from '../transport/transport.js'
@@ -40,6 +42,8 @@ const FIRST_OWN_SERIAL = 0xf0000000
 const MAX_OWN_REPLY_BYTES = 8 * 1024 * 1024
 /** Up to here a frame is passed on when it has come to its end, so that the client never waits for the rest of it. */
 const MAX_KEPT_BYTES = 1024 * 1024
+/** How long a daemon may take to say goodbye. */
+const LEAVE_MS = 2000
 
 /**
  * The connection to the client's driver daemon: frames that come from there, and the broker's own calls to it. One for
@@ -61,6 +65,10 @@ export class DriverSide implements TransportHandler, FrameInputOwner, KeepaliveP
   #replied = false
   #paused = false
   #keepaliveAsked = false
+  /** CONNECT_OPEN has succeeded. */
+  opened = false
+  /** Set while it takes leave. */
+  #left: (() => void) | undefined
 
   constructor(
     readonly session: ClientSession,
@@ -77,8 +85,9 @@ export class DriverSide implements TransportHandler, FrameInputOwner, KeepaliveP
     this.keepalive.heardAt = clock.now
   }
 
+  /** One that has a call beyond its window may have stopped reading, and then it answers no ping. */
   get paused(): boolean {
-    return this.#paused
+    return this.#paused || this.session.flow.beyondWindow
   }
 
   /** Calls the daemon on the broker's behalf. Rejects with the daemon's error, or with the connection's. */
@@ -104,6 +113,26 @@ export class DriverSide implements TransportHandler, FrameInputOwner, KeepaliveP
     this.input.release()
   }
 
+  /**
+   * Takes leave of the daemon, which logs an error for each connection that ends otherwise. `left` is called when the
+   * connection is closed: in a moment, or after `LEAVE_MS` if the daemon has no time.
+   */
+  leave(left: () => void): void {
+    const { clock } = this.session.actor
+    const deadline = new Timer({ session: this.session, timeUp: () => this.#left?.() })
+    this.#left = () => {
+      this.#left = undefined
+      clock.cancel(deadline)
+      this.close()
+      left()
+    }
+    clock.set(deadline, LEAVE_MS)
+    this.keepalive.stop()
+    this.resume()
+    const over = (): void => this.#left?.()
+    this.call(REMOTE.connectClose).then(over, over)
+  }
+
   /** Ends it without a word to the session. Own calls are rejected. */
   close(error?: RemoteError): void {
     this.keepalive.stop()
@@ -125,9 +154,11 @@ export class DriverSide implements TransportHandler, FrameInputOwner, KeepaliveP
     const offence = all ? this.#mail?.offence() : undefined
     if (offence !== undefined) this.#violate(offence)
     if (this.#violation !== undefined) return this.session.driverFailed(this, this.#violation)
-    if (!this.#replied) return
-    this.#replied = false
-    this.session.flow.release()
+    if (this.#replied) {
+      this.#replied = false
+      this.session.flow.release()
+    }
+    this.session.finishIfIdle()
   }
 
   receivedDescriptors(descriptors: readonly number[]): void {
@@ -138,7 +169,16 @@ export class DriverSide implements TransportHandler, FrameInputOwner, KeepaliveP
     this.session.driverTakesMore()
   }
 
+  ended(): void {
+    this.input.ended()
+  }
+
+  inputEnded(): void {
+    this.lost({ errno: 0 })
+  }
+
   lost({ errno }: LossReason): void {
+    this.#left?.()
     this.session.driverLost(this, lossError(errno))
   }
 
@@ -236,13 +276,27 @@ export class DriverSide implements TransportHandler, FrameInputOwner, KeepaliveP
     const session = this.session
     const { calls } = session.flow
     const place = calls.find(prog, proc, serial)
-    if (place < 0) return this.#violate(`reply to no call (serial ${serial})`)
+    if (place < 0) return this.#failedHole(bytes, at, prog, proc, serial)
     const callClass = calls.classAt(place)
     if (callClass === CALL.registration && frameLength(bytes, at) <= MAX_OWN_REPLY_BYTES) return TAKE.collect
     calls.remove(place)
     this.#replied = true
     if (callClass !== CALL.relay) this.#noteReply(callClass, proc, serial, frameStatus(bytes, at) === STATUS.ok)
     return session.state === 'open' ? TAKE.pass : TAKE.skip
+  }
+
+  /**
+   * A hole that the daemon cannot make (its disk is full) is answered like a call, though it was none. The client is told
+   * that its stream has failed, which is what it can make use of.
+   */
+  #failedHole(bytes: Buffer, at: number, prog: number, proc: number, serial: number): Take {
+    const stream = this.#hasStream(serial) ? this.session.streams.get(serial) : undefined
+    const fits = stream?.prog === prog && stream.proc === proc && frameStatus(bytes, at) === STATUS.error
+    if (!fits) return this.#violate(`reply to no call (serial ${serial})`)
+    putFrameType(bytes, at, MESSAGE.stream)
+    this.session.streams.ended(serial)
+    this.session.log('info', `stream of ${procedureName(prog, proc)} failed: the daemon could not make a hole`)
+    return TAKE.pass
   }
 
   /** What the reply to an unusual call changes here. */

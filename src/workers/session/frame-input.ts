@@ -9,6 +9,8 @@ const BYTES_A_UNIT = 4096
 
 export interface FrameInputOwner extends FrameSink {
   readonly session: Closable
+  /** The peer sends nothing more, and all that it sent has been judged. */
+  inputEnded(): void
   /** Frames have been judged. `all`: nothing that has come is left for a later turn. */
   judged(all: boolean): void
 }
@@ -26,6 +28,8 @@ export class FrameInput implements Unfinished {
   /** What is left of the last chunk, from `#at` on. */
   #rest: Buffer | undefined
   #at = 0
+  /** Nothing comes after the rest. */
+  #over = false
   /** In the queue of those that go on in the next turn. */
   #queued = false
   /** Units that are left in the turn of that number. */
@@ -58,6 +62,11 @@ export class FrameInput implements Unfinished {
     const at = this.#mayGoOn() ? this.reader.push(bytes, from, to) : from
     if (at < to) this.#keep(bytes, at, to)
     this.#owner.judged(at === to)
+  }
+
+  ended(): void {
+    this.#over = true
+    if (this.#rest === undefined) this.#owner.inputEnded()
   }
 
   /** A frame of `bytes` bytes costs more than being passed on. To be called from the sink. */
@@ -98,7 +107,9 @@ export class FrameInput implements Unfinished {
     if (all) this.#rest = undefined
     else this.#later()
     this.#owner.judged(all)
-    if (all && !this.#held) this.#transport.resume()
+    if (!all || this.#transport.closed) return
+    if (this.#over) this.#owner.inputEnded()
+    else if (!this.#held) this.#transport.resume()
   }
 
   /** One read may come in several parts, and all of them are of one turn. */

@@ -31,16 +31,20 @@ const connectOpen: Handler = (session, call, body) => {
   const { name, flags } = decodeOpen(body)
   if (!session.become('opening')) return refuse(session, call, internalError('connection already open'))
   openConnection(session, name, flags).then(
-    () => session.client.write(replyFrame(call)),
+    () => {
+      session.client.write(replyFrame(call))
+      session.finishIfIdle()
+    },
     (error: unknown) => {
       if (!(error instanceof RemoteError)) return session.actor.failed(session, error)
       session.become('authenticated')
       refuse(session, call, error)
+      session.finishIfIdle()
     }
   )
 }
 
-const connectClose: Handler = (session, call) => session.closeInOrder(replyFrame(call))
+const connectClose: Handler = (session, call) => session.finish(replyFrame(call))
 
 const supportsFeature: Handler = (session, call, body) => {
   const feature = decodeFeature(body)

@@ -41,9 +41,9 @@ export async function openDriver(
   session.driver = driver
   const deadline = new Timer({
     session,
-    timeUp: () => session.driverLost(driver, connectFailure(ETIMEDOUT, candidate.path))
+    timeUp: () => session.driverLost(driver, openTimedOut(candidate.path, settings.driverOpenTimeoutMs))
   })
-  session.actor.clock.set(deadline, settings.driverConnectTimeoutMs)
+  session.actor.clock.set(deadline, settings.driverOpenTimeoutMs)
   try {
     const uri = await shakeHands(driver, candidate, readonly, session)
     // It can be lost between its last reply and here: with what came in the same read.
@@ -126,6 +126,11 @@ async function authenticate(driver: DriverSide): Promise<void> {
 
 function isAuthenticationRequired(error: unknown): boolean {
   return error instanceof RemoteError && error.message === authenticationRequired().message
+}
+
+function openTimedOut(path: string, ms: number): RemoteError {
+  const what = `The driver daemon at '${path}' did not open the connection within ${ms / 1000} s (driver_open_timeout)`
+  return systemError(ETIMEDOUT, `${what}: ${errorText(ETIMEDOUT)}`)
 }
 
 function connectFailure(errno: number, path: string): RemoteError {

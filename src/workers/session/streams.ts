@@ -7,6 +7,8 @@ interface Stream {
   readonly sparse: boolean
   /** The opening call's OK reply has come. */
   open: boolean
+  /** The client has finished or aborted it, and the daemon has still to confirm that. */
+  finishing: boolean
 }
 
 /** The streams of one client, by the serial of the call that opens each. Most clients never have any. */
@@ -17,13 +19,19 @@ export class OpenStreams {
     return this.#streams?.size ?? 0
   }
 
+  /** Whether the client waits for the end of one that it has finished itself. */
+  get someFinishing(): boolean {
+    for (const { finishing } of this.#streams?.values() ?? []) if (finishing) return true
+    return false
+  }
+
   /**
    * The daemon has the opening call. From now on it may send data: in libvirtd another thread does that, and it can
    * overtake the reply. A serial used twice names the newer stream.
    */
   called(prog: number, proc: number, serial: number, sparse: boolean): void {
     this.#streams ??= new Map()
-    this.#streams.set(serial, { prog, proc, sparse, open: false })
+    this.#streams.set(serial, { prog, proc, sparse, open: false, finishing: false })
   }
 
   /** The opening call's OK reply has come, before or after the stream's end. */

@@ -94,6 +94,11 @@ export class PolledLink implements Link, TransportHandler {
     this.#owner.drained()
   }
 
+  ended(): void {
+    this.#transport.destroy()
+    this.#owner.lost()
+  }
+
   lost(): void {
     this.#owner.lost()
   }

@@ -77,6 +77,8 @@ export class PolledTransport implements Transport, Pollable {
   #muted = false
   #interest = READABLE
   #closed = false
+  /** Reading is over for good: the peer sends nothing more. */
+  #inputOver = false
   /** Reading is over for good: `end` was called. */
   #ending = false
   /** What the kernel did not take, oldest first: copies of bytes, and descriptors. `#sent` bytes of the first are out. */
@@ -139,7 +141,7 @@ export class PolledTransport implements Transport, Pollable {
   }
 
   resume(): void {
-    if (this.#closed || this.#ending) return
+    if (this.#closed || this.#ending || this.#inputOver) return
     if (this.#muted) {
       this.#muted = false
       this.#interest = READABLE
@@ -177,19 +179,19 @@ export class PolledTransport implements Transport, Pollable {
 
   #read(events: number): void {
     const { passage } = this.handler
-    if (passage !== undefined && !this.carriesDescriptors) return this.#readPast(passage)
+    if (passage !== undefined && !this.carriesDescriptors) return this.#readPast(passage, events)
     const most = this.#most
-    const count = this.#take(most)
+    const count = this.#take(most, events)
     if (count === most || (count > 0 && events & PEER_CLOSED)) this.#askAgain()
   }
 
   /** One read of at most `most` bytes. Returns how many came; less than 1 if none did. */
-  #take(most: number): number {
+  #take(most: number, events: number): number {
     const { bytes, address } = this.#io.buffer
     const count = this.carriesDescriptors ? this.#receive(most) : recv(this.#fd, address + READ_AT, most, MSG_DONTWAIT)
     if (this.#closed) return 0
     if (count > 0) this.handler.received(bytes, READ_AT, READ_AT + count)
-    else if (count === 0) this.#lose(0)
+    else if (count === 0) this.#noMore(events)
     else {
       const code = errno()
       if (code === EINTR) this.#askAgain()
@@ -202,10 +204,10 @@ export class PolledTransport implements Transport, Pollable {
    * Between frames the next header and no more, then what it announces is moved on unseen. The header itself never is:
    * what stands in a pipe may still be the sender's own memory, and change after it was looked at.
    */
-  #readPast(passage: Passage): void {
+  #readPast(passage: Passage, events: number): void {
     if (passage.left < LEAST_MOVED_BYTES) {
       const atHeader = passage.left === 0
-      if (this.#take(atHeader ? HEADER_BYTES : passage.left) <= 0) return
+      if (this.#take(atHeader ? HEADER_BYTES : passage.left, events) <= 0) return
       if (atHeader && passage.left < LEAST_MOVED_BYTES) passage.over()
     }
     if (passage.left >= LEAST_MOVED_BYTES && this.#interest & READABLE) this.#move(passage)
@@ -250,6 +252,13 @@ export class PolledTransport implements Transport, Pollable {
     this.#pending++
     this.#want(this.#interest | WRITABLE)
     return false
+  }
+
+  #noMore(events: number): void {
+    if (events & (HUNG_UP | FAILED)) return this.#lose(0)
+    this.#inputOver = true
+    this.#want(this.#interest & ~READABLE)
+    this.handler.ended()
   }
 
   /** The peer is gone while nothing is read here; epoll reports that over and over, wanted or not. */

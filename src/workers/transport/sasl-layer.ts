@@ -148,6 +148,10 @@ export class SaslLayer implements Transport, TransportHandler {
     this.handler.drained()
   }
 
+  ended(): void {
+    this.handler.ended()
+  }
+
   lost(reason: LossReason): void {
     this.handler.lost(reason)
   }

@@ -18,6 +18,8 @@ export class TlsTransport implements Transport, Pollable {
   #most = Infinity
   #interest = READABLE
   #closed = false
+  /** Reading is over for good: the peer sends nothing more. */
+  #inputOver = false
   /** Reading is over for good: `end` was called. */
   #ending = false
   /** OpenSSL had to write before it could read on (an update of keys). */
@@ -85,7 +87,7 @@ export class TlsTransport implements Transport, Pollable {
   }
 
   resume(): void {
-    if (!this.#closed && !this.#ending) this.#want(this.#interest | READABLE)
+    if (!this.#closed && !this.#ending && !this.#inputOver) this.#want(this.#interest | READABLE)
   }
 
   end(): void {
@@ -133,7 +135,11 @@ export class TlsTransport implements Transport, Pollable {
     if (count === RESULT.wantWrite) {
       this.#readWaits = true
       this.#want(this.#interest | WRITABLE)
-    } else this.#lose(count === RESULT.ended ? 0 : this.#channel.failure!.errno)
+    } else if (count === RESULT.ended) {
+      this.#inputOver = true
+      this.#want(this.#interest & ~READABLE)
+      this.handler.ended()
+    } else this.#lose(this.#channel.failure!.errno)
   }
 
   #writable(): void {

@@ -31,11 +31,16 @@ export interface TransportHandler {
   receivedDescriptors(descriptors: number[]): void
   /** Everything queued has been written: `pending` is 0 again. */
   drained(): void
+  /**
+   * The peer sends nothing more, but may still read: reading is over, and the transport is to be closed sooner or later.
+   * (On TCP one that is gone looks the same, until something is sent to it.)
+   */
+  ended(): void
   /** The peer is gone, or the connection failed; the transport is closed. */
   lost(reason: LossReason): void
 }
 
-/** `errno` 0: closed in order, by the peer or after `end`. */
+/** `errno` 0: the peer hung up, or all was written after `end`. */
 export interface LossReason {
   errno: number
 }

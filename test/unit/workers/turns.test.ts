@@ -45,6 +45,7 @@ class Peer implements FrameInputOwner {
   run(): void {}
   frame(): void {}
   illegal(): void {}
+  inputEnded(): void {}
   judged(): void {
     this.goes.push(this.serials.length - this.#judged)
     this.#judged = this.serials.length
