@@ -314,6 +314,50 @@ describe('a client whose driver daemon is down', () => {
   })
 })
 
+describe('clients of one driver daemon that was away for long', function () {
+  this.timeout(60_000)
+  const cleanup = new Cleanup()
+  afterEach(() => cleanup.run())
+
+  it('are all served as soon as one of them, or a newcomer, has reached it again', async () => {
+    const stage = await Stage.start(cleanup, { actor_threads: 1 })
+    const clients: RawClient[] = []
+    for (let i = 0; i < 20; i++) clients.push((await stage.open()).client)
+    await stage.driver.stop()
+    const since = performance.now()
+    // Each has its own pause between tries, grown as long as it gets.
+    await waitFor('pauses to grow', async () => {
+      const replies = await Promise.all(clients.map(client => client.call(GET_XML)))
+      expect(replies.every(({ status }) => status === STATUS.error)).to.equal(true)
+      await sleep(100)
+      return performance.now() - since > 6000
+    })
+    const back = await stage.addDriver('virtqemud-sock')
+    const newcomer = await stage.connect()
+    expect((await newcomer.open('qemu:///system')).status).to.equal(STATUS.ok)
+    for (const client of clients) expect((await client.call(GET_XML)).status).to.equal(STATUS.ok)
+    await back.stop()
+  })
+
+  it('hear of events again two seconds later at most, without a call', async () => {
+    const stage = await Stage.start(cleanup, { actor_threads: 1 })
+    stage.driver.on(DOMAIN, numbering(0))
+    const clients: RawClient[] = []
+    for (let i = 0; i < 100; i++) {
+      const { client } = await stage.open()
+      expect((await client.call(DOMAIN, pattern(8, i))).status).to.equal(STATUS.ok)
+      clients.push(client)
+    }
+    await stage.driver.stop()
+    await sleep(6000)
+    const back = (await stage.addDriver('virtqemud-sock')).on(DOMAIN, numbering(0))
+    const began = performance.now()
+    await waitFor('all of them', () => back.connections.filter(connection => connection.serialsOf(DOMAIN).length > 0).length === 100)
+    expect(performance.now() - began).to.be.below(10_000)
+    await back.stop()
+  })
+})
+
 describe('driver_reconnect = 0', () => {
   const cleanup = new Cleanup()
   after(() => cleanup.run())

@@ -278,7 +278,7 @@ describe('the death of a driver daemon, with driver_reconnect,', () => {
     await stage.driver.stop()
     await sleep(50)
     const first = await client.call(GET_XML)
-    const message = `Failed to connect socket to '${stage.driver.path}': No such file or directory`
+    const message = `Failed to connect socket to '${stage.driver.path}': No such file or directory (is virtqemud.socket started?)`
     expect(first.payload).to.deep.equal(systemErrorPayload(2, message))
     expect((await client.call(GET_XML)).payload).to.deep.equal(socketClosed())
     const back = await stage.addDriver('virtqemud-sock')

@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { link, rm, symlink } from 'node:fs/promises'
 import { createServer } from 'node:net'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { expect } from 'chai'
 import { STATUS } from '#protocol/header.js'
 import { decodeOpen, decodeText, encodeText } from '#protocol/messages/connect.js'
@@ -13,6 +13,7 @@ import { FakeDriver } from '../support/fake-driver.js'
 import { RawClient } from '../support/raw-client.js'
 import { Stage } from '../support/stage.js'
 import { tempDir } from '../support/temp-dir.js'
+import { waitFor } from '../support/waiting.js'
 
 const invalidArgument = (detail: string): Buffer =>
   errorPayload({
@@ -74,8 +75,10 @@ describe('the name in CONNECT_OPEN', () => {
     expect(await opened(stage, network, uri)).to.deep.equal({ upstream: 'qemu:///system', uri, flags: 0 })
   })
 
-  const notThere = (path: string): Buffer =>
-    systemErrorPayload(2, `Failed to connect socket to '${path}': No such file or directory`)
+  const notThere = (path: string): Buffer => {
+    const rest = `; '${join(dirname(path), 'libvirt-sock')}': No such file or directory (is libvirtd.socket started?)`
+    return systemErrorPayload(2, `Failed to connect socket to '${path}': No such file or directory${rest}`)
+  }
   const notDriver = (path: string): Buffer => invalidArgument(`socket '${path}' is not the socket of a driver daemon`)
   const refusals: [name: string, payload: (stage: Stage) => Buffer][] = [
     ['bogus:///system', ({ driverDir }) => notThere(join(driverDir, 'virtbogusd-sock'))],
@@ -195,8 +198,30 @@ describe('a driver daemon that cannot be reached', () => {
     await once(server, 'close')
     const client = await stage.connect()
     expect((await client.open('lxc:///system')).payload).to.deep.equal(
-      systemErrorPayload(111, `Failed to connect socket to '${path}': Connection refused`)
+      systemErrorPayload(111, `Failed to connect socket to '${path}': Connection refused; ` +
+        `'${stage.driverDir}/libvirt-sock': No such file or directory (is virtlxcd.socket or libvirtd.socket started?)`)
     )
+    await waitFor('the log', () => stage.broker.program.stderr.includes(`no driver daemon: Failed to connect socket to '${path}'`))
+  })
+
+  it('because its socket is stale does not keep a client that names nothing from another', async () => {
+    const path = join(stage.driverDir, 'virtxend-sock')
+    const server = createServer().listen(`${path}.first`)
+    await once(server, 'listening')
+    await link(`${path}.first`, path)
+    server.close()
+    await once(server, 'close')
+    expect((await opened(stage, stage.driver, '')).upstream).to.equal('qemu:///system')
+  })
+
+  it('is told with every socket that was tried, the one of the configuration first, and with what to start', async () => {
+    const dir = await tempDir(cleanup)
+    const own = await Stage.start(cleanup, { driver_sockets: [`*=${dir}/my-libvirtd/libvirt-sock`] })
+    const client = await own.connect()
+    const { payload } = await client.open('ch:///system')
+    const text = `Failed to connect socket to '${dir}/my-libvirtd/libvirt-sock': No such file or directory; ` +
+      `'${own.driverDir}/virtchd-sock': No such file or directory (is libvirtd.socket or virtchd.socket started?)`
+    expect(payload).to.deep.equal(systemErrorPayload(2, text))
   })
 })
 
@@ -243,7 +268,7 @@ describe("the broker's own sockets", () => {
     const dir = await tempDir(cleanup)
     const broker = await Broker.start(cleanup, { unix_sock_dir: dir, driver_socket_dir: dir })
     expect(await refused(broker, 'qemu:///system')).to.deep.equal(
-      systemErrorPayload(2, `Failed to connect socket to '${dir}/virtqemud-sock': No such file or directory`)
+      systemErrorPayload(2, `Failed to connect socket to '${dir}/virtqemud-sock': No such file or directory (is virtqemud.socket started?)`)
     )
     expect(await refused(broker, '')).to.deep.equal(internalErrorPayload('connection not open'))
     for (const name of ['libvirt-sock', 'libvirt-sock-ro', '../' + dir.split('/').at(-1) + '/libvirt-sock']) {
@@ -258,7 +283,7 @@ describe("the broker's own sockets", () => {
     cleanup.defer(() => rm(other))
     const broker = await Broker.start(cleanup, { unix_sock_dir: dir, driver_socket_dir: other })
     expect(await refused(broker, 'qemu:///system')).to.deep.equal(
-      systemErrorPayload(2, `Failed to connect socket to '${other}/virtqemud-sock': No such file or directory`)
+      systemErrorPayload(2, `Failed to connect socket to '${other}/virtqemud-sock': No such file or directory (is virtqemud.socket started?)`)
     )
     expect((await refused(broker, `qemu:///system?socket=${other}/libvirt-sock`)).readInt32BE(0)).to.equal(8)
   })

@@ -55,6 +55,15 @@ function socketsOf(scheme: string, settings: ActorSettings): string[] {
   return [modularSocket(scheme, settings), ...monolithicSockets(settings)]
 }
 
+/** Whether the configuration names the socket, or the one beside which it stands for read-only clients. */
+export const isConfigured = (socket: string, settings: ActorSettings): boolean =>
+  settings.driverSockets.some(([, known]) => socket === known || socket === `${known}-ro`)
+
+/** The drivers that have daemons of their own. */
+const DRIVERS: readonly string[] = [
+  'qemu', 'xen', 'lxc', 'vbox', 'bhyve', 'vz', 'ch', 'network', 'storage', 'interface', 'nodedev', 'nwfilter', 'secret'
+]
+
 function modularSocket(scheme: string, settings: ActorSettings): string {
   return path.join(settings.driverSocketDir, `virt${scheme}d-sock`)
 }
@@ -73,7 +82,7 @@ function monolithicSockets(settings: ActorSettings): string[] {
  */
 function permittedSocket(asked: string, settings: ActorSettings): string {
   const socket = path.normalize(asked)
-  const named = settings.driverSockets.some(([, known]) => socket === known || socket === `${known}-ro`)
+  const named = isConfigured(socket, settings)
   const inPlace = path.dirname(socket) === path.normalize(settings.driverSocketDir)
   const own = settings.ownSockets.includes(socket)
   if (path.isAbsolute(socket) && !own && (named || inPlace)) return socket
@@ -83,6 +92,17 @@ function permittedSocket(asked: string, settings: ActorSettings): string {
     'invalid argument: %1$s',
     `socket '${asked}' is not the socket of a driver daemon`
   )
+}
+
+/** The units of systemd that listen on these sockets, by the names that daemons give them. */
+export function unitsFor(paths: readonly string[]): string[] {
+  const units = paths.map(socket => {
+    const name = path.basename(socket).replace(/-ro$/, '')
+    if (name === 'libvirt-sock') return 'libvirtd.socket'
+    const driver = DRIVERS.find(known => name === `virt${known}d-sock`)
+    return driver && `virt${driver}d.socket`
+  })
+  return [...new Set(units.filter(unit => unit !== undefined))]
 }
 
 /** What virtproxyd says when there is nothing to probe for. */

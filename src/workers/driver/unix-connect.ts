@@ -4,6 +4,7 @@ import {
   AF_UNIX,
   connect,
   EAGAIN,
+  ECONNREFUSED,
   ENAMETOOLONG,
   ENOENT,
   errno,
@@ -35,12 +36,15 @@ export interface Connected {
   outcome: number
   /** Index of the path that it is of. */
   at: number
+  /** Errnos of the paths that were passed over, in their order. */
+  passedOver: readonly number[]
 }
 
 /**
- * Connects to the first of some UNIX sockets whose file is there. On these, connect answers at once: there is nothing
- * to wait for, except that a full backlog gives EAGAIN, and then it is tried again with growing pauses until
- * `deadlineMs` is over. If there is none of the files the outcome is -ENOENT.
+ * Connects to the first of some UNIX sockets on which somebody listens. On these, connect answers at once: there is
+ * nothing to wait for, except that a full backlog gives EAGAIN, and then it is tried again with growing pauses until
+ * `deadlineMs` is over. If nobody listens on any of them the outcome is that of the first: -ENOENT, or -ECONNREFUSED
+ * where a daemon has left its file behind.
  */
 export async function connectUnix(
   paths: readonly string[],
@@ -67,18 +71,22 @@ function enlargeSendBuffer(fd: number): void {
 
 function tryConnect(paths: readonly string[], ledger: FdLedger, owner: number): Connected {
   const fd = ledger.opened(owner, unixSocket)
-  if (fd < 0) return { outcome: -errno(), at: 0 }
-  let code = ENOENT
-  let at = 0
+  const passedOver: number[] = []
+  if (fd < 0) return { outcome: -errno(), at: 0, passedOver }
   // A socket that found nobody in one place is as good as new for the next.
-  for (; at < paths.length && code === ENOENT; at++) {
-    const length = writeUnixAddress(address, paths[at]!)
+  for (const [at, path] of paths.entries()) {
+    const length = writeUnixAddress(address, path)
     if (length > 0 && connect(fd, address.address, length) === 0) {
       enlargeSendBuffer(fd)
-      return { outcome: fd, at }
+      return { outcome: fd, at, passedOver }
     }
-    code = length > 0 ? errno() : ENAMETOOLONG
+    const code = length > 0 ? errno() : ENAMETOOLONG
+    if (code !== ENOENT && code !== ECONNREFUSED) {
+      ledger.close(fd)
+      return { outcome: -code, at, passedOver }
+    }
+    passedOver.push(code)
   }
   ledger.close(fd)
-  return { outcome: -code, at: at - 1 }
+  return { outcome: -(passedOver[0] ?? ENOENT), at: 0, passedOver }
 }

@@ -124,6 +124,11 @@ export class ClientSession implements Applicant, Timed {
     write(level, 'session', `client ${this.admission.id}: ${message}`)
   }
 
+  /** For what this client can cause again and again: of such lines a few a minute are written for all clients. */
+  logTrouble(level: LogLevel, message: string): void {
+    this.actor.strangers.write(level, 'session', `client ${this.admission.id}: ${message}`)
+  }
+
   // Authentication
 
   /** What AUTH_LIST says. Asking may be enough to be let in. */

@@ -5,9 +5,10 @@ import { decodeText, encodeOpen, OPEN_READONLY } from '../../protocol/messages/c
 import { REMOTE } from '../../protocol/procedures.js'
 import { XdrError } from '../../protocol/xdr.js'
 import { Timer } from '../clock.js'
-import { noDriver, type Candidate } from '../driver/driver-sockets.js'
+import { isConfigured, noDriver, unitsFor, type Candidate } from '../driver/driver-sockets.js'
 import { connectUnix } from '../driver/unix-connect.js'
-import { ENOENT, ETIMEDOUT, errorText } from '../os/libc.js'
+import { EAGAIN, ETIMEDOUT, errorText } from '../os/libc.js'
+import type { ActorSettings } from '../settings.js'
 import type { ClientSession } from './client-session.js'
 import { DriverSide } from './driver-side.js'
 import { driverClosed } from './session-errors.js'
@@ -59,7 +60,7 @@ export async function openDriver(
   }
 }
 
-/** Connects to the first candidate whose socket file exists. Rejects with RemoteError. */
+/** Connects to the first candidate on whose socket somebody listens. Rejects with RemoteError. */
 async function connectFirst(
   session: ClientSession,
   candidates: readonly Candidate[],
@@ -72,10 +73,14 @@ async function connectFirst(
     }
   }
   const paths = candidates.map(({ path }) => path)
-  const { outcome, at } = await connectUnix(paths, io.ledger, io.owner, settings.driverConnectTimeoutMs, given)
+  const { driverConnectTimeoutMs } = settings
+  const { outcome, at, passedOver } = await connectUnix(paths, io.ledger, io.owner, driverConnectTimeoutMs, given)
+  if (outcome === -EAGAIN) throw connectTimedOut(paths[at]!, driverConnectTimeoutMs)
+  if (outcome < 0 && passedOver.length < paths.length) throw connectFailure(-outcome, paths[at]!)
   if (outcome < 0) {
-    if (outcome !== -ENOENT) throw connectFailure(-outcome, paths[at]!)
-    throw probing ? noDriver() : connectFailure(ENOENT, paths[0]!)
+    const error = nobodyListens(paths.map((path, index) => ({ path, errno: passedOver[index]! })), settings)
+    session.logTrouble('warning', `no driver daemon: ${error.message}`)
+    throw probing ? noDriver() : error
   }
   if (!given.up) return [outcome, candidates[at]!]
   io.ledger.close(outcome)
@@ -131,6 +136,21 @@ function isAuthenticationRequired(error: unknown): boolean {
 function openTimedOut(path: string, ms: number): RemoteError {
   const what = `The driver daemon at '${path}' did not open the connection within ${ms / 1000} s (driver_open_timeout)`
   return systemError(ETIMEDOUT, `${what}: ${errorText(ETIMEDOUT)}`)
+}
+
+function connectTimedOut(path: string, ms: number): RemoteError {
+  const what = `Failed to connect socket to '${path}' within ${ms / 1000} s (driver_connect_timeout)`
+  return systemError(ETIMEDOUT, `${what}: ${errorText(ETIMEDOUT)}`)
+}
+
+/** Names all that was tried, what the configuration names first, and what is to be started. */
+function nobodyListens(tried: readonly { path: string; errno: number }[], settings: ActorSettings): RemoteError {
+  const configured = tried.filter(({ path }) => isConfigured(path, settings))
+  const inOrder = [...configured, ...tried.filter(failure => !configured.includes(failure))]
+  const failures = inOrder.map(({ path, errno }) => `'${path}': ${errorText(errno)}`)
+  const units = unitsFor(inOrder.map(({ path }) => path))
+  const hint = units.length === 0 ? '' : ` (is ${units.join(' or ')} started?)`
+  return systemError(inOrder[0]!.errno, `Failed to connect socket to ${failures.join('; ')}${hint}`)
 }
 
 function connectFailure(errno: number, path: string): RemoteError {
