@@ -5,6 +5,7 @@ import { Piscina } from 'piscina'
 import type { ActorControl, ActorNews, ActorTask, FromActor, ToActor } from '../workers/control.js'
 import type { FdLedger } from '../workers/os/fd-ledger.js'
 import type { ActorSettings, Admission } from '../workers/settings.js'
+import { SOURCE } from '../workers/log.js'
 import { placeFor } from './placement.js'
 import type { SaslService } from './sasl-service.js'
 import type { TlsSettings } from '../workers/tls/tls-settings.js'
@@ -139,7 +140,7 @@ export class ActorPool {
     await atMost(SHUTDOWN_MS, Promise.allSettled(this.#tasks.values()))
     if (this.#tasks.size > 0) {
       const message = `${this.#tasks.size} threads still had clients after ${SHUTDOWN_MS / 1000} s`
-      this.#handler.news({ kind: 'log', level: 'error', source: 'actors', message })
+      this.#handler.news({ kind: 'log', level: 'error', source: SOURCE.server, message, about: undefined })
     }
     await this.#pool.destroy()
   }

@@ -7,6 +7,7 @@ import type { Config } from './config/load.js'
 import { levelNames } from './config/log-settings.js'
 import { createBrokerLogger, type Logger } from './logging.js'
 import { PidFile } from './pid-file.js'
+import { SOURCE } from '../workers/log.js'
 import { Supervisor } from './supervisor.js'
 import { TestDriverHost } from './test-driver-host.js'
 
@@ -37,7 +38,7 @@ export class Daemon {
 
   /** Resolves when the sockets are there. Rejects with ConfError or ListenError, and has put everything away then. */
   async start(): Promise<void> {
-    for (const warning of warnings(this.#config)) this.logger.warn('daemon', warning)
+    for (const warning of warnings(this.#config)) this.logger.warn(SOURCE.daemon, warning)
     try {
       const pidPath = this.#options.pidFile ?? this.#config.paths.pidFile
       makeDirectories([this.#config.sockets.main, pidPath], this.#config.privileged)
@@ -45,11 +46,11 @@ export class Daemon {
       const testSocket = await this.#startTestDriver()
       await this.#supervisor.start(actorSettings(this.#config, levelNames[this.logger.lowestLevel], testSocket))
     } catch (error) {
-      this.logger.error('daemon', (error as Error).message)
+      this.logger.error(SOURCE.daemon, (error as Error).message)
       await this.stop()
       throw error
     }
-    this.logger.info('daemon', `ready, with ${this.#config.actorThreads} actor threads`)
+    this.logger.info(SOURCE.daemon, `ready, with ${this.#config.actorThreads} actor threads`)
   }
 
   /** Calls `stop` when there has been no client for as long as `timeout` says. */
@@ -70,6 +71,7 @@ export class Daemon {
   /** Closes all clients, and leaves no file behind. More than one call is harmless. */
   stop(): Promise<void> {
     this.#stopped ??= (async () => {
+      this.logger.info(SOURCE.daemon, 'stopping')
       await this.#supervisor.stop()
       await this.#testDriver?.stop()
       this.#pidFile?.remove()

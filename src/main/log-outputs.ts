@@ -2,6 +2,7 @@ import { closeSync, openSync, writeSync } from 'node:fs'
 import Transport from 'winston-transport'
 import { EMSGSIZE, UnixDatagramSender } from '../workers/os/datagram.js'
 import { errorText } from '../workers/os/libc.js'
+import { withContext, type LogContext } from '../workers/log.js'
 import { ConfError } from './config/grammar.js'
 import { levelNames, type Level, type LevelName, type LogOutput } from './config/log-settings.js'
 import { JOURNAL_SOCKET, PROGRAM } from './config/paths.js'
@@ -11,6 +12,8 @@ export interface LogRecord {
   level: LevelName
   message: string
   source: string
+  /** Whom it is about. */
+  about?: LogContext | undefined
   /** Milliseconds since 1970. */
   time: number
 }
@@ -133,11 +136,12 @@ class SyslogOutput extends DatagramOutput {
 class JournalOutput extends DatagramOutput {
   protected override encode(record: LogRecord): Buffer {
     return encodeJournalFields({
-      MESSAGE: record.message,
+      MESSAGE: withContext(record.message, record.about ?? {}),
       PRIORITY: String(PRIORITY[record.level]),
       SYSLOG_FACILITY: String(FACILITY_DAEMON),
       SYSLOG_IDENTIFIER: PROGRAM,
-      ...(record.source === '' ? {} : { LIBVIRT_SOURCE: record.source })
+      ...(record.source === '' ? {} : { LIBVIRT_SOURCE: record.source }),
+      ...contextFields(record.about)
     })
   }
 }
@@ -158,8 +162,21 @@ export function encodeJournalFields(fields: Readonly<Record<string, string>>): B
 /** `2026-11-22 11:15:01.650+0000`, always UTC. */
 const formatTime = (time: number): string => new Date(time).toISOString().replace('T', ' ').replace('Z', '+0000')
 
-const formatBody = ({ level, source, message }: LogRecord): string =>
-  `${process.pid}: ${level} : ${source === '' ? '' : `${source} : `}${harmless(message)}`
+const formatBody = ({ level, source, message, about }: LogRecord): string =>
+  `${process.pid}: ${level} : ${source === '' ? '' : `${source} : `}${bounded(harmless(withContext(message, about ?? {})))}`
+
+/** What the journal can be searched for. */
+function contextFields({ client, driver }: LogContext = {}): Record<string, string> {
+  return {
+    ...(client !== undefined && { VIRTBROKER_CLIENT: String(client.id) }),
+    ...(client?.from !== undefined && { VIRTBROKER_CLIENT_FROM: client.from }),
+    ...(driver !== undefined && { VIRTBROKER_DRIVER: driver })
+  }
+}
+
+const MAX_TEXT_CHARACTERS = 4096
+
+const bounded = (text: string): string => (text.length <= MAX_TEXT_CHARACTERS ? text : `${text.slice(0, MAX_TEXT_CHARACTERS)} (cut)`)
 
 /** Clients choose parts of messages: they must not be able to forge a line or to steer a terminal. */
 const harmless = (message: string): string =>

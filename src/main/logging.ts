@@ -17,6 +17,7 @@ import {
 import { JOURNAL_SOCKET, type Paths } from './config/paths.js'
 import { openOutput, type LogRecord } from './log-outputs.js'
 import { version } from './version.js'
+import type { LogContext } from '../workers/log.js'
 
 /**
  * The broker's log. `source` names the part that speaks, in libvirt's terms (`rpc.netserver`, `daemon.virtproxyd`, …),
@@ -64,9 +65,9 @@ export class Logger {
   }
 
   /** Also for records that come from the actor threads. */
-  log(level: Level, source: string, message: string): void {
+  log(level: Level, source: string, message: string, about?: LogContext): void {
     if (!this.isHeard(level, source)) return
-    const record: LogRecord = { level: levelNames[level], message, source, time: Date.now() }
+    const record: LogRecord = { level: levelNames[level], message, source, time: Date.now(), about }
     this.#winston.log(record)
   }
 

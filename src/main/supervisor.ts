@@ -4,6 +4,7 @@ import type { ActorNews } from '../workers/control.js'
 import { groupId } from '../workers/os/accounts.js'
 import { FdLedger } from '../workers/os/fd-ledger.js'
 import { close, EADDRINUSE, EADDRNOTAVAIL, EAFNOSUPPORT } from '../workers/os/libc.js'
+import { SOURCE } from '../workers/log.js'
 import { Poller } from '../workers/os/poller.js'
 import type { ActorSettings, AuthMethod, TransportKind } from '../workers/settings.js'
 import { ActorPool } from './actor-pool.js'
@@ -65,11 +66,11 @@ export class Supervisor implements ListenerHandler {
 
   /** What SIGHUP asks for. What cannot be loaded is logged, and the old goes on being used. */
   async reload(): Promise<void> {
-    if (this.#tls === undefined) return this.#logger.info('daemon', 'nothing to reload')
+    if (this.#tls === undefined) return this.#logger.info(SOURCE.daemon, 'nothing to reload')
     try {
       await this.updateTls()
     } catch (error) {
-      this.#logger.error('daemon', `TLS files not loaded anew, the old ones stay in use: ${(error as Error).message}`)
+      this.#logger.error(SOURCE.daemon, `TLS files not loaded anew, the old ones stay in use: ${(error as Error).message}`)
     }
   }
 
@@ -88,7 +89,7 @@ export class Supervisor implements ListenerHandler {
       throw new ConfError('internal error: no tls service found, unable to update tls files')
     }
     await this.#pool!.setTls(await this.#tls.reload())
-    this.#logger.info('daemon', 'TLS files loaded anew')
+    this.#logger.info(SOURCE.daemon, 'TLS files loaded anew')
   }
 
   async #startTls(): Promise<TlsKeeper | undefined> {
@@ -125,7 +126,7 @@ export class Supervisor implements ListenerHandler {
       throw new ConfError(`${key} = "sasl" needs libsasl2: ${error.message}`, EXIT.network)
     }
     this.#sasl.onRestart = why => {
-      this.#logger.error('sasl', `the SASL thread died (${why}) and was replaced; logins in progress failed`)
+      this.#logger.error(SOURCE.sasl, `the SASL thread died (${why}) and was replaced; logins in progress failed`)
       this.#pool?.reconnectSasl()
     }
   }
@@ -174,7 +175,7 @@ export class Supervisor implements ListenerHandler {
 
   #add(kind: ListenerKind, place: string, fd: number): void {
     this.#listeners.push(new Listener(kind, place, fd, this.#poller, this))
-    this.#logger.info('listener', `listening on ${place}`)
+    this.#logger.info(SOURCE.listener, `listening on ${place}`)
   }
 
   // Accepting
@@ -183,7 +184,7 @@ export class Supervisor implements ListenerHandler {
     if (this.clients.hasRoom()) return true
     if (!this.#paused) {
       const { size, anonymous } = this.clients
-      this.#logger.info('admission', `${size} clients, ${anonymous} not authenticated: no more taken for now`)
+      this.#logger.info(SOURCE.server, `${size} clients, ${anonymous} not authenticated: no more taken for now`)
     }
     this.#paused = true
     return false
@@ -195,7 +196,7 @@ export class Supervisor implements ListenerHandler {
     const refusal = this.clients.enter(id, listener.kind, fd, peer)
     if (refusal !== undefined) {
       close(fd)
-      this.#logger.warn('admission', `${peer ?? listener.place}: refused, ${refusal}`)
+      this.#logger.warn(SOURCE.server, `${peer ?? listener.place}: refused, ${refusal}`)
       return
     }
     if (this.clients.size === 1) this.onIdle(false)
@@ -207,7 +208,7 @@ export class Supervisor implements ListenerHandler {
   }
 
   trouble(listener: Listener, message: string): void {
-    this.#logger.error('listener', `${listener.place}: ${message}`)
+    this.#logger.error(SOURCE.listener, `${listener.place}: ${message}`)
   }
 
   // News from the threads
@@ -215,11 +216,11 @@ export class Supervisor implements ListenerHandler {
   #news(news: ActorNews): void {
     if (news.kind === 'ended') this.#gone(news.id)
     else if (news.kind === 'authenticated') this.#authenticated(news.id)
-    else this.#logger.log(LEVEL[news.level], news.source, news.message)
+    else this.#logger.log(LEVEL[news.level], news.source, news.message, news.about)
   }
 
   #threadDied(reason: string, lost: readonly number[]): void {
-    this.#logger.error('actors', `an actor thread died (${reason}); ${lost.length} clients are lost with it`)
+    this.#logger.error(SOURCE.server, `an actor thread died (${reason}); ${lost.length} clients are lost with it`)
     for (const id of lost) this.#gone(id)
   }
 

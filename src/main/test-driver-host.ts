@@ -2,6 +2,7 @@ import { MessageChannel, type MessagePort } from 'node:worker_threads'
 import { Piscina } from 'piscina'
 import type { FdLedger } from '../workers/os/fd-ledger.js'
 import type { TestDriverTask } from '../workers/test-driver-thread.js'
+import { SOURCE } from '../workers/log.js'
 import type { Logger } from './logging.js'
 
 const RESTART_PAUSE_MS = 1000
@@ -34,7 +35,7 @@ export class TestDriverHost {
       recordTiming: false
     })
     await this.#run()
-    this.logger.info('test-driver', `serving test:///default on ${this.socketPath}`)
+    this.logger.info(SOURCE.testDriver, `serving test:///default on ${this.socketPath}`)
   }
 
   async stop(): Promise<void> {
@@ -53,7 +54,7 @@ export class TestDriverHost {
     return new Promise((resolve, reject) => {
       let ready = false
       port1.on('message', (message: 'ready' | { failure: string }) => {
-        if (message !== 'ready') return this.logger.error('test-driver', message.failure)
+        if (message !== 'ready') return this.logger.error(SOURCE.testDriver, message.failure)
         ready = true
         resolve()
       })
@@ -68,7 +69,7 @@ export class TestDriverHost {
   }
 
   #restart(error: unknown): void {
-    this.logger.error('test-driver', `the embedded test driver died: ${String(error)}`)
+    this.logger.error(SOURCE.testDriver, `the embedded test driver died: ${String(error)}`)
     setTimeout(() => {
       if (!this.#stopping) this.#run().catch((again: unknown) => this.#restart(again))
     }, RESTART_PAUSE_MS).unref()

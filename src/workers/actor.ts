@@ -12,7 +12,8 @@ import { Poller } from './os/poller.js'
 import { Policy } from './policy/policy.js'
 import { Authority } from './polkit/authority.js'
 import { SaslDesk } from './sasl/sasl-desk.js'
-import { LOG_LEVELS, type ActorSettings, type Admission, type Log, type LogLevel } from './settings.js'
+import { LOG_LEVELS, SOURCE, type Log, type LogLevel } from './log.js'
+import type { ActorSettings, Admission } from './settings.js'
 import { ClientSession } from './session/client-session.js'
 import type { DriverSide } from './session/driver-side.js'
 import { identifyUnixPeer } from './session/identify.js'
@@ -92,9 +93,9 @@ export class Actor implements ActorControl {
     })
   }
 
-  readonly log: Log = (level, source, message) => {
+  readonly log: Log = (level, source, message, about) => {
     if (LOG_LEVELS.indexOf(level) < this.#logLevel) return
-    this.#tell({ kind: 'log', level, source, message: message.slice(0, MAX_MESSAGE_CHARACTERS) })
+    this.#tell({ kind: 'log', level, source, message: message.slice(0, MAX_MESSAGE_CHARACTERS), about })
   }
 
   /** For lines about peers that have not logged in. */
@@ -123,7 +124,7 @@ export class Actor implements ActorControl {
   /** An exception while a client was served ends that client and nobody else. */
   failed(session: Closable | undefined, error: unknown): void {
     const text = error instanceof Error ? (error.stack ?? error.message) : String(error)
-    this.log('error', 'actor', `unexpected failure: ${text}`)
+    this.log('error', SOURCE.server, `unexpected failure: ${text}`)
     session?.close('internal failure', 'error')
   }
 
@@ -178,7 +179,7 @@ export class Actor implements ActorControl {
     identifyUnixPeer(fd).then(
       ({ identity, failure }) => this.#begin(admission, identity, failure),
       (error: unknown) => {
-        this.log('error', 'actor', `client ${id}: ${String(error)}`)
+        this.log('error', SOURCE.client, String(error), { client: { id, from: undefined } })
         this.#turnAway(admission, 'identity')
       }
     )

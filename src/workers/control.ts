@@ -1,6 +1,7 @@
 import type { MessagePort } from 'node:worker_threads'
 import type { Identity } from '../protocol/identity.js'
-import type { ActorSettings, Admission, LogLevel } from './settings.js'
+import type { LogContext, LogLevel, LogSource } from './log.js'
+import type { ActorSettings, Admission } from './settings.js'
 import type { TlsSettings } from './tls/tls-settings.js'
 
 /** The task that makes a thread of the pool an actor thread. It ends when the thread is told to shut down. */
@@ -26,7 +27,7 @@ export type ActorNews =
   | { kind: 'ended'; id: number; why: string }
   /** The client counts as anonymous no longer. Not sent for a listener without authentication. */
   | { kind: 'authenticated'; id: number }
-  | { kind: 'log'; level: LogLevel; source: string; message: string }
+  | { kind: 'log'; level: LogLevel; source: LogSource; message: string; about: LogContext | undefined }
 
 /** The thread has become busy, or is no longer. */
 export interface LoadNews {

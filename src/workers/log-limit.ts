@@ -1,5 +1,5 @@
 import { Timer, type Clock, type Timed } from './clock.js'
-import type { Log, LogLevel } from './settings.js'
+import { withContext, type Log, type LogContext, type LogLevel, type LogSource } from './log.js'
 
 const WINDOW_MS = 60_000
 /** Kinds that are told apart; all further ones count as one. */
@@ -12,9 +12,10 @@ interface Kind {
   lines: number
   leftOut: number
   level: LogLevel
-  source: string
+  source: LogSource
   /** The last line that was left out. */
   example: string
+  about: LogContext | undefined
 }
 
 /**
@@ -32,17 +33,19 @@ export class LogLimit implements Timed {
   ) {}
 
   /** `shape`: what lines of one kind have in common. */
-  readonly write = (level: LogLevel, source: string, message: string, shape = shapeOf(message)): void => {
+  readonly write = (level: LogLevel, source: LogSource, message: string, about?: LogContext, shape = shapeOf(message)): void => {
     const kind = this.#kind(shape, level, source)
-    if (kind.lines++ < this.linesAMinute) return this.log(level, source, message)
+    if (kind.lines++ < this.linesAMinute) return this.log(level, source, message, about)
     kind.leftOut++
     kind.example = message
+    kind.about = about
   }
 
   timeUp(): void {
-    for (const { leftOut, level, source, example } of this.#kinds.values()) {
+    for (const { leftOut, level, source, example, about } of this.#kinds.values()) {
       if (leftOut === 0) continue
-      this.log(level, source, `${leftOut} more lines of this kind were left out: ${example.slice(0, EXAMPLE_CHARACTERS)}`)
+      const last = withContext(example.slice(0, EXAMPLE_CHARACTERS), about ?? {})
+      this.log(level, source, `${leftOut} more lines of this kind were left out: ${last}`)
     }
     this.#kinds.clear()
   }
@@ -53,12 +56,12 @@ export class LogLimit implements Timed {
     this.timeUp()
   }
 
-  #kind(shape: string, level: LogLevel, source: string): Kind {
+  #kind(shape: string, level: LogLevel, source: LogSource): Kind {
     if (this.#kinds.size === 0) this.clock.set(this.#timer, WINDOW_MS)
     const key = this.#kinds.size < MAX_KINDS || this.#kinds.has(shape) ? shape : OTHERS
     let kind = this.#kinds.get(key)
     if (kind === undefined) {
-      kind = { lines: 0, leftOut: 0, level, source, example: '' }
+      kind = { lines: 0, leftOut: 0, level, source, example: '', about: undefined }
       this.#kinds.set(key, kind)
     }
     return kind

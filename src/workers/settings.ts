@@ -1,3 +1,4 @@
+import type { LogLevel } from './log.js'
 import type { TlsSettings } from './tls/tls-settings.js'
 
 /** What an actor thread has to know of the configuration: plain data, so that it can be posted to threads. */
@@ -66,7 +67,3 @@ export interface Admission {
 
 export type TransportKind = 'unix' | 'tcp' | 'tls'
 export type AuthMethod = 'none' | 'sasl' | 'polkit'
-
-export type LogLevel = 'debug' | 'info' | 'warning' | 'error'
-export const LOG_LEVELS: readonly LogLevel[] = ['debug', 'info', 'warning', 'error']
-export type Log = (level: LogLevel, source: string, message: string) => void

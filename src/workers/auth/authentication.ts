@@ -3,7 +3,8 @@ import type { RemoteError } from '../../protocol/errors.js'
 import type { Identity } from '../../protocol/identity.js'
 import type { AuthType } from '../../protocol/messages/auth.js'
 import type { Clock } from '../clock.js'
-import type { Admission, ActorSettings, LogLevel } from '../settings.js'
+import type { LogLevel, LogSource } from '../log.js'
+import type { Admission, ActorSettings } from '../settings.js'
 
 /**
  * One way of letting a client in, made for one client. It is asked only while the client is not in yet; after that
@@ -24,7 +25,7 @@ export interface Applicant {
   /** What the socket tells of the client. */
   readonly identity: Identity
   readonly actor: AuthActor
-  log(level: LogLevel, message: string): void
+  log(level: LogLevel, message: string, source: LogSource): void
   reply(call: Header, body: Buffer): void
   refuse(call: Header, error: RemoteError): void
   /** The client is in; `identity` is what this method found out. */

@@ -2,6 +2,7 @@ import { CODE, DOMAIN, internalError, templated, type RemoteError } from '../../
 import type { Header } from '../../protocol/header.js'
 import { AUTH, encodePolkitReply, type AuthType } from '../../protocol/messages/auth.js'
 import { REMOTE } from '../../protocol/procedures.js'
+import { SOURCE } from '../log.js'
 import { Withdrawn, type Authority, type Check, type Verdict } from '../polkit/authority.js'
 import { BusLost, ServiceError } from '../polkit/system-bus.js'
 import { authenticationFailed } from '../session/session-errors.js'
@@ -41,7 +42,7 @@ export class PolkitAuthentication implements Authentication {
     const { applicant } = this
     const { userId: uid, processId: pid, processTime: startTime } = applicant.identity
     if (uid === undefined || pid === undefined || pid <= 0 || startTime === undefined) {
-      applicant.log('error', 'polkit: the process of the client is not known')
+      applicant.log('error', 'polkit: the process of the client is not known', SOURCE.polkit)
       return applicant.refuse(call, authenticationFailed())
     }
     if (this.#check !== undefined) return applicant.refuse(call, authenticationFailed())
@@ -62,7 +63,7 @@ export class PolkitAuthentication implements Authentication {
       applicant.reply(call, encodePolkitReply())
       return applicant.authenticated({})
     }
-    applicant.log('error', `polkit: ${action} for process ${pid} of user ${uid}: ${error.message}`)
+    applicant.log('error', `polkit: ${action} for process ${pid} of user ${uid}: ${error.message}`, SOURCE.polkit)
     applicant.refuse(call, error)
     if (++this.#tries >= MAX_TRIES) applicant.close('too many attempts to authenticate', 'warning')
   }

@@ -10,6 +10,7 @@ import {
   type SaslData
 } from '../../protocol/messages/auth.js'
 import { REMOTE } from '../../protocol/procedures.js'
+import { SOURCE } from '../log.js'
 import { SaslCodec } from '../sasl/codec.js'
 import type { SaslParameters } from '../sasl/libsasl.js'
 import type { SaslSuccess } from '../sasl/messages.js'
@@ -128,7 +129,7 @@ export class SaslAuthentication implements Authentication {
       return this.#refuse(call, objection)
     }
     const { userName, strength, maxOutput, connection } = success
-    this.applicant.log('debug', `SASL user '${printable(userName)}', strength ${strength}`)
+    this.applicant.log('debug', `SASL user '${printable(userName)}', strength ${strength}`, SOURCE.sasl)
     this.applicant.reply(call, encodeSaslReply({ complete: true, data }))
     this.applicant.authenticated({ saslUserName: userName })
     // The reply is the last that goes in the clear. What has come behind the call is read now, by one who is in.
@@ -152,7 +153,7 @@ export class SaslAuthentication implements Authentication {
   }
 
   #refuse(call: Header, why: string): void {
-    this.applicant.log('error', `SASL: ${why}`)
+    this.applicant.log('error', `SASL: ${why}`, SOURCE.sasl)
     this.applicant.refuse(call, authenticationFailed())
     if (++this.#failures >= MAX_FAILURES) this.applicant.close('too many attempts to authenticate', 'warning')
   }

@@ -13,6 +13,8 @@ export class CallTable {
   /** Entries, and behind them what is left of older ones: an array that is emptied would be allocated anew each time. */
   #words: number[] = []
   #end = 0
+  /** Calls that were ever entered. */
+  total = 0
 
   get size(): number {
     return this.#end / WORDS
@@ -21,6 +23,7 @@ export class CallTable {
   add(prog: number, proc: number, serial: number, callClass: CallClass): void {
     const at = this.#end
     this.#end += WORDS
+    this.total++
     // Most clients wait for each answer: room for one call.
     if (this.#words.length === 0) this.#words = [prog, proc, serial | 0, callClass]
     else {

@@ -2,6 +2,7 @@ import { rpcError, RemoteError } from '../../protocol/errors.js'
 import { Timer, type Timed } from '../clock.js'
 import type { Waiter } from '../driver/comebacks.js'
 import type { Candidate } from '../driver/driver-sockets.js'
+import { SOURCE } from '../log.js'
 import type { ClientSession } from './client-session.js'
 import { openDriver } from './open-connection.js'
 import { Registrations } from './registrations.js'
@@ -81,14 +82,14 @@ export class CarryOver implements Timed, Waiter {
     const { driver, uri } = await openDriver(session, [candidate], readonly, false)
     await this.registrations.renew(
       (prog, proc, args) => driver.call(proc, args, prog),
-      error => session.log('warning', `an event registration was refused by the restarted daemon: ${String(error)}`),
+      error => session.log('warning', `an event registration was refused by the restarted daemon: ${String(error)}`, SOURCE.driver),
       () => session.driver === driver
     )
     // It may have gone again meanwhile.
     if (session.driver !== driver) throw rpcError('driver daemon was lost again')
     session.opened(driver, uri)
     session.actor.comebacks.seen(candidate.path)
-    session.log('info', `carried over to the restarted driver daemon, ${this.registrations.size} registrations renewed`)
+    session.log('info', `carried over to the restarted driver daemon, ${this.registrations.size} registrations renewed`, SOURCE.driver)
     session.flow.release()
   }
 
@@ -96,7 +97,7 @@ export class CarryOver implements Timed, Waiter {
     const { session } = this
     if (!(error instanceof RemoteError)) session.actor.failed(session, error)
     if (!session.become('lost')) return
-    session.log('info', `not carried over: ${String(error)}`)
+    session.log('info', `not carried over: ${String(error)}`, SOURCE.driver)
     this.#notBefore = session.actor.clock.now + this.#pauseMs
     this.#pauseMs = Math.min(2 * this.#pauseMs, LAST_PAUSE_MS)
     session.flow.failWaiting(error as RemoteError)

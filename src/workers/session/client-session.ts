@@ -20,7 +20,8 @@ import { EIO, errorText } from '../os/libc.js'
 import type { Verdicts } from '../policy/policy.js'
 import { describeIdentity, subjectOf } from '../policy/subject.js'
 import { LogLimit } from '../log-limit.js'
-import type { Admission, LogLevel } from '../settings.js'
+import { SOURCE, type LogContext, type LogLevel, type LogSource } from '../log.js'
+import type { Admission } from '../settings.js'
 import type { LossReason, Transport, TransportHandler } from '../transport/transport.js'
 import { CALL, classify, type CallClass } from './call-classes.js'
 import { CallFlow } from './call-flow.js'
@@ -78,6 +79,8 @@ export class ClientSession implements Applicant, Timed {
   #finish: { reply: Buffer | undefined } | undefined
   /** It has logged in, or opened a connection where nobody has to log in. */
   #known = false
+  readonly #about: LogContext
+  readonly #since = Date.now()
   #state: SessionState
   /** Deadline for logging in, and later for reading the last replies. */
   readonly #timer = new Timer(this)
@@ -90,6 +93,7 @@ export class ClientSession implements Applicant, Timed {
     public identity: Identity,
     readonly failure?: RemoteError
   ) {
+    this.#about = { client: { id: admission.id, from: admission.peer ?? processOf(identity) } }
     this.#state = admission.auth === 'none' ? 'authenticated' : 'authenticating'
     this.client = new ClientSide(this, transport)
     this.authentication = makeAuthentication(this, actor, this.client.transport)
@@ -118,15 +122,15 @@ export class ClientSession implements Applicant, Timed {
     return true
   }
 
-  log(level: LogLevel, message: string): void {
+  log(level: LogLevel, message: string, source: LogSource = SOURCE.client): void {
     const { log, strangers } = this.actor
     const write = this.#known ? log : strangers.write
-    write(level, 'session', `client ${this.admission.id}: ${message}`)
+    write(level, source, message, this.#about)
   }
 
   /** For what this client can cause again and again: of such lines a few a minute are written for all clients. */
   logTrouble(level: LogLevel, message: string): void {
-    this.actor.strangers.write(level, 'session', `client ${this.admission.id}: ${message}`)
+    this.actor.strangers.write(level, SOURCE.driver, message, this.#about)
   }
 
   // Authentication
@@ -147,12 +151,21 @@ export class ClientSession implements Applicant, Timed {
   /** Authentication has succeeded; what it tells of the client joins what the socket told. */
   authenticated(identity: Identity): void {
     if (!this.become('authenticated')) return
-    this.#known = true
     this.client.loggedIn()
     this.identity = { ...this.identity, ...identity }
+    this.#nowKnown()
     this.#applyPolicy()
     this.actor.clock.cancel(this.#timer)
     this.actor.authenticated(this)
+  }
+
+  /** It is no stranger any more: from now on there is a line for each thing that happens to it. */
+  #nowKnown(): void {
+    if (this.#known) return
+    this.#known = true
+    const { transport, readonly, auth } = this.admission
+    const by = `${transport}${readonly ? ', read-only' : ''}${auth === 'none' ? '' : `, ${auth}`}`
+    this.log('info', `logged in: ${describeIdentity(this.identity)} (${by})`)
   }
 
   /** By what the client has proved of itself: a CONNECT_SET_IDENTITY of its own changes nothing. */
@@ -188,7 +201,7 @@ export class ClientSession implements Applicant, Timed {
   #denied(prog: number, proc: number): RemoteError {
     this.#denials ??= new LogLimit(this.actor.clock, this.actor.log, DENIALS_LOGGED_A_MINUTE)
     const line = `policy: ${procedureName(prog, proc)} refused for ${describeIdentity(this.identity)}`
-    this.#denials.write('warning', 'session', `client ${this.admission.id}: ${line}`, 'policy')
+    this.#denials.write('warning', SOURCE.access, line, this.#about, 'policy')
     return accessDenied()
   }
 
@@ -266,7 +279,7 @@ export class ClientSession implements Applicant, Timed {
   /** CONNECT_OPEN has succeeded. */
   opened(driver: DriverSide, uri: string): void {
     this.uri = uri
-    this.#known = true
+    this.#nowKnown()
     driver.opened = true
     driver.outlet.feeder = this.client.reader
     this.client.outlet.feeder = driver.reader
@@ -275,7 +288,7 @@ export class ClientSession implements Applicant, Timed {
 
   /** The daemon broke the protocol: nothing more from it can be trusted. */
   driverFailed(driver: DriverSide, what: string): void {
-    this.log('error', `driver daemon broke the protocol: ${what}`)
+    this.log('error', `driver daemon broke the protocol: ${what}`, SOURCE.driver)
     this.driverLost(driver, rpcError(`driver daemon broke the protocol: ${what}`))
   }
 
@@ -292,7 +305,7 @@ export class ClientSession implements Applicant, Timed {
     if (this.#state === 'closing') return client.outlet.dropFeeder()
     // While it is being opened, whoever opens it sees its own calls fail.
     if (this.#state !== 'open') return
-    this.log('info', `driver daemon lost: ${error.message}`)
+    this.log('info', `driver daemon lost: ${error.message}`, SOURCE.driver)
     // The client has the first part of it, and there is no way to take that back.
     if (inPassedFrame) return this.close('driver daemon died within a long reply', 'error')
     this.become('lost')
@@ -323,7 +336,7 @@ export class ClientSession implements Applicant, Timed {
   close(why: string, level: LogLevel): void {
     if (!this.become('closed')) return
     this.#denials?.close()
-    this.log(level, `closed: ${why}`)
+    this.#logEnd(why, level)
     this.actor.clock.cancel(this.#timer)
     this.#dropDriver()
     this.flow.drop()
@@ -332,6 +345,13 @@ export class ClientSession implements Applicant, Timed {
     // Behind the transport, which may be using what the login has left to it.
     this.authentication.end()
     this.actor.sessionEnded(this, why)
+  }
+
+  #logEnd(why: string, level: LogLevel): void {
+    if (!this.#known) return this.log(level, `closed: ${why}`)
+    const seconds = ((Date.now() - this.#since) / 1000).toFixed(1)
+    const line = `closed: ${why}; after ${seconds} s and ${this.flow.calls.total} calls`
+    this.log(level === 'debug' ? 'info' : level, line)
   }
 
   timeUp(): void {
@@ -351,6 +371,9 @@ export class ClientSession implements Applicant, Timed {
     if (flow.calls.size > 0 || streams.size > 0 || !driver.opened || !this.actor.leave(driver)) driver.close()
   }
 }
+
+const processOf = ({ userId, processId }: Identity): string | undefined =>
+  userId === undefined ? undefined : `uid ${userId}, pid ${processId ?? -1}`
 
 function isAuthentication(proc: number): boolean {
   return proc >= REMOTE.authList && proc <= REMOTE.authPolkit

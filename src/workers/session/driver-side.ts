@@ -19,6 +19,7 @@ import { callFrame } from '../../protocol/messages/frames.js'
 import { PING_FRAME, PONG_FRAME } from '../../protocol/messages/keepalive.js'
 import { KEEPALIVE, procedureName, REMOTE } from '../../protocol/procedures.js'
 import { Timer } from '../clock.js'
+import { SOURCE } from '../log.js'
 import { ECONNRESET, EIO, EPIPE, errorText } from '../os/libc.js'
 import { PolledTransport } from '../transport/polled.js'
 import type { LossReason, TransportHandler } from '../transport/transport.js'
@@ -295,7 +296,7 @@ export class DriverSide implements TransportHandler, FrameInputOwner, KeepaliveP
     if (!fits) return this.#violate(`reply to no call (serial ${serial})`)
     putFrameType(bytes, at, MESSAGE.stream)
     this.session.streams.ended(serial)
-    this.session.log('info', `stream of ${procedureName(prog, proc)} failed: the daemon could not make a hole`)
+    this.session.log('info', `stream of ${procedureName(prog, proc)} failed: the daemon could not make a hole`, SOURCE.driver)
     return TAKE.pass
   }
 

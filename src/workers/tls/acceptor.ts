@@ -1,7 +1,8 @@
 import type { Identity } from '../../protocol/identity.js'
 import { Timer, type Clock } from '../clock.js'
 import { FAILED, HUNG_UP, READABLE, WRITABLE, type Pollable } from '../os/poller.js'
-import type { ActorSettings, Admission, Log, LogLevel } from '../settings.js'
+import { SOURCE, type Log, type LogLevel } from '../log.js'
+import type { ActorSettings, Admission } from '../settings.js'
 import type { ThreadIo } from '../transport/polled.js'
 import { TlsTransport } from '../transport/tls.js'
 import type { Transport, TransportHandler } from '../transport/transport.js'
@@ -195,6 +196,6 @@ class Handshake implements Pollable {
 
   #tell(level: LogLevel, message: string): void {
     const { id, peer } = this.admission
-    this.#owner.log(level, 'rpc.nettlscontext', `client ${id} at ${peer ?? 'an unknown address'}: ${message}`)
+    this.#owner.log(level, SOURCE.tls, message, { client: { id, from: peer } })
   }
 }
