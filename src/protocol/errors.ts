@@ -52,13 +52,15 @@ export const DOMAIN = {
   nodedev: 22,
   interface: 26,
   secret: 30,
+  nwfilter: 33,
   domainSnapshot: 35,
   streams: 38,
   uri: 45,
   dbus: 47,
   identity: 53,
   access: 55,
-  polkit: 60
+  polkit: 60,
+  domainCheckpoint: 69
 } as const
 
 const LEVEL_ERROR = 2

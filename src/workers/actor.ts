@@ -42,7 +42,7 @@ export class Actor implements ActorControl {
   readonly settings: ActorSettings
   readonly io: ThreadIo
   readonly polkit: Authority
-  readonly policy: Policy | undefined
+  readonly policy: Policy
   readonly sasl = new SaslDesk()
   readonly names: KnownNames
   /** Sockets whose daemons have asked for authentication. */
@@ -65,7 +65,7 @@ export class Actor implements ActorControl {
     this.names = new KnownNames(settings)
     this.#logLevel = LOG_LEVELS.indexOf(settings.logLevel)
     if (sasl !== undefined) this.sasl.connect(sasl)
-    this.policy = settings.policy.length === 0 ? undefined : new Policy(settings.policy)
+    this.policy = new Policy(settings.policy)
     this.polkit = new Authority(settings.systemBusAddress, this.clock)
     const known = new FdLedger(ledger)
     const poller = new Poller(fd => known.close(fd))

@@ -49,7 +49,7 @@ describe('a rule of the procedure policy', () => {
 
 describe('the procedure policy', () => {
   const classOf = (rules: string[], proc: number, subject: Partial<Subject> = {}): number | undefined => {
-    const verdicts = new Policy(rules).verdictsFor({ ...nobody, ...subject })
+    const verdicts = new Policy(rules).verdictsFor({ ...nobody, ...subject }, false)
     return verdicts && classify(verdicts.tables, PROGRAM.remote, proc)
   }
 
@@ -79,9 +79,9 @@ describe('the procedure policy', () => {
 
   it('gives the same table to clients whom the same rules fit', () => {
     const policy = new Policy(['uid=1 => deny *:*', 'listener=tcp => deny domain:read'])
-    const one = policy.verdictsFor({ ...nobody, uid: 1 })
-    expect(policy.verdictsFor({ ...nobody, uid: 1, saslUser: 'x' })).to.equal(one)
-    expect(policy.verdictsFor({ ...nobody, uid: 2 })).not.to.equal(one)
+    const one = policy.verdictsFor({ ...nobody, uid: 1 }, false)
+    expect(policy.verdictsFor({ ...nobody, uid: 1, saslUser: 'x' }, false)).to.equal(one)
+    expect(policy.verdictsFor({ ...nobody, uid: 2 }, false)).not.to.equal(one)
   })
 
   it('knows every flag that a permission depends on', () => {

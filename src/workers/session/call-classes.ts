@@ -20,14 +20,21 @@ export const CALL = {
   registration: 6,
   /** Refused by the policy. */
   forbidden: 7,
-  /** As `relay`, if its flags ask for nothing that the policy refuses. */
-  conditional: 8
+  /** As `relay`, if there is nothing in its arguments that is refused. */
+  conditional: 8,
+  /** Refused because the connection is read-only. */
+  readOnly: 9
 } as const
 export type CallClass = (typeof CALL)[keyof typeof CALL]
 
 /** Whether calls of this class open streams. */
 export function opensStream(callClass: number): boolean {
   return callClass === CALL.stream || callClass === CALL.sparseStream
+}
+
+/** Whether calls of this class go no further, whatever their arguments. */
+export function isRefused(callClass: number): boolean {
+  return callClass === CALL.forbidden || callClass === CALL.readOnly
 }
 
 /** Procedures that virtproxyd answers itself, in part or always. */
@@ -68,7 +75,7 @@ export interface ClassTables {
   beyond: CallClass
 }
 
-/** For clients that no policy applies to. */
+/** For clients that may do everything. */
 export const PLAIN_TABLES: ClassTables = {
   remote: classes(PROGRAM.remote),
   qemu: classes(PROGRAM.qemu),

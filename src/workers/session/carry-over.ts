@@ -87,7 +87,7 @@ export class CarryOver implements Timed, Waiter {
     )
     // It may have gone again meanwhile.
     if (session.driver !== driver) throw rpcError('driver daemon was lost again')
-    session.opened(driver, uri)
+    session.opened(driver, uri, readonly)
     session.actor.comebacks.seen(candidate.path)
     session.log('info', `carried over to the restarted driver daemon, ${this.registrations.size} registrations renewed`, SOURCE.driver)
     session.flow.release()

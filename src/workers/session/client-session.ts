@@ -2,7 +2,6 @@ import {
   authenticationRequired,
   errorReply,
   rpcError,
-  undecodable,
   unknownProcedure,
   type RemoteError
 } from '../../protocol/errors.js'
@@ -12,18 +11,19 @@ import { AUTH, type AuthType } from '../../protocol/messages/auth.js'
 import { CLOSE_REASON, connectionClosedFrame } from '../../protocol/messages/connect.js'
 import { replyFrame } from '../../protocol/messages/frames.js'
 import { lookup, procedureName, REMOTE } from '../../protocol/procedures.js'
+import { readOnlyPrevents } from '../../protocol/public-errors.js'
 import type { Actor } from '../actor.js'
 import type { Applicant, Authentication } from '../auth/authentication.js'
 import { makeAuthentication } from '../auth/make-authentication.js'
 import { Timer, type Timed } from '../clock.js'
 import { EIO, errorText } from '../os/libc.js'
-import type { Verdicts } from '../policy/policy.js'
 import { describeIdentity, subjectOf } from '../policy/subject.js'
 import { LogLimit } from '../log-limit.js'
 import { SOURCE, type LogContext, type LogLevel, type LogSource } from '../log.js'
+import type { Verdicts } from '../policy/verdicts.js'
 import type { Admission } from '../settings.js'
 import type { LossReason, Transport, TransportHandler } from '../transport/transport.js'
-import { CALL, classify, type CallClass } from './call-classes.js'
+import { CALL, isRefused, PLAIN_TABLES, type CallClass } from './call-classes.js'
 import { CallFlow } from './call-flow.js'
 import { CarryOver } from './carry-over.js'
 import { ClientSide, PAUSE } from './client-side.js'
@@ -97,7 +97,6 @@ export class ClientSession implements Applicant, Timed {
     this.#state = admission.auth === 'none' ? 'authenticated' : 'authenticating'
     this.client = new ClientSide(this, transport)
     this.authentication = makeAuthentication(this, actor, this.client.transport)
-    if (this.#state === 'authenticated') this.#applyPolicy()
     this.restartDeadline()
   }
 
@@ -154,7 +153,6 @@ export class ClientSession implements Applicant, Timed {
     this.client.loggedIn()
     this.identity = { ...this.identity, ...identity }
     this.#nowKnown()
-    this.#applyPolicy()
     this.actor.clock.cancel(this.#timer)
     this.actor.authenticated(this)
   }
@@ -168,13 +166,6 @@ export class ClientSession implements Applicant, Timed {
     this.log('info', `logged in: ${describeIdentity(this.identity)} (${by})`)
   }
 
-  /** By what the client has proved of itself: a CONNECT_SET_IDENTITY of its own changes nothing. */
-  #applyPolicy(): void {
-    const { admission, identity, actor } = this
-    this.#verdicts = actor.policy?.verdictsFor(subjectOf(admission, identity))
-    if (this.#verdicts !== undefined) this.client.tables = this.#verdicts.tables
-  }
-
   restartDeadline(): void {
     const { loginTimeoutMs } = this.actor.settings
     if (this.#state === 'authenticating' && loginTimeoutMs > 0) this.actor.clock.set(this.#timer, loginTimeoutMs)
@@ -184,33 +175,32 @@ export class ClientSession implements Applicant, Timed {
 
   /** Why a known program's call cannot be served in the present state, if so. */
   refusal(prog: number, proc: number, callClass: CallClass): RemoteError | undefined {
-    const forbidden = callClass === CALL.forbidden
-    if (this.#state === 'open') return forbidden ? this.#denied(prog, proc) : undefined
-    if (callClass === CALL.unknown || (forbidden && lookup(prog, proc) === undefined)) return unknownProcedure(proc)
+    const refused = isRefused(callClass)
+    if (this.#state === 'open') return refused ? this.#refused(prog, proc, callClass) : undefined
+    if (callClass === CALL.unknown || (refused && lookup(prog, proc) === undefined)) return unknownProcedure(proc)
     if (this.failure !== undefined) return this.failure
     if (callClass === CALL.local) {
       return this.#state === 'authenticating' && !isAuthentication(proc) ? authenticationRequired() : undefined
     }
     if (this.#state === 'authenticating') return authenticationRequired()
-    if (this.hasOpened && forbidden) return this.#denied(prog, proc)
+    if (this.hasOpened && refused) return this.#refused(prog, proc, callClass)
     if (this.hasOpened) return this.reachable() ? undefined : driverClosed()
     const owner = lookup(prog, proc)?.owner
     return owner === 'hypervisor' || owner === 'any' ? notOpen() : secondaryNotOpen()
   }
 
-  #denied(prog: number, proc: number): RemoteError {
+  #refused(prog: number, proc: number, callClass: CallClass): RemoteError {
+    if (callClass === CALL.readOnly) return readOnlyPrevents(lookup(prog, proc)!)
     this.#denials ??= new LogLimit(this.actor.clock, this.actor.log, DENIALS_LOGGED_A_MINUTE)
     const line = `policy: ${procedureName(prog, proc)} refused for ${describeIdentity(this.identity)}`
     this.#denials.write('warning', SOURCE.access, line, this.#about, 'policy')
     return accessDenied()
   }
 
-  /** Why a collected call goes no further whose flags decide that, if so. */
+  /** Why a collected call goes no further whose arguments decide that, if so. */
   objection(prog: number, proc: number, body: Buffer): RemoteError | undefined {
-    if (classify(this.client.tables, prog, proc) !== CALL.conditional) return undefined
-    const allowed = this.#verdicts?.allows(proc, body)
-    if (allowed === undefined) return undecodable()
-    return allowed ? undefined : this.#denied(prog, proc)
+    const finding = this.#verdicts?.inspect(prog, proc, body)
+    return typeof finding === 'number' ? this.#refused(prog, proc, finding) : finding
   }
 
   /** Whether a call can go to the driver daemon, now or when the client has been carried over to it. */
@@ -276,10 +266,15 @@ export class ClientSession implements Applicant, Timed {
 
   // The driver
 
-  /** CONNECT_OPEN has succeeded. */
-  opened(driver: DriverSide, uri: string): void {
+  /**
+   * CONNECT_OPEN has succeeded. What the client may do goes by what it has proved of itself: a CONNECT_SET_IDENTITY of
+   * its own changes nothing.
+   */
+  opened(driver: DriverSide, uri: string, readonly: boolean): void {
     this.uri = uri
     this.#nowKnown()
+    this.#verdicts = this.actor.policy.verdictsFor(subjectOf(this.admission, this.identity), readonly)
+    this.client.tables = this.#verdicts?.tables ?? PLAIN_TABLES
     driver.opened = true
     driver.outlet.feeder = this.client.reader
     this.client.outlet.feeder = driver.reader

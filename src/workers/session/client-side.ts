@@ -65,7 +65,7 @@ export class ClientSide implements TransportHandler, FrameInputOwner, KeepaliveP
   readonly reader: FrameReader
   readonly outlet: Outlet
   readonly keepalive: Keepalive
-  /** How the client's calls are classed: its own table if a policy applies to it. */
+  /** How the client's calls are classed: a table of its own if something is kept from it. */
   tables: ClassTables = PLAIN_TABLES
   /** Made when the first descriptor, or call that announces some, comes. */
   mail: DescriptorMail | undefined

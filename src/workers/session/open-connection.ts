@@ -23,7 +23,7 @@ export async function openConnection(session: ClientSession, name: string | unde
   const { candidates, probing } = session.actor.names.find(name, readonly)
   const { driver, uri, candidate } = await openDriver(session, candidates, readonly, probing)
   session.carryOver.opened(candidate, readonly)
-  session.opened(driver, uri)
+  session.opened(driver, uri, readonly)
 }
 
 /**

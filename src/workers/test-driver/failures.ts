@@ -1,5 +1,4 @@
 import { CODE, DOMAIN, RemoteError, templated } from '../../protocol/errors.js'
-import type { Procedure } from '../../protocol/procedures.js'
 
 /** Code of "more than one snapshot could be meant to be lost", `VIR_ERR_SNAPSHOT_REVERT_RISKY`. */
 const REVERT_RISKY = 77
@@ -63,27 +62,4 @@ export function checkFlags(flags: number, allowed: number, cFunction: string): v
   if (other === 0) return
   const text = `unsupported flags (0x${other.toString(16)}) in function ${cFunction}`
   throw badArgument(text, cFunction, 'flags')
-}
-
-/** Of errors about checkpoints (`VIR_FROM_DOMAIN_CHECKPOINT`). */
-export const CHECKPOINTS = 69
-const NWFILTERS = 33
-
-const OWNER_DOMAINS: Readonly<Record<string, number>> = {
-  hypervisor: DOMAIN.domain,
-  network: DOMAIN.network,
-  interface: DOMAIN.interface,
-  storage: DOMAIN.storage,
-  nodedev: DOMAIN.nodedev,
-  secret: DOMAIN.secret,
-  nwfilter: NWFILTERS
-}
-
-/** Error domain under which a public function complains by itself: before, or instead of, asking its driver. */
-export function apiDomain(procedure: Pick<Procedure, 'name' | 'owner'>): number {
-  const { name, owner } = procedure
-  if (/SNAPSHOT/.test(name)) return DOMAIN.domainSnapshot
-  if (/CHECKPOINT/.test(name)) return CHECKPOINTS
-  if (name.startsWith('NODE_DEVICE')) return DOMAIN.nodedev
-  return OWNER_DOMAINS[owner] ?? DOMAIN.none
 }

@@ -25,13 +25,13 @@ import {
   type Header
 } from '../../protocol/header.js'
 import { proceduresOf, type Procedure } from '../../protocol/procedures.js'
+import { publicDomain, readOnlyPrevents } from '../../protocol/public-errors.js'
 import { publicName } from '../../protocol/public-name.js'
 import { XdrError, XdrReader, XdrWriter } from '../../protocol/xdr.js'
 import type { FdLedger } from '../os/fd-ledger.js'
 import { DescriptorMail } from '../session/descriptor-mail.js'
 import type { Call, Handler, HandlerTable } from './dispatch.js'
 import type { Listener } from './event-hub.js'
-import { apiDomain } from './failures.js'
 import type { Hypervisor } from './hypervisor.js'
 import { Keepalive } from './keepalive.js'
 import type { Link, LinkOwner } from './link.js'
@@ -239,9 +239,9 @@ export class Session implements LinkOwner, FrameSink, Listener {
     }
     const hypervisor = this.hypervisor
     if (!hypervisor) throw internalError('hypervisor connection not open')
-    const { name, number, readonly } = slot.procedure
+    const { number, readonly } = slot.procedure
+    if (this.readOnly && readonly === 'deny') throw readOnlyPrevents(slot.procedure)
     if (!slot.handler) throw unserved(slot.procedure)
-    if (this.readOnly && readonly === 'deny') throw forbidden(publicName(name), apiDomain(slot.procedure))
     const call: Call = { session: this, hypervisor, args, reply, descriptors, replyDescriptors: [] }
     const stream = slot.handler(call)
     if (call.replyDescriptors.length > 0) this.#answerWithDescriptors(header, reply, call.replyDescriptors)
@@ -293,12 +293,7 @@ export class Session implements LinkOwner, FrameSink, Listener {
 
 function unserved(procedure: Procedure): RemoteError {
   const template = 'this function is not supported by the connection driver: %1$s'
-  return templated(CODE.noSupport, apiDomain(procedure), template, publicName(procedure.name, procedure.program))
-}
-
-function forbidden(api: string, domain: number): RemoteError {
-  const detail = `read only access prevents ${api}`
-  return templated(CODE.operationDenied, domain, 'operation forbidden: %1$s', detail)
+  return templated(CODE.noSupport, publicDomain(procedure), template, publicName(procedure.name, procedure.program))
 }
 
 function asRemote(error: unknown, shared: Shared): RemoteError {

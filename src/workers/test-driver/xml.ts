@@ -1,6 +1,6 @@
 import { DOMParser, type Element, type Node } from '@xmldom/xmldom'
 import { CODE, DOMAIN, RemoteError } from '../../protocol/errors.js'
-import { CHECKPOINTS, xmlFailure } from './failures.js'
+import { xmlFailure } from './failures.js'
 
 /** One element, with its attributes and children in the order of the document. Comments are not kept. */
 export interface XmlElement {
@@ -84,7 +84,7 @@ const SOURCE_DOMAINS: Record<string, number> = {
   storage_source_specification: DOMAIN.storage,
   node_device_definition: DOMAIN.nodedev,
   domain_snapshot: DOMAIN.domainSnapshot,
-  domain_checkpoint: CHECKPOINTS,
+  domain_checkpoint: DOMAIN.domainCheckpoint,
   definition_of_secret: DOMAIN.secret
 }
 
