@@ -35,6 +35,7 @@ export function actorSettings(
     tcpMinSsf: config.tcpMinSsf,
     saslAllowedUsers: config.saslAllowedUsernameList,
     policy: config.procedurePolicy ?? [],
+    shield: config.shield,
     systemBusAddress: config.systemBusAddress || process.env['DBUS_SYSTEM_BUS_ADDRESS'] || DEFAULT_BUS,
     driverSocketDir: config.driverSocketDir,
     driverSockets: [...config.driverSockets],

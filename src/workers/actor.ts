@@ -65,7 +65,7 @@ export class Actor implements ActorControl {
     this.names = new KnownNames(settings)
     this.#logLevel = LOG_LEVELS.indexOf(settings.logLevel)
     if (sasl !== undefined) this.sasl.connect(sasl)
-    this.policy = new Policy(settings.policy)
+    this.policy = new Policy(settings.policy, settings.shield)
     this.polkit = new Authority(settings.systemBusAddress, this.clock)
     const known = new FdLedger(ledger)
     const poller = new Poller(fd => known.close(fd))

@@ -19,6 +19,8 @@ export interface ActorSettings {
   saslAllowedUsers: readonly string[] | undefined
   /** Rules of the procedure policy. */
   policy: readonly string[]
+  /** Whether counts in calls are checked before a driver daemon sees them. */
+  shield: boolean
   /** Of the bus where polkit is, as in DBUS_SYSTEM_BUS_ADDRESS. */
   systemBusAddress: string
   /** How long a client may read nothing of what is queued for it, in milliseconds; 0: for ever. */

@@ -185,6 +185,7 @@ export const KEYS = {
   max_clients_per_user: unsigned(0),
   system_bus_address: string(''),
   procedure_policy: optionalList(),
+  shield: boolean(true),
   tls_watch_files: boolean(false),
   actor_threads: unsigned(0),
   actor_min_clients: unsigned(128),

@@ -1,12 +1,10 @@
 import { REMOTE } from '../../protocol/procedures.js'
-import { readParams } from '../../protocol/typed-params.js'
-import { XdrError, XdrReader } from '../../protocol/xdr.js'
+import { decodeArguments } from './arguments.js'
 
 /**
  * What stands before the flags in the arguments of calls whose permissions depend on their flags
- * (`remote_protocol.x`), a letter for each argument: `D` a domain, `N` a network, `s` a string, `o` one that may be
- * absent, `u` a word, `h` a hyper, `b` opaque bytes, `p` typed parameters. They are read from the front, because
- * daemons ignore what a client appends.
+ * (`remote_protocol.x`; see `decodeArguments` for the letters). They are read from the front, because daemons ignore
+ * what a client appends.
  */
 const BEFORE_FLAGS: ReadonlyMap<number, string> = new Map([
   [REMOTE.domainGetXmlDesc, 'D'],
@@ -74,41 +72,5 @@ export const hasKnownFlags = (proc: number): boolean => BEFORE_FLAGS.has(proc)
  * the addresses, which stands where the flags of others do and is what its permissions depend on.
  */
 export function callFlags(proc: number, body: Buffer): number | undefined {
-  const xdr = new XdrReader(body)
-  try {
-    for (const kind of BEFORE_FLAGS.get(proc) ?? '') skip(xdr, kind)
-    return xdr.u32()
-  } catch (error) {
-    if (error instanceof XdrError) return undefined
-    throw error
-  }
-}
-
-const MAX_BYTES = 64 * 1024
-const MAX_PARAMS = 4096
-
-function skip(xdr: XdrReader, kind: string): void {
-  switch (kind) {
-    case 'D':
-      xdr.string()
-      xdr.uuid()
-      return void xdr.i32()
-    case 'N':
-      xdr.string()
-      return void xdr.uuid()
-    case 's':
-      return void xdr.string()
-    case 'o':
-      return void xdr.optional(x => x.string())
-    case 'u':
-      return void xdr.u32()
-    case 'h':
-      return void xdr.u64()
-    case 'b':
-      return void xdr.opaque(MAX_BYTES)
-    case 'p':
-      return void readParams(xdr, MAX_PARAMS)
-    default:
-      throw new RangeError(`no such kind of argument: ${kind}`)
-  }
+  return decodeArguments(body, BEFORE_FLAGS.get(proc) ?? '', xdr => xdr.u32())
 }

@@ -2,11 +2,12 @@ import type { Procedure } from '../../protocol/procedures.js'
 import { CALL } from '../session/call-classes.js'
 import { unless } from './conditions.js'
 import { READ_ONLY } from './read-only.js'
+import { SHIELDED } from './shield.js'
 import { parseRule, permissionOf, policyName, type Rule, type Subject } from './rules.js'
 import { workOut, type Restriction, type Verdicts } from './verdicts.js'
 
 /**
- * Who may call what: the rules of the procedure policy, and what read-only connections may not do. What that means for a
+ * Who may call what: the rules of the procedure policy, what read-only connections may not do, and the shield. What that means for a
  * client is worked out once for each set of rules that apply together; from then on a call costs the look-up in the
  * table of classes that it costs anyway.
  */
@@ -14,20 +15,25 @@ export class Policy {
   readonly #rules: readonly Rule[]
   readonly #known = new Map<string, Verdicts>()
 
-  /** Throws RuleError. */
-  constructor(rules: readonly string[]) {
+  /** `shield`: whether the counts in calls are checked. Throws RuleError. */
+  constructor(
+    rules: readonly string[],
+    readonly shield: boolean
+  ) {
     this.#rules = rules.map(parseRule)
   }
 
-  /** Undefined for a client that may do everything. */
-  verdictsFor(subject: Subject, readonly: boolean): Verdicts | undefined {
+  verdictsFor(subject: Subject, readonly: boolean): Verdicts {
     const applying = this.#rules.map(rule => rule.applies(subject))
-    if (!readonly && !applying.includes(true)) return undefined
     const key = [readonly, ...applying].map(Number).join('')
     let verdicts = this.#known.get(key)
     if (verdicts === undefined) {
       const rules = this.#rules.filter((_, i) => applying[i])
-      verdicts = workOut([...(readonly ? [READ_ONLY] : []), ...(rules.length > 0 ? [restriction(rules)] : [])])
+      verdicts = workOut([
+        ...(readonly ? [READ_ONLY] : []),
+        ...(rules.length > 0 ? [restriction(rules)] : []),
+        ...(this.shield ? [SHIELDED] : [])
+      ])
       this.#known.set(key, verdicts)
     }
     return verdicts
@@ -41,6 +47,7 @@ function restriction(rules: readonly Rule[]): Restriction {
       const missing = lacking(procedure, rules, someAllowed)
       return missing === undefined ? CALL.forbidden : unless(procedure, missing, CALL.forbidden)
     },
+    inspected: CALL.conditional,
     // A procedure that is newer than the table needs permissions that nobody here knows.
     beyond: someAllowed ? CALL.forbidden : undefined
   }

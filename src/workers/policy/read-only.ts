@@ -22,5 +22,6 @@ export function changing({ program, number, acl }: Procedure): readonly string[]
  * libvirt keeps from them besides. Secrets in descriptions, which depend on flags, are left to the daemon.
  */
 export const READ_ONLY: Restriction = {
-  of: procedure => (procedure.readonly === 'deny' ? CALL.readOnly : unless(procedure, changing(procedure), CALL.readOnly))
+  of: procedure => (procedure.readonly === 'deny' ? CALL.readOnly : unless(procedure, changing(procedure), CALL.readOnly)),
+  inspected: CALL.conditional
 }

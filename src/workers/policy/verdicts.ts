@@ -4,13 +4,15 @@ import type { Procedure } from '../../protocol/procedures.js'
 import { CALL, PLAIN_TABLES, type CallClass, type ClassTables } from '../session/call-classes.js'
 import { decidable } from './rules.js'
 
-/** What is made of a call whose arguments decide: the class of refused ones, an error, or undefined: it goes on. */
-export type Finding = CallClass | RemoteError | undefined
+/** What is made of a call whose arguments decide: the class of refused ones, an answer, or undefined: it goes on. */
+export type Finding = CallClass | RemoteError | Buffer | undefined
 export type Inspection = (body: Buffer) => Finding
 
 /** Something that keeps calls back: a procedure is not concerned, refused, or refused with some arguments. */
 export interface Restriction {
-  of(procedure: Procedure): CallClass | Inspection | undefined
+  readonly of: (procedure: Procedure) => CallClass | Inspection | undefined
+  /** The class of procedures whose arguments decide. */
+  readonly inspected: CallClass
   /** The class of procedures that the table does not have, if they are refused. */
   readonly beyond?: CallClass | undefined
 }
@@ -18,7 +20,7 @@ export interface Restriction {
 /** What one client may do: the table of classes that its calls are looked up in, and the calls whose arguments decide. */
 export interface Verdicts {
   readonly tables: ClassTables
-  /** What is made of a call of class `conditional`. */
+  /** What is made of a call of class `conditional` or `counted`. */
   inspect(prog: number, proc: number, body: Buffer): Finding
 }
 
@@ -31,14 +33,14 @@ export function workOut(restrictions: readonly Restriction[]): Verdicts {
     for (const procedure of decidable(program)) {
       const { number } = procedure
       if (classes[number] === CALL.local) continue
-      const found = restrictions.map(restriction => restriction.of(procedure))
-      const refusal = found.find(ruling => typeof ruling === 'number')
-      const looks = found.filter(ruling => typeof ruling === 'function')
+      const found = restrictions.map(({ of, inspected: callClass }) => ({ ruling: of(procedure), callClass }))
+      const refusal = found.map(({ ruling }) => ruling).find(ruling => typeof ruling === 'number')
+      const looks = found.filter(({ ruling }) => typeof ruling === 'function')
       if (refusal !== undefined) {
         classes[number] = refusal
       } else if (looks.length > 0) {
-        classes[number] = CALL.conditional
-        inspected.set(number, looks)
+        classes[number] = looks[0]!.callClass
+        inspected.set(number, looks.map(({ ruling }) => ruling as Inspection))
       }
     }
     inspections.set(program, inspected)

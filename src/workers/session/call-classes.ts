@@ -23,7 +23,9 @@ export const CALL = {
   /** As `relay`, if there is nothing in its arguments that is refused. */
   conditional: 8,
   /** Refused because the connection is read-only. */
-  readOnly: 9
+  readOnly: 9,
+  /** As `relay`, if the counts in its arguments are within their bounds. */
+  counted: 10
 } as const
 export type CallClass = (typeof CALL)[keyof typeof CALL]
 
@@ -75,7 +77,7 @@ export interface ClassTables {
   beyond: CallClass
 }
 
-/** For clients that may do everything. */
+/** As long as nothing is kept from a client. */
 export const PLAIN_TABLES: ClassTables = {
   remote: classes(PROGRAM.remote),
   qemu: classes(PROGRAM.qemu),
@@ -91,7 +93,7 @@ export function classify(tables: ClassTables, prog: number, proc: number): CallC
   return undefined
 }
 
-/** A registration names an object, and perhaps a QEMU event, at most. */
-export const MAX_REGISTRATION_BYTES = 64 * 1024
+/** Registrations and calls with counts name an object, and perhaps a device or a QEMU event, at most. */
+export const MAX_BRIEF_BYTES = 64 * 1024
 /** Longest arguments of a call that the broker answers: enough for SASL data of 65536 characters at four bytes each. */
 export const MAX_LOCAL_BYTES = 512 * 1024

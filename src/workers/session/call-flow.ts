@@ -1,7 +1,8 @@
-import { errorReply, type RemoteError } from '../../protocol/errors.js'
+import { errorReply, RemoteError } from '../../protocol/errors.js'
 import { TAKE, type Take } from '../../protocol/frame-reader.js'
 import { frameLength, HEADER_BYTES, MESSAGE, PROGRAM, readHeader, type Header } from '../../protocol/header.js'
 import { lookup } from '../../protocol/procedures.js'
+import { replyFrame } from '../../protocol/messages/frames.js'
 import { CALL, classify, opensStream, PLAIN_TABLES, type CallClass } from './call-classes.js'
 import { CallTable } from './call-table.js'
 import { PAUSE, wantsHoles } from './client-side.js'
@@ -72,10 +73,11 @@ export class CallFlow {
     const { prog, proc, serial } = header
     const body = bytes.subarray(from + HEADER_BYTES + (header.type === MESSAGE.callWithFds ? 4 : 0), to)
     if (prog === PROGRAM.remote && answerLocally(session, header, body)) return this.closeDescriptors(descriptors)
-    const refusal = session.objection(prog, proc, body) ?? (session.reachable() ? undefined : driverClosed())
-    if (refusal !== undefined) {
+    const answer = session.objection(prog, proc, body) ?? (session.reachable() ? undefined : driverClosed())
+    if (answer !== undefined) {
       this.closeDescriptors(descriptors)
-      return session.client.refuse(header, refusal)
+      if (answer instanceof RemoteError) return session.client.refuse(header, answer)
+      return session.client.write(replyFrame(header, answer))
     }
     const callClass = closerClass(header, bytes, from, to)
     if (callClass === CALL.registration && !this.#waits(prog, proc)) this.#registration(header, bytes.subarray(from, to))

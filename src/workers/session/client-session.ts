@@ -23,7 +23,7 @@ import { SOURCE, type LogContext, type LogLevel, type LogSource } from '../log.j
 import type { Verdicts } from '../policy/verdicts.js'
 import type { Admission } from '../settings.js'
 import type { LossReason, Transport, TransportHandler } from '../transport/transport.js'
-import { CALL, isRefused, PLAIN_TABLES, type CallClass } from './call-classes.js'
+import { CALL, isRefused, type CallClass } from './call-classes.js'
 import { CallFlow } from './call-flow.js'
 import { CarryOver } from './carry-over.js'
 import { ClientSide, PAUSE } from './client-side.js'
@@ -197,8 +197,8 @@ export class ClientSession implements Applicant, Timed {
     return accessDenied()
   }
 
-  /** Why a collected call goes no further whose arguments decide that, if so. */
-  objection(prog: number, proc: number, body: Buffer): RemoteError | undefined {
+  /** What a collected call is answered that goes no further because of its arguments, if so. */
+  objection(prog: number, proc: number, body: Buffer): RemoteError | Buffer | undefined {
     const finding = this.#verdicts?.inspect(prog, proc, body)
     return typeof finding === 'number' ? this.#refused(prog, proc, finding) : finding
   }
@@ -274,7 +274,7 @@ export class ClientSession implements Applicant, Timed {
     this.uri = uri
     this.#nowKnown()
     this.#verdicts = this.actor.policy.verdictsFor(subjectOf(this.admission, this.identity), readonly)
-    this.client.tables = this.#verdicts?.tables ?? PLAIN_TABLES
+    this.client.tables = this.#verdicts.tables
     driver.opened = true
     driver.outlet.feeder = this.client.reader
     this.client.outlet.feeder = driver.reader

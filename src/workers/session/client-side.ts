@@ -31,7 +31,7 @@ import type { LossReason, Transport, TransportHandler } from '../transport/trans
 import {
   CALL,
   classify,
-  MAX_REGISTRATION_BYTES,
+  MAX_BRIEF_BYTES,
   MAX_LOCAL_BYTES,
   PLAIN_TABLES,
   type CallClass,
@@ -65,7 +65,7 @@ export class ClientSide implements TransportHandler, FrameInputOwner, KeepaliveP
   readonly reader: FrameReader
   readonly outlet: Outlet
   readonly keepalive: Keepalive
-  /** How the client's calls are classed: a table of its own if something is kept from it. */
+  /** How the client's calls are classed, by what is kept from it. */
   tables: ClassTables = PLAIN_TABLES
   /** Made when the first descriptor, or call that announces some, comes. */
   mail: DescriptorMail | undefined
@@ -307,7 +307,8 @@ export class ClientSide implements TransportHandler, FrameInputOwner, KeepaliveP
       case CALL.conditional:
         return this.#collect(bytes, at, MAX_STREAM_CALL_BYTES)
       case CALL.registration:
-        return this.#collect(bytes, at, MAX_REGISTRATION_BYTES)
+      case CALL.counted:
+        return this.#collect(bytes, at, MAX_BRIEF_BYTES)
       default:
         return this.session.flow.forward(prog, proc, frameSerial(bytes, at), callClass!, frameLength(bytes, at))
     }
