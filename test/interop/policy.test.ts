@@ -1,3 +1,5 @@
+import { readFile } from 'node:fs/promises'
+import type { ConnectionOptions } from 'node:tls'
 import { expect } from 'chai'
 import { decodeError } from '#protocol/errors.js'
 import { MESSAGE, PROGRAM, STATUS } from '#protocol/header.js'
@@ -7,11 +9,15 @@ import { LXC, QEMU, REMOTE } from '#protocol/procedures.js'
 import { XdrWriter } from '#protocol/xdr.js'
 import { connectAs, openToAll, USER } from '../support/as-user.js'
 import { Cleanup } from '../support/cleanup.js'
+import { freePort } from '../support/free-port.js'
 import type { Frame } from '../support/frame-socket.js'
+import { Pki } from '../support/pki.js'
 import { run } from '../support/processes.js'
-import type { RawClient } from '../support/raw-client.js'
+import { RawClient } from '../support/raw-client.js'
 import { SaslFiles } from '../support/sasl.js'
+import { canConnect } from '../support/sockets.js'
 import { Stage } from '../support/stage.js'
+import { confirmed } from '../support/tls-client.js'
 import { waitFor } from '../support/waiting.js'
 
 /** Arguments that are a domain, then what `write` adds. */
@@ -163,6 +169,27 @@ describe('procedure policy', function () {
     const reply = await client.call(REMOTE.domainDestroy, domain())
     expect(decodeError(reply.payload).message).to.equal('internal error: hypervisor connection not open')
     expect(decodeError((await client.call(4000)).payload).message).to.equal('unknown procedure: 4000')
+  })
+
+  it('fits no certificate name, not even with *, where nobody vouches for one', async () => {
+    const [pki, stranger] = [await Pki.make(cleanup), await Pki.make(cleanup)]
+    const { certificate, key } = await pki.server()
+    const port = await freePort()
+    const own = await Stage.start(cleanup, {
+      listen_tls: 1, tls_port: String(port), ca_file: pki.ca.certificate, cert_file: certificate, key_file: key,
+      tls_no_verify_certificate: 1, procedure_policy: ['listener=tls => allow connect:*', 'dn=* => allow domain:read']
+    })
+    await waitFor('the TLS listener', () => canConnect(port))
+    const info = async (options: ConnectionOptions): Promise<Frame> => {
+      const socket = await confirmed(port, await pki.client(), options)
+      cleanup.defer(() => Promise.resolve(socket.destroy()))
+      return (await opened(new RawClient(socket))).call(REMOTE.domainGetInfo, domain())
+    }
+    const forged = await stranger.client()
+    expectPassed(await info({}))
+    expectDenied(await info({ cert: undefined, key: undefined }), 'no certificate')
+    expectDenied(await info({ cert: await readFile(forged.certificate), key: await readFile(forged.key) }), 'forged')
+    expect(own.driver.connections).to.have.length(3)
   })
 
   it('is an error like any other to virsh', async () => {

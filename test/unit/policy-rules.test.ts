@@ -28,7 +28,21 @@ describe('a rule of the procedure policy', () => {
     ['address=2001:db8::/32', { address: '2001:db8:1::1' }, true],
     ['address=::1', { address: '::1' }, true],
     ['listener=tcp & uid=1', { uid: 1 }, true],
-    ['listener=tcp & uid=1', { uid: 2 }, false]
+    ['listener=tcp & uid=1', { uid: 2 }, false],
+    ['sasl=eve&listener=tcp', { saslUser: 'eve' }, true],
+    ['sasl=eve&listener=tcp', { saslUser: 'eve&listener=tcp' }, false],
+    ['sasl=eve&listener=tcp', { saslUser: 'bob' }, false],
+    ['sasl=eve &listener=unix', { saslUser: 'eve' }, false],
+    ['sasl=a\\&b', { saslUser: 'a&b' }, true],
+    ['sasl=a\\&b & listener=tcp', { saslUser: 'a&b' }, true],
+    ['dn=O=A\\, B \\& C,CN=*', { name: 'O=A\\, B & C,CN=x' }, true],
+    ['sasl=DOM\\eve', { saslUser: 'DOM\\eve' }, true],
+    ['sasl=a\\\\&listener=tcp', { saslUser: 'a\\\\' }, true],
+    ['sasl=a\\', { saslUser: 'a\\' }, true],
+    ['dn=*', { name: 'CN=x' }, true],
+    ['dn=*', { name: '' }, false],
+    ['dn=*', {}, false],
+    ['sasl=*', { saslUser: '' }, false]
   ]
   for (const [conditions, subject, applies] of fits) {
     it(`with ${conditions} ${applies ? 'fits' : 'does not fit'} ${JSON.stringify(subject)}`, () => {
@@ -40,7 +54,10 @@ describe('a rule of the procedure policy', () => {
   const slips = [
     'listener=tcp', '* => permit domain:read', '* => deny', '* => deny domain:raed', '* => deny DOMAIN_DESTORY',
     'listener=telnet => deny *:*', 'uid=root => deny *:*', 'address=10.0.0 => deny *:*', 'address=10.0.0.0/33 => deny *:*',
-    'address=10.0.0.9-10.0.0.1 => deny *:*', 'group=1 => deny *:*', 'dn=O=A & B => deny *:*'
+    'address=10.0.0.9-10.0.0.1 => deny *:*', 'group=1 => deny *:*', 'dn=O=A & B => deny *:*',
+    'dn=O=A&B => deny *:*', 'sasl=eve & => deny *:*', '& sasl=eve => deny *:*', ' => deny *:*', 'sasl=eve&&uid=1 => deny *:*',
+    'sasl= => deny *:*', 'dn= => deny *:*', 'sasl=eve listener=tcp => deny *:*', 'sasl=eve, listener=tcp => deny *:*',
+    'sasl=eve;uid=1 => deny *:*', 'dn=CN=x address=10.0.0.1 => deny *:*', 'sasl=eve and listener=tcp => deny *:*'
   ]
   for (const slip of slips) {
     it(`'${slip}' is refused`, () => expect(() => parseRule(slip)).to.throw(RuleError))
@@ -108,5 +125,6 @@ describe('what the policy knows of a client', () => {
   it('is said in the log without odd characters', () => {
     expect(describeIdentity({ saslUserName: 'a\nb', userName: 'x', userId: 1 })).to.equal("SASL user 'a?b', user 'x' (1)")
     expect(describeIdentity({})).to.equal('a client without identity')
+    expect(describeIdentity({ x509DistinguishedName: '' })).to.equal('a client without identity')
   })
 })

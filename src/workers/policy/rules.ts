@@ -8,7 +8,7 @@ export interface Subject {
   listener: ListenerName
   address: string | undefined
   saslUser: string | undefined
-  /** Distinguished name of its certificate. */
+  /** Distinguished name of its certificate; empty if the certificate has none, or nobody vouches for it. */
   name: string | undefined
   uid: number | undefined
 }
@@ -72,12 +72,22 @@ export function parseRule(text: string): Rule {
   const [verdict, ...words] = text.slice(arrow + 4).trim().split(/\s+/)
   if (verdict !== 'allow' && verdict !== 'deny') throw new RuleError(`'${text}' says neither allow nor deny`)
   if (words.length === 0) throw new RuleError(`'${text}' does not say what to ${verdict}`)
-  const conditions = text.slice(0, arrow).split(' & ').map(parseCondition)
+  const conditions = separate(text.slice(0, arrow)).map(parseCondition)
   return {
     applies: subject => conditions.every(condition => condition(subject)),
     verdict,
     words: words.map(parseWord)
   }
+}
+
+/** At each `&`, with blanks or without. One that belongs to a name is written `\&`; other backslashes are the name's. */
+function separate(text: string): string[] {
+  const parts = ['']
+  for (const [piece] of text.matchAll(/\\.|./gs)) {
+    if (piece === '&') parts.push('')
+    else parts[parts.length - 1] += piece === '\\&' ? '&' : piece
+  }
+  return parts
 }
 
 function parseWord(text: string): Word {
@@ -90,7 +100,8 @@ function parseWord(text: string): Word {
 function parseCondition(text: string): Test<Subject> {
   const condition = text.trim()
   if (condition === '*') return () => true
-  const [, kind, value = ''] = /^([a-z]+)=(.*)$/s.exec(condition) ?? []
+  const [, kind, value = ''] = /^([a-z]+)=(.+)$/s.exec(condition) ?? []
+  if (/[\s,;|](listener|sasl|dn|uid|address)=/.test(value)) throw new RuleError(`'${condition}': conditions are joined with &`)
   switch (kind) {
     case 'listener':
       if (LISTENERS.every(name => name !== value)) {
@@ -111,12 +122,12 @@ function parseCondition(text: string): Test<Subject> {
   }
 }
 
-/** What is not known of a client fits no condition. */
+/** What is not known of a client fits no condition, and a name that is empty is not known. */
 const given =
   (value: (subject: Subject) => string | undefined, test: Test<string>): Test<Subject> =>
   subject => {
     const found = value(subject)
-    return found !== undefined && test(found)
+    return found !== undefined && found !== '' && test(found)
   }
 
 /** `10.0.0.1`, `10.0.0.0/8` or `10.0.0.1-10.0.0.9`, and the same with IPv6. */

@@ -17,7 +17,7 @@ export function subjectOf({ transport, readonly, peer }: Admission, identity: Id
 export function describeIdentity({ saslUserName, x509DistinguishedName, userName, userId }: Identity): string {
   const facts = [
     saslUserName !== undefined && `SASL user '${saslUserName}'`,
-    x509DistinguishedName !== undefined && `certificate '${x509DistinguishedName}'`,
+    x509DistinguishedName !== undefined && x509DistinguishedName !== '' && `certificate '${x509DistinguishedName}'`,
     userId !== undefined && `user '${userName ?? ''}' (${userId})`
   ].filter(fact => fact !== false)
   return facts.length === 0 ? 'a client without identity' : facts.join(', ').replace(/\p{C}/gu, '?')
