@@ -1,3 +1,4 @@
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import { decodeError } from '#protocol/errors.js'
@@ -6,12 +7,15 @@ import { decodeSetIdentity } from '#protocol/identity.js'
 import { decodeAuthList, decodePolkitReply } from '#protocol/messages/auth.js'
 import { REMOTE } from '#protocol/procedures.js'
 import { connectAs, openToAll, USER } from '../support/as-user.js'
+import { BusClient, flood } from '../support/bus-client.js'
+import { BusRelay } from '../support/bus-relay.js'
 import { Cleanup } from '../support/cleanup.js'
 import type { Frame } from '../support/frame-socket.js'
 import { PolkitBus } from '../support/polkit-bus.js'
 import { run } from '../support/processes.js'
 import type { RawClient } from '../support/raw-client.js'
 import { Stage } from '../support/stage.js'
+import { waitFor } from '../support/waiting.js'
 
 const rules = `polkit.addRule(function(action, subject) {
   if (action.id === 'org.libvirt.unix.manage') {
@@ -154,6 +158,61 @@ describe('polkit', function () {
     bus.polkitd.child.kill('SIGCONT')
     const next = await client(USER.daemon)
     expect((await next.call(REMOTE.authPolkit)).status).to.equal(STATUS.ok)
+  })
+
+  describe('while somebody floods the bus', () => {
+    for (const [what, type, length] of [
+      ['long signals', 'signal', 1_100_000], ['short signals', 'signal', 1], ['calls', 'call', 1000]
+    ] as const) {
+      it(`with ${what}, lets users in, and forgets no question that is open`, async () => {
+        const users = await Promise.all(Array.from({ length: 4 }, () => client(USER.daemon)))
+        // Every thread has its connection to the bus.
+        for (const user of users) expect((await user.call(REMOTE.authPolkit)).status).to.equal(STATUS.ok)
+        const early = await client(USER.daemon)
+        const stranger = await BusClient.connect(cleanup, join(bus.dir, 'bus'))
+        const names = await stranger.connectionsOf(stage.broker.program.pid)
+        expect(names).not.to.be.empty
+        bus.polkitd.child.kill('SIGSTOP')
+        const open = early.post(REMOTE.authPolkit)
+        const noise = flood(stranger, names, type, length)
+        try {
+          await waitFor('some noise', () => noise.count * length > 20_000_000 || noise.count > 20_000)
+          expect(await authList(await stage.connect(stage.broker.socket))).to.deep.equal([0])
+          bus.polkitd.child.kill('SIGCONT')
+          expect((await early.next({ serial: open })).status).to.equal(STATUS.ok)
+          for (let i = 0; i < 8; i++) {
+            const user = await client(USER.daemon)
+            expect((await user.call(REMOTE.authPolkit)).status).to.equal(STATUS.ok)
+            user.destroy()
+          }
+          expect(await stranger.connectionsOf(stage.broker.program.pid)).to.have.members(names)
+        } finally {
+          bus.polkitd.child.kill('SIGCONT')
+          noise.stop()
+          stranger.socket.destroy()
+          for (const user of [...users, early]) user.destroy()
+        }
+      })
+    }
+  })
+
+  it('is asked again when the bus hangs up before the answer', async () => {
+    const relay = await BusRelay.listen(cleanup, join(bus.dir, 'relay'), join(bus.dir, 'bus'))
+    const own = await Stage.start(cleanup, { auth_unix_rw: 'polkit', system_bus_address: `unix:path=${relay.path}` })
+    await openToAll(own.broker.dir)
+    const user = await connectAs(cleanup, USER.daemon, own.broker.socket)
+    bus.polkitd.child.kill('SIGSTOP')
+    try {
+      const serial = user.post(REMOTE.authPolkit)
+      for (let times = 1; times <= 2; times++) {
+        await waitFor('the question', () => relay.asked === times)
+        relay.hangUp()
+      }
+      bus.polkitd.child.kill('SIGCONT')
+      expect((await user.next({ serial })).status).to.equal(STATUS.ok)
+    } finally {
+      bus.polkitd.child.kill('SIGCONT')
+    }
   })
 
   it('says so when there is no polkit, and no bus, and goes on when both are back', async () => {

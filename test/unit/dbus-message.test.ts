@@ -1,14 +1,7 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
-import {
-  DbusError,
-  DbusReader,
-  DbusWriter,
-  decodeMessage,
-  encodeCall,
-  messageLength,
-  TYPE
-} from '#workers/polkit/dbus-message.js'
+import { announced, DbusError, DbusReader, DbusWriter, decodeMessage, encodeCall, TYPE, type Incoming } from '#workers/polkit/dbus-message.js'
+import { MessageReader } from '#workers/polkit/message-reader.js'
 import { BusLost, socketPath } from '#workers/polkit/system-bus.js'
 import { hex } from '../support/hex.js'
 
@@ -17,6 +10,21 @@ const HELLO = {
   path: '/org/freedesktop/DBus',
   interface: 'org.freedesktop.DBus',
   member: 'Hello'
+}
+
+/** An error reply to call 5, in big-endian: field 5 is the serial, 4 the name, 8 the signature. */
+const ERROR = Buffer.concat([
+  hex('42030001 00000007 00000009 0000001f'),
+  hex('05017500 00000005  04017300 00000003 612e6200 00000000  08016700 017300 00'),
+  hex('00000002 6e6f00')
+])
+
+/** A signal, or whatever type, with so many bytes behind its fixed part. */
+function message(type: number, bytes: number): Buffer {
+  const head = hex('6c000001 00000000 01000000 00000000')
+  head[1] = type
+  head.writeUInt32LE(bytes, 4)
+  return Buffer.concat([head, Buffer.alloc(bytes, 0xff)])
 }
 
 describe('D-Bus messages', () => {
@@ -30,31 +38,20 @@ describe('D-Bus messages', () => {
   it('are calls with path, interface, member and destination', () => {
     const call = encodeCall(HELLO, 7)
     expect(call.subarray(0, 12)).to.deep.equal(hex('6c010001 00000000 07000000'))
-    expect(messageLength(call, 0)).to.equal(call.length)
+    expect(announced(call)).to.deep.equal({ type: TYPE.methodCall, length: call.length })
     expect(decodeMessage(call)).to.include({ type: TYPE.methodCall, replySerial: undefined, signature: '' })
   })
 
-  it('say before they are complete how long they will be', () => {
-    const call = encodeCall(HELLO, 7)
-    expect(messageLength(call.subarray(0, 15), 0)).to.equal(undefined)
-    expect(messageLength(call.subarray(0, 16), 0)).to.equal(call.length)
-  })
-
   it('are read in big-endian too', () => {
-    // An error reply to call 5: field 5 is the serial, 4 the name, 8 the signature.
-    const fields = hex('05017500 00000005  04017300 00000003 612e6200 00000000  08016700 017300 00')
-    const reply = Buffer.concat([
-      hex('42030001 00000007 00000009 0000001f'), fields, hex('00000002 6e6f00')
-    ])
-    const message = decodeMessage(reply)
+    const message = decodeMessage(ERROR)
     expect(message).to.include({ type: TYPE.error, replySerial: 5, errorName: 'a.b', signature: 's' })
     expect(message.body.string()).to.equal('no')
   })
 
   it('that cannot be are refused at once', () => {
-    expect(() => messageLength(Buffer.alloc(16), 0)).to.throw(DbusError, 'byte order 0')
+    expect(() => announced(Buffer.alloc(16))).to.throw(DbusError, 'byte order 0')
     const endless = hex('6c010001 ffffffff 07000000 00000000')
-    expect(() => messageLength(endless, 0)).to.throw(DbusError, 'message of')
+    expect(() => announced(endless)).to.throw(DbusError, 'message of')
   })
 
   it('of noise throw DbusError and nothing else', () => {
@@ -67,6 +64,48 @@ describe('D-Bus messages', () => {
         expect(error).to.be.instanceOf(DbusError)
       }
     }))
+  })
+})
+
+describe('what a bus sends', () => {
+  function read(sent: Buffer, cut: number): Incoming[] {
+    const replies: Incoming[] = []
+    const reader = new MessageReader(reply => replies.push(reply))
+    const buffer = Buffer.alloc(cut)
+    for (let at = 0; at < sent.length; at += cut) {
+      const length = sent.copy(buffer, 0, at)
+      reader.push(buffer.subarray(0, length))
+      // The buffer is used again for what comes next.
+      buffer.fill(0xee)
+    }
+    return replies
+  }
+
+  const sent = Buffer.concat([
+    ERROR, message(TYPE.signal, 0), message(TYPE.signal, 300), ERROR, encodeCall(HELLO, 9), message(TYPE.signal, 1_100_000),
+    message(TYPE.methodReturn, 0), ERROR, message(TYPE.methodReturn, 200_000), message(77, 50), ERROR, message(TYPE.methodCall, 16)
+  ])
+
+  it('is replies, wherever it is cut, and all else is passed over', () => {
+    for (const cut of [1, 7, 15, 16, 17, 33, 100, 4096, 65_536, sent.length]) {
+      const replies = read(sent, cut)
+      expect(replies.map(({ replySerial }) => replySerial), `cut at ${cut}`).to.deep.equal([5, 5, 5, 5])
+      expect(replies.map(({ body }) => body.string())).to.deep.equal(['no', 'no', 'no', 'no'])
+    }
+  })
+
+  it('is not kept while it is passed over', () => {
+    const reader = new MessageReader(() => {})
+    const piece = Buffer.alloc(65_536)
+    reader.push(message(TYPE.signal, 128 * 1024 * 1024 - 16).subarray(0, 16))
+    const before = process.memoryUsage().arrayBuffers
+    for (let i = 0; i < 2047; i++) reader.push(piece)
+    expect(process.memoryUsage().arrayBuffers - before).to.be.below(1024 * 1024)
+  })
+
+  it('that is no D-Bus at all is refused', () => {
+    expect(() => read(Buffer.from('GET / HTTP/1.1\r\n'), 5)).to.throw(DbusError)
+    expect(() => read(Buffer.concat([sent, Buffer.alloc(16)]), 1000)).to.throw(DbusError)
   })
 })
 

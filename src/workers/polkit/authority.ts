@@ -1,4 +1,4 @@
-import { DbusWriter, type Incoming } from './dbus-message.js'
+import { DbusWriter, type Incoming, type MethodCall } from './dbus-message.js'
 import { BusLost, SystemBus } from './system-bus.js'
 import { Timer, type Clock } from '../clock.js'
 
@@ -31,6 +31,8 @@ const MAX_WAITING = 1000
 /** Includes the time that somebody needs to type a password. libvirt gives 30 s, which is little. */
 const DEADLINE_MS = 60_000
 const ALLOW_INTERACTION = 1
+/** How often a question is asked whose bus goes away before it is answered. */
+const MAX_TRIES = 3
 
 const AUTHORITY = {
   destination: 'org.freedesktop.PolicyKit1',
@@ -133,15 +135,21 @@ export class Authority {
     const body = encodeCheck(subject, action, id)
     const call = { ...AUTHORITY, member: 'CheckAuthorization', signature: '(sa{sv})sa{ss}us', body }
     try {
-      // A bus that went away is noticed only when it is used; then the question goes to the new one, if there is one.
-      const reply = await this.#bus.call(call).catch((error: unknown) => {
-        if (!(error instanceof BusLost) || !this.#open.has(question)) throw error
-        return this.#bus.call(call)
-      })
-      const verdict = decodeVerdict(reply)
+      const verdict = decodeVerdict(await this.#insist(question, call))
       if (this.#settle(question)) question.resolve(verdict)
     } catch (error) {
       if (this.#settle(question)) question.reject(error as Error)
+    }
+  }
+
+  /** A question whose bus goes away is asked again on the next connection, if there is one. */
+  async #insist(question: Question, call: MethodCall): Promise<Incoming> {
+    for (let tries = 1; ; tries++) {
+      try {
+        return await this.#bus.call(call)
+      } catch (error) {
+        if (!(error instanceof BusLost) || tries === MAX_TRIES || !this.#open.has(question)) throw error
+      }
     }
   }
 

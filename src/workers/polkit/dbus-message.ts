@@ -10,9 +10,9 @@ const VERSION = 1
 const LITTLE = 0x6c
 const BIG = 0x42
 /** Byte order, type, flags, version, length of the body, serial, length of the fields. */
-const FIXED_BYTES = 16
-/** The bus itself allows 128 MiB; answers to our calls are a few hundred bytes. */
-const MAX_MESSAGE_BYTES = 1024 * 1024
+export const FIXED_BYTES = 16
+/** As the specification says. */
+const MAX_MESSAGE_BYTES = 128 * 1024 * 1024
 
 const FIELD = { path: 1, interface: 2, member: 3, errorName: 4, replySerial: 5, destination: 6, signature: 8 } as const
 
@@ -192,19 +192,15 @@ export interface Incoming {
   body: DbusReader
 }
 
-/**
- * Length of the message that begins at `at`, or undefined if its fixed part is not all there. Throws DbusError for
- * what cannot be a message to us.
- */
-export function messageLength(bytes: Buffer, at: number): number | undefined {
-  if (bytes.length - at < FIXED_BYTES) return undefined
+/** Type and length of the message whose fixed part stands at `at`. Throws DbusError for what can be no message. */
+export function announced(bytes: Buffer, at = 0): { type: number; length: number } {
   const order = bytes[at]
   if (order !== LITTLE && order !== BIG) throw new DbusError(`byte order ${order}`)
   const u32 = (offset: number): number =>
     order === LITTLE ? bytes.readUInt32LE(at + offset) : bytes.readUInt32BE(at + offset)
   const length = FIXED_BYTES + Math.ceil(u32(12) / 8) * 8 + u32(4)
   if (length > MAX_MESSAGE_BYTES) throw new DbusError(`message of ${length} bytes`)
-  return length
+  return { type: bytes[at + 1]!, length }
 }
 
 /** `bytes`: one whole message. Throws DbusError. */

@@ -1,14 +1,7 @@
 import net from 'node:net'
 import { EIO, errorText } from '../os/libc.js'
-import {
-  DbusError,
-  decodeMessage,
-  encodeCall,
-  messageLength,
-  TYPE,
-  type Incoming,
-  type MethodCall
-} from './dbus-message.js'
+import { DbusError, encodeCall, TYPE, type Incoming, type MethodCall } from './dbus-message.js'
+import { MessageReader } from './message-reader.js'
 
 export const DEFAULT_BUS = 'unix:path=/run/dbus/system_bus_socket'
 
@@ -27,6 +20,8 @@ export class ServiceError extends Error {
 
 /** A line of the handshake is shorter than this; more than that without an end of line is no bus. */
 const MAX_LINE_BYTES = 4096
+/** What is read in one turn of the loop: whoever floods us costs the thread's clients no more than that each time. */
+const READ_BYTES = 64 * 1024
 const HELLO: MethodCall = {
   destination: 'org.freedesktop.DBus',
   path: '/org/freedesktop/DBus',
@@ -46,20 +41,21 @@ interface Pending {
 class BusConnection {
   readonly #socket: net.Socket
   readonly #pending = new Map<number, Pending>()
-  #received: Buffer = Buffer.alloc(0)
-  #handshaken = false
+  readonly #messages = new MessageReader(reply => this.#replied(reply))
+  /** What has come of a line of the handshake; undefined when that is through. */
+  #line: string | undefined = ''
   /** Calls made before the handshake is through. */
   #waiting: Buffer[] | undefined = []
   #serial = 0
   alive = true
 
   constructor(path: string) {
-    this.#socket = net.connect(path)
+    const buffer = Buffer.allocUnsafe(READ_BYTES)
+    this.#socket = net.connect({ path, onread: { buffer, callback: count => this.#read(buffer.subarray(0, count)) } })
     // A bus connection must not keep a thread alive that is told to end.
     this.#socket.unref()
     const uid = Buffer.from(String(process.geteuid!())).toString('hex')
     this.#socket.on('connect', () => this.#socket.write(`\0AUTH EXTERNAL ${uid}\r\n`))
-    this.#socket.on('data', bytes => this.#data(bytes))
     this.#socket.on('error', (error: NodeJS.ErrnoException) => {
       this.#lost(`Could not connect: ${errorText(-(error.errno ?? -EIO))}`)
     })
@@ -92,51 +88,39 @@ class BusConnection {
     for (const { reject } of pending) reject(new BusLost(why))
   }
 
-  #data(bytes: Buffer): void {
-    this.#received = this.#received.length === 0 ? bytes : Buffer.concat([this.#received, bytes])
+  /** Returns whether to read on in this turn. */
+  #read(bytes: Buffer): boolean {
+    if (!this.alive) return false
     try {
-      if (!this.#handshaken && !this.#handshake()) return
-      this.#messages()
+      if (this.#line === undefined) this.#messages.push(bytes)
+      else this.#handshake(this.#line + bytes.toString('latin1'))
     } catch (error) {
       // Whatever it is, it must not cost the thread.
       this.#lost(`the bus does not speak D-Bus: ${(error as Error).message}`)
     }
+    if (bytes.length < READ_BYTES) return true
+    setImmediate(() => this.alive && this.#socket.resume())
+    return false
   }
 
   /** The bus says `OK` to our uid, which it has seen on the socket; from then on it is messages. */
-  #handshake(): boolean {
-    const end = this.#received.indexOf('\r\n')
-    if (end < 0) {
-      if (this.#received.length > MAX_LINE_BYTES) throw new DbusError('endless line in the handshake')
-      return false
-    }
-    const line = this.#received.toString('latin1', 0, end)
-    this.#received = this.#received.subarray(end + 2)
-    if (!line.startsWith('OK')) throw new DbusError(`the bus refuses us: ${line}`)
-    this.#handshaken = true
+  #handshake(received: string): void {
+    const end = received.indexOf('\r\n')
+    if (end < 0 && received.length > MAX_LINE_BYTES) throw new DbusError('endless line in the handshake')
+    this.#line = received
+    if (end < 0) return
+    if (!received.startsWith('OK')) throw new DbusError(`the bus refuses us: ${received.slice(0, end)}`)
+    this.#line = undefined
     this.#socket.write(Buffer.concat([Buffer.from('BEGIN\r\n'), ...(this.#waiting ?? [])]))
     this.#waiting = undefined
-    return true
+    this.#messages.push(Buffer.from(received.slice(end + 2), 'latin1'))
   }
 
-  #messages(): void {
-    let at = 0
-    for (;;) {
-      const length = messageLength(this.#received, at)
-      if (length === undefined || this.#received.length - at < length) break
-      this.#message(decodeMessage(this.#received.subarray(at, at + length)))
-      at += length
-    }
-    this.#received = this.#received.subarray(at)
-  }
-
-  /** Signals and calls are nothing to us. */
-  #message(message: Incoming): void {
+  #replied(message: Incoming): void {
     const { type, replySerial } = message
-    if (replySerial === undefined) return
-    const pending = this.#pending.get(replySerial)
+    const pending = replySerial === undefined ? undefined : this.#pending.get(replySerial)
     if (pending === undefined) return
-    this.#pending.delete(replySerial)
+    this.#pending.delete(replySerial!)
     if (type === TYPE.methodReturn) return pending.resolve(message)
     const text = message.signature.startsWith('s') ? message.body.string() : ''
     pending.reject(new ServiceError(message.errorName ?? '', text))
