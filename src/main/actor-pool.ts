@@ -6,6 +6,7 @@ import type { ActorControl, ActorNews, ActorTask, FromActor, ToActor } from '../
 import type { FdLedger } from '../workers/os/fd-ledger.js'
 import type { ActorSettings, Admission } from '../workers/settings.js'
 import { SOURCE } from '../workers/log.js'
+import type { NameService } from './name-service.js'
 import { placeFor } from './placement.js'
 import type { SaslService } from './sasl-service.js'
 import type { TlsSettings } from '../workers/tls/tls-settings.js'
@@ -55,6 +56,7 @@ export class ActorPool {
   #settings: ActorSettings
   readonly #ledger: FdLedger
   readonly #handler: ActorPoolHandler
+  readonly #names: NameService
   readonly #sasl: SaslService | undefined
   /** One for each thread, which ends with it. */
   readonly #tasks = new Map<ActorThread, Promise<void>>()
@@ -66,12 +68,14 @@ export class ActorPool {
     settings: ActorSettings,
     ledger: FdLedger,
     handler: ActorPoolHandler,
+    names: NameService,
     sasl: SaslService | undefined
   ) {
     this.#minClients = minClients
     this.#settings = settings
     this.#ledger = ledger
     this.#handler = handler
+    this.#names = names
     this.#sasl = sasl
     this.#pool = new Piscina({
       filename: new URL('../workers/actor-thread.js', import.meta.url).href,
@@ -154,6 +158,7 @@ export class ActorPool {
       settings: this.#settings,
       ledger: this.#ledger.shared,
       work: work.port2,
+      names: this.#names.connect(),
       sasl: this.#sasl?.connect(),
       control: control.port2
     }
@@ -169,7 +174,7 @@ export class ActorPool {
     }
     work.port1.on('message', (news: FromActor) => this.#told(thread, news))
     this.threads.push(thread)
-    const ports = [task.work, task.control, ...(task.sasl === undefined ? [] : [task.sasl])]
+    const ports = [task.work, task.control, task.names, ...(task.sasl === undefined ? [] : [task.sasl])]
     const ended = this.#pool.run(task, { transferList: ports, signal: thread.unstarted.signal }).then(
       () => this.#ended(thread, 'its task ended'),
       (error: unknown) => {

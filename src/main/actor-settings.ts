@@ -1,6 +1,7 @@
 import { readFileSync, realpathSync } from 'node:fs'
 import path from 'node:path'
 import { aliasMap } from '../protocol/uri.js'
+import { nameOf } from '../workers/names/lookup.js'
 import { DEFAULT_BUS } from '../workers/polkit/system-bus.js'
 import type { LogLevel } from '../workers/log.js'
 import type { ActorSettings } from '../workers/settings.js'
@@ -42,6 +43,7 @@ export function actorSettings(
     testDriverSocket,
     ownSockets,
     uriAliases: readAliases(path.join(path.dirname(config.paths.configFiles[0]!), 'libvirt.conf')),
+    superuser: { user: nameOf('user', 0) ?? 'root', group: nameOf('group', 0) ?? 'root' },
     privileged: config.privileged,
     // The supervisor adds it when it has read the files.
     tls: undefined

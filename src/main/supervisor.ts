@@ -1,7 +1,7 @@
 import { isIP } from 'node:net'
 import { lookup } from 'node:dns/promises'
 import type { ActorNews } from '../workers/control.js'
-import { groupId } from '../workers/os/accounts.js'
+import { groupId } from '../workers/names/lookup.js'
 import { FdLedger } from '../workers/os/fd-ledger.js'
 import { close, EADDRINUSE, EADDRNOTAVAIL, EAFNOSUPPORT } from '../workers/os/libc.js'
 import { SOURCE } from '../workers/log.js'
@@ -15,6 +15,7 @@ import type { Config } from './config/load.js'
 import { Listener, ListenError, listenTcp, listenUnix, type ListenerHandler, type ListenerKind } from '../workers/os/listener.js'
 import { LEVEL } from './config/log-settings.js'
 import type { Logger } from './logging.js'
+import { NameService } from './name-service.js'
 import { SaslService, SaslUnavailable } from './sasl-service.js'
 import { servicePort } from './service-port.js'
 import { TlsKeeper } from './tls/keeper.js'
@@ -35,6 +36,7 @@ export class Supervisor implements ListenerHandler {
   /** Reloads of the TLS files, one after the other. */
   #reloading: Promise<unknown> = Promise.resolve()
   #sasl: SaslService | undefined
+  #names: NameService | undefined
   #ids = 0
   #paused = false
   /** Called when the number of clients goes to 0, and when it leaves it. */
@@ -56,7 +58,9 @@ export class Supervisor implements ListenerHandler {
       threadDied: (reason: string, lost: readonly number[]) => this.#threadDied(reason, lost)
     }
     const { actorThreads, actorMinClients } = this.#config
-    this.#pool = new ActorPool({ threads: actorThreads, minClients: actorMinClients }, all, this.ledger, handler, this.#sasl)
+    this.#names = new NameService(this.#logger)
+    const size = { threads: actorThreads, minClients: actorMinClients }
+    this.#pool = new ActorPool(size, all, this.ledger, handler, this.#names, this.#sasl)
     await this.#pool.started()
     this.#listenUnixSockets()
     const { listenTcp, tcpPort, authTcp, listenTls, tlsPort, authTls } = this.#config
@@ -111,6 +115,7 @@ export class Supervisor implements ListenerHandler {
     for (const listener of this.#listeners.splice(0)) listener.close()
     this.#tls?.close()
     await this.#pool?.close()
+    this.#names?.stop()
     await this.#sasl?.stop()
     this.#poller.close()
   }

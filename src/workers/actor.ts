@@ -7,6 +7,7 @@ import type { ActorControl, ActorNews, ActorTask, ClientInfo, LoadNews } from '.
 import { Comebacks } from './driver/comebacks.js'
 import { KnownNames } from './driver/known-names.js'
 import { LogLimit } from './log-limit.js'
+import { AccountNames } from './names/account-names.js'
 import { FdLedger } from './os/fd-ledger.js'
 import { Poller } from './os/poller.js'
 import { Policy } from './policy/policy.js'
@@ -16,7 +17,6 @@ import { LOG_LEVELS, SOURCE, type Log, type LogLevel } from './log.js'
 import type { ActorSettings, Admission } from './settings.js'
 import { ClientSession } from './session/client-session.js'
 import type { DriverSide } from './session/driver-side.js'
-import { identifyUnixPeer } from './session/identify.js'
 import { TlsAcceptor } from './tls/acceptor.js'
 import type { TlsSettings } from './tls/tls-settings.js'
 import { Conduit } from './transport/conduit.js'
@@ -25,6 +25,7 @@ import { SaslLayer } from './transport/sasl-layer.js'
 import type { Transport, TransportHandler } from './transport/transport.js'
 import { Turns } from './turns.js'
 import { UnopenedMemory } from './unopened-memory.js'
+import { UnixArrivals } from './unix-arrivals.js'
 
 const NEWS_MS = 5
 /** Longer messages are cut: peers choose parts of them. */
@@ -50,6 +51,8 @@ export class Actor implements ActorControl {
   readonly comebacks = new Comebacks()
   readonly #sessions = new Map<number, ClientSession>()
   readonly #tls: TlsAcceptor
+  readonly #arrivals: UnixArrivals
+  readonly #accounts: AccountNames
   readonly #work: MessagePort
   #news: (ActorNews | LoadNews)[] = []
   #logLevel: number
@@ -60,7 +63,7 @@ export class Actor implements ActorControl {
   /** Resolves when `shutdown` was called and all is closed. */
   readonly done = new Promise<void>(resolve => (this.#finished = resolve))
 
-  constructor({ number, settings, ledger, work, sasl }: Omit<ActorTask, 'control'>) {
+  constructor({ number, settings, ledger, work, names, sasl }: Omit<ActorTask, 'control'>) {
     this.settings = settings
     this.names = new KnownNames(settings)
     this.#logLevel = LOG_LEVELS.indexOf(settings.logLevel)
@@ -85,6 +88,16 @@ export class Actor implements ActorControl {
       log: this.strangers.write,
       begin: (admission, transport, identity) => this.#beginOver(admission, transport, identity),
       ended: ({ id }, why) => this.#ended(id, why)
+    })
+    this.#accounts = new AccountNames(names, this.clock, settings.superuser)
+    this.#arrivals = new UnixArrivals({
+      clock: this.clock,
+      settings,
+      names: this.#accounts,
+      begin: (admission, { identity, failure }) => this.#begin(admission, identity, failure),
+      turnAway: (admission, why) => this.#turnAway(admission, why),
+      failed: error => this.failed(undefined, error),
+      log: this.log
     })
     new BusyWatch(this.clock, busy => this.#tell({ kind: 'busy', busy }))
     this.#work = work
@@ -132,16 +145,21 @@ export class Actor implements ActorControl {
     this.#tell({ kind: 'authenticated', id: session.admission.id })
   }
 
+  /** Those that are no sessions yet. */
+  get #beginning(): Admission[] {
+    return [...this.#tls.admissions, ...this.#arrivals.admissions]
+  }
+
   // ActorControl
 
   clients(): ClientInfo[] {
-    return [...this.#tls.admissions.map(describeHandshake), ...[...this.#sessions.values()].map(describe)]
+    return [...this.#beginning.map(describeHandshake), ...[...this.#sessions.values()].map(describe)]
   }
 
   client(id: number): ClientInfo | undefined {
     const session = this.#sessions.get(id)
     if (session !== undefined) return describe(session)
-    const admission = this.#tls.admissions.find(other => other.id === id)
+    const admission = this.#beginning.find(other => other.id === id)
     return admission && describeHandshake(admission)
   }
 
@@ -149,7 +167,7 @@ export class Actor implements ActorControl {
     const session = this.#sessions.get(id)
     const why = 'disconnected by the administrator'
     session?.close(why, 'info')
-    return session !== undefined || this.#tls.close(id, why)
+    return session !== undefined || this.#tls.close(id, why) || this.#arrivals.close(id, why)
   }
 
   setTls(settings: TlsSettings): void {
@@ -163,6 +181,7 @@ export class Actor implements ActorControl {
   shutdown(): void {
     this.#closing = true
     this.#tls.closeAll('shutdown')
+    this.#arrivals.closeAll('shutdown')
     for (const session of [...this.#sessions.values()]) session.close('shutdown', 'debug')
     this.#finishIfEmpty()
   }
@@ -170,24 +189,18 @@ export class Actor implements ActorControl {
   // Connections
 
   #admit(admission: Admission): void {
-    const { fd, id } = admission
+    const { fd } = admission
     const { ledger, owner } = this.io
     ledger.adopt(fd, owner)
     if (this.#closing) return this.#turnAway(admission, 'shutdown')
     if (admission.transport === 'tls') return this.#tls.accept(admission)
     if (admission.transport === 'tcp') return this.#begin(admission, {})
-    identifyUnixPeer(fd).then(
-      ({ identity, failure }) => this.#begin(admission, identity, failure),
-      (error: unknown) => {
-        this.log('error', SOURCE.client, String(error), { client: { id, from: undefined } })
-        this.#turnAway(admission, 'identity')
-      }
-    )
+    this.#arrivals.accept(admission)
   }
 
   #turnAway({ id, fd }: Admission, why: string): void {
     this.io.ledger.close(fd)
-    this.#tell({ kind: 'ended', id, why })
+    this.#ended(id, why)
   }
 
   #begin(admission: Admission, identity: Identity, failure?: RemoteError): void {
@@ -216,7 +229,8 @@ export class Actor implements ActorControl {
   }
 
   #finishIfEmpty(): void {
-    if (this.#closing && this.#sessions.size + this.#tls.size + this.#leaving === 0) this.#finish()
+    if (!this.#closing) return
+    if (this.#sessions.size + this.#tls.size + this.#arrivals.size + this.#leaving === 0) this.#finish()
   }
 
   #transport({ fd, transport, auth }: Admission, handler: TransportHandler): Transport {
@@ -246,6 +260,7 @@ export class Actor implements ActorControl {
     this.clock.stop()
     this.polkit.close()
     this.sasl.close()
+    this.#accounts.close()
     this.io.conduit.close()
     this.io.poller.close()
     this.#work.close()

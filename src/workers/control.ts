@@ -12,6 +12,8 @@ export interface ActorTask {
   ledger: SharedArrayBuffer
   /** Where connections come in and news goes out: plain messages, because there are thousands a second. */
   work: MessagePort
+  /** Where names of users and groups are asked for. */
+  names: MessagePort
   /** To the SASL thread, if there is one. */
   sasl: MessagePort | undefined
   /** The thread's `ActorControl`, by comlink. */

@@ -42,6 +42,8 @@ export interface ActorSettings {
   ownSockets: readonly string[]
   /** `uri_aliases` of libvirt.conf. */
   uriAliases: readonly (readonly [alias: string, uri: string])[]
+  /** What user and group 0 are called. */
+  superuser: Readonly<Record<'user' | 'group', string>>
   /** Whether we run as root, and so for the system and not for a session. */
   privileged: boolean
   /** Undefined where no listener wants TLS. */

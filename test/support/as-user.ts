@@ -6,12 +6,14 @@ import { RawClient } from './raw-client.js'
 export const USER = { daemon: 1, bin: 2, nobody: 65534 } as const
 
 /** The kernel notes the effective user at `connect`, which a UNIX socket does within the call. */
-export function connectAs(cleanup: Cleanup, uid: number, path: string): Promise<RawClient> {
+export function connectAs(cleanup: Cleanup, uid: number, path: string, gid = 0): Promise<RawClient> {
+  process.setegid!(gid)
   process.seteuid!(uid)
   try {
     return RawClient.connect(cleanup, path)
   } finally {
     process.seteuid!(0)
+    process.setegid!(0)
   }
 }
 

@@ -10,10 +10,11 @@ import { waitFor } from './waiting.js'
 
 const executable = new URL('../../../dist/main/virtbrokerd.js', import.meta.url).pathname
 
-/** What a broker runs under: options of prlimit(1), and of node. */
+/** What a broker runs under: options of prlimit(1) and of node, and a command that is to start it. */
 export interface BrokerSurroundings {
   limits?: readonly string[]
   nodeOptions?: readonly string[]
+  within?: readonly string[]
 }
 
 /**
@@ -37,7 +38,7 @@ export class Broker {
     }))
     const limits = under.limits === undefined ? [] : ['prlimit', ...under.limits, '--']
     const program = new Program([
-      ...limits, process.execPath, ...under.nodeOptions ?? [], executable, '-f', confPath, '-p', join(dir, 'broker.pid')
+      ...under.within ?? [], ...limits, process.execPath, ...under.nodeOptions ?? [], executable, '-f', confPath, '-p', join(dir, 'broker.pid')
     ])
     cleanup.defer(() => program.stop())
     const broker = new Broker(dir, port, program)

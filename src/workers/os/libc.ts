@@ -2,7 +2,7 @@ import { constants } from 'node:os'
 import koffi from 'koffi'
 
 /**
- * The system calls that Node has no door to, and nothing else (the name service's are in accounts.ts). All of them
+ * The system calls that Node has no door to, and nothing else (the name service's are in names/lookup.ts). All of them
  * are non-blocking. Buffers are passed by address, because an address costs nothing per call: whoever takes an address
  * keeps the buffer alive (see `Memory`).
  */

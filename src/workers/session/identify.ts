@@ -1,6 +1,7 @@
 import { systemError, type RemoteError } from '../../protocol/errors.js'
 import type { Identity } from '../../protocol/identity.js'
-import { accountName, peerCredentials, peerSecurityContext, processStartTime } from '../os/accounts.js'
+import type { AccountNames } from '../names/account-names.js'
+import { peerCredentials, peerSecurityContext, processStartTime, type PeerCredentials } from '../os/accounts.js'
 
 export interface Identified {
   identity: Identity
@@ -10,26 +11,41 @@ export interface Identified {
 
 const EINVAL = 22
 
-/** Who a UNIX client is. uid and gid must have names, because that is what driver daemons check and log. */
-export async function identifyUnixPeer(fd: number): Promise<Identified> {
+/**
+ * Who a UNIX client is. uid and gid must have names, because that is what driver daemons check and log; it is a promise
+ * if they are not known yet. What the process is like is looked at at once, while it is there.
+ */
+export function identifyUnixPeer(fd: number, names: AccountNames): Identified | Promise<Identified> {
   const peer = peerCredentials(fd)
   if (peer === undefined) return fail(`Failed to get client socket identity`)
   const context = peerSecurityContext(fd)
   const processTime = processStartTime(peer.pid)
-  const [userName, groupName] = await Promise.all([accountName('user', peer.uid), accountName('group', peer.gid)])
-  if (userName === undefined) return fail(`Failed to find user record for uid '${peer.uid}'`)
-  if (groupName === undefined) return fail(`Failed to find group record for gid '${peer.gid}'`)
-  return {
-    identity: {
-      userName,
-      userId: peer.uid,
-      groupName,
-      groupId: peer.gid,
-      processId: peer.pid === 0 ? -1 : peer.pid,
-      ...(processTime !== undefined && { processTime }),
-      ...(context !== undefined && { selinuxContext: context })
-    }
+  const process: Identity = {
+    processId: peer.pid === 0 ? -1 : peer.pid,
+    ...(processTime !== undefined && { processTime }),
+    ...(context !== undefined && { selinuxContext: context })
   }
+  const [user, group] = [names.find('user', peer.uid), names.find('group', peer.gid)]
+  if (user !== undefined && group !== undefined) return identified(peer, user.name, group.name, process)
+  return askFor(peer, process, names)
+}
+
+/** One after the other, so that no client has more than one question open. */
+async function askFor(peer: PeerCredentials, process: Identity, names: AccountNames): Promise<Identified> {
+  const user = await names.get('user', peer.uid)
+  const group = user === undefined ? undefined : await names.get('group', peer.gid)
+  return identified(peer, user, group, process)
+}
+
+function identified(
+  { uid, gid }: PeerCredentials,
+  userName: string | undefined,
+  groupName: string | undefined,
+  process: Identity
+): Identified {
+  if (userName === undefined) return fail(`Failed to find user record for uid '${uid}'`)
+  if (groupName === undefined) return fail(`Failed to find group record for gid '${gid}'`)
+  return { identity: { userName, userId: uid, groupName, groupId: gid, ...process } }
 }
 
 function fail(message: string): Identified {

@@ -1,0 +1,132 @@
+import { fork, type ChildProcess } from 'node:child_process'
+import { MessageChannel, type MessagePort } from 'node:worker_threads'
+import { SOURCE } from '../workers/log.js'
+import type { NameAnswer, NameQuestion } from '../workers/names/messages.js'
+import type { Logger } from './logging.js'
+
+/** More than there may be clients at once that are not in yet (`max_anonymous_clients`), each of which asks one thing. */
+const AT_ONCE = 32
+/** A lookup that takes longer is given up, with the process that it hangs in. */
+const PATIENCE_MS = 60_000
+/** A lookup in whose course the process died so often is not tried again. */
+const MAX_TRIES = 2
+/** A process that dies at once again and again is not replaced faster than this. */
+const RESTART_PAUSE_MS = 500
+
+interface Lookup {
+  readonly question: NameQuestion
+  readonly askers: Set<MessagePort>
+  tries: number
+  /** Set while the process has the question. */
+  patience: NodeJS.Timeout | undefined
+}
+
+/** Names of users and groups for the actor threads, looked up in a process of its own: see name-process.ts. */
+export class NameService {
+  readonly #logger: Pick<Logger, 'info' | 'warn'>
+  readonly #patienceMs: number
+  readonly #lookups = new Map<string, Lookup>()
+  #process: ChildProcess | undefined
+  #atWork = 0
+  #stopped = false
+
+  constructor(logger: Pick<Logger, 'info' | 'warn'>, patienceMs = PATIENCE_MS) {
+    this.#logger = logger
+    this.#patienceMs = patienceMs
+    this.#start()
+  }
+
+  /** A way to ask, for one actor thread. */
+  connect(): MessagePort {
+    const { port1, port2 } = new MessageChannel()
+    port1.on('message', (question: NameQuestion) => this.#asked(question, port1))
+    port1.unref()
+    return port2
+  }
+
+  /** Waits for nobody: lookups under way end with their process. */
+  stop(): void {
+    this.#stopped = true
+    for (const { patience } of this.#lookups.values()) clearTimeout(patience)
+    this.#process?.kill('SIGKILL')
+  }
+
+  #start(): void {
+    if (this.#stopped) return
+    try {
+      const child = startProcess()
+      let why = ''
+      child.on('message', (answer: NameAnswer) => this.#answered(answer))
+      child.on('error', error => (why = error.message))
+      child.on('close', (code, signal) => this.#ended(why || `exit code ${signal ?? code}`))
+      this.#process = child
+    } catch (error) {
+      return this.#ended((error as Error).message)
+    }
+    this.#sendNext()
+  }
+
+  #asked(question: NameQuestion, asker: MessagePort): void {
+    const key = keyOf(question)
+    const lookup = this.#lookups.get(key) ?? { question, askers: new Set(), tries: 0, patience: undefined }
+    lookup.askers.add(asker)
+    this.#lookups.set(key, lookup)
+    this.#sendNext()
+  }
+
+  #sendNext(): void {
+    if (this.#process?.connected !== true || this.#atWork >= AT_ONCE) return
+    for (const lookup of this.#lookups.values()) {
+      if (lookup.patience !== undefined) continue
+      lookup.tries++
+      lookup.patience = setTimeout(() => this.#hangs(lookup), this.#patienceMs)
+      this.#process.send(lookup.question, () => undefined)
+      if (++this.#atWork === AT_ONCE) return
+    }
+  }
+
+  #answered(answer: NameAnswer): void {
+    const lookup = this.#lookups.get(keyOf(answer))
+    if (lookup === undefined) return
+    if (lookup.patience !== undefined) this.#atWork--
+    this.#settle(lookup, answer)
+    this.#sendNext()
+  }
+
+  #hangs(lookup: Lookup): void {
+    const { kind, id } = lookup.question
+    this.#logger.warn(SOURCE.server, `the name service does not answer about ${kind} ${id}`)
+    lookup.tries = MAX_TRIES
+    this.#process?.kill('SIGKILL')
+  }
+
+  #ended(why: string): void {
+    this.#process = undefined
+    this.#atWork = 0
+    if (this.#stopped) return
+    for (const lookup of [...this.#lookups.values()]) {
+      clearTimeout(lookup.patience)
+      lookup.patience = undefined
+      if (lookup.tries >= MAX_TRIES) this.#settle(lookup, { ...lookup.question, failed: true })
+    }
+    this.#logger.info(SOURCE.server, `the process that looks names up ended (${why}) and is replaced`)
+    setTimeout(() => this.#start(), RESTART_PAUSE_MS).unref()
+  }
+
+  #settle(lookup: Lookup, answer: NameAnswer): void {
+    clearTimeout(lookup.patience)
+    this.#lookups.delete(keyOf(lookup.question))
+    for (const asker of lookup.askers) asker.postMessage(answer)
+  }
+}
+
+function startProcess(): ChildProcess {
+  return fork(new URL('../workers/names/name-process.js', import.meta.url), {
+    // Each lookup has a thread of libuv's pool for as long as it takes.
+    env: { ...process.env, UV_THREADPOOL_SIZE: String(AT_ONCE) },
+    execArgv: [],
+    stdio: 'ignore'
+  })
+}
+
+const keyOf = ({ kind, id }: NameQuestion): string => `${kind}${id}`

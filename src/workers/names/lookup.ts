@@ -1,0 +1,79 @@
+import koffi from 'koffi'
+import type { AccountKind } from './messages.js'
+
+type Lookup = (id: number, record: Buffer, strings: Buffer, size: number, result: [unknown]) => number
+type AsyncLookup = { async: (...args: [...Parameters<Lookup>, (error: Error | null, code: number) => void]) => void }
+
+const libc = koffi.load(null)
+const lookups = {
+  user: libc.func('int getpwuid_r(uint32_t, void *, void *, size_t, _Out_ void **)') as Lookup,
+  group: libc.func('int getgrgid_r(uint32_t, void *, void *, size_t, _Out_ void **)') as Lookup
+}
+
+const ERANGE = 34
+/** `struct passwd` and `struct group` are smaller, and both begin with the pointer to the name. */
+const RECORD_BYTES = 128
+const FIRST_BYTES = 4096
+/** A group has the names of its members with it. */
+const MOST_BYTES = 1024 * 1024
+
+/** Room for one record; what does not fit is tried again with more. */
+class Room {
+  readonly record = Buffer.alloc(RECORD_BYTES)
+  readonly strings: Buffer
+  readonly result: [unknown] = [null]
+
+  constructor(bytes: number) {
+    this.strings = Buffer.alloc(bytes)
+  }
+
+  get args(): Parameters<Lookup> extends [number, ...infer Rest] ? Rest : never {
+    return [this.record, this.strings, this.strings.length, this.result]
+  }
+
+  /** Whether the record needs more than there is, and may have it. */
+  isTooSmall(code: number): boolean {
+    return code === ERANGE && this.strings.length < MOST_BYTES
+  }
+
+  get larger(): Room {
+    return new Room(2 * this.strings.length)
+  }
+
+  /** The name, which was copied into `strings`; nothing else is wanted of the record. */
+  name(code: number): string | undefined {
+    if (code !== 0 || this.result[0] === null) return undefined
+    const at = Number(this.record.readBigUInt64LE(0) - BigInt(koffi.address(this.strings)))
+    return this.strings.toString('utf8', at, this.strings.indexOf(0, at))
+  }
+}
+
+/** The name of a user or group, or undefined if there is none. It may ask the network and wait: for start-up only. */
+export function nameOf(kind: AccountKind, id: number): string | undefined {
+  for (let room = new Room(FIRST_BYTES); ; room = room.larger) {
+    const code = lookups[kind](id, ...room.args)
+    if (!room.isTooSmall(code)) return room.name(code)
+  }
+}
+
+/** The same on libuv's pool. */
+export function lookUpName(kind: AccountKind, id: number): Promise<string | undefined> {
+  const lookup = lookups[kind] as unknown as AsyncLookup
+  return new Promise(resolve => {
+    const attempt = (room: Room): void =>
+      lookup.async(id, ...room.args, (error, code) => {
+        if (error === null && room.isTooSmall(code)) attempt(room.larger)
+        else resolve(error === null ? room.name(code) : undefined)
+      })
+    attempt(new Room(FIRST_BYTES))
+  })
+}
+
+const groupRecord = koffi.struct({ name: 'char *', password: 'char *', gid: 'uint32_t' })
+const getgrnam = libc.func('getgrnam', koffi.pointer(groupRecord), ['str'])
+
+/** The id of a group, or undefined if there is none. For start-up only, as above. */
+export function groupId(name: string): number | undefined {
+  const record: unknown = (getgrnam as (name: string) => unknown)(name)
+  return record === null ? undefined : (koffi.decode(record, groupRecord) as { gid: number }).gid
+}
