@@ -85,7 +85,7 @@ describe('names of users and groups', function () {
     expect(await names(0)).to.deep.equal(['root', 'root'])
     expect(stranger.closed).to.equal(false)
     await stranger.end()
-    const line = /client \d+: names of user and group not found in time/
+    const line = /client \d+: closed: names of user and group not found in time/
     await waitFor('the line in the log', () => line.test(stage.broker.program.stderr))
   })
 
