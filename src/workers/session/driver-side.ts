@@ -39,8 +39,10 @@ interface OwnCall {
 
 /** Serials of the broker's own calls: far from where clients begin to count. */
 const FIRST_OWN_SERIAL = 0xf0000000
-/** An own call's reply is a few hundred bytes; a daemon that sends more is not listened to. */
-const MAX_OWN_REPLY_BYTES = 8 * 1024 * 1024
+/** An own call's reply is a few hundred bytes, and so is an error's text; a daemon that sends more is not listened to. */
+const MAX_OWN_REPLY_BYTES = 64 * 1024
+/** As for calls with descriptors, and for replies that are looked into. */
+const MAX_COLLECTED_BYTES = 8 * 1024 * 1024
 /** Up to here a frame is passed on when it has come to its end, so that the client never waits for the rest of it. */
 const MAX_KEPT_BYTES = 1024 * 1024
 /** How long a daemon may take to say goodbye. */
@@ -64,6 +66,8 @@ export class DriverSide implements TransportHandler, FrameInputOwner, KeepaliveP
   #violation: string | undefined
   /** A reply has come, so a call that waits may go. */
   #replied = false
+  /** It wants to know whether we live. However often it has asked in one read, it is told once. */
+  #pinged = false
   #paused = false
   #keepaliveAsked = false
   /** CONNECT_OPEN has succeeded. */
@@ -155,6 +159,10 @@ export class DriverSide implements TransportHandler, FrameInputOwner, KeepaliveP
     const offence = all ? this.#mail?.offence() : undefined
     if (offence !== undefined) this.#violate(offence)
     if (this.#violation !== undefined) return this.session.driverFailed(this, this.#violation)
+    if (this.#pinged) {
+      this.#pinged = false
+      this.pong()
+    }
     if (this.#replied) {
       this.#replied = false
       this.session.flow.release()
@@ -221,7 +229,7 @@ export class DriverSide implements TransportHandler, FrameInputOwner, KeepaliveP
       case MESSAGE.streamHole:
         return this.#wholeFrame(bytes, at, type, whole)
       case MESSAGE.replyWithFds:
-        return frameLength(bytes, at) > MAX_OWN_REPLY_BYTES ? this.#violate('reply too long') : TAKE.collect
+        return frameLength(bytes, at) > MAX_COLLECTED_BYTES ? this.#violate('reply too long') : TAKE.collect
       default:
         return this.#violate(`frame of type ${type}`)
     }
@@ -279,7 +287,7 @@ export class DriverSide implements TransportHandler, FrameInputOwner, KeepaliveP
     const place = calls.find(prog, proc, serial)
     if (place < 0) return this.#failedHole(bytes, at, prog, proc, serial)
     const callClass = calls.classAt(place)
-    if (callClass === CALL.registration && frameLength(bytes, at) <= MAX_OWN_REPLY_BYTES) return TAKE.collect
+    if (callClass === CALL.registration && frameLength(bytes, at) <= MAX_COLLECTED_BYTES) return TAKE.collect
     calls.remove(place)
     this.#replied = true
     if (callClass !== CALL.relay) this.#noteReply(callClass, proc, serial, frameStatus(bytes, at) === STATUS.ok)
@@ -382,7 +390,7 @@ export class DriverSide implements TransportHandler, FrameInputOwner, KeepaliveP
 
   #keepaliveFrame(proc: number): Take {
     this.input.spend()
-    if (proc === KEEPALIVE.ping) this.pong()
+    if (proc === KEEPALIVE.ping) this.#pinged = true
     return TAKE.skip
   }
 
