@@ -7,8 +7,10 @@ const packages = [
   'qemu-system-x86', 'qemu-utils', 'gnutls-bin', 'openssl', 'tshark', 'netcat-openbsd', 'polkitd', 'dbus-daemon',
   'dbus-bin', 'sasl2-bin', 'libsasl2-modules', 'libsasl2-modules-db', 'libsasl2-modules-gssapi-mit',
   'krb5-kdc', 'krb5-admin-server', 'krb5-user',
-  'iproute2', 'util-linux', 'libnss-systemd'
+  'iproute2', 'util-linux', 'procps', 'diffutils', 'libnss-systemd'
 ]
+
+const LOCK = '/tmp/virtbroker-test-packages.lock'
 
 /** Suites in these folders need nothing but Node. */
 const selfContained = /\/test\/(unit|session)\//
@@ -38,7 +40,8 @@ function installPackages(): void {
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }
   const apt = (...args: string[]): void => {
     try {
-      execFileSync('apt-get', args, { env, stdio: ['ignore', 'pipe', 'pipe'], encoding: 'utf8' })
+      // Files that run side by side each ask for them.
+      execFileSync('flock', [LOCK, 'apt-get', ...args], { env, stdio: ['ignore', 'pipe', 'pipe'], encoding: 'utf8' })
     } catch (error) {
       const output = error instanceof Error && 'stderr' in error ? String(error.stderr) : ''
       throw new Error(`${wanted}, and apt-get ${args.join(' ')} failed:\n${output}`, { cause: error })
