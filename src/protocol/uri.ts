@@ -16,6 +16,8 @@ export interface ResolvedName {
   upstreamName: string
   /** What CONNECT_GET_URI tells the client. */
   reportedUri: string
+  /** Whoever opens the name reads a file that it names. */
+  opensFile: boolean
   /** The client's wish to use this socket. Not checked here against any policy. */
   socketParam?: string
 }
@@ -52,12 +54,13 @@ export function resolveName(name: string | undefined, options: NameOptions): Res
   if (plus < 0 ? uri.host : !isUnix(uri.scheme.slice(plus + 1), uri.host)) throw notLocal(full)
   const scheme = plus < 0 ? uri.scheme : uri.scheme.slice(0, plus)
   const { name: chosen, socket, rest } = takeParameters(uri.query)
-  if (chosen !== undefined) refuseRemoteTarget(chosen)
+  const opened = chosen === undefined ? { ...uri, scheme } : localTarget(chosen)
   return {
     scheme,
     path: textOf(uri.path),
     upstreamName: chosen ?? (scheme === 'remote' ? '' : formatLocalUri({ ...uri, scheme, user: '', query: rest })),
     reportedUri: formatLocalUri(uri),
+    opensFile: isFile(opened),
     ...(socket !== undefined && { socketParam: socket })
   }
 }
@@ -134,11 +137,15 @@ function checkMode(mode: string): void {
 }
 
 /** A `name=` goes to the driver daemon as it is: it must not make *that* one connect somewhere or start a program. */
-function refuseRemoteTarget(name: string): void {
-  if (name === '') return
+function localTarget(name: string): ParsedUri {
   const uri = parseUri(name)
   if (!uri) throw unparsable(name)
   const consumed = parseQuery(uri.query).some(parameter => CONSUMED.has(parameter.name.toLowerCase()))
   const elsewhere = uri.host !== '' || (uri.scheme !== '' && rootless(uri)) || uri.scheme.includes('+')
-  if (elsewhere || consumed) throw notLocal(name)
+  if (elsewhere || consumed || uri.scheme.toLowerCase() === 'remote') throw notLocal(name)
+  return uri
 }
+
+/** All others that the test driver knows are descriptions of its own, or none at all. */
+const isFile = ({ scheme, path }: ParsedUri): boolean =>
+  scheme.toLowerCase() === 'test' && !['', '/', '/default'].includes(path)

@@ -1,15 +1,18 @@
 import { once } from 'node:events'
-import { link, rm, symlink } from 'node:fs/promises'
+import { chmod, link, rm, symlink } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { dirname, join } from 'node:path'
 import { expect } from 'chai'
+import { decodeError } from '#protocol/errors.js'
 import { STATUS } from '#protocol/header.js'
 import { decodeOpen, decodeText, encodeText } from '#protocol/messages/connect.js'
 import { REMOTE } from '#protocol/procedures.js'
+import { listenAs, USER } from '../support/as-user.js'
 import { Broker } from '../support/broker.js'
 import { Cleanup } from '../support/cleanup.js'
 import { errorPayload, internalErrorPayload, systemErrorPayload } from '../support/error-payload.js'
 import { FakeDriver } from '../support/fake-driver.js'
+import { hex } from '../support/hex.js'
 import { RawClient } from '../support/raw-client.js'
 import { Stage } from '../support/stage.js'
 import { tempDir } from '../support/temp-dir.js'
@@ -107,6 +110,44 @@ describe('the name in CONNECT_OPEN', () => {
     })
   }
 
+  it('is refused with an error of bounded length, however long it is and whatever it is of', async () => {
+    const client = await stage.connect()
+    for (const byte of [0xff, 0x41, 0xc3]) {
+      const bytes = Buffer.alloc(4 * 1024 * 1024, byte)
+      const open = Buffer.concat([hex('00000001 00400000'), bytes, Buffer.alloc(4)])
+      const reply = await client.call(REMOTE.connectOpen, open)
+      expect(reply.status).to.equal(STATUS.error)
+      expect(decodeError(reply.payload).message).to.match(/^internal error: Unable to parse URI /)
+      expect(reply.payload.length).to.be.below(2200)
+    }
+    const long = `qemu:///system?socket=/${'x'.repeat(60_000)}`
+    expect((await client.open(long)).payload.length).to.be.below(2200)
+  })
+
+  for (const scheme of ['log', 'lock']) {
+    it(`cannot lead to virt${scheme}d, which drives nothing`, async () => {
+      const other = await stage.addDriver(`virt${scheme}d-sock`)
+      const client = await stage.connect()
+      expect((await client.open(`${scheme}:///system`)).payload).to.deep.equal(notThere(other.path))
+      expect((await client.open(`qemu:///system?socket=${other.path}`)).payload).to.deep.equal(notDriver(other.path))
+      expect(other.connections).to.be.empty
+    })
+  }
+
+  it('cannot make a daemon read a file', async () => {
+    const client = await stage.connect()
+    const before = stage.driver.connections.length
+    for (const name of ['test:///etc/passwd', 'qemu:///system?name=test:///etc/passwd']) {
+      const { payload } = await client.open(name)
+      expect(decodeError(payload).message).to.equal('no connection driver available for test:///etc/passwd ' +
+        '(of the test driver only test:///default can be opened here)')
+    }
+    for (const name of ['qemu:///system?name=remote:///system', 'qemu:///system?name=REMOTE:///']) {
+      expect(decodeError((await client.open(name)).payload).message).to.contain('only local drivers can be opened here')
+    }
+    expect(stage.driver.connections.length).to.equal(before)
+  })
+
   it('cannot be a path that climbs out of the directory', async () => {
     const client = await stage.connect()
     const path = `${stage.driverDir}/../${stage.driverDir.split('/').at(-1)}x/virtqemud-sock`
@@ -177,6 +218,13 @@ describe('read-only clients', () => {
     expect((await opened(stage, stage.driver, 'qemu:///system', 0xfe)).flags).to.equal(0)
   })
 
+  it('get the read-only socket, whichever they name', async () => {
+    for (const path of [stage.driver.path, readOnly.path]) {
+      expect((await opened(stage, readOnly, `qemu:///system?socket=${path}`, 1)).flags).to.equal(1)
+      expect((await opened(stage, stage.driver, `qemu:///system?socket=${path}`)).flags).to.equal(0)
+    }
+  })
+
   it('are probed for on read-only sockets', async () => {
     expect((await opened(stage, readOnly, '', 1)).flags).to.equal(1)
   })
@@ -187,6 +235,23 @@ describe('a driver daemon that cannot be reached', () => {
   let stage: Stage
   before(async () => (stage = await Stage.start(cleanup)))
   after(() => cleanup.run())
+
+  it('because its socket is another user\'s is not told anything', async () => {
+    await chmod(stage.driverDir, 0o777)
+    const path = join(stage.driverDir, 'virtxend-sock')
+    const impostor = await listenAs(cleanup, USER.nobody, path)
+    const client = await stage.connect()
+    const denied = systemErrorPayload(1, `Failed to connect socket to '${path}': Operation not permitted`)
+    for (const name of ['xen:///system', `qemu:///system?socket=${path}`, undefined]) {
+      expect((await client.open(name)).payload, name).to.deep.equal(denied)
+    }
+    const line = new RegExp(`socket ${path} is neither root's nor our own user's`)
+    await waitFor('the line in the log', () => line.test(stage.broker.program.stderr))
+    expect(impostor.connections.every(({ calls }) => calls.length === 0)).to.equal(true)
+    const trusting = await Stage.start(cleanup, { driver_sockets: [`xen=${path}`] })
+    const other = await trusting.connect()
+    expect((await other.open('xen:///system')).status, 'named by the configuration').to.equal(STATUS.ok)
+  })
 
   it('because its socket is stale is named with the reason', async () => {
     const path = join(stage.driverDir, 'virtlxcd-sock')

@@ -58,7 +58,7 @@ describe('a polled transport', () => {
 
   async function pair(options: PolledOptions): Promise<{ transport: PolledTransport; heard: Listener; peer: Socket }> {
     const known = peers.length
-    const { outcome } = await connectUnix([path], io.ledger, io.owner, 1000, { up: false })
+    const { outcome } = await connectUnix([{ path, named: true }], io.ledger, io.owner, 1000, { up: false })
     const heard = new Listener()
     const transport = new PolledTransport(io, outcome, heard, options)
     cleanup.defer(() => Promise.resolve(transport.destroy()))

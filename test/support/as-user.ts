@@ -1,5 +1,6 @@
 import { chmod } from 'node:fs/promises'
 import type { Cleanup } from './cleanup.js'
+import { FakeDriver } from './fake-driver.js'
 import { RawClient } from './raw-client.js'
 
 /** Users that every Debian has, and that have no special rights. */
@@ -14,6 +15,16 @@ export function connectAs(cleanup: Cleanup, uid: number, path: string, gid = 0):
   } finally {
     process.seteuid!(0)
     process.setegid!(0)
+  }
+}
+
+/** A driver daemon of another user. The kernel notes the effective user at `listen`, too. */
+export function listenAs(cleanup: Cleanup, uid: number, path: string): Promise<FakeDriver> {
+  process.seteuid!(uid)
+  try {
+    return FakeDriver.listen(cleanup, path)
+  } finally {
+    process.seteuid!(0)
   }
 }
 

@@ -6,4 +6,4 @@ import { FdLedger } from '#workers/os/fd-ledger.js'
 const { shared, owner } = workerData as { shared: SharedArrayBuffer; owner: number }
 const ledger = new FdLedger(shared)
 parentPort!.postMessage('begun')
-for (;;) await connectUnix(['/nowhere/daemon'], ledger, owner, 0, { up: true })
+for (;;) await connectUnix([{ path: '/nowhere/daemon', named: true }], ledger, owner, 0, { up: true })

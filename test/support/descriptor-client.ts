@@ -37,7 +37,7 @@ export class DescriptorClient implements TransportHandler, FrameSink {
 
   static async connect(cleanup: Cleanup, path: string): Promise<DescriptorClient> {
     const io = threadIo(cleanup)
-    const { outcome: fd } = await connectUnix([path], io.ledger, io.owner, 5000, { up: false })
+    const { outcome: fd } = await connectUnix([{ path, named: true }], io.ledger, io.owner, 5000, { up: false })
     if (fd < 0) throw new Error(`connect to ${path}: errno ${-fd}`)
     const client = new DescriptorClient(io, fd)
     cleanup.defer(() => Promise.resolve(client.transport.destroy()))

@@ -67,8 +67,22 @@ describe('name in CONNECT_OPEN', () => {
       scheme: 'qemu',
       path: '/system',
       upstreamName: 'qemu:///system?a=b',
-      reportedUri: 'qemu+unix:///system?a=b'
+      reportedUri: 'qemu+unix:///system?a=b',
+      opensFile: false
     })
+  })
+
+  it('tells whether whoever opens it reads a file that it names', () => {
+    const opensFile = (name: string): boolean => resolveName(name, none)!.opensFile
+    for (const name of ['test:///etc/passwd', 'test:/etc/passwd', 'TEST:///x', 'test+unix:///x', 'test:///%65tc/passwd',
+      'test:///default/../../etc/passwd', 'test:////default', 'qemu:///system?name=test:///etc/passwd',
+      'qemu:///system?name=test:/etc/passwd', 'qemu:///system?NAME=Test%3A%2F%2F%2Fx%23y']) {
+      expect(opensFile(name), name).to.equal(true)
+    }
+    for (const name of ['test:///default', 'test:///', 'test:///d%65fault', 'test:///default?a=b', 'qemu:///etc/passwd',
+      'qemu:///system?name=test:///default', 'test:///x?name=qemu:///system', 'qemu:///system?name=']) {
+      expect(opensFile(name), name).to.equal(false)
+    }
   })
 
   it('leaves an absent or empty name to probing', () => {

@@ -3,89 +3,120 @@ import { CODE, DOMAIN, templated, type RemoteError } from '../../protocol/errors
 import { PROBE_ORDER_SESSION, PROBE_ORDER_SYSTEM, type ResolvedName } from '../../protocol/uri.js'
 import type { ActorSettings } from '../settings.js'
 
-/** A socket to try, and what to open there. */
-export interface Candidate {
+/** The socket of a daemon. */
+export interface DriverSocket {
   path: string
+  /** The configuration names this very path, so it does not matter whose it is. */
+  named: boolean
+}
+
+/** A socket to try, and what to open there. */
+export interface Candidate extends DriverSocket {
   /** Name for the daemon's CONNECT_OPEN. */
   name: string
   /** What CONNECT_GET_URI says afterwards; undefined: what the daemon says. */
   uri: string | undefined
 }
 
-const readOnlyPath = (socket: string, readonly: boolean): string => (readonly ? `${socket}-ro` : socket)
-
-/**
- * The sockets that may serve a name, best first: one that the configuration names for the scheme, the modular daemon's
- * own, a monolithic libvirtd's, the embedded test driver's. Whoever tries them goes on to the next where no socket
- * file is found. Never empty. Throws RemoteError if the client asks for a socket that is none of a driver's.
- */
-export function candidatesFor(resolved: ResolvedName, readonly: boolean, settings: ActorSettings): Candidate[] {
-  const open = { name: resolved.upstreamName, uri: resolved.reportedUri }
-  if (resolved.socketParam !== undefined) {
-    return [{ ...open, path: permittedSocket(resolved.socketParam, settings) }]
-  }
-  return socketsOf(resolved.scheme, settings).map(socket => ({ ...open, path: readOnlyPath(socket, readonly) }))
+/** Where a name leads. Whoever tries the sockets goes on to the next where no socket file is found. */
+export interface Way {
+  /** Best first. */
+  candidates: readonly Candidate[]
+  /** Path that the error names if no socket is there; undefined for a client that named nothing. */
+  sought: string | undefined
 }
 
-/** The sockets to probe for a client that gave no name: the first that exists says which hypervisor it gets. */
-export function probeCandidates(readonly: boolean, settings: ActorSettings): Candidate[] {
+/** Drivers that may have a daemon of their own. What else there is beside their sockets, virtlogd's say, is not opened. */
+const MODULAR: readonly string[] = [
+  'bhyve', 'ch', 'interface', 'lxc', 'network', 'nodedev', 'nwfilter', 'qemu', 'secret', 'storage', 'test', 'vbox', 'vz',
+  'xen'
+]
+/** Daemons have another socket for read-only clients, next to theirs. */
+const READ_ONLY = '-ro'
+
+const forClient = (socket: DriverSocket, readonly: boolean): DriverSocket =>
+  readonly ? { ...socket, path: socket.path + READ_ONLY } : socket
+const configured = (socket: string): DriverSocket => ({ path: socket, named: true })
+const inPlace = (socket: string, settings: ActorSettings): DriverSocket => ({
+  path: path.join(settings.driverSocketDir, socket),
+  named: false
+})
+
+/**
+ * The way of a name: to a socket that the configuration names for the scheme, the embedded test driver's, or else the
+ * modular daemon's own, then a monolithic libvirtd's. Throws RemoteError if the client asks for what it must not have.
+ */
+export function wayTo(resolved: ResolvedName, readonly: boolean, settings: ActorSettings): Way {
+  const { scheme, socketParam, upstreamName, reportedUri } = resolved
+  const asked = socketParam === undefined ? undefined : permittedSocket(socketParam, readonly, settings)
+  const own = asked ?? driverSocket(scheme, settings)
+  if (resolved.opensFile && own.path !== settings.testDriverSocket) throw onlyDefault(upstreamName)
+  const modular = MODULAR.includes(scheme) ? [own] : []
+  const sockets = own.named || asked !== undefined ? [own] : [...modular, ...monolithicSockets(settings)]
+  return {
+    candidates: sockets.map(socket => ({ ...forClient(socket, readonly), name: upstreamName, uri: reportedUri })),
+    sought: forClient(own, readonly).path
+  }
+}
+
+/** The way for a client that gave no name: the first socket that exists says which hypervisor it gets. */
+export function wayToAny(readonly: boolean, settings: ActorSettings): Way {
   const order = settings.privileged ? PROBE_ORDER_SYSTEM : PROBE_ORDER_SESSION
   const place = settings.privileged ? 'system' : 'session'
   const explicit = new Map(settings.driverSockets)
-  const candidates: Candidate[] = order.map(scheme => ({
-    path: readOnlyPath(explicit.get(scheme) ?? modularSocket(scheme, settings), readonly),
-    name: `${scheme}:///${place}`,
-    uri: `${scheme}:///${place}`
-  }))
+  const candidates: Candidate[] = order.map(scheme => {
+    const known = explicit.get(scheme)
+    const socket = known === undefined ? modularSocket(scheme, settings) : configured(known)
+    const uri = `${scheme}:///${place}`
+    return { ...forClient(socket, readonly), name: uri, uri }
+  })
   // A monolithic daemon probes for itself when it is given an empty name.
   for (const socket of monolithicSockets(settings)) {
-    candidates.push({ path: readOnlyPath(socket, readonly), name: '', uri: undefined })
+    candidates.push({ ...forClient(socket, readonly), name: '', uri: undefined })
   }
   if (settings.testDriverSocket !== undefined) {
     const uri = 'test:///default'
-    candidates.push({ path: readOnlyPath(settings.testDriverSocket, readonly), name: uri, uri })
+    candidates.push({ ...forClient(configured(settings.testDriverSocket), readonly), name: uri, uri })
   }
-  return candidates
+  return { candidates, sought: undefined }
 }
 
-function socketsOf(scheme: string, settings: ActorSettings): string[] {
+function driverSocket(scheme: string, settings: ActorSettings): DriverSocket {
   const explicit = new Map(settings.driverSockets).get(scheme)
-  if (explicit !== undefined) return [explicit]
-  if (scheme === 'test' && settings.testDriverSocket !== undefined) return [settings.testDriverSocket]
-  return [modularSocket(scheme, settings), ...monolithicSockets(settings)]
+  if (explicit !== undefined) return configured(explicit)
+  const embedded = scheme === 'test' ? settings.testDriverSocket : undefined
+  return embedded === undefined ? modularSocket(scheme, settings) : configured(embedded)
 }
 
-/** Whether the configuration names the socket, or the one beside which it stands for read-only clients. */
-export const isConfigured = (socket: string, settings: ActorSettings): boolean =>
-  settings.driverSockets.some(([, known]) => socket === known || socket === `${known}-ro`)
+const modularSocket = (scheme: string, settings: ActorSettings): DriverSocket =>
+  inPlace(`virt${scheme}d-sock`, settings)
 
-/** The drivers that have daemons of their own. */
-const DRIVERS: readonly string[] = [
-  'qemu', 'xen', 'lxc', 'vbox', 'bhyve', 'vz', 'ch', 'network', 'storage', 'interface', 'nodedev', 'nwfilter', 'secret'
-]
-
-function modularSocket(scheme: string, settings: ActorSettings): string {
-  return path.join(settings.driverSocketDir, `virt${scheme}d-sock`)
-}
+const monolithicSocket = (settings: ActorSettings): DriverSocket => inPlace('libvirt-sock', settings)
 
 /** libvirtd's socket, configured or found in the usual place, unless we listen there ourselves. */
-function monolithicSockets(settings: ActorSettings): string[] {
+function monolithicSockets(settings: ActorSettings): DriverSocket[] {
   const explicit = new Map(settings.driverSockets).get('*')
-  if (explicit !== undefined) return [explicit]
-  const usual = path.join(settings.driverSocketDir, 'libvirt-sock')
-  return settings.ownSockets.includes(usual) ? [] : [usual]
+  if (explicit !== undefined) return [configured(explicit)]
+  const usual = monolithicSocket(settings)
+  return settings.ownSockets.includes(usual.path) ? [] : [usual]
 }
 
 /**
- * A broker must not connect anywhere on a client's word: only to sockets named by the configuration, or in the
- * directory of the driver sockets, and never to itself.
+ * A broker must not connect anywhere on a client's word: only to sockets named by the configuration, or those of driver
+ * daemons in their directory, and never to itself. A client may name either socket of a daemon, and gets the one that
+ * is for it.
  */
-function permittedSocket(asked: string, settings: ActorSettings): string {
+function permittedSocket(asked: string, readonly: boolean, settings: ActorSettings): DriverSocket {
   const socket = path.normalize(asked)
-  const named = isConfigured(socket, settings)
-  const inPlace = path.dirname(socket) === path.normalize(settings.driverSocketDir)
-  const own = settings.ownSockets.includes(socket)
-  if (path.isAbsolute(socket) && !own && (named || inPlace)) return socket
+  const { driverSockets, testDriverSocket } = settings
+  const known = [
+    ...driverSockets.map(([, named]) => configured(named)),
+    ...(testDriverSocket === undefined ? [] : [configured(testDriverSocket)]),
+    ...MODULAR.map(scheme => modularSocket(scheme, settings)),
+    monolithicSocket(settings)
+  ]
+  const found = known.find(one => socket === one.path || socket === one.path + READ_ONLY)
+  if (found !== undefined && !settings.ownSockets.includes(forClient(found, readonly).path)) return found
   throw templated(
     CODE.invalidArg,
     DOMAIN.remote,
@@ -99,7 +130,7 @@ export function unitsFor(paths: readonly string[]): string[] {
   const units = paths.map(socket => {
     const name = path.basename(socket).replace(/-ro$/, '')
     if (name === 'libvirt-sock') return 'libvirtd.socket'
-    const driver = DRIVERS.find(known => name === `virt${known}d-sock`)
+    const driver = MODULAR.find(known => known !== 'test' && name === `virt${known}d-sock`)
     return driver && `virt${driver}d.socket`
   })
   return [...new Set(units.filter(unit => unit !== undefined))]
@@ -108,4 +139,10 @@ export function unitsFor(paths: readonly string[]): string[] {
 /** What virtproxyd says when there is nothing to probe for. */
 export function noDriver(): RemoteError {
   return templated(CODE.internalError, DOMAIN.rpc, 'internal error: %1$s', 'connection not open')
+}
+
+/** A daemon would open a file on a client's word, with rights that the client does not have. */
+function onlyDefault(name: string): RemoteError {
+  const detail = `${name} (of the test driver only test:///default can be opened here)`
+  return templated(CODE.noConnect, DOMAIN.none, 'no connection driver available for %1$s', detail)
 }

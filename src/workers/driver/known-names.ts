@@ -1,18 +1,10 @@
 import { resolveName } from '../../protocol/uri.js'
 import type { ActorSettings } from '../settings.js'
-import { candidatesFor, probeCandidates, type Candidate } from './driver-sockets.js'
+import { wayTo, wayToAny, type Way } from './driver-sockets.js'
 
 /** Clients choose the names, so there must be an end to what is kept. */
 const MAX_NAMES = 64
 const MAX_LENGTH = 256
-
-/** Where a name of CONNECT_OPEN leads. */
-export interface Way {
-  /** Best first; never empty. */
-  candidates: readonly Candidate[]
-  /** The client named nothing: whatever driver is there will do. */
-  probing: boolean
-}
 
 /**
  * The names that clients open, and the sockets that may serve them. Each is worked out once: nearly all clients of a
@@ -43,7 +35,6 @@ export class KnownNames {
 
   #workOut(name: string | undefined, readonly: boolean): Way {
     const resolved = resolveName(name, { aliases: this.#aliases })
-    if (resolved === undefined) return { candidates: probeCandidates(readonly, this.#settings), probing: true }
-    return { candidates: candidatesFor(resolved, readonly, this.#settings), probing: false }
+    return resolved === undefined ? wayToAny(readonly, this.#settings) : wayTo(resolved, readonly, this.#settings)
   }
 }

@@ -1,3 +1,4 @@
+import { peerCredentials } from '../os/accounts.js'
 import { ADDRESS_BYTES, writeUnixAddress } from '../os/address.js'
 import type { FdLedger } from '../os/fd-ledger.js'
 import {
@@ -7,6 +8,7 @@ import {
   ECONNREFUSED,
   ENAMETOOLONG,
   ENOENT,
+  EPERM,
   errno,
   Memory,
   setIntOption,
@@ -18,6 +20,7 @@ import {
   socket,
   SOL_SOCKET
 } from '../os/libc.js'
+import type { DriverSocket } from './driver-sockets.js'
 
 const FIRST_RETRY_MS = 5
 const LAST_RETRY_MS = 200
@@ -28,6 +31,7 @@ const LAST_RETRY_MS = 200
  */
 const SEND_BUFFER_BYTES = 1024 * 1024
 
+const OWN_UID = process.geteuid!()
 const address = new Memory(ADDRESS_BYTES)
 
 /** What came of connecting. */
@@ -40,6 +44,9 @@ export interface Connected {
   passedOver: readonly number[]
 }
 
+/** As an outcome: the socket is somebody else's, who might pretend to be a daemon. */
+export const FOREIGN = -EPERM
+
 /**
  * Connects to the first of some UNIX sockets on which somebody listens. On these, connect answers at once: there is
  * nothing to wait for, except that a full backlog gives EAGAIN, and then it is tried again with growing pauses until
@@ -47,7 +54,7 @@ export interface Connected {
  * where a daemon has left its file behind.
  */
 export async function connectUnix(
-  paths: readonly string[],
+  sockets: readonly DriverSocket[],
   ledger: FdLedger,
   owner: number,
   deadlineMs: number,
@@ -55,7 +62,7 @@ export async function connectUnix(
 ): Promise<Connected> {
   const until = performance.now() + deadlineMs
   for (let pause = FIRST_RETRY_MS; ; pause = Math.min(2 * pause, LAST_RETRY_MS)) {
-    const connected = tryConnect(paths, ledger, owner)
+    const connected = tryConnect(sockets, ledger, owner)
     if (connected.outcome !== -EAGAIN || performance.now() + pause > until || given.up) return connected
     await new Promise(resolve => setTimeout(resolve, pause))
   }
@@ -69,18 +76,25 @@ function enlargeSendBuffer(fd: number): void {
   if (!setIntOption(fd, SOL_SOCKET, SO_SNDBUFFORCE, half)) setIntOption(fd, SOL_SOCKET, SO_SNDBUF, half)
 }
 
-function tryConnect(paths: readonly string[], ledger: FdLedger, owner: number): Connected {
+/** Whether somebody else listens there than root or we. The kernel notes who it is when `listen` is called. */
+function isForeign(fd: number): boolean {
+  const uid = peerCredentials(fd)?.uid
+  return uid !== 0 && uid !== OWN_UID
+}
+
+function tryConnect(sockets: readonly DriverSocket[], ledger: FdLedger, owner: number): Connected {
   const fd = ledger.opened(owner, unixSocket)
   const passedOver: number[] = []
   if (fd < 0) return { outcome: -errno(), at: 0, passedOver }
   // A socket that found nobody in one place is as good as new for the next.
-  for (const [at, path] of paths.entries()) {
+  for (const [at, { path, named }] of sockets.entries()) {
     const length = writeUnixAddress(address, path)
-    if (length > 0 && connect(fd, address.address, length) === 0) {
+    const connected = length > 0 && connect(fd, address.address, length) === 0
+    if (connected && (named || !isForeign(fd))) {
       enlargeSendBuffer(fd)
       return { outcome: fd, at, passedOver }
     }
-    const code = length > 0 ? errno() : ENAMETOOLONG
+    const code = connected ? EPERM : length > 0 ? errno() : ENAMETOOLONG
     if (code !== ENOENT && code !== ECONNREFUSED) {
       ledger.close(fd)
       return { outcome: -code, at, passedOver }

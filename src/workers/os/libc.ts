@@ -121,7 +121,7 @@ export const errno = (): number => koffi.errno()
 /** The system's own words for an errno, e.g. `No such file or directory`. */
 export const errorText = (code: number): string => strerror(code)
 
-export const { EAGAIN, EINTR, EMFILE, ENFILE, ENOENT, ECONNABORTED, EADDRINUSE, EADDRNOTAVAIL } = constants.errno
+export const { EAGAIN, EINTR, EMFILE, ENFILE, ENOENT, EPERM, ECONNABORTED, EADDRINUSE, EADDRNOTAVAIL } = constants.errno
 export const { ECONNREFUSED, ECONNRESET, EPIPE, EIO, ETIMEDOUT, ENAMETOOLONG, EAFNOSUPPORT } = constants.errno
 
 /** Linux values; they are the same on every architecture that libvirt's daemons and Node both run on. */

@@ -79,7 +79,7 @@ export class CarryOver implements Timed, Waiter {
 
   async #connect({ candidate, readonly }: { candidate: Candidate; readonly: boolean }): Promise<void> {
     const { session } = this
-    const { driver, uri } = await openDriver(session, [candidate], readonly, false)
+    const { driver, uri } = await openDriver(session, { candidates: [candidate], sought: candidate.path }, readonly)
     await this.registrations.renew(
       (prog, proc, args) => driver.call(proc, args, prog),
       error => session.log('warning', `an event registration was refused by the restarted daemon: ${String(error)}`, SOURCE.driver),

@@ -5,10 +5,9 @@ import { decodeText, encodeOpen, OPEN_READONLY } from '../../protocol/messages/c
 import { REMOTE } from '../../protocol/procedures.js'
 import { XdrError } from '../../protocol/xdr.js'
 import { Timer } from '../clock.js'
-import { isConfigured, noDriver, unitsFor, type Candidate } from '../driver/driver-sockets.js'
-import { connectUnix } from '../driver/unix-connect.js'
-import { EAGAIN, ETIMEDOUT, errorText } from '../os/libc.js'
-import type { ActorSettings } from '../settings.js'
+import { noDriver, unitsFor, type Candidate, type Way } from '../driver/driver-sockets.js'
+import { connectUnix, FOREIGN } from '../driver/unix-connect.js'
+import { EAGAIN, ENOENT, ETIMEDOUT, errorText } from '../os/libc.js'
 import type { ClientSession } from './client-session.js'
 import { DriverSide } from './driver-side.js'
 import { driverClosed } from './session-errors.js'
@@ -20,8 +19,8 @@ import { driverClosed } from './session-errors.js'
  */
 export async function openConnection(session: ClientSession, name: string | undefined, flags: number): Promise<void> {
   const readonly = session.admission.readonly || (flags & OPEN_READONLY) !== 0
-  const { candidates, probing } = session.actor.names.find(name, readonly)
-  const { driver, uri, candidate } = await openDriver(session, candidates, readonly, probing)
+  const way = session.actor.names.find(name, readonly)
+  const { driver, uri, candidate } = await openDriver(session, way, readonly)
   session.carryOver.opened(candidate, readonly)
   session.opened(driver, uri, readonly)
 }
@@ -32,12 +31,11 @@ export async function openConnection(session: ClientSession, name: string | unde
  */
 export async function openDriver(
   session: ClientSession,
-  candidates: readonly Candidate[],
-  readonly: boolean,
-  probing: boolean
+  way: Way,
+  readonly: boolean
 ): Promise<{ driver: DriverSide; uri: string; candidate: Candidate }> {
   const { settings } = session.actor
-  const [fd, candidate] = await connectFirst(session, candidates, probing)
+  const [fd, candidate] = await connectFirst(session, way)
   const driver = new DriverSide(session, fd)
   session.driver = driver
   const deadline = new Timer({
@@ -63,8 +61,7 @@ export async function openDriver(
 /** Connects to the first candidate on whose socket somebody listens. Rejects with RemoteError. */
 async function connectFirst(
   session: ClientSession,
-  candidates: readonly Candidate[],
-  probing: boolean
+  { candidates, sought }: Way
 ): Promise<[fd: number, candidate: Candidate]> {
   const { io, settings } = session.actor
   const given = {
@@ -72,15 +69,16 @@ async function connectFirst(
       return session.state !== 'opening' && session.state !== 'reopening'
     }
   }
-  const paths = candidates.map(({ path }) => path)
   const { driverConnectTimeoutMs } = settings
-  const { outcome, at, passedOver } = await connectUnix(paths, io.ledger, io.owner, driverConnectTimeoutMs, given)
-  if (outcome === -EAGAIN) throw connectTimedOut(paths[at]!, driverConnectTimeoutMs)
-  if (outcome < 0 && passedOver.length < paths.length) throw connectFailure(-outcome, paths[at]!)
+  const { outcome, at, passedOver } = await connectUnix(candidates, io.ledger, io.owner, driverConnectTimeoutMs, given)
+  if (outcome === FOREIGN) session.log('warning', `socket ${candidates[at]!.path} is neither root's nor our own user's`)
+  if (outcome === -EAGAIN) throw connectTimedOut(candidates[at]!.path, driverConnectTimeoutMs)
+  if (outcome < 0 && passedOver.length < candidates.length) throw connectFailure(-outcome, candidates[at]!.path)
   if (outcome < 0) {
-    const error = nobodyListens(paths.map((path, index) => ({ path, errno: passedOver[index]! })), settings)
+    const tried = candidates.map(({ path, named }, index) => ({ path, named, errno: passedOver[index]! }))
+    const error = nobodyListens(tried, sought)
     session.logTrouble('warning', `no driver daemon: ${error.message}`)
-    throw probing ? noDriver() : error
+    throw sought === undefined ? noDriver() : error
   }
   if (!given.up) return [outcome, candidates[at]!]
   io.ledger.close(outcome)
@@ -143,14 +141,22 @@ function connectTimedOut(path: string, ms: number): RemoteError {
   return systemError(ETIMEDOUT, `${what}: ${errorText(ETIMEDOUT)}`)
 }
 
+interface Tried {
+  path: string
+  named: boolean
+  errno: number
+}
+
 /** Names all that was tried, what the configuration names first, and what is to be started. */
-function nobodyListens(tried: readonly { path: string; errno: number }[], settings: ActorSettings): RemoteError {
-  const configured = tried.filter(({ path }) => isConfigured(path, settings))
-  const inOrder = [...configured, ...tried.filter(failure => !configured.includes(failure))]
+function nobodyListens(tried: readonly Tried[], sought: string | undefined): RemoteError {
+  // A daemon of its own that no driver has is not tried, but it is what the client asked for.
+  const missing = sought === undefined || tried.some(({ path }) => path === sought) ? [] : [sought]
+  const all = [...missing.map(path => ({ path, named: false, errno: ENOENT })), ...tried]
+  const inOrder = [...all.filter(({ named }) => named), ...all.filter(({ named }) => !named)]
   const failures = inOrder.map(({ path, errno }) => `'${path}': ${errorText(errno)}`)
   const units = unitsFor(inOrder.map(({ path }) => path))
   const hint = units.length === 0 ? '' : ` (is ${units.join(' or ')} started?)`
-  return systemError(inOrder[0]!.errno, `Failed to connect socket to ${failures.join('; ')}${hint}`)
+  return systemError(inOrder[0]?.errno ?? ENOENT, `Failed to connect socket to ${failures.join('; ')}${hint}`)
 }
 
 function connectFailure(errno: number, path: string): RemoteError {

@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { RemoteError } from '#protocol/errors.js'
 import { resolveName } from '#protocol/uri.js'
-import { candidatesFor, probeCandidates, type Candidate } from '#workers/driver/driver-sockets.js'
+import { wayTo, wayToAny, type Candidate } from '#workers/driver/driver-sockets.js'
 import type { ActorSettings } from '#workers/settings.js'
 
 const settings = (given: Partial<ActorSettings> = {}): ActorSettings =>
@@ -14,12 +14,13 @@ const settings = (given: Partial<ActorSettings> = {}): ActorSettings =>
     ...given
   }) as ActorSettings
 
+const way = (name: string, given: Partial<ActorSettings> = {}, readonly = false) =>
+  wayTo(resolveName(name, { aliases: new Map() })!, readonly, settings(given))
 /** Paths of the sockets that are tried for a name. */
-const tried = (name: string, given: Partial<ActorSettings> = {}, readonly = false): string[] =>
-  paths(candidatesFor(resolveName(name, { aliases: new Map() })!, readonly, settings(given)))
-const probed = (given: Partial<ActorSettings> = {}, readonly = false): Candidate[] =>
-  probeCandidates(readonly, settings(given))
-const paths = (candidates: Candidate[]): string[] => candidates.map(({ path }) => path)
+const tried = (...args: Parameters<typeof way>): string[] => paths(way(...args).candidates)
+const probed = (given: Partial<ActorSettings> = {}, readonly = false): readonly Candidate[] =>
+  wayToAny(readonly, settings(given)).candidates
+const paths = (candidates: readonly Candidate[]): string[] => candidates.map(({ path }) => path)
 
 const MODULAR = '/run/libvirt/virtqemud-sock'
 /** Our own sockets are somewhere else, so libvirtd's may be here. */
@@ -46,15 +47,49 @@ describe('the sockets that are tried for a name', () => {
     expect(tried('test:///default')).to.deep.equal(['/run/libvirt/virttestd-sock'])
   })
 
-  it('are none but the one that the client asks for, as it stands', () => {
-    const name = 'qemu:///system?socket=/run/libvirt/virtlxcd-sock'
-    expect(tried(name, {}, true)).to.deep.equal(['/run/libvirt/virtlxcd-sock'])
+  it('are none but the one that the client asks for, or its sister', () => {
+    for (const socket of ['virtlxcd-sock', 'virtlxcd-sock-ro', './virtlxcd-sock', 'x/../virtlxcd-sock']) {
+      const name = `qemu:///system?socket=/run/libvirt/${socket}`
+      expect(tried(name)).to.deep.equal(['/run/libvirt/virtlxcd-sock'])
+      expect(tried(name, {}, true), 'read-only').to.deep.equal(['/run/libvirt/virtlxcd-sock-ro'])
+    }
+    expect(tried('qemu:///system?socket=/run/libvirt/libvirt-sock', ELSEWHERE)).to.deep.equal(['/run/libvirt/libvirt-sock'])
   })
 
   it('may be asked for if the configuration names them', () => {
     const given = { driverSockets: [['qemu', '/q']] as const }
-    expect(tried('qemu:///system?socket=/q', given)).to.deep.equal(['/q'])
-    expect(tried('qemu:///system?socket=/q-ro', given)).to.deep.equal(['/q-ro'])
+    for (const socket of ['/q', '/q-ro']) {
+      expect(tried(`qemu:///system?socket=${socket}`, given)).to.deep.equal(['/q'])
+      expect(tried(`qemu:///system?socket=${socket}`, given, true)).to.deep.equal(['/q-ro'])
+    }
+  })
+
+  it('are those of drivers only, whatever else there may be in their directory', () => {
+    for (const scheme of ['log', 'lock', 'bogus', 'proxy', 'QEMU']) {
+      expect(way(`${scheme}:///system`)).to.deep.equal({ candidates: [], sought: `/run/libvirt/virt${scheme}d-sock` })
+      expect(tried(`${scheme}:///system`, ELSEWHERE)).to.deep.equal(['/run/libvirt/libvirt-sock'])
+    }
+    expect(tried('bogus:///system', { driverSockets: [['bogus', '/b']] })).to.deep.equal(['/b'])
+  })
+
+  it('are known to be the right ones by their owner, unless the configuration names them', () => {
+    const named = (...args: Parameters<typeof way>): boolean[] => way(...args).candidates.map(candidate => candidate.named)
+    expect(named('qemu:///system', ELSEWHERE)).to.deep.equal([false, false])
+    expect(named('qemu:///system?socket=/run/libvirt/virtqemud-sock')).to.deep.equal([false])
+    expect(named('qemu:///system', { driverSockets: [['qemu', '/q']] }, true)).to.deep.equal([true])
+    expect(named('qemu:///system', { driverSockets: [['*', '/all']] })).to.deep.equal([false, true])
+    expect(named('test:///default', { testDriverSocket: '/t' })).to.deep.equal([true])
+    expect(wayToAny(false, settings({ ...ELSEWHERE, testDriverSocket: '/t' })).candidates.map(one => one.named).slice(-2))
+      .to.deep.equal([false, true])
+  })
+
+  it('are none for a name that makes a daemon read a file, unless it is the embedded driver', () => {
+    for (const name of ['test:///etc/passwd', 'qemu:///system?name=test:///etc/passwd', 'test:///x?socket=/run/libvirt/virtqemud-sock']) {
+      for (const given of [{}, ELSEWHERE, { driverSockets: [['test', '/real']] as const }]) {
+        expect(() => tried(name, given), name).to.throw(RemoteError, 'only test:///default can be opened here')
+      }
+    }
+    expect(tried('test:///etc/node.xml', { testDriverSocket: '/t' })).to.deep.equal(['/t'])
   })
 
   for (const socket of [
@@ -64,6 +99,12 @@ describe('the sockets that are tried for a name', () => {
     '/run/libvirtx/y',
     '/run/libvirt/libvirt-sock',
     '/run/libvirt/./libvirt-sock',
+    '/run/libvirt/virtlogd-sock',
+    '/run/libvirt/virtlockd-sock-ro',
+    '/run/libvirt/virtqemud-admin-sock',
+    '/run/libvirt/libvirt-admin-sock',
+    '/run/libvirt/virtqemud-sock-ro-ro',
+    '/run/libvirt/virtqemud-sock/',
     '/run/libvirt/x/../libvirt-sock-ro',
     'virtqemud-sock',
     '@abstract',
@@ -89,8 +130,8 @@ describe('the sockets that are tried without a name', () => {
   it('end with libvirtd, which probes for itself, and the embedded driver', () => {
     const last = probed({ ...ELSEWHERE, testDriverSocket: '/t' }).slice(-2)
     expect(last).to.deep.equal([
-      { path: '/run/libvirt/libvirt-sock', name: '', uri: undefined },
-      { path: '/t', name: 'test:///default', uri: 'test:///default' }
+      { path: '/run/libvirt/libvirt-sock', named: false, name: '', uri: undefined },
+      { path: '/t', named: true, name: 'test:///default', uri: 'test:///default' }
     ])
   })
 

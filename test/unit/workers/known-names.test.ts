@@ -34,8 +34,8 @@ describe('names that clients open', () => {
   it('may be missing: then whatever is there will do', () => {
     const names = new KnownNames(settings)
     expect(names.find(undefined, false)).to.equal(names.find('', false))
-    expect(names.find('', false).probing).to.equal(true)
-    expect(names.find('qemu:///system', false).probing).to.equal(false)
+    expect(names.find('', false).sought).to.equal(undefined)
+    expect(names.find('qemu:///system', false).sought).to.equal('/run/libvirt/virtqemud-sock')
   })
 
   it('are refused each time if they lead nowhere', () => {

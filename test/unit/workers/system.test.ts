@@ -124,7 +124,7 @@ describe('a connection to a driver daemon', () => {
     cleanup.defer(() => Promise.resolve(void server.close()))
     await once(server, 'listening')
     const plain = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)
-    const { outcome: connected } = await connectUnix([path], new FdLedger(), 1, 1000, { up: false })
+    const { outcome: connected } = await connectUnix([{ path, named: true }], new FdLedger(), 1, 1000, { up: false })
     const room = (fd: number): number => readOption(fd, SOL_SOCKET, SO_SNDBUF)!.readInt32LE(0)
     // Without privileges the kernel's limit may be the default for one; it doubles what it is asked for.
     expect(room(connected)).to.be.at.least(Math.min(1024 * 1024, 2 * room(plain)))
