@@ -106,8 +106,19 @@ export function constantError(make: () => RemoteError): () => RemoteError {
   return () => (error ??= make())
 }
 
+/** libvirt's own limit for what goes into a text (`VIR_ERROR_MAX_LENGTH` less one): a client may have chosen it. */
+const MAX_DETAIL_BYTES = 1023
+
+/** No character is cut in two. */
+function bounded(detail: string): string {
+  if (3 * detail.length <= MAX_DETAIL_BYTES) return detail
+  const bytes = Buffer.from(detail.slice(0, MAX_DETAIL_BYTES)).subarray(0, MAX_DETAIL_BYTES)
+  return new TextDecoder().decode(bytes, { stream: true })
+}
+
 /** Code 39: clients match on the *text* of some of these, so they are never reworded. */
-export function rpcError(message: string): RemoteError {
+export function rpcError(text: string): RemoteError {
+  const message = bounded(text)
   return new RemoteError(CODE.rpc, DOMAIN.rpc, message, { str1: '%s', str2: message })
 }
 
@@ -116,12 +127,14 @@ export function internalError(detail: string, domain: number = DOMAIN.rpc): Remo
 }
 
 /** Code 38: `what: text of errno`, with the errno in int1. */
-export function systemError(errno: number, message: string, domain: number = DOMAIN.rpc): RemoteError {
+export function systemError(errno: number, text: string, domain: number = DOMAIN.rpc): RemoteError {
+  const message = bounded(text)
   return new RemoteError(CODE.systemError, domain, message, { str1: '%s', str2: message, int1: errno })
 }
 
 /** An error whose template has one place for a detail, in the numbered form (`%1$s`) of libvirt 9.1 and later. */
-export function templated(code: number, domain: number, template: string, detail: string): RemoteError {
+export function templated(code: number, domain: number, template: string, text: string): RemoteError {
+  const detail = bounded(text)
   return new RemoteError(code, domain, template.replace('%1$s', () => detail), { str1: template, str2: detail })
 }
 

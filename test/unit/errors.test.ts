@@ -2,7 +2,7 @@ import { expect } from 'chai'
 import fc from 'fast-check'
 import {
   authenticationRequired, CODE, decodeError, DOMAIN, encodeError, errorReply, internalError, RemoteError, streamError,
-  systemError, templated, undecodable, unexpectedStatus, unknownProcedure, unknownProgram
+  rpcError, systemError, templated, undecodable, unexpectedStatus, unknownProcedure, unknownProgram
 } from '#protocol/errors.js'
 import { HEADER_BYTES, MESSAGE, PROGRAM, readHeader, STATUS } from '#protocol/header.js'
 import { XdrError } from '#protocol/xdr.js'
@@ -94,6 +94,19 @@ describe('texts that clients look at', () => {
     expect(templated(CODE.noSupport, DOMAIN.domain, 'not supported: %1$s', "$& $' $1 %1$s")).to.include({
       message: "not supported: $& $' $1 %1$s"
     })
+  })
+
+  it('are no longer than libvirt lets them be, whatever a client puts into them', () => {
+    for (const [text, kept] of [
+      ['x'.repeat(1023), 1023], ['x'.repeat(5_000_000), 1023], ['é'.repeat(1000), 511], ['\ufffd'.repeat(400), 341],
+      [`x${'😀'.repeat(400)}`, 511], ['x'.repeat(341), 341]
+    ] as const) {
+      for (const error of [rpcError(text), internalError(text), systemError(5, text), templated(1, 7, '%1$s', text)]) {
+        expect(error.str2).to.equal(text.slice(0, kept))
+        expect(Buffer.byteLength(error.str2!)).to.be.at.most(1023)
+        expect(encodeError(error).length).to.be.below(2200)
+      }
+    }
   })
 
   it('carry the errno of a system error', () => {

@@ -1,3 +1,4 @@
+import { statSync } from 'node:fs'
 import type { Config } from './load.js'
 import { fieldName, KEYS, keyNames, type Key, type KeyName } from './keys.js'
 
@@ -64,14 +65,23 @@ export function warnings(config: Config): string[] {
   if (config.sockets.readOnly !== undefined && config.authUnixRo === 'none' && open(config.unixSockRoPerms) && config.privileged) {
     found.push('auth_unix_ro is "none" and the mode of the read-only socket lets every user of this host look')
   }
-  if (config.listenTcp && config.authTcp === 'none' && !isLoopback(config.listenAddr)) {
-    found.push('listen_tcp with auth_tcp = "none" lets everybody on the network in: set listen_addr to a loopback address')
+  if (config.listenTcp && config.authTcp === 'none') {
+    const who = isLoopback(config.listenAddr)
+      ? 'every user of this host in, also on a loopback address'
+      : 'everybody on the network in: set listen_addr to a loopback address'
+    found.push(`listen_tcp with auth_tcp = "none" lets ${who}`)
   }
   if (config.listenTls && config.authTls === 'none' && config.tlsNoVerifyCertificate && !isLoopback(config.listenAddr)) {
     found.push('tls_no_verify_certificate with auth_tls = "none" lets everybody on the network in')
   }
   if (config.listenTcp && config.authTcp === 'polkit') {
     found.push('auth_tcp = "polkit" can never succeed: it needs the credentials that only UNIX sockets have')
+  }
+  if (config.embeddedTestDriver && config.privileged) {
+    found.push('embedded_test_driver reads and writes files on its clients\' word, as root')
+  }
+  if (othersWrite(config.driverSocketDir)) {
+    found.push(`driver_socket_dir: others can write to ${config.driverSocketDir}, and put sockets of their own there`)
   }
   if (config.metricsListen !== undefined && !isLoopback(config.metricsListen.host)) {
     found.push('metrics_listen shows the metrics to everybody on the network')
@@ -80,6 +90,17 @@ export function warnings(config: Config): string[] {
     found.push('max_client_requests of 1 makes every client wait for each reply')
   }
   return found
+}
+
+/** Whether others than root and we can write to a directory, as far as can be seen. */
+function othersWrite(dir: string): boolean {
+  try {
+    const { mode, uid, gid } = statSync(dir)
+    const byGroup = (mode & 0o020) !== 0 && gid !== 0 && gid !== process.getegid!()
+    return (mode & 0o002) !== 0 || byGroup || (uid !== 0 && uid !== process.geteuid!())
+  } catch {
+    return false
+  }
 }
 
 /** The listeners that a start opens, by the key of their authentication method. */

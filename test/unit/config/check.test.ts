@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describeConfig } from '#main/config/check.js'
@@ -68,6 +68,9 @@ describe('--check-config', () => {
     ['auth_unix_rw="none"', true, /lets every user of this host in/],
     ['listen_tcp=1\nauth_tcp="none"', false, /everybody on the network/],
     ['listen_tcp=1\nauth_tcp="none"\nlisten_addr="0.0.0.0"', false, /everybody on the network/],
+    ['listen_tcp=1\nauth_tcp="none"\nlisten_addr="127.0.0.1"', false, /every user of this host in, also on a loopback/],
+    ['listen_tcp=1\nauth_tcp="none"\nlisten_addr="::1"', true, /every user of this host in, also on a loopback/],
+    ['embedded_test_driver=1', true, /files on its clients' word, as root/],
     ['listen_tcp=1\nauth_tcp="polkit"', false, /can never succeed/],
     ['listen_tls=1\ntls_no_verify_certificate=1', false, /lets everybody on the network in/],
     ['auth_unix_ro="none"', true, /lets every user of this host look/],
@@ -81,12 +84,31 @@ describe('--check-config', () => {
     })
   }
 
+  it('warns about a directory of driver sockets that others can write to', () => {
+    const sockets = join(dir, 'sockets')
+    mkdirSync(sockets)
+    const told = (): string => describeText(`driver_socket_dir="${sockets}"`)
+    const warning = `others can write to ${sockets}`
+    chmodSync(sockets, 0o755)
+    expect(told()).not.to.include('warnings')
+    for (const mode of [0o777, 0o1777, 0o757]) {
+      chmodSync(sockets, mode)
+      expect(told(), mode.toString(8)).to.include(warning)
+    }
+    chmodSync(sockets, 0o775)
+    expect(told()).not.to.include('warnings')
+    // Whose it is can only be tried by root, as who the tests with real daemons run anyway.
+    if (process.getuid!() !== 0) return
+    chownSync(sockets, 0, 1)
+    expect(told(), 'group').to.include(warning)
+    chmodSync(sockets, 0o755)
+    expect(told()).not.to.include('warnings')
+    chownSync(sockets, 1, 0)
+    expect(told(), 'owner').to.include(warning)
+  })
+
   it('does not warn about what is fine', () => {
-    const fine = [
-      'listen_tcp=1\nauth_tcp="none"\nlisten_addr="127.0.0.1"',
-      'listen_tcp=1\nauth_tcp="none"\nlisten_addr="::1"',
-      'metrics_listen="localhost:1"'
-    ]
+    const fine = ['embedded_test_driver=1', 'metrics_listen="localhost:1"', 'driver_socket_dir="/nowhere"']
     for (const text of fine) expect(describeText(text), text).not.to.include('warnings')
     expect(describeText('auth_unix_rw="none"\nunix_sock_rw_perms="0770"', true)).not.to.include('warnings')
     expect(describeText('auth_unix_ro="none"\nunix_sock_ro_perms="0770"', true)).not.to.include('warnings')
