@@ -1,5 +1,5 @@
 import net from 'node:net'
-import { close, dup2, EINTR, epollControl, epollCreate, epollWait, errno, errorText, makePipe, Memory } from './libc.js'
+import { close, dup3, EINTR, epollControl, epollCreate, epollWait, errno, errorText, makePipe, Memory, O_CLOEXEC } from './libc.js'
 
 export const READABLE = 0x001
 export const WRITABLE = 0x004
@@ -13,7 +13,6 @@ export const EDGE = 1 << 31
 const CTL_ADD = 1
 const CTL_DEL = 2
 const CTL_MOD = 3
-const CLOEXEC = 0o2000000
 /** Descriptors served between two turns of the event loop. */
 const BATCH = 256
 /** `struct epoll_event` is packed on x86-64 only. */
@@ -34,7 +33,7 @@ interface StreamHandle {
 
 /**
  * Readiness of any number of descriptors, out of one handle on Node's event loop. Per thread one epoll instance; to
- * have libuv watch it, its descriptor takes the place (dup2) of a pipe's for which Node has made a stream handle. A
+ * have libuv watch it, its descriptor takes the place (dup3) of a pipe's for which Node has made a stream handle. A
  * stream handle whose buffer has no room is only ever told that data is there; it never reads.
  *
  * A `net.Socket` for each connection costs kilobytes and about 1 µs a wake-up more (docs/performance.md).
@@ -51,14 +50,14 @@ export class Poller {
 
   /** `closeFd`: for a descriptor that stands in the ledger. */
   constructor(readonly closeFd: (fd: number) => void = close) {
-    const epfd = epollCreate(CLOEXEC)
+    const epfd = epollCreate(O_CLOEXEC)
     if (epfd < 0) throw new Error(`epoll_create1: ${errorText(errno())}`)
     const [readEnd, writeEnd] = makePipe()
     const options = { fd: readEnd, manualStart: true, onread: { buffer: Buffer.alloc(0), callback: () => true } }
     this.#socket = new net.Socket(options)
     const handle = (this.#socket as unknown as { _handle?: Partial<StreamHandle> })._handle
     if (typeof handle?.readStart !== 'function') throw new Error('this Node has no stream handle to poll with')
-    dup2(epfd, readEnd)
+    dup3(epfd, readEnd, O_CLOEXEC)
     close(writeEnd)
     this.#epfd = epfd
     this.#words = new DataView(this.#events.bytes.buffer)
