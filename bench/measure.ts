@@ -32,7 +32,7 @@ export async function measure(
   loadPid: number,
   work: () => Promise<Outcome>
 ): Promise<Measured> {
-  const pids = [loadPid, peer.pid, peer.driver.pid]
+  const pids = [loadPid, peer.pid, ...peer.driver.pids]
   const read = () => pids.map(pid => (pid === undefined ? undefined : readCpu(pid)))
   const machineBefore = readMachineCpu()
   const ownBefore = process.cpuUsage()
@@ -43,9 +43,10 @@ export async function measure(
   const after = read()
   const own = process.cpuUsage(ownBefore)
   const machineAfter = readMachineCpu()
-  const [load = 0, proxy = 0, driverCpu = 0] = after.map((reading, i) =>
+  const [load = 0, proxy = 0, ...drivers] = after.map((reading, i) =>
     reading === undefined ? 0 : cpuSeconds(before[i]!, reading)
   )
+  const driverCpu = drivers.reduce((sum, seconds) => sum + seconds, 0)
   if (outcome.failures > 0) bench.warn(`${peer.name}: ${outcome.failures} failures, first: ${outcome.firstFailure}`)
   if (wall >= LEAST_MS) {
     if (load > (SATURATED * wall) / 1000) {

@@ -32,7 +32,7 @@ export const churnMemory: Entry = {
         const { count, failures, firstFailure } = await cycles(sliceMs)
         if (failures > 0) bench.warn(`${peer.name}: ${failures} failures, first: ${firstFailure}`)
         gone += count
-        await quiet([peer.pid, peer.driver.pid])
+        await quiet([peer.pid, ...peer.driver.pids])
         points.push({ x: gone, y: residentBytes(peer.pid) })
       }
       bench.record(peer.name, point, 0, GROWTH, slope(points))

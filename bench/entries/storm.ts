@@ -23,7 +23,7 @@ export const storm: Entry = {
         const measured = await measure(bench, peer, load.pid, () => load.order(order))
         record(bench, peer, point, round, measured)
         await load.stop()
-        await quiet([peer.pid, peer.driver.pid])
+        await quiet([peer.pid, ...peer.driver.pids])
       }
     }
   })

@@ -1,5 +1,6 @@
 import { mkdirSync, readdirSync, existsSync, symlinkSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
+import { childrenOf } from '../system/children.js'
 import { listening } from '../system/listening.js'
 import { Program } from '../system/program.js'
 
@@ -14,7 +15,7 @@ export interface Driver {
   /** Its own; what it needs besides can be put there. */
   readonly directory: string
   readonly socket: string
-  readonly pid: number
+  readonly pids: readonly number[]
   stop(): Promise<void>
 }
 
@@ -50,7 +51,7 @@ export async function startLibvirtdDriver(directory: string, storage: boolean): 
   const socket = path.join(directory, 'libvirt-sock')
   await listening(program, { path: socket })
   const title = storage ? 'libvirtd with test and storage driver' : 'libvirtd with test driver'
-  return { title, directory, socket, pid: program.pid, stop: () => program.stop() }
+  return { title, directory, socket, pids: [program.pid], stop: () => program.stop() }
 }
 
 /** The broker's own test driver, in a broker that nobody else uses. */
@@ -61,7 +62,9 @@ export async function startEmbeddedDriver(directory: string, executable: string)
   const program = new Program([process.execPath, executable, '-f', conf, '-p', path.join(directory, 'pid')])
   const socket = path.join(directory, 'libvirt-sock')
   await listening(program, { path: socket })
-  return { title: 'embedded test driver', directory, socket, pid: program.pid, stop: () => program.stop() }
+  // The driver is a process of that broker's.
+  const pids = [program.pid, ...childrenOf(program.pid)]
+  return { title: 'embedded test driver', directory, socket, pids, stop: () => program.stop() }
 }
 
 const answerer = new URL('../driver/answerer.js', import.meta.url).pathname
@@ -72,7 +75,7 @@ export async function startAnsweringDriver(directory: string): Promise<Driver> {
   const socket = path.join(directory, 'libvirt-sock')
   const program = new Program([process.execPath, answerer, socket])
   await listening(program, { path: socket })
-  return { title: 'answering driver', directory, socket, pid: program.pid, stop: () => program.stop() }
+  return { title: 'answering driver', directory, socket, pids: [program.pid], stop: () => program.stop() }
 }
 
 /** Folders that libvirtd keeps state in, as root. */

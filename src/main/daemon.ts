@@ -83,7 +83,7 @@ export class Daemon {
   async #startTestDriver(): Promise<string | undefined> {
     if (!this.#config.embeddedTestDriver) return undefined
     const socketPath = path.join(path.dirname(this.#config.sockets.main), 'virttestd-sock')
-    this.#testDriver = new TestDriverHost(socketPath, this.#supervisor.ledger, this.logger)
+    this.#testDriver = new TestDriverHost(socketPath, this.logger)
     await this.#testDriver.start()
     return socketPath
   }

@@ -29,7 +29,7 @@ export class Supervisor implements ListenerHandler {
   readonly #config: Config
   readonly #logger: Logger
   readonly #poller = new Poller()
-  readonly ledger = new FdLedger()
+  readonly #ledger = new FdLedger()
   readonly #listeners: Listener[] = []
   #pool: ActorPool | undefined
   #tls: TlsKeeper | undefined
@@ -60,7 +60,7 @@ export class Supervisor implements ListenerHandler {
     const { actorThreads, actorMinClients } = this.#config
     this.#names = new NameService(this.#logger)
     const size = { threads: actorThreads, minClients: actorMinClients }
-    this.#pool = new ActorPool(size, all, this.ledger, handler, this.#names, this.#sasl)
+    this.#pool = new ActorPool(size, all, this.#ledger, handler, this.#names, this.#sasl)
     await this.#pool.started()
     this.#listenUnixSockets()
     const { listenTcp, tcpPort, authTcp, listenTls, tlsPort, authTls } = this.#config

@@ -1,77 +1,97 @@
-import { MessageChannel, type MessagePort } from 'node:worker_threads'
-import { Piscina } from 'piscina'
-import type { FdLedger } from '../workers/os/fd-ledger.js'
-import type { TestDriverTask } from '../workers/test-driver-thread.js'
+import { fork, type ChildProcess } from 'node:child_process'
+import { rm } from 'node:fs/promises'
+import { fileURLToPath } from 'node:url'
 import { SOURCE } from '../workers/log.js'
+import type { TestDriverNews, TestDriverTask } from '../workers/test-driver-process.js'
 import type { Logger } from './logging.js'
 
 const RESTART_PAUSE_MS = 1000
-/** Its number in the ledger of descriptors; actor threads count from 1. */
-const OWNER = 0x3fff_ffff
+/** The process has nothing to put away when it is told to end. */
+const END_PATIENCE_MS = 2000
+const SCRIPT = fileURLToPath(new URL('../workers/test-driver-process.js', import.meta.url))
 
 /**
- * The embedded test driver, on a thread of its own: to the broker it is a driver daemon like any other, behind a UNIX
- * socket. If its thread dies it is started again, with its hypervisors as they are at the beginning.
+ * The embedded test driver, in a process of its own: to the broker it is a driver daemon like any other, behind a UNIX
+ * socket that only the broker's user may connect to. A process and not a thread, because all rights of a thread are
+ * within the reach of its neighbours. If it dies it is started again, with its hypervisors as they are at the beginning.
  */
 export class TestDriverHost {
-  #pool: Piscina | undefined
-  #port: MessagePort | undefined
+  readonly #task: TestDriverTask
+  #child: ChildProcess | undefined
+  #hasServed = false
   #stopping = false
 
   constructor(
     readonly socketPath: string,
-    readonly ledger: FdLedger,
     readonly logger: Logger
-  ) {}
+  ) {
+    this.#task = { socketPath }
+  }
 
   /** Resolves when its socket is there. */
   async start(): Promise<void> {
-    this.#pool = new Piscina({
-      filename: new URL('../workers/test-driver-thread.js', import.meta.url).href,
-      minThreads: 1,
-      maxThreads: 1,
-      idleTimeout: Infinity,
-      atomics: 'disabled',
-      recordTiming: false
-    })
     await this.#run()
+    this.#hasServed = true
     this.logger.info(SOURCE.testDriver, `serving test:///default on ${this.socketPath}`)
   }
 
+  /** Takes the sockets away. */
   async stop(): Promise<void> {
     this.#stopping = true
-    this.#port?.postMessage('end')
-    await this.#pool?.close()
-    await this.#pool?.destroy()
+    const child = this.#child
+    if (child !== undefined) {
+      const ended = new Promise(resolve => child.once('exit', resolve))
+      const timer = setTimeout(() => child.kill('SIGKILL'), END_PATIENCE_MS)
+      if (child.connected) child.disconnect()
+      await ended
+      clearTimeout(timer)
+    }
+    if (!this.#hasServed) return
+    for (const one of [this.socketPath, `${this.socketPath}-ro`]) await rm(one, { force: true })
   }
 
   #run(): Promise<void> {
-    const { port1, port2 } = new MessageChannel()
-    this.#port = port1
-    const { socketPath, ledger } = this
-    const task: TestDriverTask = { socketPath, ledger: ledger.shared, owner: OWNER, port: port2 }
-    const ended = this.#pool!.run(task, { transferList: [port2] })
+    const child = fork(SCRIPT, { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] })
+    this.#child = child
     return new Promise((resolve, reject) => {
       let ready = false
-      port1.on('message', (message: 'ready' | { failure: string }) => {
-        if (message !== 'ready') return this.logger.error(SOURCE.testDriver, message.failure)
+      let failure: string | undefined
+      child.on('message', (said: unknown) => {
+        const news = asNews(said)
+        if (news.failure !== undefined) {
+          failure = news.failure
+          if (ready) this.logger.error(SOURCE.testDriver, failure)
+        }
+        if (news.ready !== true) return
         ready = true
         resolve()
       })
-      const gone = (error?: unknown): void => {
-        port1.close()
-        this.ledger.closeAdopted(OWNER)
-        if (!ready) return reject(error instanceof Error ? error : new Error('the test driver ended'))
-        if (!this.#stopping) this.#restart(error)
+      const gone = (why: string): void => {
+        if (this.#child !== child) return
+        this.#child = undefined
+        if (!ready) reject(new Error(`the embedded test driver did not start: ${failure ?? why}`))
+        else if (!this.#stopping) this.#restart(`the embedded test driver died (${why})`)
       }
-      ended.then(() => gone(), gone)
+      child.on('error', error => gone(error.message))
+      child.once('exit', (code, signal) => gone(signal ?? `exit status ${code}`))
+      // That it died before it could read this is told by its exit.
+      child.send(this.#task, () => undefined)
     })
   }
 
-  #restart(error: unknown): void {
-    this.logger.error(SOURCE.testDriver, `the embedded test driver died: ${String(error)}`)
+  #restart(why: string): void {
+    this.logger.error(SOURCE.testDriver, why)
     setTimeout(() => {
-      if (!this.#stopping) this.#run().catch((again: unknown) => this.#restart(again))
+      if (!this.#stopping) this.#run().catch((error: Error) => this.#restart(error.message))
     }, RESTART_PAUSE_MS).unref()
+  }
+}
+
+/** Only what is of the right type. */
+function asNews(said: unknown): TestDriverNews {
+  const { ready, failure } = Object(said) as Partial<Record<keyof TestDriverNews, unknown>>
+  return {
+    ready: ready === true,
+    ...(typeof failure === 'string' ? { failure } : {})
   }
 }

@@ -9,7 +9,7 @@ import { XdrWriter } from '#protocol/xdr.js'
 import { Broker } from '../support/broker.js'
 import { Cleanup } from '../support/cleanup.js'
 import { DescriptorClient } from '../support/descriptor-client.js'
-import { openDescriptors } from '../support/process-state.js'
+import { childrenOf, openDescriptors } from '../support/process-state.js'
 import { RawClient } from '../support/raw-client.js'
 import { waitFor } from '../support/waiting.js'
 
@@ -27,6 +27,9 @@ describe('file descriptors', () => {
   before(async () => (broker = await Broker.start(cleanup, { embedded_test_driver: 1, driver_socket_dir: '/nowhere' })))
   after(() => cleanup.run())
 
+  /** In the broker and in its test driver. */
+  const descriptorsOpen = (): number =>
+    [broker.program.pid, ...childrenOf(broker.program.pid)].reduce((sum, pid) => sum + openDescriptors(pid), 0)
   const connect = async (): Promise<DescriptorClient> => {
     const client = await DescriptorClient.connect(cleanup, broker.socket)
     expect((await client.open('test:///default'))!.status).to.equal(STATUS.ok)
@@ -40,7 +43,7 @@ describe('file descriptors', () => {
     client.transport.destroy()
   }
   const noLeak = async (before: number): Promise<void> => {
-    await waitFor('descriptors to be closed', () => openDescriptors(broker.program.pid) <= before)
+    await waitFor('descriptors to be closed', () => descriptorsOpen() <= before)
   }
 
   it('arrive with their frame, in order, both ways', async () => {
@@ -56,7 +59,7 @@ describe('file descriptors', () => {
   it('go through 32 at a time, ten thousand times, and none is left behind', async function () {
     this.timeout(120_000)
     const client = await connect()
-    const [before, own] = [openDescriptors(broker.program.pid), openDescriptors('self')]
+    const [before, own] = [descriptorsOpen(), openDescriptors('self')]
     let came = 0
     for (let i = 0; i < 10_000; i++) {
       const reply = (await echo(client, nullDevices(32)))!
@@ -70,7 +73,7 @@ describe('file descriptors', () => {
 
   it('may be sent by several calls that wait for each other', async () => {
     const client = await connect()
-    const before = openDescriptors(broker.program.pid)
+    const before = descriptorsOpen()
     const frames = Array.from({ length: 12 }, (_, i) => {
       const payload = Buffer.concat([Buffer.from([0, 0, 0, 2]), echoArgs(`call ${i}`)])
       return encodeFrame(
@@ -107,7 +110,7 @@ describe('file descriptors', () => {
 
   it('of a call that is refused are closed, and the connection goes on', async () => {
     const client = await connect()
-    const before = openDescriptors(broker.program.pid)
+    const before = descriptorsOpen()
     const reply = (await client.call(0x12345678, 1, echoArgs(), nullDevices(3)))!
     expect(decodeError(reply.payload).message).to.equal('Cannot find program 305419896 version 1')
     const unsupported = (await client.call(PROGRAM.remote, REMOTE.domainFdAssociate, echoArgs(), nullDevices(3)))!
@@ -118,7 +121,7 @@ describe('file descriptors', () => {
 
   it('fewer than announced end the connection', async () => {
     const client = await connect()
-    const before = openDescriptors(broker.program.pid)
+    const before = descriptorsOpen()
     const reply = echo(client, nullDevices(1), 2)
     client.write(Buffer.from([0]))
     expect(await reply).to.equal(undefined)
@@ -128,7 +131,7 @@ describe('file descriptors', () => {
 
   it('more than announced end the connection', async () => {
     const client = await connect()
-    const before = openDescriptors(broker.program.pid)
+    const before = descriptorsOpen()
     const reply = echo(client, nullDevices(1), 0)
     await reply
     await client.untilClosed()
@@ -143,7 +146,7 @@ describe('file descriptors', () => {
 
   it('where none belong end the connection', async () => {
     const client = await connect()
-    const before = openDescriptors(broker.program.pid)
+    const before = descriptorsOpen()
     client.write(Buffer.alloc(0), nullDevices(1))
     await client.untilClosed()
     await noLeak(before)
@@ -152,7 +155,7 @@ describe('file descriptors', () => {
 
   it('of a client that goes half way are closed', async () => {
     const client = await connect()
-    const before = openDescriptors(broker.program.pid)
+    const before = descriptorsOpen()
     void echo(client, nullDevices(3), 5)
     await sleep(50)
     client.transport.destroy()

@@ -17,6 +17,27 @@ export function descriptorKinds(pid: number): string[] {
 /** How many threads a process has. */
 export const threadCount = (pid: number): number => readdirSync(`/proc/${pid}/task`).length
 
+/** The processes that a process has started and that have not ended. */
+export function childrenOf(pid: number): number[] {
+  return readdirSync('/proc').filter(name => /^\d+$/.test(name)).map(Number).filter(other => {
+    try {
+      const [state, parent] = readFileSync(`/proc/${other}/stat`, 'latin1').split(') ')[1]!.split(' ')
+      return Number(parent) === pid && state !== 'Z'
+    } catch {
+      return false
+    }
+  })
+}
+
+/** Lines of `/proc/PID/task/…/status`, the same text of several threads once: whose rights they have. */
+export function rights(pid: number, ...names: string[]): string[] {
+  const found = readdirSync(`/proc/${pid}/task`).map(task => {
+    const status = readFileSync(`/proc/${pid}/task/${task}/status`, 'latin1')
+    return names.map(name => `${name}: ${new RegExp(`^${name}:(.*)$`, 'm').exec(status)![1]!.trim().replaceAll('\t', ' ')}`).join(', ')
+  })
+  return [...new Set(found)]
+}
+
 /** Resident memory of a process in MiB. */
 export function residentMiB(pid: number): number {
   const status = readFileSync(`/proc/${pid}/status`, 'latin1')

@@ -13,12 +13,12 @@ import { Universe } from './universe.js'
 /** Connections that wait to be taken. */
 const BACKLOG = 1000
 const MODE = 0o700
+/** In a ledger that is shared with nobody. */
+const OWNER = 1
 
 export interface TestDriverOptions {
   /** The driver's socket; beside it, `-ro` appended, stands its read-only twin. */
   socketPath: string
-  /** Where its descriptors are entered, and under which number; its own if it shares them with nobody. */
-  ledger?: { shared: SharedArrayBuffer; owner: number }
   /** Hears of failures in the driver itself, which cost one client its connection and nobody else anything. */
   onFailure?: (error: unknown) => void
 }
@@ -30,13 +30,13 @@ export interface TestDriverOptions {
 export function startTestDriver(options: TestDriverOptions): { close(): void } {
   const failed = options.onFailure ?? (() => undefined)
   const universe = new Universe()
-  const ledger = new FdLedger(options.ledger?.shared)
+  const ledger = new FdLedger()
   const io: ThreadIo = {
     poller: new Poller(),
     ledger,
-    owner: options.ledger?.owner ?? 1,
+    owner: OWNER,
     buffer: makeReadBuffer(),
-    conduit: new Conduit(ledger, options.ledger?.owner ?? 1),
+    conduit: new Conduit(ledger, OWNER),
     failed: (session, error) => {
       failed(error)
       session?.close('internal failure', 'error')
