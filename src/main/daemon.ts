@@ -9,7 +9,7 @@ import { createBrokerLogger, type Logger } from './logging.js'
 import { PidFile } from './pid-file.js'
 import { SOURCE } from '../workers/log.js'
 import { Supervisor } from './supervisor.js'
-import { TestDriverHost } from './test-driver-host.js'
+import { TestDriverHost, testDriverPlaces } from './test-driver-host.js'
 
 export interface DaemonOptions {
   /** Undefined: the usual place; empty: none. */
@@ -81,11 +81,12 @@ export class Daemon {
   }
 
   async #startTestDriver(): Promise<string | undefined> {
-    if (!this.#config.embeddedTestDriver) return undefined
-    const socketPath = path.join(path.dirname(this.#config.sockets.main), 'virttestd-sock')
-    this.#testDriver = new TestDriverHost(socketPath, this.logger)
+    const { embeddedTestDriver, embeddedTestDriverUser, privileged, sockets } = this.#config
+    if (!embeddedTestDriver) return undefined
+    const places = testDriverPlaces(sockets.main)
+    this.#testDriver = new TestDriverHost(places, privileged ? embeddedTestDriverUser : '', this.logger)
     await this.#testDriver.start()
-    return socketPath
+    return places.socket
   }
 }
 

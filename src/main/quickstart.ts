@@ -4,6 +4,7 @@ import path from 'node:path'
 import { Command, InvalidArgumentError } from 'commander'
 import { loadConfig } from './config/load.js'
 import { Daemon } from './daemon.js'
+import { testDriverPlaces } from './test-driver-host.js'
 import { ListenError } from '../workers/os/listener.js'
 
 /**
@@ -57,8 +58,9 @@ try {
 
   virsh -c test+tcp://127.0.0.1:${port}/default list --all
   virsh -c 'test+unix:///default?socket=${config.sockets.main}' console test
+  virsh -c test+tcp://127.0.0.1:${port}/default save test ${testDriverPlaces(config.sockets.main).files}/saved
 
-(Ctrl and ] leaves the guest's console.) Ctrl-C here ends the broker.
+(Ctrl and ] leaves the guest's console. Files can be in that directory only.) Ctrl-C here ends the broker.
 `)
 } catch (error) {
   if (error instanceof ListenError) {

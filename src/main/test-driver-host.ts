@@ -1,7 +1,9 @@
 import { fork, type ChildProcess } from 'node:child_process'
-import { rm } from 'node:fs/promises'
+import { rm, rmdir } from 'node:fs/promises'
+import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { SOURCE } from '../workers/log.js'
+import { userIds } from '../workers/names/lookup.js'
 import type { TestDriverNews, TestDriverTask } from '../workers/test-driver-process.js'
 import type { Logger } from './logging.js'
 
@@ -10,10 +12,22 @@ const RESTART_PAUSE_MS = 1000
 const END_PATIENCE_MS = 2000
 const SCRIPT = fileURLToPath(new URL('../workers/test-driver-process.js', import.meta.url))
 
+export interface TestDriverPlaces {
+  socket: string
+  files: string
+}
+
+/** Both beside the broker's own socket. */
+export const testDriverPlaces = (mainSocket: string): TestDriverPlaces => ({
+  socket: path.join(path.dirname(mainSocket), 'virttestd-sock'),
+  files: path.join(path.dirname(mainSocket), 'test-driver')
+})
+
 /**
  * The embedded test driver, in a process of its own: to the broker it is a driver daemon like any other, behind a UNIX
  * socket that only the broker's user may connect to. A process and not a thread, because all rights of a thread are
- * within the reach of its neighbours. If it dies it is started again, with its hypervisors as they are at the beginning.
+ * within the reach of its neighbours, and because it can give root's away. If it dies it is started again, with its
+ * hypervisors as they are at the beginning.
  */
 export class TestDriverHost {
   readonly #task: TestDriverTask
@@ -21,21 +35,23 @@ export class TestDriverHost {
   #hasServed = false
   #stopping = false
 
+  /** `user`: whom it is to run as; empty, or one that does not exist: as the broker. */
   constructor(
-    readonly socketPath: string,
+    readonly places: TestDriverPlaces,
+    readonly user: string,
     readonly logger: Logger
   ) {
-    this.#task = { socketPath }
+    this.#task = { socketPath: places.socket, directory: places.files, user: user === '' ? undefined : userIds(user) }
   }
 
   /** Resolves when its socket is there. */
   async start(): Promise<void> {
     await this.#run()
     this.#hasServed = true
-    this.logger.info(SOURCE.testDriver, `serving test:///default on ${this.socketPath}`)
+    this.logger.info(SOURCE.testDriver, `serving test:///default on ${this.places.socket}`)
   }
 
-  /** Takes the sockets away. */
+  /** Takes the sockets away, and the directory if there is nothing in it. */
   async stop(): Promise<void> {
     this.#stopping = true
     const child = this.#child
@@ -47,7 +63,9 @@ export class TestDriverHost {
       clearTimeout(timer)
     }
     if (!this.#hasServed) return
-    for (const one of [this.socketPath, `${this.socketPath}-ro`]) await rm(one, { force: true })
+    const { socket, files } = this.places
+    for (const one of [socket, `${socket}-ro`]) await rm(one, { force: true })
+    await rmdir(files).catch(() => undefined)
   }
 
   #run(): Promise<void> {
@@ -61,6 +79,10 @@ export class TestDriverHost {
         if (news.failure !== undefined) {
           failure = news.failure
           if (ready) this.logger.error(SOURCE.testDriver, failure)
+        }
+        if (news.notDropped !== undefined) {
+          const who = `the embedded test driver cannot run as the user '${this.user}' (${news.notDropped})`
+          this.logger.warn(SOURCE.testDriver, `${who}: it runs as root, and opens no file outside ${this.places.files}`)
         }
         if (news.ready !== true) return
         ready = true
@@ -87,11 +109,12 @@ export class TestDriverHost {
   }
 }
 
-/** Only what is of the right type. */
+/** Only what is of the right type: a process with fewer rights than ours is not relied upon. */
 function asNews(said: unknown): TestDriverNews {
-  const { ready, failure } = Object(said) as Partial<Record<keyof TestDriverNews, unknown>>
+  const { ready, notDropped, failure } = Object(said) as Partial<Record<keyof TestDriverNews, unknown>>
   return {
     ready: ready === true,
+    ...(typeof notDropped === 'string' ? { notDropped } : {}),
     ...(typeof failure === 'string' ? { failure } : {})
   }
 }

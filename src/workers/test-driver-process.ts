@@ -1,13 +1,24 @@
 import { startTestDriver } from './test-driver/main.js'
+import { PrivateFiles } from './test-driver/private-files.js'
 
 /** What the process is told, once. */
 export interface TestDriverTask {
   socketPath: string
+  /** Where the files are that clients can name. */
+  directory: string
+  /** Whom it is to run as from then on; absent: as whoever started it. */
+  user: UserIds | undefined
 }
 
-/** What it says: that its sockets are there, or what failed in it. */
+export interface UserIds {
+  uid: number
+  gid: number
+}
+
+/** What it says: that its sockets are there, and why it could not become the user; or what failed in it. */
 export interface TestDriverNews {
   ready?: boolean
+  notDropped?: string | undefined
   failure?: string
 }
 
@@ -21,8 +32,9 @@ process.once('disconnect', () => process.exit(0))
 process.once('uncaughtException', error => say({ failure: described(error) }, () => process.exit(1)))
 process.once('message', (task: TestDriverTask) => {
   try {
-    startTestDriver({ socketPath: task.socketPath, onFailure: error => say({ failure: described(error) }) })
-    say({ ready: true })
+    const files = new PrivateFiles(task.directory, task.user?.uid)
+    startTestDriver({ socketPath: task.socketPath, files, onFailure: error => say({ failure: described(error) }) })
+    say({ ready: true, notDropped: task.user === undefined ? undefined : become(task.user, files) })
   } catch (error) {
     say({ failure: (error as Error).message }, () => process.exit(1))
   }
@@ -30,3 +42,20 @@ process.once('message', (task: TestDriverTask) => {
 
 const say = (news: TestDriverNews, said?: () => void): void => void process.send?.(news, undefined, undefined, said)
 const described = (error: unknown): string => (error instanceof Error ? (error.stack ?? error.message) : String(error))
+
+/**
+ * Gives all rights of root away, for good; what is open stays open, and all code is loaded by now, so that this user
+ * need not be able to read any of it. Says why if it cannot be done.
+ */
+function become({ uid, gid }: UserIds, files: PrivateFiles): string | undefined {
+  try {
+    files.giveTo(uid, gid)
+    process.setgroups!([gid])
+    process.setgid!(gid)
+    process.setuid!(uid)
+    return undefined
+  } catch (error) {
+    files.giveTo(process.geteuid!(), process.getegid!())
+    return (error as Error).message
+  }
+}

@@ -7,6 +7,7 @@ import { REMOTE } from '#protocol/procedures.js'
 import { ullongParam, stringParam, writeParams } from '#protocol/typed-params.js'
 import { XdrReader, XdrWriter } from '#protocol/xdr.js'
 import { startTestDriver } from '#workers/test-driver/main.js'
+import { PrivateFiles } from '#workers/test-driver/private-files.js'
 import { Cleanup } from '../support/cleanup.js'
 import type { Frame } from '../support/frame-socket.js'
 import { RawClient } from '../support/raw-client.js'
@@ -37,10 +38,14 @@ describe('the embedded test driver', () => {
   const cleanup = new Cleanup()
   const failures: unknown[] = []
   let path = ''
+  let files: PrivateFiles
 
   before(async () => {
-    path = join(await tempDir(cleanup), 'sock')
-    const driver = startTestDriver({ socketPath: path, onFailure: error => failures.push(error) })
+    const dir = await tempDir(cleanup)
+    path = join(dir, 'sock')
+    files = new PrivateFiles(join(dir, 'files'))
+    const driver = startTestDriver({ socketPath: path, files, onFailure: error => failures.push(error) })
+    cleanup.defer(() => Promise.resolve(files.close()))
     cleanup.defer(() => Promise.resolve(driver.close()))
   })
   after(() => cleanup.run())
@@ -120,6 +125,7 @@ describe('the embedded test driver', () => {
       const none = (uri: string): [number, number, string] => [5, 0, `no connection driver available for ${uri}`]
       expect(refusal(await one.open('qemu:///system'))).to.deep.equal(none('qemu:///system'))
       expect(refusal(await one.open(undefined))).to.deep.equal(none('<null>'))
+      expect(refusal(await one.open('test:///%zz'))).to.deep.equal(none('test:///%zz'))
       expect(refusal(await one.open('test:///'))[2]).to.match(/supply a path or use test:\/\/\/default$/)
       expect(refusal(await one.call(REMOTE.domainGetInfo, domain().finish()))[2]).to.match(
         /hypervisor connection not open$/
@@ -149,7 +155,7 @@ describe('the embedded test driver', () => {
     })
 
     it('builds the host of a file, each client its own', async () => {
-      const dir = await tempDir(cleanup)
+      const dir = files.directory
       await writeFile(
         join(dir, 'node.xml'),
         `<node><cpu><mhz>6000</mhz><model>one</model><nodes>1</nodes><sockets>1</sockets>

@@ -1,7 +1,8 @@
-import { readFile, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect } from 'chai'
 import { startTestDriver } from '#workers/test-driver/main.js'
+import { PrivateFiles } from '#workers/test-driver/private-files.js'
 import { Cleanup } from '../support/cleanup.js'
 import { printed, Program, run } from '../support/processes.js'
 import { startReferenceDriver } from '../support/reference-driver.js'
@@ -73,8 +74,11 @@ describe('The embedded test driver, next to libvirt’s own', function () {
   before(async () => {
     dir = await tempDir(cleanup)
     for (const [name, text] of Object.entries(FILES)) await writeFile(join(dir, name), text)
+    await mkdir(join(dir, 'folder'))
     const failures: unknown[] = []
-    const driver = startTestDriver({ socketPath: join(dir, 'sock'), onFailure: error => failures.push(error) })
+    const files = new PrivateFiles(dir)
+    const driver = startTestDriver({ socketPath: join(dir, 'sock'), files, onFailure: error => failures.push(error) })
+    cleanup.defer(() => Promise.resolve(files.close()))
     cleanup.defer(() => Promise.resolve(driver.close()))
     cleanup.defer(() => Promise.resolve(expect(failures).to.deep.equal([])))
     const url = (path: string): string => `test+unix:///default?socket=${path}`

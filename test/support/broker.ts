@@ -13,6 +13,7 @@ const executable = new URL('../../../dist/main/virtbrokerd.js', import.meta.url)
 /** What a broker runs under: options of prlimit(1) and of node, and a command that is to start it. */
 export interface BrokerSurroundings {
   limits?: readonly string[]
+  within?: readonly string[]
   nodeOptions?: readonly string[]
   within?: readonly string[]
 }
@@ -53,6 +54,9 @@ export class Broker {
 
   get socket(): string { return join(this.dir, 'libvirt-sock') }
   get roSocket(): string { return join(this.dir, 'libvirt-sock-ro') }
+
+  /** Where the embedded test driver has its files. */
+  get testDriverFiles(): string { return join(this.dir, 'test-driver') }
 
   /** A client URI that reaches the broker over its UNIX socket. */
   unixUri(driver: string, path: string): string {

@@ -7,7 +7,7 @@ const packages = [
   'qemu-system-x86', 'qemu-utils', 'gnutls-bin', 'openssl', 'tshark', 'netcat-openbsd', 'polkitd', 'dbus-daemon',
   'dbus-bin', 'sasl2-bin', 'libsasl2-modules', 'libsasl2-modules-db', 'libsasl2-modules-gssapi-mit',
   'krb5-kdc', 'krb5-admin-server', 'krb5-user',
-  'iproute2', 'util-linux', 'procps', 'diffutils', 'libnss-systemd'
+  'iproute2', 'util-linux', 'procps', 'diffutils', 'libnss-systemd', 'sudo'
 ]
 
 const LOCK = '/tmp/virtbroker-test-packages.lock'

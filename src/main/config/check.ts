@@ -1,4 +1,5 @@
 import { statSync } from 'node:fs'
+import { userIds } from '../../workers/names/lookup.js'
 import type { Config } from './load.js'
 import { fieldName, KEYS, keyNames, type Key, type KeyName } from './keys.js'
 
@@ -55,10 +56,12 @@ function withReason(config: Config, name: KeyName): string {
   }
 }
 
+/** Whether a socket's mode lets every user of this host in. */
+const open = (mode: number): boolean => (mode & 0o006) !== 0
+
 /** What is allowed and yet seldom meant. It is said at each start too. */
 export function warnings(config: Config): string[] {
   const found: string[] = []
-  const open = (mode: number): boolean => (mode & 0o006) !== 0
   if (config.authUnixRw === 'none' && open(config.unixSockRwPerms)) {
     found.push('auth_unix_rw is "none" and the mode of the main socket lets every user of this host in')
   }
@@ -77,15 +80,13 @@ export function warnings(config: Config): string[] {
   if (config.listenTcp && config.authTcp === 'polkit') {
     found.push('auth_tcp = "polkit" can never succeed: it needs the credentials that only UNIX sockets have')
   }
-  if (config.embeddedTestDriver && config.privileged) {
-    found.push('embedded_test_driver reads and writes files on its clients\' word, as root')
-  }
   if (othersWrite(config.driverSocketDir)) {
     found.push(`driver_socket_dir: others can write to ${config.driverSocketDir}, and put sockets of their own there`)
   }
   if (config.metricsListen !== undefined && !isLoopback(config.metricsListen.host)) {
     found.push('metrics_listen shows the metrics to everybody on the network')
   }
+  found.push(...testDriverWarnings(config))
   if (config.given.has('max_client_requests') && config.maxClientRequests < 2) {
     found.push('max_client_requests of 1 makes every client wait for each reply')
   }
@@ -101,6 +102,33 @@ function othersWrite(dir: string): boolean {
   } catch {
     return false
   }
+}
+
+function testDriverWarnings(config: Config): string[] {
+  const { embeddedTestDriver, embeddedTestDriverUser: user, privileged } = config
+  if (!embeddedTestDriver) return []
+  const found: string[] = []
+  if (privileged) {
+    const uid = user === '' ? 0 : userIds(user)?.uid
+    if (uid === undefined) {
+      found.push(`embedded_test_driver runs as root: embedded_test_driver_user "${user}" is no user of this host`)
+    } else if (uid === 0) {
+      found.push(`embedded_test_driver runs as root: embedded_test_driver_user is "${user}"`)
+    } else {
+      found.push('embedded_test_driver is for trying out and for tests, and this broker runs as root')
+    }
+  }
+  const free = openedListeners(config).filter(([key, method]) => {
+    if (method !== 'none') return false
+    if (key === 'auth_unix_rw') return open(config.unixSockRwPerms)
+    if (key === 'auth_unix_ro') return open(config.unixSockRoPerms)
+    return key === 'auth_tcp' || config.tlsNoVerifyCertificate
+  })
+  if (free.length > 0) {
+    const keys = free.map(([key]) => `${key} = "none"`).join(', ')
+    found.push(`embedded_test_driver is open to everybody who reaches the listeners with ${keys}`)
+  }
+  return found
 }
 
 /** The listeners that a start opens, by the key of their authentication method. */

@@ -177,6 +177,7 @@ export const KEYS = {
   driver_connect_timeout: unsigned(30),
   driver_open_timeout: unsigned(120),
   embedded_test_driver: boolean(false),
+  embedded_test_driver_user: string('nobody'),
   driver_reconnect: boolean(true),
   login_timeout: unsigned(60),
   client_stall_timeout: unsigned(60),

@@ -77,3 +77,14 @@ export function groupId(name: string): number | undefined {
   const record: unknown = (getgrnam as (name: string) => unknown)(name)
   return record === null ? undefined : (koffi.decode(record, groupRecord) as { gid: number }).gid
 }
+
+const userRecord = koffi.struct({ name: 'char *', password: 'char *', uid: 'uint32_t', gid: 'uint32_t' })
+const getpwnam = libc.func('getpwnam', koffi.pointer(userRecord), ['str'])
+
+/** The ids of a user and its group, or undefined if there is none. It may ask the network and wait: for start-up only. */
+export function userIds(name: string): { uid: number; gid: number } | undefined {
+  const record: unknown = (getpwnam as (name: string) => unknown)(name)
+  if (record === null) return undefined
+  const { uid, gid } = koffi.decode(record, userRecord) as { uid: number; gid: number }
+  return { uid, gid }
+}

@@ -106,6 +106,13 @@ export const read = libc.func('intptr_t read(int, uintptr_t, size_t)') as (fd: n
 
 export const close = libc.func('int close(int)') as (fd: number) => number
 export const dup3 = libc.func('int dup3(int, int, int)') as (from: number, to: number, flags: number) => number
+/** `mode` counts where the file is made. */
+export const openat = libc.func('int openat(int, str, int, uint32_t)') as (
+  directory: number,
+  name: string,
+  flags: number,
+  mode: number
+) => number
 export const pipe2 = libc.func('int pipe2(uintptr_t, int)') as (at: number, flags: number) => number
 export const umask = libc.func('uint32_t umask(uint32_t)') as (mask: number) => number
 
@@ -132,6 +139,7 @@ export const SOCK_STREAM = 1
 export const SOCK_NONBLOCK = 0o4000
 export const SOCK_CLOEXEC = 0o2000000
 export const O_CLOEXEC = 0o2000000
+export const O_PATH = 0o10000000
 export const MSG_DONTWAIT = 0x40
 export const MSG_NOSIGNAL = 0x4000
 export const MSG_CMSG_CLOEXEC = 0x40000000

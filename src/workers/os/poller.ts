@@ -57,6 +57,7 @@ export class Poller {
     this.#socket = new net.Socket(options)
     const handle = (this.#socket as unknown as { _handle?: Partial<StreamHandle> })._handle
     if (typeof handle?.readStart !== 'function') throw new Error('this Node has no stream handle to poll with')
+    // Not for the process of the test driver either, which has other rights.
     dup3(epfd, readEnd, O_CLOEXEC)
     close(writeEnd)
     this.#epfd = epfd

@@ -1,5 +1,4 @@
-import { closeSync, constants, openSync, readSync, readFileSync, statSync, writeSync, ftruncateSync } from 'node:fs'
-import { resolve } from 'node:path'
+import { constants } from 'node:os'
 import { DOMAIN, systemError, type RemoteError } from '../../protocol/errors.js'
 import { REMOTE } from '../../protocol/procedures.js'
 import type { Call, HandlerTable } from './dispatch.js'
@@ -7,6 +6,7 @@ import { enter, perform } from './domain-life.js'
 import { parseDomain } from './domain-xml.js'
 import { Definition, OPEN_ELEMENTS, type Domain } from './domain.js'
 import { argumentUnsupported, badArgument, checkFlags, internal, invalid, operationUnsupported } from './failures.js'
+import { FileFailure, type PrivateFiles } from './private-files.js'
 import { readDomain, readString, type DomainRef } from './wire.js'
 import { printXml, type XmlElement } from './xml.js'
 
@@ -19,75 +19,50 @@ const SAVE = { bypassCache: 1, running: 2, paused: 4 } as const
 const DUMP_CRASH = 1
 const RAW = 0
 
-const ERRNO_TEXTS: Record<string, string> = {
-  ENOENT: 'No such file or directory',
-  EACCES: 'Permission denied',
-  EISDIR: 'Is a directory',
-  ENOTDIR: 'Not a directory',
-  EEXIST: 'File exists',
-  ENOSPC: 'No space left on device',
-  EROFS: 'Read-only file system',
-  ELOOP: 'Too many levels of symbolic links'
-}
+const fileError = (what: string, errno: number, text: string): RemoteError =>
+  systemError(errno, `${what}: ${text}`, DOMAIN.test)
+/** The file is shorter than its header says. */
+const incomplete = (what: string): RemoteError => fileError(what, 0, 'Success')
 
-function fileError(what: string, error: unknown): RemoteError {
-  const { errno = 0, code = '' } = error as NodeJS.ErrnoException
-  return systemError(Math.abs(errno), `${what}: ${ERRNO_TEXTS[code] ?? code}`, DOMAIN.test)
-}
-
-/**
- * Writes a file that is new, or that was one of these before: with the rights of this process, no client may
- * overwrite anything else.
- */
-function writeFile(path: string, whatOpen: string, whatWrite: string, ...parts: Buffer[]): void {
-  let fd: number
+/** Throws what fails in libvirt's words, which differ for opening and for writing. */
+function writeFile(files: PrivateFiles, path: string, whatOpen: string, whatWrite: string, ...more: Buffer[]): void {
   try {
-    fd = openSync(path, constants.O_CREAT | constants.O_RDWR | constants.O_NOFOLLOW, 0o600)
+    files.write(path, MAGIC, ...more)
   } catch (error) {
-    throw fileError(whatOpen, error)
-  }
-  try {
-    const head = Buffer.alloc(MAGIC.length)
-    const there = readSync(fd, head, 0, head.length, 0)
-    if (there > 0 && !head.equals(MAGIC)) throw Object.assign(new Error('not an image'), { errno: 17, code: 'EEXIST' })
-    ftruncateSync(fd, 0)
-    let at = 0
-    for (const part of parts) at += writeSync(fd, part, 0, part.length, at)
-  } catch (error) {
-    throw fileError(whatWrite, error)
-  } finally {
-    closeSync(fd)
+    if (!(error instanceof FileFailure)) throw error
+    throw fileError(error.step === 'open' ? whatOpen : whatWrite, error.errno, error.message)
   }
 }
 
-function writeImage(path: string, name: string, definition: string): void {
+function writeImage(files: PrivateFiles, path: string, name: string, definition: string): void {
   const xml = Buffer.from(definition)
   const length = Buffer.alloc(LENGTH_BYTES)
   length.writeInt32LE(xml.length)
   const what = `saving domain '${name}' to '${path}'`
-  writeFile(path, `${what}: open failed`, `${what}: write failed`, MAGIC, length, xml)
+  writeFile(files, path, `${what}: open failed`, `${what}: write failed`, length, xml)
 }
 
-function readImage(path: string): XmlElement {
-  let bytes: Buffer
+function readBytes(files: PrivateFiles, path: string): Buffer {
   try {
-    // Nothing that is no image is read whole.
-    bytes =
-      statSync(path).size > MAX_DEFINITION + MAGIC.length + LENGTH_BYTES
-        ? Buffer.alloc(MAGIC.length)
-        : readFileSync(path)
+    return files.read(path, MAGIC.length + LENGTH_BYTES + MAX_DEFINITION)
   } catch (error) {
-    const header = (error as NodeJS.ErrnoException).code === 'EISDIR'
-    throw fileError(header ? `incomplete save header in '${path}'` : `cannot read domain image '${path}'`, error)
+    if (!(error instanceof FileFailure)) throw error
+    // libvirt opens a directory, and fails when it reads.
+    const opened = error.errno === constants.errno.EISDIR
+    const what = opened ? `incomplete save header in '${path}'` : `cannot read domain image '${path}'`
+    throw fileError(what, error.errno, error.message)
   }
-  if (bytes.length < MAGIC.length) throw fileError(`incomplete save header in '${path}'`, { errno: 0, code: 'Success' })
+}
+
+function readImage(files: PrivateFiles, path: string): XmlElement {
+  const bytes = readBytes(files, path)
+  if (bytes.length < MAGIC.length) throw incomplete(`incomplete save header in '${path}'`)
   if (!bytes.subarray(0, MAGIC.length).equals(MAGIC)) throw internal('mismatched header magic')
   const start = MAGIC.length + LENGTH_BYTES
-  if (bytes.length < start)
-    throw fileError(`failed to read metadata length in '${path}'`, { errno: 0, code: 'Success' })
+  if (bytes.length < start) throw incomplete(`failed to read metadata length in '${path}'`)
   const length = bytes.readInt32LE(MAGIC.length)
   if (length < 1 || length > MAX_DEFINITION) throw internal('length of metadata out of range')
-  if (bytes.length < start + length) throw fileError(`incomplete metadata in '${path}'`, { errno: 0, code: 'Success' })
+  if (bytes.length < start + length) throw incomplete(`incomplete metadata in '${path}'`)
   return parseDomain(bytes.toString('utf8', start, start + length))
 }
 
@@ -98,12 +73,12 @@ const unmodified = (xml: string | undefined): void => {
 function save({ hypervisor }: Call, ref: DomainRef, path: string): void {
   const domain = hypervisor.domain(ref)
   domain.requireActive()
-  writeImage(path, domain.name, domain.describe(0))
+  writeImage(hypervisor.files, path, domain.name, domain.describe(0))
   perform(hypervisor, domain, 'save')
 }
 
 function restore({ hypervisor }: Call, path: string): void {
-  const { domain } = enter(hypervisor, readImage(path), true)
+  const { domain } = enter(hypervisor, readImage(hypervisor.files, path), true)
   perform(hypervisor, domain, 'restore')
 }
 
@@ -112,10 +87,12 @@ function dump({ hypervisor }: Call, ref: DomainRef, path: string, format: number
   const domain = hypervisor.domain(ref)
   domain.requireActive()
   const what = `domain '${ref.name}' coredump:`
-  writeFile(path, `${what} failed to open ${path}`, `${what} failed to write header to ${path}`, MAGIC)
+  writeFile(hypervisor.files, path, `${what} failed to open ${path}`, `${what} failed to write header to ${path}`)
   if (format !== RAW) throw operationUnsupported('kdump-compressed format is not supported here')
   if (flags & DUMP_CRASH) perform(hypervisor, domain, 'crash')
 }
+
+const readPath = ({ hypervisor, args }: Call): string => hypervisor.files.resolve(args.string())
 
 /** A saved domain cannot be asked to come back running and paused at once. */
 function checkSaveFlags(flags: number): void {
@@ -134,36 +111,37 @@ function withFlags(call: Call, allowed: number, cFunction: string): Domain {
 }
 
 export const domainSavingHandlers: HandlerTable = {
-  [REMOTE.domainSave]: call => save(call, readDomain(call.args), resolve(call.args.string())),
+  [REMOTE.domainSave]: call => save(call, readDomain(call.args), readPath(call)),
   [REMOTE.domainSaveFlags]: call => {
     const ref = readDomain(call.args)
-    const [path, xml] = [resolve(call.args.string()), call.args.optional(readString)]
+    const [path, xml] = [readPath(call), call.args.optional(readString)]
     checkFlags(call.args.u32(), 0, 'testDomainSaveFlags')
     unmodified(xml)
     save(call, ref, path)
   },
-  [REMOTE.domainRestore]: call => restore(call, resolve(call.args.string())),
+  [REMOTE.domainRestore]: call => restore(call, readPath(call)),
   [REMOTE.domainRestoreFlags]: call => {
-    const [path, xml] = [resolve(call.args.string()), call.args.optional(readString)]
+    const [path, xml] = [readPath(call), call.args.optional(readString)]
     checkFlags(call.args.u32(), 0, 'testDomainRestoreFlags')
     unmodified(xml)
     restore(call, path)
   },
-  [REMOTE.domainSaveImageGetXmlDesc]: ({ args, reply }) => {
-    const path = resolve(args.string())
-    checkFlags(args.u32(), 1, 'testDomainSaveImageGetXMLDesc')
-    reply.string(printXml(readImage(path), 0, OPEN_ELEMENTS))
+  [REMOTE.domainSaveImageGetXmlDesc]: call => {
+    const path = readPath(call)
+    checkFlags(call.args.u32(), 1, 'testDomainSaveImageGetXMLDesc')
+    call.reply.string(printXml(readImage(call.hypervisor.files, path), 0, OPEN_ELEMENTS))
   },
-  [REMOTE.domainSaveImageDefineXml]: ({ args }) => {
-    const [path, xml] = [resolve(args.string()), args.string()]
-    checkFlags(args.u32(), SAVE.running | SAVE.paused, 'testDomainSaveImageDefineXML')
-    readImage(path)
+  [REMOTE.domainSaveImageDefineXml]: call => {
+    const [path, xml] = [readPath(call), call.args.string()]
+    checkFlags(call.args.u32(), SAVE.running | SAVE.paused, 'testDomainSaveImageDefineXML')
+    const { files } = call.hypervisor
+    readImage(files, path)
     const tree = parseDomain(xml)
-    writeImage(path, new Definition(tree).name, printXml(tree, 0, OPEN_ELEMENTS))
+    writeImage(files, path, new Definition(tree).name, printXml(tree, 0, OPEN_ELEMENTS))
   },
-  [REMOTE.domainCoreDump]: call => dump(call, readDomain(call.args), resolve(call.args.string()), RAW, call.args.u32()),
+  [REMOTE.domainCoreDump]: call => dump(call, readDomain(call.args), readPath(call), RAW, call.args.u32()),
   [REMOTE.domainCoreDumpWithFormat]: call =>
-    dump(call, readDomain(call.args), resolve(call.args.string()), call.args.u32(), call.args.u32()),
+    dump(call, readDomain(call.args), readPath(call), call.args.u32(), call.args.u32()),
   [REMOTE.domainManagedSave]: call => {
     const domain = withFlags(call, SAVE.bypassCache | SAVE.running | SAVE.paused, 'testDomainManagedSave')
     domain.requireActive()

@@ -5,6 +5,7 @@ import { Interfaces } from './interfaces.js'
 import { Networks } from './networks.js'
 import { NodeDevices } from './node-devices.js'
 import { Pools } from './pools.js'
+import type { PrivateFiles } from './private-files.js'
 import { Secrets } from './secrets.js'
 import { formatUuid } from './uuid.js'
 import type { DomainRef } from './wire.js'
@@ -54,7 +55,10 @@ export class Hypervisor {
   cells: Cell[] = []
   #lastDomainId = 0
 
-  constructor(readonly uri: string) {}
+  constructor(
+    readonly uri: string,
+    readonly files: PrivateFiles
+  ) {}
 
   /** Ids are never used twice. */
   readonly nextDomainId = (): number => ++this.#lastDomainId

@@ -7,6 +7,7 @@ import { makeReadBuffer, type ThreadIo } from '../transport/polled.js'
 import { door } from './door.js'
 import { allHandlers, qemuHandlers } from './handlers.js'
 import { PolledLink } from './link.js'
+import type { PrivateFiles } from './private-files.js'
 import { Session, slotsOf, type Shared } from './session.js'
 import { Universe } from './universe.js'
 
@@ -19,6 +20,8 @@ const OWNER = 1
 export interface TestDriverOptions {
   /** The driver's socket; beside it, `-ro` appended, stands its read-only twin. */
   socketPath: string
+  /** Those that clients can name. */
+  files: PrivateFiles
   /** Hears of failures in the driver itself, which cost one client its connection and nobody else anything. */
   onFailure?: (error: unknown) => void
 }
@@ -29,7 +32,7 @@ export interface TestDriverOptions {
  */
 export function startTestDriver(options: TestDriverOptions): { close(): void } {
   const failed = options.onFailure ?? (() => undefined)
-  const universe = new Universe()
+  const universe = new Universe(options.files)
   const ledger = new FdLedger()
   const io: ThreadIo = {
     poller: new Poller(),

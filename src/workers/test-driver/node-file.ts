@@ -1,5 +1,4 @@
-import { readFileSync, statSync } from 'node:fs'
-import { dirname, isAbsolute, join } from 'node:path'
+import { dirname, resolve } from 'node:path'
 import { DOMAIN, systemError } from '../../protocol/errors.js'
 import { DEFAULT_NODE_XML } from './default-node.js'
 import { completeDomain } from './domain-xml.js'
@@ -12,6 +11,7 @@ import { completeInterface } from './interfaces.js'
 import { adoptNetwork } from './networks.js'
 import { completeDevice } from './node-devices.js'
 import { completePool } from './pools.js'
+import { FileFailure, type PrivateFiles } from './private-files.js'
 import { parseSnapshot } from './snapshot-xml.js'
 import { completeVolume } from './volume-xml.js'
 import {
@@ -32,43 +32,45 @@ const TEST_NAMESPACE = 'http://libvirt.org/schemas/domain/test/1.0'
 /** A file that is larger is no definition of a test host, in bytes. */
 const MAX_FILE_BYTES = 4 * 1024 * 1024
 
-export function loadDefault(): Hypervisor {
-  const hypervisor = new Hypervisor('test:///default')
+export function loadDefault(files: PrivateFiles): Hypervisor {
+  const hypervisor = new Hypervisor('test:///default', files)
   hypervisor.cells = [1n, 2n].map(n => ({ memory: n * 2_097_152n, free: n * 1_048_576n, cpus: 8 }))
   fill(hypervisor, parseXml(DEFAULT_NODE_XML, '(test driver)'), '/')
   return hypervisor
 }
 
 /** Throws RemoteError if the file cannot be read or is no `<node>`. */
-export function loadFile(uri: string, path: string): Hypervisor {
-  const hypervisor = new Hypervisor(uri)
+export function loadFile(uri: string, path: string, files: PrivateFiles): Hypervisor {
+  const hypervisor = new Hypervisor(uri, files)
   hypervisor.node = { ...DEFAULT_NODE }
-  fill(hypervisor, readXml(path), path)
+  fill(hypervisor, readXml(files, path), path)
   return hypervisor
 }
 
-function readXml(path: string): XmlElement {
+function readXml(files: PrivateFiles, path: string): XmlElement {
+  return parseXml(readText(files, path), path.slice(path.lastIndexOf('/') + 1))
+}
+
+function readText(files: PrivateFiles, path: string): string {
   try {
-    if (statSync(path).size > MAX_FILE_BYTES) throw xmlFailure(`file '${path}' is too large`)
-    return parseXml(readFileSync(path, 'utf8'), path.slice(path.lastIndexOf('/') + 1))
+    const bytes = files.read(path, MAX_FILE_BYTES + 1)
+    if (bytes.length > MAX_FILE_BYTES) throw xmlFailure(`file '${path}' is too large`)
+    return bytes.toString('utf8')
   } catch (error) {
-    if (error instanceof Error && 'errno' in error)
-      throw systemError(-Number(error.errno), `failed to open file '${path}': ${describe(error)}`, DOMAIN.xml)
-    throw error
+    if (!(error instanceof FileFailure)) throw error
+    throw systemError(error.errno, `failed to open file '${path}': ${error.message}`, DOMAIN.xml)
   }
 }
 
-const describe = (error: Error & { code?: string }): string =>
-  error.code === 'ENOENT' ? 'No such file or directory' : error.code === 'EACCES' ? 'Permission denied' : error.message
-
 function fill(hypervisor: Hypervisor, node: XmlElement, file: string): void {
+  const beside = (other: string): XmlElement => readXml(hypervisor.files, resolve(dirname(file), other))
   if (node.name !== 'node') throw xmlFailure("Root element is not 'node'")
   fillNode(hypervisor, node)
   const load = (name: string, root = name): XmlElement[] =>
     childrenNamed(node, name).map(child => {
       const other = attribute(child, 'file')
       if (other === undefined) return child
-      const tree = readXml(isAbsolute(other) ? other : join(dirname(file), other))
+      const tree = beside(other)
       expectRoot(tree, root)
       return tree
     })
@@ -84,7 +86,7 @@ function fill(hypervisor: Hypervisor, node: XmlElement, file: string): void {
     pool.active = true
     for (const volume of volumes) {
       const other = attribute(volume, 'file')
-      const from = other === undefined ? volume : readXml(isAbsolute(other) ? other : join(dirname(file), other))
+      const from = other === undefined ? volume : beside(other)
       pool.add(completeVolume(from, pool))
     }
   }

@@ -2,6 +2,7 @@ import { CODE, DOMAIN, RemoteError } from '../../protocol/errors.js'
 import type { Hypervisor } from './hypervisor.js'
 import { loadDefault, loadFile } from './node-file.js'
 import { invalidArg } from './failures.js'
+import type { PrivateFiles } from './private-files.js'
 
 const noDriver = (uri: string): RemoteError => {
   const message = `no connection driver available for ${uri}`
@@ -15,7 +16,11 @@ const noDriver = (uri: string): RemoteError => {
 function testPath(uri: string): string | undefined {
   if (!URL.canParse(uri)) return undefined
   const url = new URL(uri)
-  return url.protocol === 'test:' && url.host === '' ? decodeURIComponent(url.pathname) : undefined
+  try {
+    return url.protocol === 'test:' && url.host === '' ? decodeURIComponent(url.pathname) : undefined
+  } catch {
+    return undefined
+  }
 }
 
 /**
@@ -26,11 +31,13 @@ export class Universe {
   #default: Hypervisor | undefined
   readonly #clients = new Map<Hypervisor, number>()
 
+  constructor(readonly files: PrivateFiles) {}
+
   attach(uri: string | undefined): Hypervisor {
     const path = uri ? testPath(uri) : undefined
     if (path === undefined || !uri) throw noDriver(uri === undefined || uri === '' ? '<null>' : uri)
     if (path === '' || path === '/') throw invalidArg('testOpen: supply a path or use test:///default')
-    const hypervisor = path === '/default' ? (this.#default ??= loadDefault()) : loadFile(uri, path)
+    const hypervisor = path === '/default' ? (this.#default ??= loadDefault(this.files)) : loadFile(uri, path, this.files)
     this.#clients.set(hypervisor, (this.#clients.get(hypervisor) ?? 0) + 1)
     return hypervisor
   }

@@ -1,6 +1,7 @@
 const SECRET = '11111111-eeee-4eee-8eee-000000000001'
 const NEEDS_SECRETS = 'ours has secrets, libvirt’s test driver has none'
 const NEEDS_BYTES = 'ours keeps the bytes of volumes, libvirt’s test driver has no volume streams, resize or wipe'
+const ELSEWHERE = 'ours has files in a directory of its own only, and denies all others'
 const NEWER = 'libvirt 9.0’s test driver fails here, later releases and ours do not'
 
 /** A command line, and why the two drivers answer it differently if they do. */
@@ -187,6 +188,8 @@ export const LISTS: Readonly<Record<string, readonly Row[]>> = {
       'domstate test --reason'
     ),
     ...same('restore @/saved-SIDE', 'save-image-dumpxml @/saved-SIDE', 'restore @/missing', 'restore @/dom.xml'),
+    ['save test /missing/x', ELSEWHERE],
+    ['dump test /missing/x', ELSEWHERE],
     ...same(
       'save test @/missing/x',
       'dump test @/missing/x',
@@ -194,7 +197,10 @@ export const LISTS: Readonly<Record<string, readonly Row[]>> = {
       'dump test @/dumped-SIDE --crash'
     ),
     ...same('domstate test --reason', 'managedsave test', 'undefine test --managed-save', 'list --all'),
-    ...same('save-image-dumpxml @/missing', 'restore /proc')
+    ...same('save-image-dumpxml @/missing', 'restore @/folder', 'save-image-dumpxml @/folder'),
+    ['restore /proc', ELSEWHERE],
+    ['restore /missing', ELSEWHERE],
+    ['save-image-dumpxml /missing', ELSEWHERE]
   ],
   snapshots: [
     ...same(

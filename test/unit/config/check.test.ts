@@ -75,7 +75,18 @@ describe('--check-config', () => {
     ['listen_tls=1\ntls_no_verify_certificate=1', false, /lets everybody on the network in/],
     ['auth_unix_ro="none"', true, /lets every user of this host look/],
     ['metrics_listen="0.0.0.0:1"', false, /metrics to everybody/],
-    ['max_client_requests=0', false, /wait for each reply/]
+    ['max_client_requests=0', false, /wait for each reply/],
+    ['embedded_test_driver=1', true, /for tests, and this broker runs as root/],
+    ['embedded_test_driver=1\nembedded_test_driver_user=""', true, /runs as root: embedded_test_driver_user is ""/],
+    ['embedded_test_driver=1\nembedded_test_driver_user="root"', true, /runs as root: embedded_test_driver_user is "root"/],
+    ['embedded_test_driver=1\nembedded_test_driver_user="no-one"', true, /runs as root: .*"no-one" is no user of this host/],
+    ['embedded_test_driver=1\nauth_unix_rw="none"', true, /everybody who reaches the listeners with auth_unix_rw = "none"\n/],
+    [
+      'embedded_test_driver=1\nlisten_tcp=1\nlisten_addr="127.0.0.1"\nauth_tcp="none"\nauth_unix_ro="none"',
+      true,
+      /everybody who reaches the listeners with auth_unix_ro = "none", auth_tcp = "none"\n/
+    ],
+    ['embedded_test_driver=1\nlisten_tls=1\ntls_no_verify_certificate=1', false, /the listeners with auth_tls = "none"\n/]
   ]
   for (const [text, privileged, warning] of warned) {
     const who = privileged ? 'of root' : 'of an ordinary user'
@@ -108,7 +119,14 @@ describe('--check-config', () => {
   })
 
   it('does not warn about what is fine', () => {
-    const fine = ['embedded_test_driver=1', 'metrics_listen="localhost:1"', 'driver_socket_dir="/nowhere"']
+    const fine = [
+      'driver_socket_dir="/nowhere"',
+      'metrics_listen="localhost:1"',
+      'embedded_test_driver=1',
+      'embedded_test_driver=1\nembedded_test_driver_user=""',
+      'embedded_test_driver=1\nlisten_tcp=1\nlisten_addr="127.0.0.1"',
+      'embedded_test_driver=1\nlisten_tls=1'
+    ]
     for (const text of fine) expect(describeText(text), text).not.to.include('warnings')
     expect(describeText('auth_unix_rw="none"\nunix_sock_rw_perms="0770"', true)).not.to.include('warnings')
     expect(describeText('auth_unix_ro="none"\nunix_sock_ro_perms="0770"', true)).not.to.include('warnings')

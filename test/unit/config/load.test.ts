@@ -112,6 +112,7 @@ describe('loading the configuration', () => {
     ])
     expect(config.actorThreads).to.equal(3)
     expect(config.embeddedTestDriver).to.equal(true)
+    expect(config.embeddedTestDriverUser).to.equal('nobody')
     expect(config.metricsListen).to.deep.equal({ host: '::1', port: 9177 })
     expect(config.driverMaxRequests).to.equal(9)
     expect(config.driverConnectTimeout).to.equal(1)
