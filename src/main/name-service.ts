@@ -27,13 +27,14 @@ export class NameService {
   readonly #patienceMs: number
   readonly #lookups = new Map<string, Lookup>()
   #process: ChildProcess | undefined
+  /** The first question starts the process: where all clients are root's or come over the network there is none. */
+  #started = false
   #atWork = 0
   #stopped = false
 
   constructor(logger: Pick<Logger, 'info' | 'warn'>, patienceMs = PATIENCE_MS) {
     this.#logger = logger
     this.#patienceMs = patienceMs
-    this.#start()
   }
 
   /** A way to ask, for one actor thread. */
@@ -71,7 +72,9 @@ export class NameService {
     const lookup = this.#lookups.get(key) ?? { question, askers: new Set(), tries: 0, patience: undefined }
     lookup.askers.add(asker)
     this.#lookups.set(key, lookup)
-    this.#sendNext()
+    if (this.#started) return this.#sendNext()
+    this.#started = true
+    this.#start()
   }
 
   #sendNext(): void {

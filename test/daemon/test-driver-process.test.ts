@@ -143,7 +143,7 @@ describe('the process of the embedded test driver', () => {
     const fault = 'process.on("SIGURG", () => { throw new Error("a mistake in the driver") })'
     const broker = await start({}, { nodeOptions: ['--import', `data:text/javascript,${encodeURIComponent(fault)}`] })
     process.kill(await driverOf(broker.program.pid), 'SIGURG')
-    const lines = [/error : test-driver : Error: a mistake in the driver/, /error : test-driver : the embedded test driver died \(exit status 1\)/]
+    const lines = [/error : test.test_driver : Error: a mistake in the driver/, /error : test.test_driver : the embedded test driver died \(exit status 1\)/]
     await waitFor('both lines', () => lines.every(line => line.test(broker.program.stderr)))
     await waitFor('the next driver', () => childrenOf(broker.program.pid).length === 1)
   })
@@ -184,7 +184,7 @@ describe('the process of the embedded test driver', () => {
     it(`stays root where ${where}, says so, and is confined`, async () => {
       const broker = await start({}, { within })
       expect(rights(await driverOf(broker.program.pid), 'Uid')).to.deep.equal([ROOT])
-      const warning = /warning : test-driver : the embedded test driver cannot run as the user 'nobody' \(E[A-Z]+\W.*\): it runs as root, and opens no file outside/
+      const warning = /warning : test.test_driver : the embedded test driver cannot run as the user 'nobody' \(E[A-Z]+\W.*\): it runs as root, and opens no file outside/
       expect(broker.program.stderr).to.match(warning)
       await isServed(broker)
       const outside = join(broker.dir, 'outside')
@@ -196,7 +196,7 @@ describe('the process of the embedded test driver', () => {
   it('stays root where there is no such user, with a warning, and is confined', async () => {
     const broker = await start({ embedded_test_driver_user: 'no-such-user' })
     expect(rights(await driverOf(broker.program.pid), 'Uid')).to.deep.equal([ROOT])
-    expect(broker.program.stderr).to.match(/warning : daemon : .*runs as root: .*"no-such-user" is no user of this host/)
+    expect(broker.program.stderr).to.match(/warning : daemon.virtproxyd : .*runs as root: .*"no-such-user" is no user of this host/)
     await isServed(broker)
     expect((await saved(broker.socket, join(broker.dir, 'x')))[0]).to.match(/open failed: Permission denied$/)
   })

@@ -6,6 +6,7 @@ import { proceduresOf, REMOTE, type Procedure } from '#protocol/procedures.js'
 import { XdrWriter } from '#protocol/xdr.js'
 import { policyName } from '#workers/policy/rules.js'
 import { CALL, classify, PLAIN_TABLES } from '#workers/session/call-classes.js'
+import { PrivateFiles } from '#workers/test-driver/private-files.js'
 import { startTestDriver } from '#workers/test-driver/main.js'
 import { Broker } from '../support/broker.js'
 import { Cleanup } from '../support/cleanup.js'
@@ -75,8 +76,9 @@ describe('a read-only connection, next to one without a broker', function () {
   const drivers: Record<string, { socket: string; broker: Broker }> = {}
 
   before(async () => {
-    const ours = join(await tempDir(cleanup), 'sock')
-    const embedded = startTestDriver({ socketPath: ours, onFailure: error => { throw error } })
+    const dir = await tempDir(cleanup)
+    const ours = join(dir, 'sock')
+    const embedded = startTestDriver({ socketPath: ours, files: new PrivateFiles(join(dir, 'files')), onFailure: error => { throw error } })
     cleanup.defer(() => Promise.resolve(embedded.close()))
     for (const [name, socket] of Object.entries({ libvirt: await startReferenceDriver(cleanup), embedded: ours })) {
       drivers[name] = { socket, broker: await Broker.start(cleanup, { driver_sockets: [`test=${socket}`] }) }

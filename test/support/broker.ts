@@ -13,7 +13,6 @@ const executable = new URL('../../../dist/main/virtbrokerd.js', import.meta.url)
 /** What a broker runs under: options of prlimit(1) and of node, and a command that is to start it. */
 export interface BrokerSurroundings {
   limits?: readonly string[]
-  within?: readonly string[]
   nodeOptions?: readonly string[]
   within?: readonly string[]
 }
