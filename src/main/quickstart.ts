@@ -57,6 +57,8 @@ try {
   process.stdout.write(`virtbroker is ready, with its embedded test driver. From another terminal:
 
   virsh -c test+tcp://127.0.0.1:${port}/default list --all
+  virsh -c test+tcp://127.0.0.1:${port}/default suspend test
+  virsh -c test+tcp://127.0.0.1:${port}/default domstate test
   virsh -c 'test+unix:///default?socket=${config.sockets.main}' console test
   virsh -c test+tcp://127.0.0.1:${port}/default save test ${testDriverPlaces(config.sockets.main).files}/saved
 

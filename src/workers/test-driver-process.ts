@@ -33,7 +33,8 @@ process.once('uncaughtException', error => say({ failure: described(error) }, ()
 process.once('message', (task: TestDriverTask) => {
   try {
     const files = new PrivateFiles(task.directory, task.user?.uid)
-    startTestDriver({ socketPath: task.socketPath, files, onFailure: error => say({ failure: described(error) }) })
+    // What one virsh does the next one is to see.
+    startTestDriver({ socketPath: task.socketPath, files, lasting: true, onFailure: error => say({ failure: described(error) }) })
     say({ ready: true, notDropped: task.user === undefined ? undefined : become(task.user, files) })
   } catch (error) {
     say({ failure: (error as Error).message }, () => process.exit(1))

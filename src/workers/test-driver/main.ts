@@ -22,6 +22,8 @@ export interface TestDriverOptions {
   socketPath: string
   /** Those that clients can name. */
   files: PrivateFiles
+  /** Whether `test:///default` goes on when its last client has gone. */
+  lasting?: boolean
   /** Hears of failures in the driver itself, which cost one client its connection and nobody else anything. */
   onFailure?: (error: unknown) => void
 }
@@ -32,7 +34,7 @@ export interface TestDriverOptions {
  */
 export function startTestDriver(options: TestDriverOptions): { close(): void } {
   const failed = options.onFailure ?? (() => undefined)
-  const universe = new Universe(options.files)
+  const universe = new Universe(options.files, options.lasting ?? false)
   const ledger = new FdLedger()
   const io: ThreadIo = {
     poller: new Poller(),

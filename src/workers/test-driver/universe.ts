@@ -25,13 +25,16 @@ function testPath(uri: string): string | undefined {
 
 /**
  * The hypervisors that have clients. All clients of `test:///default` see the same one, and it begins anew when the
- * last of them has gone; a file's is its client's own, as in libvirt.
+ * last of them has gone, as in libvirt, or lasts as long as the driver; a file's is its client's own.
  */
 export class Universe {
   #default: Hypervisor | undefined
   readonly #clients = new Map<Hypervisor, number>()
 
-  constructor(readonly files: PrivateFiles) {}
+  constructor(
+    readonly files: PrivateFiles,
+    readonly lasting: boolean
+  ) {}
 
   attach(uri: string | undefined): Hypervisor {
     const path = uri ? testPath(uri) : undefined
@@ -49,6 +52,6 @@ export class Universe {
       return
     }
     this.#clients.delete(hypervisor)
-    if (hypervisor === this.#default) this.#default = undefined
+    if (hypervisor === this.#default && !this.lasting) this.#default = undefined
   }
 }
