@@ -97,11 +97,11 @@ export class Supervisor implements ListenerHandler {
   }
 
   async #startTls(): Promise<TlsKeeper | undefined> {
-    const { tls, tlsPriority, tlsNoSanityCertificate, tlsNoVerifyCertificate, tlsAllowedDnList } = this.#config
-    if (tls === undefined) return undefined
+    const { tls, priority, tlsNoSanityCertificate, tlsNoVerifyCertificate, tlsAllowedDnList } = this.#config
+    if (tls === undefined || priority === undefined) return undefined
     const options = {
       files: tls,
-      priority: tlsPriority,
+      priority,
       sanity: !tlsNoSanityCertificate,
       verify: !tlsNoVerifyCertificate,
       allowedNames: tlsAllowedDnList

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { expect } from 'chai'
 import { ConfError, EXIT } from '#main/config/grammar.js'
 import { loadTls, type TlsOptions } from '#main/tls/load.js'
+import { tlsPriority } from '#main/tls/priority.js'
 import { readPem } from '#workers/tls/certificate.js'
 import { Cleanup } from '../support/cleanup.js'
 import { Pki, type Credentials } from '../support/pki.js'
@@ -26,7 +27,7 @@ describe('TLS files', function () {
 
   const options = (own: Credentials, more: { ca?: string; crl?: string; sanity?: boolean } = {}): TlsOptions => ({
     files: { ca: more.ca ?? pki.ca.certificate, crl: more.crl, identities: [own] },
-    priority: undefined,
+    priority: tlsPriority(),
     sanity: more.sanity ?? true,
     verify: true,
     allowedNames: undefined

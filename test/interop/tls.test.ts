@@ -334,6 +334,29 @@ describe('TLS', function () {
     expect(await kind('ECDSA+SHA256:RSA-PSS+SHA256')).to.equal('prime256v1')
   })
 
+  it('refuses a client whose key is too weak for tls_priority, and says so', async () => {
+    const place = await startBroker({ tls_priority: 'NORMAL:%PROFILE_MEDIUM' })
+    await expectIn(place.port, await pki.client({ cn: 'strong' }, { kind: 'rsa' }))
+    const weak = await pki.client({ cn: 'weak' }, { kind: 'rsa-1024' })
+    const why = /The certificate uses an insecure algorithm \(an RSA key of 1024 bits, and 2048 are wanted\) \(CN=weak\)$/
+    await expectOut(place, weak, why)
+  })
+
+  it('insists on the extended master secret where tls_priority does', async () => {
+    const { broker, port } = await startBroker({ tls_priority: 'NORMAL:%FORCE_SESSION_HASH' })
+    await expectIn(port, good)
+    await expectIn(port, good, '&tls_priority=NORMAL:-VERS-TLS1.3')
+    expect((await virsh(port, good, '&tls_priority=NORMAL:-VERS-TLS1.3:%25NO_SESSION_HASH')).status).to.equal(1)
+    await waitFor('the log', () => broker.program.stderr.includes('TLS handshake failed: no extended master secret'))
+  })
+
+  it('exchanges keys over finite fields where tls_priority wants that', async () => {
+    const { port } = await startBroker({ tls_priority: 'NORMAL:-KX-ALL:+DHE-RSA:-GROUP-ALL:+GROUP-DH-ALL' })
+    await expectIn(port, good)
+    const rsa = await pki.client({ cn: 'rsa' }, { kind: 'rsa' })
+    await expectIn(port, rsa, '&tls_priority=NORMAL:-VERS-TLS1.3:-KX-ALL:%2BDHE-RSA')
+  })
+
   it('closes a handshake that does not come to its end', async () => {
     const { broker, port } = await startBroker({ login_timeout: 1 })
     const socket = createConnection(port, '127.0.0.1')

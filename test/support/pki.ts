@@ -19,7 +19,14 @@ export interface Authority extends Credentials {
 export type Template = Record<string, string | string[] | number | true>
 
 /** Keys are made once and shared: they are what takes time, and nothing here depends on them. */
-const KEY_KINDS = { rsa: ['--key-type=rsa', '--bits=2048'], ecdsa: ['--key-type=ecdsa', '--curve=secp256r1'] }
+const KEY_KINDS = {
+  rsa: ['--key-type=rsa', '--bits=2048'],
+  'rsa-1024': ['--key-type=rsa', '--bits=1024'],
+  'rsa-3072': ['--key-type=rsa', '--bits=3072'],
+  ecdsa: ['--key-type=ecdsa', '--curve=secp256r1'],
+  'ecdsa-384': ['--key-type=ecdsa', '--curve=secp384r1'],
+  ed25519: ['--key-type=ed25519']
+}
 
 export type KeyKind = keyof typeof KEY_KINDS
 
@@ -45,8 +52,8 @@ export class Pki {
   }
 
   /** A self-signed one with the template of libvirt's documentation, which allows no signing of revocation lists. */
-  async authority(name: string, more: Template = {}): Promise<Authority> {
-    const key = await this.key('ecdsa', name)
+  async authority(name: string, more: Template = {}, kind: KeyKind = 'ecdsa'): Promise<Authority> {
+    const key = await this.key(kind, name)
     return { key, certificate: await this.#certtool({ cn: name, ca: true, cert_signing_key: true, ...more }, key, undefined) }
   }
 
@@ -71,7 +78,12 @@ export class Pki {
   }
 
   /** A client's made with openssl. `subject` as for `-subj`, `extensions` as in openssl's configuration. */
-  async opensslClient(subject: string, extensions: readonly string[], kind: KeyKind = 'rsa'): Promise<Credentials> {
+  async opensslClient(
+    subject: string,
+    extensions: readonly string[],
+    kind: KeyKind = 'rsa',
+    { by = this.ca, digest = 'sha256' }: { by?: Authority; digest?: string | undefined } = {}
+  ): Promise<Credentials> {
     const key = await this.key(kind)
     const request = this.#file('request')
     const extensionFile = this.#file('extensions')
@@ -79,7 +91,7 @@ export class Pki {
     await writeFile(extensionFile, extensions.join('\n'))
     await mustRun(['openssl', 'req', '-new', '-utf8', '-multivalue-rdn', '-key', key, '-subj', subject, '-out', request])
     await mustRun([
-      'openssl', 'x509', '-req', '-in', request, '-CA', this.ca.certificate, '-CAkey', this.ca.key,
+      'openssl', 'x509', '-req', '-in', request, '-CA', by.certificate, '-CAkey', by.key, `-${digest}`,
       '-set_serial', String(1000 + this.#count), '-days', '30', '-extfile', extensionFile, '-out', certificate
     ])
     return { key, certificate }

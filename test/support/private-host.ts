@@ -1,4 +1,4 @@
-import { mkdir, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Cleanup } from './cleanup.js'
 import { confText } from './conf-file.js'
@@ -78,6 +78,13 @@ export class PrivateHost {
     // The process of unshare(1) has the new mounts and network, but only its children have the new process ids.
     const pids = this.ownPids ? [`--pid=/proc/${pid}/ns/pid_for_children`] : []
     return ['nsenter', '-t', pid, '-m', '-n', ...pids, '--', ...argv]
+  }
+
+  /** The addresses on which somebody listens on TCP, in the kernel's hexadecimal form: `00000000:4082`. */
+  async listening(): Promise<string[]> {
+    const tables = await Promise.all(['tcp', 'tcp6'].map(name => readFile(`/proc/${this.#init.pid}/net/${name}`, 'utf8')))
+    // Local address, remote address, state; 0A is listening.
+    return tables.flatMap(table => [...table.matchAll(/^ *\d+: (\S+) \S+ 0A /gm)].map(([, address]) => address!)).sort()
   }
 
   /** Starts a program on the private host. */

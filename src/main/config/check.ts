@@ -83,6 +83,9 @@ export function warnings(config: Config): string[] {
   if (othersWrite(config.driverSocketDir)) {
     found.push(`driver_socket_dir: others can write to ${config.driverSocketDir}, and put sockets of their own there`)
   }
+  if (config.priority !== undefined && config.priority.leftOut.length > 0) {
+    found.push(`tls_priority asks for what is not supported, and goes without it: ${config.priority.leftOut.join(', ')}`)
+  }
   if (config.metricsListen !== undefined && !isLoopback(config.metricsListen.host)) {
     found.push('metrics_listen shows the metrics to everybody on the network')
   }

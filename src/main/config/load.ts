@@ -7,7 +7,8 @@ import { ConfError, EXIT, MAX_CONF_BYTES, parseConf } from './grammar.js'
 import { readSettings, type FileContents, type KeyName, type Settings } from './keys.js'
 import { logSettings, type LogSettings } from './log-settings.js'
 import { defaultPaths, socketPaths, type Paths, type SocketPaths } from './paths.js'
-import { tlsPriority } from '../tls/priority.js'
+import { tlsPriority, type TlsPriority } from '../tls/priority.js'
+import { readSystemPolicy } from '../tls/priority/system-policy.js'
 import { tlsFiles, type TlsFiles } from './tls-files.js'
 
 export type AuthMethod = 'none' | 'sasl' | 'polkit'
@@ -42,6 +43,8 @@ export interface Config extends Omit<Settings, RefinedField> {
   log: LogSettings
   /** Undefined while `listen_tls` is off; see `tlsFiles` for sockets handed over by systemd. */
   tls: TlsFiles | undefined
+  /** What `tls_priority` comes to on this host; undefined as `tls` is. */
+  priority: TlsPriority | undefined
 }
 
 type RefinedField =
@@ -95,7 +98,7 @@ function checkConfig(contents: FileContents, file: string | undefined, paths: Pa
     options.verbose ?? false
   )
   checkAccessDrivers(settings)
-  if (settings.listenTls) tlsPriority(settings.tlsPriority)
+  const priority = settings.listenTls ? tlsPriority(settings.tlsPriority, readSystemPolicy(env)) : undefined
   if (settings.maxAnonymousClients > settings.maxClients) {
     throw new ConfError(
       'internal error: The overall maximum number of clients must not be less than the number of clients waiting ' +
@@ -123,7 +126,8 @@ function checkConfig(contents: FileContents, file: string | undefined, paths: Pa
     driverSocketDir: settings.driverSocketDir ?? paths.runDir,
     actorThreads: settings.actorThreads || availableParallelism(),
     log,
-    tls: settings.listenTls ? tlsFiles(settings, paths, exists) : undefined
+    tls: settings.listenTls ? tlsFiles(settings, paths, exists) : undefined,
+    priority
   }
 }
 

@@ -8,12 +8,12 @@ import { SecureContext } from '../../workers/tls/secure-context.js'
 import type { TlsContext, TlsSettings } from '../../workers/tls/tls-settings.js'
 import { ConfError, EXIT } from '../config/grammar.js'
 import type { TlsFiles } from '../config/tls-files.js'
-import { tlsPriority } from './priority.js'
+import type { TlsPriority } from './priority.js'
 import { isIssuer, readRevocationLists } from './revocation.js'
 
 export interface TlsOptions {
   files: TlsFiles
-  priority: string | undefined
+  priority: TlsPriority
   /** Whether our own certificates must pass the checks (`tls_no_sanity_certificate`). */
   sanity: boolean
   verify: boolean
@@ -36,8 +36,7 @@ interface Identity {
 
 /** Reads all files of a TLS listener and checks what can be checked. Throws a ConfError in libvirt's words. */
 export async function loadTls(options: TlsOptions, now = Date.now()): Promise<LoadedTls> {
-  const { files, sanity, verify, allowedNames } = options
-  const priority = tlsPriority(options.priority)
+  const { files, priority, sanity, verify, allowedNames } = options
   const warnings: string[] = []
   const authorities = await readAuthorities(files.ca)
   const identities = await Promise.all(files.identities.map(readIdentity))
@@ -46,7 +45,7 @@ export async function loadTls(options: TlsOptions, now = Date.now()): Promise<Lo
   const trusted = authorities.filter(authority => !isRevoked(authority, revoked))
   if (trusted.length < authorities.length) warnings.push(`'${files.ca}' holds certificates that are revoked`)
   const context: TlsContext = {
-    ...priority,
+    ...priority.negotiation,
     identities: identities.map(({ chain, key }) => ({ chain: chain.map(pem), key })),
     authorities: trusted.map(pem)
   }
@@ -57,7 +56,7 @@ export async function loadTls(options: TlsOptions, now = Date.now()): Promise<Lo
     refuse(`Unable to set up TLS: ${(error as Error).message}`)
   }
   return {
-    settings: { context, verify, allowedNames, revoked },
+    settings: { context, verify, least: priority.least, allowedNames, revoked: priority.revocation ? revoked : new Map() },
     warnings,
     expiries: [
       ...identities.flatMap(({ file, chain }) => expiry(file, 'server', chain.slice(0, 1))),

@@ -4,7 +4,7 @@ import { Memory } from './libc.js'
 /**
  * The OpenSSL that Node itself works with, called without the layers of `node:tls`: those cost nearly as much per
  * message as all of the relay (docs/tls.md has the figures). Node exports these functions for addons. Pointers are
- * plain numbers; 0 is none. Only secure-context.ts and secure-channel.ts use this module.
+ * plain numbers; 0 is none. Only modules of workers/tls use this one.
  */
 type Pointer = number
 
@@ -15,15 +15,20 @@ export const CTRL = {
   sessionCacheMode: 44,
   chainCert: 89,
   groupsList: 92,
+  signatureList: 98,
+  dhAuto: 118,
+  hasSessionHash: 122,
   minProtoVersion: 123,
   maxProtoVersion: 124
 } as const
 export const MODE = { partialWrite: 1, movingWriteBuffer: 2, releaseBuffers: 0x10 } as const
 export const VERSION = { 'TLSv1.2': 0x0303, 'TLSv1.3': 0x0304 } as const
 export const OPTION = {
+  noSessionHash: 0x1,
   ignoreUnexpectedEof: 0x80,
   noTicket: 0x4000,
   noCompression: 0x2_0000,
+  noEncryptThenMac: 0x8_0000,
   cipherServerPreference: 0x40_0000,
   noRenegotiation: 0x4000_0000
 } as const
@@ -43,9 +48,10 @@ function bind() {
       'long SSL_CTX_ctrl(uintptr_t, int, long, uintptr_t)'
     ),
     /** The same function, for a command whose argument is a text. */
-    SSL_CTX_set1_groups_list: f<(ctx: Pointer, command: number, number: 0, list: string) => number>(
+    SSL_CTX_set1_list: f<(ctx: Pointer, command: number, number: 0, list: string) => number>(
       'long SSL_CTX_ctrl(uintptr_t, int, long, str)'
     ),
+    SSL_CTX_set_security_level: f<(ctx: Pointer, level: number) => void>('void SSL_CTX_set_security_level(uintptr_t, int)'),
     SSL_CTX_set_options: f<(ctx: Pointer, options: number) => number>('uint64_t SSL_CTX_set_options(uintptr_t, uint64_t)'),
     SSL_CTX_set_num_tickets: f<(ctx: Pointer, count: number) => number>('int SSL_CTX_set_num_tickets(uintptr_t, size_t)'),
     SSL_CTX_set_cipher_list: f<(ctx: Pointer, list: string) => number>('int SSL_CTX_set_cipher_list(uintptr_t, str)'),
@@ -75,6 +81,18 @@ function bind() {
     ),
     X509_free: f<(x509: Pointer) => void>('void X509_free(uintptr_t)'),
     EVP_PKEY_free: f<(key: Pointer) => void>('void EVP_PKEY_free(uintptr_t)'),
+    X509_get_version: f<(x509: Pointer) => number>('long X509_get_version(uintptr_t)'),
+    X509_get0_pubkey: f<(x509: Pointer) => Pointer>('uintptr_t X509_get0_pubkey(uintptr_t)'),
+    /** Gives the numbers of digest and of key kind, and the strength in bits. */
+    X509_get_signature_info: f<(x509: Pointer, digest: Pointer, key: Pointer, bits: Pointer, flags: 0) => number>(
+      'int X509_get_signature_info(uintptr_t, uintptr_t, uintptr_t, uintptr_t, uintptr_t)'
+    ),
+    EVP_PKEY_get_base_id: f<(key: Pointer) => number>('int EVP_PKEY_get_base_id(uintptr_t)'),
+    EVP_PKEY_get_bits: f<(key: Pointer) => number>('int EVP_PKEY_get_bits(uintptr_t)'),
+    EVP_PKEY_get_security_bits: f<(key: Pointer) => number>('int EVP_PKEY_get_security_bits(uintptr_t)'),
+    EVP_PKEY_get_group_name: f<(key: Pointer, at: Pointer, room: number, length: Pointer) => number>(
+      'int EVP_PKEY_get_group_name(uintptr_t, uintptr_t, size_t, uintptr_t)'
+    ),
     i2d_X509: f<(x509: Pointer, at: Pointer) => number>('int i2d_X509(uintptr_t, uintptr_t)'),
     OPENSSL_sk_num: f<(stack: Pointer) => number>('int OPENSSL_sk_num(uintptr_t)'),
     OPENSSL_sk_value: f<(stack: Pointer, index: number) => Pointer>('uintptr_t OPENSSL_sk_value(uintptr_t, int)'),
@@ -87,9 +105,15 @@ function bind() {
     SSL_write: f<(ssl: Pointer, at: Pointer, length: number) => number>('int SSL_write(uintptr_t, uintptr_t, int)'),
     /** The same function, for bytes whose address is not known beforehand. */
     writeBytes: f<(ssl: Pointer, bytes: Uint8Array, length: number) => number>('int SSL_write(uintptr_t, void *, int)'),
+    SSL_ctrl: f<(ssl: Pointer, command: number, number: number, pointer: Pointer) => number>(
+      'long SSL_ctrl(uintptr_t, int, long, uintptr_t)'
+    ),
+    SSL_version: f<(ssl: Pointer) => number>('int SSL_version(uintptr_t)'),
     SSL_shutdown: f<(ssl: Pointer) => number>('int SSL_shutdown(uintptr_t)'),
     SSL_get_error: f<(ssl: Pointer, result: number) => number>('int SSL_get_error(uintptr_t, int)'),
     SSL_get_verify_result: f<(ssl: Pointer) => number>('long SSL_get_verify_result(uintptr_t)'),
+    /** The chain from the client's certificate to the one of ours that it was found to lead to. */
+    SSL_get0_verified_chain: f<(ssl: Pointer) => Pointer>('uintptr_t SSL_get0_verified_chain(uintptr_t)'),
     SSL_get1_peer_certificate: f<(ssl: Pointer) => Pointer>('uintptr_t SSL_get1_peer_certificate(uintptr_t)'),
     SSL_get_peer_cert_chain: f<(ssl: Pointer) => Pointer>('uintptr_t SSL_get_peer_cert_chain(uintptr_t)'),
     SSL_get_current_cipher: f<(ssl: Pointer) => Pointer>('uintptr_t SSL_get_current_cipher(uintptr_t)'),

@@ -9,6 +9,7 @@ import type { Transport, TransportHandler } from '../transport/transport.js'
 import { ClientCheck } from './client-check.js'
 import { RESULT, SecureChannel } from './secure-channel.js'
 import { SecureContext } from './secure-context.js'
+import type { LeastStrength } from './strength.js'
 import type { TlsSettings } from './tls-settings.js'
 
 export interface TlsAcceptorOwner {
@@ -35,6 +36,7 @@ interface Rules {
   readonly context: SecureContext
   readonly check: ClientCheck
   readonly verify: boolean
+  readonly least: LeastStrength
 }
 
 /** TLS handshakes of one thread's clients, and the decision whom to let in. */
@@ -53,7 +55,7 @@ export class TlsAcceptor {
   use(settings: TlsSettings): void {
     const context = new SecureContext(settings.context)
     this.#rules?.context.free()
-    this.#rules = { context, check: new ClientCheck(settings), verify: settings.verify }
+    this.#rules = { context, check: new ClientCheck(settings), verify: settings.verify, least: settings.least }
   }
 
   /** Clients that are not through their handshake. */
@@ -173,7 +175,7 @@ class Handshake implements Pollable {
   #identify(): Identity | undefined {
     const { channel, rules } = this.#started!
     const certificates = channel.peerCertificates()
-    const { name, refusal, warnings } = rules.check.judge({ certificates, verification: channel.verification() })
+    const { name, refusal, warnings } = rules.check.judge({ certificates, verification: channel.verification(rules.least) })
     const who = name === undefined ? '' : ` (${name})`
     for (const warning of warnings) this.#tell('warning', `${warning}${who}`)
     if (refusal === undefined) return { x509DistinguishedName: name ?? '' }

@@ -1,7 +1,9 @@
 import { X509Certificate } from 'node:crypto'
 import { EIO, errno, errorText } from '../os/libc.js'
-import { firstError, openssl, SSL_ERROR } from '../os/openssl.js'
+import { CTRL, firstError, openssl, SSL_ERROR, VERSION } from '../os/openssl.js'
+import { readStrength } from './read-strength.js'
 import type { SecureContext } from './secure-context.js'
+import { weakness, type LeastStrength } from './strength.js'
 
 /** What an operation gives instead of a count of bytes. */
 export const RESULT = {
@@ -17,7 +19,9 @@ export const RESULT = {
 export const VERIFY = {
   ok: 0,
   noIssuer: [2, 18, 19, 20, 21],
-  insecure: [66, 67, 68]
+  insecure: [66, 67, 68],
+  /** The one of them that is given for what OpenSSL was not asked to look at. */
+  weak: 66
 } as const
 
 /**
@@ -27,10 +31,12 @@ export const VERIFY = {
 export class SecureChannel {
   readonly #openssl = openssl()
   readonly #ssl: number
+  readonly #context: SecureContext
   /** Why the last operation failed: OpenSSL's or the system's words, and an errno, EIO where there is none. */
   failure: { reason: string; errno: number } | undefined
 
   constructor(context: SecureContext, fd: number) {
+    this.#context = context
     this.#ssl = this.#openssl.SSL_new(context.pointer)
     if (this.#ssl === 0 || this.#openssl.SSL_set_fd(this.#ssl, fd) !== 1) throw new Error(firstError() ?? 'SSL_new')
   }
@@ -38,7 +44,15 @@ export class SecureChannel {
   /** 1 when the handshake is through. */
   accept(): number {
     this.#openssl.ERR_clear_error()
-    return this.#result(this.#openssl.SSL_accept(this.#ssl))
+    const result = this.#result(this.#openssl.SSL_accept(this.#ssl))
+    if (result <= 0 || !this.#context.needsSessionHash || this.#hasSessionHash()) return result
+    this.failure = { reason: 'no extended master secret', errno: EIO }
+    return RESULT.failed
+  }
+
+  #hasSessionHash(): boolean {
+    const ssl = this.#openssl
+    return ssl.SSL_version(this.#ssl) > VERSION['TLSv1.2'] || ssl.SSL_ctrl(this.#ssl, CTRL.hasSessionHash, 0, 0) === 1
   }
 
   /** Reads at most one record, up to 16 KiB, to an address with room for `length` bytes. */
@@ -72,10 +86,22 @@ export class SecureChannel {
     this.#openssl.SSL_free(this.#ssl)
   }
 
-  /** What OpenSSL found out about the client's chain: the number of its last complaint, and its words for it. */
-  verification(): { code: number; text: string } {
+  /**
+   * What OpenSSL found out about the client's chain: the number of its last complaint, and its words for it. A chain
+   * that is not as strong as `least` is a complaint too.
+   */
+  verification(least: LeastStrength): { code: number; text: string } {
     const code = this.#openssl.SSL_get_verify_result(this.#ssl)
-    return { code, text: this.#openssl.X509_verify_cert_error_string(code) }
+    if (code !== VERIFY.ok) return { code, text: this.#openssl.X509_verify_cert_error_string(code) }
+    const weak = weakness(this.#verifiedChain().map(readStrength), least)
+    return weak === undefined ? { code, text: 'ok' } : { code: VERIFY.weak, text: weak }
+  }
+
+  #verifiedChain(): number[] {
+    const ssl = this.#openssl
+    const chain = ssl.SSL_get0_verified_chain(this.#ssl)
+    const count = chain === 0 ? 0 : ssl.OPENSSL_sk_num(chain)
+    return Array.from({ length: count }, (_, index) => ssl.OPENSSL_sk_value(chain, index))
   }
 
   /** The client's certificates, its own first; none if it sent none. */

@@ -24,12 +24,15 @@ const MODES = MODE.partialWrite | MODE.movingWriteBuffer | MODE.releaseBuffers
 /** An `SSL_CTX` for the server's side. Connections made from it keep what they need of it alive. */
 export class SecureContext {
   readonly pointer: number
+  /** Whether a connection of TLS 1.2 must have bound its secrets to the handshake. */
+  readonly needsSessionHash: boolean
 
   /** Throws an Error with OpenSSL's words for what it cannot work with. */
   constructor(context: TlsContext) {
     const ssl = openssl()
     ssl.ERR_clear_error()
     this.pointer = ssl.SSL_CTX_new(ssl.TLS_server_method())
+    this.needsSessionHash = context.sessionHash === 'required'
     try {
       this.#setUp(context)
     } catch (error) {
@@ -46,16 +49,22 @@ export class SecureContext {
   #setUp(context: TlsContext): void {
     const ssl = openssl()
     const ctx = this.pointer
-    const { minVersion, maxVersion, ciphers, suites, groups, serverOrder } = context
-    ssl.SSL_CTX_set_options(ctx, OPTIONS | (serverOrder ? OPTION.cipherServerPreference : 0))
+    const { minVersion, maxVersion, ciphers, suites, groups, signatures } = context
+    // All strengths are named: those of the handshake here, those of certificates in strength.ts. OpenSSL's levels
+    // would come on top, and differ from release to release.
+    ssl.SSL_CTX_set_security_level(ctx, 0)
+    ssl.SSL_CTX_set_options(ctx, OPTIONS | optionsOf(context))
     ssl.SSL_CTX_ctrl(ctx, CTRL.mode, MODES, 0)
     ssl.SSL_CTX_ctrl(ctx, CTRL.sessionCacheMode, 0, 0)
     ssl.SSL_CTX_set_num_tickets(ctx, 0)
     must(ssl.SSL_CTX_ctrl(ctx, CTRL.minProtoVersion, VERSION[minVersion], 0), 'TLS version')
     must(ssl.SSL_CTX_ctrl(ctx, CTRL.maxProtoVersion, VERSION[maxVersion], 0), 'TLS version')
-    must(ssl.SSL_CTX_set_cipher_list(ctx, ciphers), 'ciphers')
+    if (ciphers !== '') must(ssl.SSL_CTX_set_cipher_list(ctx, ciphers), 'ciphers')
     must(ssl.SSL_CTX_set_ciphersuites(ctx, suites), 'cipher suites')
-    if (groups !== undefined) must(ssl.SSL_CTX_set1_groups_list(ctx, CTRL.groupsList, 0, groups), 'groups')
+    if (groups !== undefined) must(ssl.SSL_CTX_set1_list(ctx, CTRL.groupsList, 0, groups), 'groups')
+    must(ssl.SSL_CTX_set1_list(ctx, CTRL.signatureList, 0, signatures), 'signatures')
+    // A prime as strong as our certificate, for key exchanges over finite fields in TLS 1.2.
+    ssl.SSL_CTX_ctrl(ctx, CTRL.dhAuto, 1, 0)
     for (const identity of context.identities) this.#addIdentity(identity)
     // Any certificate of the list may end a chain, and purposes are looked at by libvirt's rule: as GnuTLS has it.
     const store = ssl.SSL_CTX_get_cert_store(ctx)
@@ -84,6 +93,14 @@ export class SecureContext {
       must(taken, 'private key')
     })
   }
+}
+
+function optionsOf({ serverOrder, encryptThenMac, sessionHash }: TlsContext): number {
+  return (
+    (serverOrder ? OPTION.cipherServerPreference : 0) |
+    (encryptThenMac ? 0 : OPTION.noEncryptThenMac) |
+    (sessionHash === 'off' ? OPTION.noSessionHash : 0)
+  )
 }
 
 function must(result: number, what: string): number {

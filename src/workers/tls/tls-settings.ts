@@ -1,20 +1,26 @@
 import type { Revoked } from './chain.js'
+import type { LeastStrength } from './strength.js'
 
 /** What OpenSSL is set up with, as plain data. */
 export interface TlsContext {
-  /** Our certificates, at most one for each kind of key that is used. */
+  /** Our certificates, at most one for each kind of key. */
   identities: TlsIdentity[]
   /** PEM of each certificate that clients' chains may end at. */
   authorities: string[]
   minVersion: TlsVersion
   maxVersion: TlsVersion
-  /** OpenSSL's cipher list for TLS 1.2, and the suites of TLS 1.3. */
+  /** Cipher suites of TLS 1.2, and of TLS 1.3; empty where the version is not spoken. */
   ciphers: string
   suites: string
-  /** Key exchange groups; undefined: OpenSSL's choice. */
+  /** Key exchange groups; undefined where none is used. */
   groups: string | undefined
-  /** Whether our order of ciphers counts, and not the client's. */
+  /** Signature schemes, ours and the client's. */
+  signatures: string
+  /** Whether our order counts, and not the client's. */
   serverOrder: boolean
+  encryptThenMac: boolean
+  /** Whether the secrets of TLS 1.2 are bound to the handshake (RFC 7627), which clients may be required to do. */
+  sessionHash: 'on' | 'off' | 'required'
 }
 
 export type TlsVersion = 'TLSv1.2' | 'TLSv1.3'
@@ -31,6 +37,8 @@ export interface TlsSettings {
   context: TlsContext
   /** False: clients are let in whatever their certificate is like, or without one. */
   verify: boolean
+  /** How strong their certificates must be. */
+  least: LeastStrength
   /** Patterns for the clients' names; undefined lets every name in. */
   allowedNames: readonly string[] | undefined
   revoked: Revoked
