@@ -1,13 +1,22 @@
+import { createPrivateKey } from 'node:crypto'
 import { readFileSync } from 'node:fs'
-import { writeFile } from 'node:fs/promises'
+import { copyFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect } from 'chai'
 import { ConfError, EXIT } from '#main/config/grammar.js'
+import type { TlsFiles } from '#main/config/tls-files.js'
 import { loadTls, type TlsOptions } from '#main/tls/load.js'
+import type { Logger } from '#main/logging.js'
+import { TlsKeeper } from '#main/tls/keeper.js'
 import { tlsPriority } from '#main/tls/priority.js'
 import { readPem } from '#workers/tls/certificate.js'
 import { Cleanup } from '../support/cleanup.js'
 import { Pki, type Credentials } from '../support/pki.js'
+import { mustRun } from '../support/processes.js'
+import { tempDir } from '../support/temp-dir.js'
+
+/** What is logged does not matter here. */
+const logger = { info: () => undefined, warn: () => undefined, error: () => undefined } as unknown as Logger
 
 const PAST = { activation_date: '2020-01-01 00:00:00', expiration_date: '2021-01-01 00:00:00' }
 const FUTURE = { activation_date: '2040-01-01 00:00:00', expiration_date: '2041-01-01 00:00:00' }
@@ -25,8 +34,8 @@ describe('TLS files', function () {
 
   after(() => cleanup.run())
 
-  const options = (own: Credentials, more: { ca?: string; crl?: string; sanity?: boolean } = {}): TlsOptions => ({
-    files: { ca: more.ca ?? pki.ca.certificate, crl: more.crl, identities: [own] },
+  const options = (own: Credentials, more: Partial<TlsFiles> & { sanity?: boolean } = {}): TlsOptions => ({
+    files: { ca: more.ca ?? pki.ca.certificate, crl: more.crl, identities: [own], indexed: more.indexed ?? [] },
     priority: tlsPriority(),
     sanity: more.sanity ?? true,
     verify: true,
@@ -138,10 +147,95 @@ describe('TLS files', function () {
     expect([...settings.revoked.values()].map(serials => serials.size)).to.deep.equal([1])
   })
 
-  it('with a revocation list of somebody who only has the name of the authority are refused', async () => {
-    const impostor = await pki.authority('Test CA', { serial: 77 })
-    const crl = await pki.revoke([good.certificate], { ...impostor, key: await pki.key('ecdsa', 'impostor') })
-    expect(await refusal(options(good, { crl }))).to.match(/its signature is not the issuer's$/)
+  it('with a revocation list that another key of the same name has signed are taken, with a warning', async () => {
+    const former = { ...pki.ca, key: await pki.key('ecdsa', 'former') }
+    const crl = await pki.revoke([good.certificate], former)
+    const { settings, warnings } = await loadTls(options(good, { crl }))
+    expect(warnings).to.deep.equal([
+      `'${crl}' holds a list that the CA certificate of its issuer's name has not signed; it counts all the same`
+    ])
+    expect([...settings.revoked.values()].map(serials => serials.size)).to.deep.equal([1])
+    expect(settings.context.authorities).to.have.length(1)
+  })
+
+  it('with a revocation list that tls_priority has no use for are taken without it', async () => {
+    const crl = await pki.revoke([good.certificate])
+    const { settings } = await loadTls({ ...options(good, { crl }), priority: tlsPriority('NORMAL:%VERIFY_DISABLE_CRL_CHECKS') })
+    expect(settings.revoked.size).to.equal(0)
+  })
+
+  it('with a key that is encrypted are refused, with that reason', async () => {
+    const key = join(pki.dir, 'encrypted')
+    for (const form of [['rsa', '-aes128', '-traditional'], ['pkcs8', '-topk8', '-v2', 'aes128']]) {
+      await mustRun(['openssl', ...form, '-in', good.key, '-passout', 'pass:x', '-out', key])
+      expect(await refusal(options({ ...good, key }))).to.equal(
+        `Unable to set x509 key and certificate: ${key}, ${good.certificate}: the key is encrypted, and nobody can be asked for its password`
+      )
+    }
+  })
+
+  describe('with several identities in the usual places', () => {
+    let pairs: { ecdsa: Credentials; ed25519: Credentials }
+
+    before(async () => {
+      pairs = { ecdsa: await pki.server({}, { kind: 'ecdsa' }), ed25519: await pki.server({}, { kind: 'ed25519' }) }
+    })
+
+    const none = { certificate: '/nonexistent/cert.pem', key: '/nonexistent/key.pem' }
+    const kinds = async (own: Credentials, indexed: Credentials[]): Promise<string[]> => {
+      const { settings } = await loadTls(options(own, { indexed }))
+      return settings.context.identities.map(({ key }) => createPrivateKey(key).asymmetricKeyType!)
+    }
+
+    it('load all of them, up to the first that is not there', async () => {
+      expect(await kinds(good, [pairs.ecdsa, pairs.ed25519, none, none])).to.deep.equal(['rsa', 'ec', 'ed25519'])
+      expect(await kinds(good, [pairs.ecdsa, none, pairs.ed25519, none])).to.deep.equal(['rsa', 'ec'])
+      expect(await kinds(good, [none, pairs.ecdsa, none, none])).to.deep.equal(['rsa'])
+    })
+
+    it('need no identity without a number', async () =>
+      expect(await kinds(none, [pairs.ecdsa, pairs.ed25519, none, none])).to.deep.equal(['ec', 'ed25519']))
+
+    it('refuse all where half of one is missing, or one does not fit', async () => {
+      const broken = (own: Credentials, pair: Credentials): Promise<string> => refusal(options(own, { indexed: [pairs.ecdsa, pair] }))
+      expect(await broken(good, { ...pairs.ed25519, key: none.key })).to.match(/^Cannot read private key '\/nonexistent/)
+      expect(await broken(good, { ...pairs.ed25519, certificate: none.certificate })).to.match(/^Cannot read certificate '\/nonexistent/)
+      expect(await broken({ ...good, key: none.key }, pairs.ed25519)).to.match(/^Cannot read private key '\/nonexistent/)
+      expect(await broken(good, { ...pairs.ed25519, key: good.key })).to.match(/do not match\.$/)
+      expect(await refusal(options(none, { indexed: [none] }))).to.equal(`Cannot read certificate '${none.certificate}': No such file or directory`)
+    })
+
+    it('are looked for anew at each reload, and all stay as they were if one does not fit', async () => {
+      const dir = await tempDir(cleanup)
+      const pair = (name: string): Credentials => ({ certificate: join(dir, `cert${name}`), key: join(dir, `key${name}`) })
+      const place = async (from: Credentials, to: Credentials): Promise<void> => {
+        await copyFile(from.certificate, to.certificate)
+        await copyFile(from.key, to.key)
+      }
+      const indexed = ['0', '1', '2', '3'].map(pair)
+      await place(good, pair(''))
+      const keeper = await TlsKeeper.start(options(pair(''), { indexed }), logger)
+      const count = (): number => keeper.settings.context.identities.length
+      expect(count()).to.equal(1)
+      await place(pairs.ecdsa, indexed[0]!)
+      await keeper.reload()
+      expect(count()).to.equal(2)
+      await place({ ...pairs.ed25519, key: good.key }, indexed[1]!)
+      await keeper.reload().then(() => expect.fail('taken'), (error: Error) => expect(error.message).to.match(/do not match/))
+      expect(count()).to.equal(2)
+      await place(pairs.ed25519, indexed[1]!)
+      expect((await keeper.reload()).context.identities).to.have.length(3)
+      keeper.close()
+    })
+
+    it('use the first of each kind of key, and say so', async () => {
+      const second = await pki.server({ organization: 'second' })
+      const { settings, warnings } = await loadTls(options(good, { indexed: [second, pairs.ecdsa] }))
+      expect(settings.context.identities).to.have.length(2)
+      expect(warnings).to.deep.equal([
+        `'${second.certificate}' is not used: the key of '${good.certificate}' is of the same kind (rsa)`
+      ])
+    })
   })
 })
 

@@ -48,9 +48,9 @@ export class TlsKeeper {
 
   /** Calls `changed` when files have changed and have then been left alone for a moment. */
   watch(changed: () => void): void {
-    const { ca, crl, identities } = this.options.files
-    const files = [ca, crl, ...identities.flatMap(({ certificate, key }) => [certificate, key])]
-    this.#watched = files.filter(file => file !== undefined && file !== '') as string[]
+    const { ca, crl, identities, indexed } = this.options.files
+    const files = [ca, crl, ...[...identities, ...indexed].flatMap(({ certificate, key }) => [certificate, key])]
+    this.#watched = files.filter(file => file !== undefined)
     for (const file of this.#watched) {
       // By time and size, because files come by renaming, through links and on network file systems.
       watchFile(file, { interval: WATCH_MS, persistent: false }, () => {

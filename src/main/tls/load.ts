@@ -1,13 +1,14 @@
 import { createPrivateKey, type KeyObject } from 'node:crypto'
-import { readFile } from 'node:fs/promises'
+import { readFile, stat } from 'node:fs/promises'
 import { errorText } from '../../workers/os/libc.js'
 import { readPem, type Certificate } from '../../workers/tls/certificate.js'
 import { findings, type Role } from '../../workers/tls/certificate-checks.js'
 import { chainFailure, isRevoked } from '../../workers/tls/chain.js'
+import { pemBlocks, pemText } from '../../workers/tls/pem.js'
 import { SecureContext } from '../../workers/tls/secure-context.js'
 import type { TlsContext, TlsSettings } from '../../workers/tls/tls-settings.js'
 import { ConfError, EXIT } from '../config/grammar.js'
-import type { TlsFiles } from '../config/tls-files.js'
+import type { Pair, TlsFiles } from '../config/tls-files.js'
 import type { TlsPriority } from './priority.js'
 import { isIssuer, readRevocationLists } from './revocation.js'
 
@@ -39,14 +40,15 @@ export async function loadTls(options: TlsOptions, now = Date.now()): Promise<Lo
   const { files, priority, sanity, verify, allowedNames } = options
   const warnings: string[] = []
   const authorities = await readAuthorities(files.ca)
-  const identities = await Promise.all(files.identities.map(readIdentity))
+  const identities = await Promise.all((await presentPairs(files)).map(readIdentity))
   if (sanity) warnings.push(...checkOwn(files.ca, authorities, identities, now))
   const revoked = await readRevoked(files.crl, authorities, now, warnings)
-  const trusted = authorities.filter(authority => !isRevoked(authority, revoked))
+  // Nobody revokes himself: a list with the number of a self-signed one comes from a namesake.
+  const trusted = authorities.filter(authority => authority.issuer === authority.subject || !isRevoked(authority, revoked))
   if (trusted.length < authorities.length) warnings.push(`'${files.ca}' holds certificates that are revoked`)
   const context: TlsContext = {
     ...priority.negotiation,
-    identities: identities.map(({ chain, key }) => ({ chain: chain.map(pem), key })),
+    identities: firstOfEachKind(identities, warnings).map(({ chain, key }) => ({ chain: chain.map(pem), key })),
     authorities: trusted.map(pem)
   }
   try {
@@ -71,26 +73,54 @@ const expiry = (file: string, role: Role, certificates: readonly Certificate[]):
   certificates.map(({ notAfter }) => ({ file, role, notAfter }))
 
 async function readAuthorities(file: string): Promise<Certificate[]> {
-  // libvirt: an empty name means that nothing is loaded. Then no client certificate can be valid.
-  if (file === '') return []
   const text = await read(file, 'CA certificate')
   return parse(text, `Unable to import CA certificate list ${file}`)
 }
 
-async function readIdentity({ certificate: file, key: keyFile }: TlsFiles['identities'][number]): Promise<Identity> {
+async function presentPairs({ identities, indexed }: TlsFiles): Promise<readonly Pair[]> {
+  const present: Pair[] = []
+  for (const pair of indexed) {
+    if (!(await isThere(pair.certificate)) && !(await isThere(pair.key))) break
+    present.push(pair)
+  }
+  const [first] = identities
+  const missing = present.length > 0 && !(await isThere(first!.certificate)) && !(await isThere(first!.key))
+  return missing ? present : [...identities, ...present]
+}
+
+/** OpenSSL has room for one certificate of each kind of key. */
+function firstOfEachKind(identities: readonly Identity[], warnings: string[]): Identity[] {
+  const kind = ({ chain }: Identity): string | undefined => chain[0]!.x509.publicKey.asymmetricKeyType
+  return identities.filter((identity, index) => {
+    const first = identities.findIndex(other => kind(other) === kind(identity))
+    if (first < index) {
+      const { file } = identities[first]!
+      warnings.push(`'${identity.file}' is not used: the key of '${file}' is of the same kind (${kind(identity)})`)
+    }
+    return first === index
+  })
+}
+
+async function readIdentity({ certificate: file, key: keyFile }: Pair): Promise<Identity> {
   const certificate = await read(file, 'certificate')
   const key = await read(keyFile, 'private key')
   const chain = parse(certificate, `Unable to import server certificate ${file}`)
   const mismatch = (why: string): never => refuse(`Unable to set x509 key and certificate: ${keyFile}, ${file}: ${why}`)
+  const [block] = pemBlocks(key, KEY_LABELS)
+  if (block === undefined) return mismatch('there is no private key in it')
+  if (block.encrypted) return mismatch('the key is encrypted, and nobody can be asked for its password')
+  if (block.unreadable) return mismatch('the key is not in Base64')
   let privateKey: KeyObject
   try {
-    privateKey = createPrivateKey(key)
+    privateKey = createPrivateKey(pemText(block))
   } catch (error) {
     return mismatch((error as Error).message)
   }
   if (!chain[0]!.x509.checkPrivateKey(privateKey)) mismatch('The certificate and the given key do not match.')
   return { file, chain, key: privateKey.export({ type: 'pkcs8', format: 'pem' }) as string }
 }
+
+const KEY_LABELS = ['PRIVATE KEY', 'RSA PRIVATE KEY', 'EC PRIVATE KEY', 'DSA PRIVATE KEY', 'ENCRYPTED PRIVATE KEY']
 
 function parse(text: string, failure: string): Certificate[] {
   let certificates: Certificate[] = []
@@ -131,7 +161,10 @@ async function readRevoked(
     for (const list of readRevocationLists(text)) {
       const issuers = authorities.filter(authority => isIssuer(list, authority))
       if (issuers.length === 0) warnings.push(`'${file}' holds a list whose issuer is not among the CA certificates`)
-      else if (!issuers.some(({ x509 }) => list.signedBy(x509.publicKey))) failed('its signature is not the issuer\'s')
+      else if (!issuers.some(({ x509 }) => list.signedBy(x509.publicKey))) {
+        // E.g. with the former key of an authority that was renewed. It goes by the name, as in GnuTLS.
+        warnings.push(`'${file}' holds a list that the CA certificate of its issuer's name has not signed; it counts all the same`)
+      }
       if (list.nextUpdate !== undefined && list.nextUpdate < now) {
         warnings.push(`the revocation list '${file}' is out of date since ${new Date(list.nextUpdate).toISOString()}`)
       }
@@ -154,6 +187,13 @@ async function read(file: string, what: string): Promise<string> {
     return refuse(`Cannot read ${what} '${file}': ${errorText(-errno)}`)
   }
 }
+
+/** What cannot be looked at is there: reading it gives the reason. */
+const isThere = (file: string): Promise<boolean> =>
+  stat(file).then(
+    () => true,
+    (error: NodeJS.ErrnoException) => error.code !== 'ENOENT'
+  )
 
 async function readIfThere(file: string): Promise<string | undefined> {
   try {

@@ -1,6 +1,7 @@
 import { verify, type KeyObject } from 'node:crypto'
 import type { Certificate } from '../../workers/tls/certificate.js'
 import { child, children, DerError, oidText, readDer, readTime, serialText, TAG } from '../../workers/tls/der.js'
+import { pemBlocks } from '../../workers/tls/pem.js'
 
 /** A certificate revocation list (RFC 5280, section 5). */
 export interface RevocationList {
@@ -9,7 +10,7 @@ export interface RevocationList {
   serials: Set<string>
   /** When the next one was due, in milliseconds since the epoch; undefined if it does not say. */
   nextUpdate: number | undefined
-  /** Whether `key` made its signature. */
+  /** Whether `key` made its signature; false too where the kind of signature is not known. */
   signedBy(key: KeyObject): boolean
 }
 
@@ -29,9 +30,9 @@ const DIGESTS: Readonly<Record<string, string | null>> = {
 
 /** The lists of a PEM text. OpenSSL is not asked, because it refuses lists that libvirt's users have (docs/tls.md). */
 export function readRevocationLists(pem: string): RevocationList[] {
-  const blocks = pem.match(/-----BEGIN X509 CRL-----[^-]*-----END X509 CRL-----/g) ?? []
-  if (blocks.length === 0) throw new DerError('no revocation list in PEM form')
-  return blocks.map(block => readList(Buffer.from(block.replace(/-----[^-]+-----/g, ''), 'base64')))
+  const blocks = pemBlocks(pem, ['X509 CRL'])
+  if (blocks.length === 0 || blocks.some(({ unreadable }) => unreadable)) throw new DerError('no revocation list in PEM form')
+  return blocks.map(({ der }) => readList(der))
 }
 
 function readList(der: Buffer): RevocationList {
@@ -47,9 +48,14 @@ function readList(der: Buffer): RevocationList {
     nextUpdate: times[1] && readTime(times[1]),
     signedBy(key) {
       const digest = DIGESTS[oid]
-      if (digest === undefined) throw new DerError(`signature algorithm ${oid} is not supported`)
-      // The first byte counts unused bits, of which signatures have none.
-      return verify(digest, body!.raw, key, signature!.content.subarray(1))
+      if (digest === undefined) return false
+      try {
+        // The first byte counts unused bits, of which signatures have none.
+        return verify(digest, body!.raw, key, signature!.content.subarray(1))
+      } catch {
+        // The key is of another kind.
+        return false
+      }
     }
   }
 }

@@ -1,6 +1,7 @@
 import { X509Certificate } from 'node:crypto'
-import { child, children, oidText, readDer, readTime, serialText, TAG, type DerElement } from './der.js'
+import { child, children, DerError, oidText, readDer, readTime, serialText, TAG, type DerElement } from './der.js'
 import { distinguishedName } from './distinguished-name.js'
+import { pemBlocks } from './pem.js'
 
 /** Bits of the key usage extension's first byte. */
 export const USAGE = { digitalSignature: 0x80, keyEncipherment: 0x20, keyCertSign: 0x04 } as const
@@ -87,6 +88,8 @@ function basicConstraints(extension: Extension | undefined): { authority: boolea
 
 /** The certificates of a PEM text, in their order. Throws where one of them cannot be read. */
 export function readPem(text: string): Certificate[] {
-  const blocks = text.match(/-----BEGIN (X509 )?CERTIFICATE-----[^-]*-----END (X509 )?CERTIFICATE-----/g) ?? []
-  return blocks.map(block => new Certificate(new X509Certificate(block)))
+  return pemBlocks(text, ['CERTIFICATE', 'X509 CERTIFICATE']).map(block => {
+    if (block.unreadable) throw new DerError('not in Base64')
+    return new Certificate(new X509Certificate(block.der))
+  })
 }

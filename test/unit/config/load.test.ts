@@ -4,7 +4,7 @@ import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { ConfError } from '#main/config/grammar.js'
 import { loadConfig, type Config } from '#main/config/load.js'
-import { tlsFiles } from '#main/config/tls-files.js'
+import { tlsFiles, type Pair } from '#main/config/tls-files.js'
 
 describe('loading the configuration', () => {
   let dir: string
@@ -236,11 +236,17 @@ describe('loading the configuration', () => {
     const system = { certificate: '/etc/pki/libvirt/servercert.pem', key: '/etc/pki/libvirt/private/serverkey.pem' }
     const own = { certificate: '/home/u/.pki/libvirt/servercert.pem', key: '/home/u/.pki/libvirt/serverkey.pem' }
 
+    const numbered = ({ certificate, key }: Pair) => ['0', '1', '2', '3'].map(index => ({
+      certificate: certificate.replace('cert.pem', `cert${index}.pem`),
+      key: key.replace('key.pem', `key${index}.pem`)
+    }))
+
     it('of the system for root', () => {
       expect(choose('', [], true)).to.deep.equal({
         ca: '/etc/pki/CA/cacert.pem',
         crl: '/etc/pki/CA/cacrl.pem',
-        identities: [system]
+        identities: [system],
+        indexed: numbered(system)
       })
     })
 
@@ -248,16 +254,26 @@ describe('loading the configuration', () => {
       expect(choose('', [own.certificate, '/home/u/.pki/libvirt/cacert.pem'])).to.deep.equal({
         ca: '/home/u/.pki/libvirt/cacert.pem',
         crl: '/etc/pki/CA/cacrl.pem',
-        identities: [system]
+        identities: [system],
+        indexed: numbered(system)
       })
       expect(choose('', [own.certificate, own.key]).identities).to.deep.equal([own])
+      const first = numbered(own)[0]!
+      expect(choose('', [first.certificate, first.key])).to.deep.include({ identities: [own], indexed: numbered(own) })
+      expect(choose('', [first.certificate]).identities).to.deep.equal([system])
     })
 
     it('that are named, with no revocation list unless that is named too', () => {
       const named = 'ca_file="/a"\ncert_file="/c"\nkey_file="/k"'
-      const files = { ca: '/a', identities: [{ certificate: '/c', key: '/k' }] }
+      const files = { ca: '/a', identities: [{ certificate: '/c', key: '/k' }], indexed: [] }
       expect(choose(named, [])).to.deep.equal({ ...files, crl: undefined })
       expect(choose(`${named}\ncrl_file="/r"`, [])).to.deep.equal({ ...files, crl: '/r' })
+    })
+
+    it('taking an empty name for none', () => {
+      expect(choose('ca_file=""\ncert_file=""\nkey_file=""\ncrl_file=""', [], true)).to.deep.equal(choose('', [], true))
+      expect(choose('ca_file="/a"\ncert_file="/c"\nkey_file="/k"\ncrl_file=""', []).crl).to.equal(undefined)
+      expect(() => choose('ca_file=""\ncert_file="/c"\nkey_file="/k"', [])).to.throw('No CA certificate path set')
     })
 
     it('ignoring crl_file next to the default files, as libvirt does', () => {
