@@ -1,10 +1,9 @@
-import { mkdirSync } from 'node:fs'
 import path from 'node:path'
 import { actorSettings } from './actor-settings.js'
 import { warnings } from './config/check.js'
-import { ConfError, EXIT } from './config/grammar.js'
 import type { Config } from './config/load.js'
 import { levelNames } from './config/log-settings.js'
+import { makeDirectory } from './make-directory.js'
 import { createBrokerLogger, type Logger } from './logging.js'
 import { PidFile } from './pid-file.js'
 import { SOURCE } from '../workers/log.js'
@@ -93,9 +92,7 @@ export class Daemon {
 function makeDirectories(files: string[], privileged: boolean): void {
   const before = process.umask(privileged ? 0o022 : 0o077)
   try {
-    for (const file of files) if (path.isAbsolute(file)) mkdirSync(path.dirname(file), { recursive: true })
-  } catch (error) {
-    throw new ConfError(`unable to create rundir: ${(error as Error).message}`, EXIT.runDir)
+    for (const file of files) if (path.isAbsolute(file)) makeDirectory(path.dirname(file))
   } finally {
     process.umask(before)
   }

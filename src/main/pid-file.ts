@@ -17,7 +17,7 @@ export class PidFile {
     try {
       this.#fd = openSync(path, O_WRONLY | O_CREAT, 0o644)
     } catch (error) {
-      throw new ConfError(`Failed to open pid file '${path}': ${(error as Error).message}`)
+      throw new ConfError(`Failed to open pid file '${path}': ${errorText(-(error as NodeJS.ErrnoException).errno!)}`)
     }
     // struct flock: type, whence, start, length, pid; 64-bit offsets on every platform that we run on.
     const lock = new Memory(32)

@@ -9,15 +9,15 @@ import { Poller } from '../workers/os/poller.js'
 import type { ActorSettings, AuthMethod, TransportKind } from '../workers/settings.js'
 import { ActorPool } from './actor-pool.js'
 import { ClientTable } from './admission.js'
-import { ConfError, EXIT } from './config/grammar.js'
+import { ConfError, EXIT, UNKNOWN_NAME } from './config/grammar.js'
 import { openedListeners } from './config/check.js'
 import type { Config } from './config/load.js'
+import { servicePort } from './config/port.js'
 import { Listener, ListenError, listenTcp, listenUnix, type ListenerHandler, type ListenerKind } from '../workers/os/listener.js'
 import { LEVEL } from './config/log-settings.js'
 import type { Logger } from './logging.js'
 import { NameService } from './name-service.js'
 import { SaslService, SaslUnavailable } from './sasl-service.js'
-import { servicePort } from './service-port.js'
 import { TlsKeeper } from './tls/keeper.js'
 
 /**
@@ -142,7 +142,7 @@ export class Supervisor implements ListenerHandler {
     const { sockets, maxQueuedClients, unixSockGroup, unixSockRwPerms, unixSockRoPerms } = this.#config
     const group = unixSockGroup === undefined ? undefined : groupId(unixSockGroup)
     if (unixSockGroup !== undefined && group === undefined) {
-      throw new ConfError(`Failed to find group record for name '${unixSockGroup}'`, EXIT.network)
+      throw new ConfError(`invalid argument: Failed to parse group '${unixSockGroup.replace(/^\+/, '')}'`, EXIT.network)
     }
     const readWrite = this.#kind('main', 'unix', false, this.#config.authUnixRw)
     this.#add(readWrite, sockets.main, listenUnix(sockets.main, unixSockRwPerms, group, maxQueuedClients))
@@ -157,7 +157,7 @@ export class Supervisor implements ListenerHandler {
     const port = await servicePort(service)
     let last: ListenError | undefined
     let bound = 0
-    for (const ip of await addresses(listenAddr)) {
+    for (const ip of await addresses(listenAddr, service)) {
       try {
         this.#add(kind, ip.includes(':') ? `[${ip}]:${port}` : `${ip}:${port}`, listenTcp(ip, port, maxQueuedClients))
         bound++
@@ -166,7 +166,7 @@ export class Supervisor implements ListenerHandler {
         last = error
       }
     }
-    if (bound === 0) throw last ?? new ListenError(`Unable to resolve address '${listenAddr}'`, 0)
+    if (bound === 0) throw last ?? unresolved(listenAddr, service, 'No address associated with hostname')
   }
 
   #kind(
@@ -249,14 +249,18 @@ export class Supervisor implements ListenerHandler {
 
 const PASSED_OVER: readonly number[] = [EADDRINUSE, EADDRNOTAVAIL, EAFNOSUPPORT]
 
-/** The numeric addresses to listen on; all of them if none is configured. */
-async function addresses(listenAddr: string | undefined): Promise<string[]> {
-  if (listenAddr === undefined || listenAddr === '') return ['::', '0.0.0.0']
+/** The numeric addresses to listen on; all of them if none is configured, or an asterisk is, as with getaddrinfo. */
+async function addresses(listenAddr: string | undefined, service: string): Promise<string[]> {
+  if (listenAddr === undefined || listenAddr === '*') return ['::', '0.0.0.0']
   if (isIP(listenAddr.split('%')[0]!) !== 0) return [listenAddr]
   try {
     const found = await lookup(listenAddr, { all: true })
     return found.map(({ address }) => address)
   } catch (error) {
-    throw new ListenError(`Unable to resolve address '${listenAddr}': ${(error as Error).message}`, 0)
+    const { code, message } = error as NodeJS.ErrnoException
+    throw unresolved(listenAddr, service, code === 'ENOTFOUND' ? UNKNOWN_NAME : message)
   }
 }
+
+const unresolved = (listenAddr: string | undefined, service: string, why: string): ListenError =>
+  new ListenError(`Unable to resolve address '${listenAddr}' service '${service}': ${why}`, 0)

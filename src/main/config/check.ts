@@ -58,6 +58,8 @@ function withReason(config: Config, name: KeyName): string {
 
 /** Whether a socket's mode lets every user of this host in. */
 const open = (mode: number): boolean => (mode & 0o006) !== 0
+/** Who sets one of these means to serve over TLS; elsewhere sockets handed over by systemd do what listen_tls does here. */
+const TLS_KEYS = ['ca_file', 'cert_file', 'key_file', 'cert_files', 'key_files', 'auth_tls'] as const satisfies readonly KeyName[]
 
 /** What is allowed and yet seldom meant. It is said at each start too. */
 export function warnings(config: Config): string[] {
@@ -83,6 +85,8 @@ export function warnings(config: Config): string[] {
   if (othersWrite(config.driverSocketDir)) {
     found.push(`driver_socket_dir: others can write to ${config.driverSocketDir}, and put sockets of their own there`)
   }
+  const idle = config.listenTls ? [] : TLS_KEYS.filter(name => config.given.has(name))
+  if (idle.length > 0) found.push(`listen_tls is 0, so there is no use for ${idle.join(', ')}`)
   if (config.priority !== undefined && config.priority.leftOut.length > 0) {
     found.push(`tls_priority asks for what is not supported, and goes without it: ${config.priority.leftOut.join(', ')}`)
   }

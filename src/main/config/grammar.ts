@@ -1,6 +1,9 @@
 /** What the exit codes of virtproxyd say about a failed start (`VIR_DAEMON_ERR_*`). */
 export const EXIT = { failure: 1, runDir: 2, init: 3, network: 6 } as const
 
+/** What the system's resolver says of a host that it does not know. */
+export const UNKNOWN_NAME = 'Name or service not known'
+
 /** The configuration cannot be used; the message is complete, `exitCode` is what the process should end with. */
 export class ConfError extends Error {
   override name = 'ConfError'

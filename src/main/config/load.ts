@@ -3,10 +3,11 @@ import { availableParallelism } from 'node:os'
 import { isAbsolute } from 'node:path'
 import { errorText } from '../../workers/os/libc.js'
 import { parseRule, RuleError } from '../../workers/policy/rules.js'
-import { ConfError, EXIT, MAX_CONF_BYTES, parseConf } from './grammar.js'
+import { ConfError, EXIT, MAX_CONF_BYTES, parseConf, UNKNOWN_NAME } from './grammar.js'
 import { readSettings, type FileContents, type KeyName, type Settings } from './keys.js'
 import { logSettings, type LogSettings } from './log-settings.js'
 import { defaultPaths, socketPaths, type Paths, type SocketPaths } from './paths.js'
+import { badPort, portNumber } from './port.js'
 import { tlsPriority, type TlsPriority } from '../tls/priority.js'
 import { readSystemPolicy } from '../tls/priority/system-policy.js'
 import { tlsFiles, type TlsFiles } from './tls-files.js'
@@ -98,6 +99,7 @@ function checkConfig(contents: FileContents, file: string | undefined, paths: Pa
     options.verbose ?? false
   )
   checkAccessDrivers(settings)
+  checkListeners(settings)
   const priority = settings.listenTls ? tlsPriority(settings.tlsPriority, readSystemPolicy(env)) : undefined
   if (settings.maxAnonymousClients > settings.maxClients) {
     throw new ConfError(
@@ -195,6 +197,18 @@ function checkNumbers(settings: Settings, given: ReadonlySet<KeyName>): void {
   }
   if (settings.driverOpenTimeout === 0) {
     throw new ConfError("internal error: 'driver_open_timeout' must be greater than 0")
+  }
+}
+
+/** What can be said about TCP and TLS without asking the host. */
+function checkListeners({ listenTcp, listenTls, listenAddr, tcpPort, tlsPort }: Settings): void {
+  const ports = [...(listenTcp ? [tcpPort] : []), ...(listenTls ? [tlsPort] : [])]
+  for (const port of ports) {
+    if (portNumber(port) === 'none') throw badPort(port)
+    // To the resolver an empty name is a name that it does not know, and not every address.
+    if (listenAddr === '') {
+      throw new ConfError(`Unable to resolve address '' service '${port}': ${UNKNOWN_NAME}`, EXIT.network)
+    }
   }
 }
 

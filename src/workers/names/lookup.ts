@@ -11,6 +11,7 @@ const lookups = {
 }
 
 const ERANGE = 34
+const UINT_MAX = 0xffffffff
 /** `struct passwd` and `struct group` are smaller, and both begin with the pointer to the name. */
 const RECORD_BYTES = 128
 const FIRST_BYTES = 4096
@@ -72,10 +73,16 @@ export function lookUpName(kind: AccountKind, id: number): Promise<string | unde
 const groupRecord = koffi.struct({ name: 'char *', password: 'char *', gid: 'uint32_t' })
 const getgrnam = libc.func('getgrnam', koffi.pointer(groupRecord), ['str'])
 
-/** The id of a group, or undefined if there is none. For start-up only, as above. */
-export function groupId(name: string): number | undefined {
-  const record: unknown = (getgrnam as (name: string) => unknown)(name)
-  return record === null ? undefined : (koffi.decode(record, groupRecord) as { gid: number }).gid
+/**
+ * The id of a group by its name or, where no group has that name, by its number, which need not have an entry; after a
+ * `+` by the number alone. Undefined if it is neither. It may ask the network and wait: for start-up only.
+ */
+export function groupId(text: string): number | undefined {
+  const record: unknown = text.startsWith('+') ? null : (getgrnam as (name: string) => unknown)(text)
+  if (record !== null) return (koffi.decode(record, groupRecord) as { gid: number }).gid
+  const digits = /^\s*[-+]?\d+$/.exec(text.replace(/^\+/, ''))?.[0]
+  // As an unsigned number of C's: -1 is the last one, which for chown(2) means that nothing changes.
+  return digits === undefined || Math.abs(Number(digits)) > UINT_MAX ? undefined : Number(digits) >>> 0
 }
 
 const userRecord = koffi.struct({ name: 'char *', password: 'char *', uid: 'uint32_t', gid: 'uint32_t' })

@@ -85,7 +85,15 @@ describe('--check-config', () => {
       true,
       /everybody who reaches the listeners with auth_unix_ro = "none", auth_tcp = "none"\n/
     ],
-    ['embedded_test_driver=1\nlisten_tls=1\ntls_no_verify_certificate=1', false, /the listeners with auth_tls = "none"\n/]
+    ['embedded_test_driver=1\nlisten_tls=1\ntls_no_verify_certificate=1', false, /the listeners with auth_tls = "none"\n/],
+    ['ca_file="/c"\ncert_file="/s"\nkey_file="/k"', true, /^ +listen_tls is 0, so there is no use for ca_file, cert_file, key_file$/m],
+    ['auth_tls="sasl"\nlisten_tcp=1\nauth_tcp="sasl"', true, /^ +listen_tls is 0, so there is no use for auth_tls$/m],
+    ['cert_files=["/s"]\nkey_files=["/k"]', false, /listen_tls is 0, so there is no use for cert_files, key_files$/m],
+    [
+      'listen_tls=1\ntls_priority="NORMAL:+VERS-TLS1.0:+ANON-ECDH"',
+      false,
+      /tls_priority asks for what is not supported, and goes without it: VERS-TLS1.0, ANON-ECDH$/m
+    ]
   ]
   for (const [text, privileged, warning] of warned) {
     const who = privileged ? 'of root' : 'of an ordinary user'
@@ -124,7 +132,11 @@ describe('--check-config', () => {
       'embedded_test_driver=1',
       'embedded_test_driver=1\nembedded_test_driver_user=""',
       'embedded_test_driver=1\nlisten_tcp=1\nlisten_addr="127.0.0.1"',
-      'embedded_test_driver=1\nlisten_tls=1'
+      'embedded_test_driver=1\nlisten_tls=1',
+      'metrics_listen="localhost:1"',
+      'listen_tls=1\nauth_tls="sasl"\nca_file="/c"\ncert_file="/s"\nkey_file="/k"',
+      'listen_tls=0\nlisten_tcp=0',
+      'listen_tls=1\ntls_priority="SECURE256:+SECURE128:-VERS-TLS-ALL:+VERS-TLS1.2:-RSA"'
     ]
     for (const text of fine) expect(describeText(text), text).not.to.include('warnings')
     expect(describeText('auth_unix_rw="none"\nunix_sock_rw_perms="0770"', true)).not.to.include('warnings')

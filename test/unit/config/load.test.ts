@@ -175,6 +175,12 @@ describe('loading the configuration', () => {
     ['unix_sock_rw_perms="zz"', 6, "Failed to parse mode 'zz'"],
     ['unix_sock_ro_perms="0999"', 6, "Failed to parse mode '0999'"],
     ['unix_sock_admin_perms=""', 6, "Failed to parse mode ''"],
+    ['listen_tcp=1\nlisten_addr=""', 6, "Unable to resolve address '' service '16509': Name or service not known"],
+    ['listen_tls=1\nlisten_addr=""\ntls_port="99"', 6, "Unable to resolve address '' service '99': Name or service not known"],
+    ['listen_tcp=1\ntcp_port="65536"', 6, "Unable to resolve address port '65536': Servname not supported for ai_socktype"],
+    ['listen_tcp=1\ntcp_port=""', 6, "Unable to resolve address port '': Servname not supported for ai_socktype"],
+    ['listen_tls=1\ntls_port=" 99999"', 6, "Unable to resolve address port ' 99999': Servname not supported for ai_socktype"],
+    ['listen_tls=1\ntls_priority="NORMAL:-FOO"', 6, "Failed to set TLS session priority to NORMAL:-FOO: '-FOO' is not supported"],
     ['listen_tls=1\nca_file="/x"', 6, 'unsupported configuration: No server certificate path set to match server key'],
     [
       'listen_tls=1\ncert_file="/x"\nkey_file="/x"',
