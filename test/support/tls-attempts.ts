@@ -1,6 +1,6 @@
 /**
  * TLS clients one after the other: `node tls-attempts.js PORT` reads a list of attempts in JSON from its input, and
- * prints for each whether the client was let in, and by which protocol.
+ * prints for each the cipher suite with which it was let in, or `refused`.
  */
 
 import { readFileSync } from 'node:fs'
@@ -14,20 +14,18 @@ export interface Attempt {
   options?: { sigalgs?: string; ecdhCurve?: string }
 }
 
-if (import.meta.url.endsWith(process.argv[1]?.split('/').at(-1) ?? '-')) {
-  const outcomes: string[] = []
-  for (const { certificate, key, version, options } of JSON.parse(readFileSync(0, 'utf8')) as Attempt[]) {
-    // What the client's own library thinks of keys is not what is asked here.
-    const all = { minVersion: version, maxVersion: version, ciphers: 'ALL:@SECLEVEL=0', ...options }
-    outcomes.push(await confirmed(Number(process.argv[2]), { certificate, key }, all).then(
-      socket => {
-        const suite = socket.getCipher().name
-        socket.destroy()
-        return suite
-      },
-      () => 'refused'
-    ))
-  }
-  process.stdout.write(JSON.stringify(outcomes))
-  process.exit(0)
+const outcomes: string[] = []
+for (const { certificate, key, version, options } of JSON.parse(readFileSync(0, 'utf8')) as Attempt[]) {
+  // What the client's own library thinks of keys is not what is asked here.
+  const all = { minVersion: version, maxVersion: version, ciphers: 'ALL:@SECLEVEL=0', ...options }
+  outcomes.push(await confirmed(Number(process.argv[2]), { certificate, key }, all).then(
+    socket => {
+      const suite = socket.getCipher().name
+      socket.destroy()
+      return suite
+    },
+    () => 'refused'
+  ))
 }
+process.stdout.write(JSON.stringify(outcomes))
+process.exit(0)
