@@ -44,7 +44,7 @@ async function gnutls(text: string, configuration?: string): Promise<(Lists & { 
 function ours(text: string, policy: SystemPolicy = NO_POLICY): Lists | undefined {
   let chosen: Preferences
   try {
-    chosen = interpret(resolve(text, policy))
+    chosen = interpret(resolve(text, policy).text)
     restrict(chosen, policy)
     settle(chosen)
   } catch {

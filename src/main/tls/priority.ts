@@ -23,7 +23,8 @@ export interface TlsPriority {
  */
 export function tlsPriority(text = 'NORMAL', policy: SystemPolicy = NO_POLICY): TlsPriority {
   try {
-    const chosen = interpret(resolve(text, policy))
+    const resolved = resolve(text, policy)
+    const chosen = interpret(resolved.text, resolved.fromHost)
     restrict(chosen, policy)
     settle(chosen)
     return {

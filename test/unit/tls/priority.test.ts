@@ -185,6 +185,14 @@ describe('tls_priority', () => {
       expect(tlsPriority('NORMAL:-VERS-TLS1.1:-VERS-TLS1.0', blocks)).to.deep.equal(same)
     })
 
+    it('counts as asked for by name only what tls_priority itself names', () => {
+      const names = parsePolicy('SYSTEM=NORMAL:+GROUP-FFDHE8192:+ANON-ECDH\n', file)
+      expect(tlsPriority('@SYSTEM', names)).to.deep.include({ leftOut: [], negotiation: negotiation('NORMAL') })
+      const own = tlsPriority('@SYSTEM:+GROUP-FFDHE8192:+ANON-DH', names)
+      expect(own.leftOut).to.deep.equal(['ANON-DH'])
+      expect(list(own.negotiation.groups)).to.include('ffdhe8192')
+    })
+
     it('does with what the host allows', () => {
       const allows = parsePolicy(
         '[global]\noverride-mode = allowlist\n[overrides]\n' +

@@ -14,7 +14,7 @@ export interface Preferences {
   signatures: string[]
   options: Set<string>
   profile: Profile | undefined
-  /** What was added one by one, as written: to be told of if it cannot be had. */
+  /** What was added one by one, by the string itself and not by what the host puts into it. */
   added: Map<ListName, string[]>
 }
 
@@ -30,9 +30,10 @@ const MAX_ITEMS = 128
 
 /**
  * Reads a priority string by GnuTLS's grammar: items between colons, each of them a keyword (`NORMAL`), `+`, `-` or `!`
- * with a keyword or an algorithm, or `%` with an option. Throws PriorityError.
+ * with a keyword or an algorithm, or `%` with an option. The first `fromHost` of them are the host's. Throws
+ * PriorityError.
  */
-export function interpret(text: string): Preferences {
+export function interpret(text: string, fromHost = 0): Preferences {
   const items = text.trimStart().split(':').map((item, index) => (index === 0 ? item : item.replace(/^ +/, '')))
   const chosen = emptyPreferences()
   const fromNothing = items[0]!.toUpperCase() === 'NONE'
@@ -43,12 +44,14 @@ export function interpret(text: string): Preferences {
   }
   // The first keyword replaces what is chosen by default, later ones add to it.
   let adds = fromNothing
-  for (const item of items.slice(fromNothing ? 1 : 0, MAX_ITEMS)) {
+  for (const [index, item] of items.slice(0, MAX_ITEMS).entries()) {
+    if (index === 0 && fromNothing) continue
     const level = findLevel(item)
     if (level !== undefined) {
       applyLevel(chosen, level, adds)
       adds = true
     } else if (!applyItem(chosen, item)) throw new PriorityError(`'${item}' is not supported`)
+    if (index < fromHost) chosen.added.clear()
   }
   return chosen
 }

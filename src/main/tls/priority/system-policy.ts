@@ -127,15 +127,21 @@ function allowedString(overrides: SystemPolicy['overrides']): string {
   return ['NONE', ...items].join(':')
 }
 
+export interface Resolved {
+  text: string
+  /** How many of its items are the host's. */
+  fromHost: number
+}
+
 /**
  * Puts what the host says in the place of `@WORD` or `@WORD,WORD,…`, of which the first that is known counts. What
  * follows a colon stays. Throws PriorityError.
  */
-export function resolve(text: string, policy: SystemPolicy): string {
+export function resolve(text: string, policy: SystemPolicy): Resolved {
   const [, words, rest = ''] = /^\s*@([^:]*)(:.*)?$/s.exec(text) ?? []
-  if (words === undefined) return text
+  if (words === undefined) return { text, fromHost: 0 }
   const found = words.split(',').map(word => policy.words.get(word)).find(value => value !== undefined)
-  if (found !== undefined) return `${found}${rest}`
+  if (found !== undefined) return { text: `${found}${rest}`, fromHost: found.split(':').length }
   const where = policy.file === undefined ? 'GnuTLS is not configured on this host' : `'${policy.file}' does not have it`
   throw new PriorityError(`'@${words}' is not known: ${where}`)
 }
