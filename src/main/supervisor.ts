@@ -35,6 +35,8 @@ export class Supervisor implements ListenerHandler {
   #tls: TlsKeeper | undefined
   /** Reloads of the TLS files, one after the other. */
   #reloading: Promise<unknown> = Promise.resolve()
+  /** One that has not begun: whoever wants another means this one. */
+  #nextUpdate: Promise<void> | undefined
   #sasl: SaslService | undefined
   #names: NameService | undefined
   #ids = 0
@@ -83,7 +85,11 @@ export class Supervisor implements ListenerHandler {
    * changes nothing, if any of the files cannot be used.
    */
   async updateTls(): Promise<void> {
-    const update = this.#reloading.then(() => this.#updateTls())
+    this.#nextUpdate ??= this.#reloading.then(() => {
+      this.#nextUpdate = undefined
+      return this.#updateTls()
+    })
+    const update = this.#nextUpdate
     this.#reloading = update.catch(() => undefined)
     await update
   }

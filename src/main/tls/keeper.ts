@@ -1,7 +1,8 @@
 import { unwatchFile, watchFile } from 'node:fs'
 import type { TlsSettings } from '../../workers/tls/tls-settings.js'
 import type { Logger } from '../logging.js'
-import { loadTls, type LoadedTls, type TlsOptions } from './load.js'
+import type { LoadedTls, TlsOptions } from './load.js'
+import { loadTlsAside } from './load-thread.js'
 
 const SOURCE = 'rpc.nettlscontext'
 const DAY_MS = 24 * 3600 * 1000
@@ -31,7 +32,7 @@ export class TlsKeeper {
 
   /** Throws a ConfError. */
   static async start(options: TlsOptions, logger: Logger): Promise<TlsKeeper> {
-    return new TlsKeeper(await loadTls(options), options, logger)
+    return new TlsKeeper(await loadTlsAside(options), options, logger)
   }
 
   get settings(): TlsSettings {
@@ -40,7 +41,7 @@ export class TlsKeeper {
 
   /** Reads everything anew. Throws a ConfError and keeps what it has if any of it cannot be used. */
   async reload(): Promise<TlsSettings> {
-    const loaded = await loadTls(this.options)
+    const loaded = await loadTlsAside(this.options)
     this.#loaded = loaded
     this.#speakOf(loaded)
     return loaded.settings

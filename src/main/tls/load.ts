@@ -5,12 +5,13 @@ import { readPem, type Certificate } from '../../workers/tls/certificate.js'
 import { findings, type Role } from '../../workers/tls/certificate-checks.js'
 import { chainFailure, isRevoked } from '../../workers/tls/chain.js'
 import { pemBlocks, pemText } from '../../workers/tls/pem.js'
+import { RevokedSerials } from '../../workers/tls/revoked-serials.js'
 import { SecureContext } from '../../workers/tls/secure-context.js'
 import type { TlsContext, TlsSettings } from '../../workers/tls/tls-settings.js'
 import { ConfError, EXIT } from '../config/grammar.js'
 import type { Pair, TlsFiles } from '../config/tls-files.js'
 import type { TlsPriority } from './priority.js'
-import { isIssuer, readRevocationLists } from './revocation.js'
+import { isIssuer, readRevocationLists, type RevocationList } from './revocation.js'
 
 export interface TlsOptions {
   files: TlsFiles
@@ -58,7 +59,7 @@ export async function loadTls(options: TlsOptions, now = Date.now()): Promise<Lo
     refuse(`Unable to set up TLS: ${(error as Error).message}`)
   }
   return {
-    settings: { context, verify, least: priority.least, allowedNames, revoked: priority.revocation ? revoked : new Map() },
+    settings: { context, verify, least: priority.least, allowedNames, revoked: priority.revocation ? revoked.shared : RevokedSerials.share([]) },
     warnings,
     expiries: [
       ...identities.flatMap(({ file, chain }) => expiry(file, 'server', chain.slice(0, 1))),
@@ -152,10 +153,10 @@ async function readRevoked(
   authorities: readonly Certificate[],
   now: number,
   warnings: string[]
-): Promise<Map<string, Set<string>>> {
-  const revoked = new Map<string, Set<string>>()
+): Promise<RevokedSerials> {
+  const lists: RevocationList[] = []
   const text = file === undefined ? undefined : await readIfThere(file)
-  if (text === undefined) return revoked
+  if (text === undefined) return new RevokedSerials(RevokedSerials.share([]))
   const failed = (why: string): never => refuse(`Unable to set x509 certificate revocation list: ${file}: ${why}`)
   try {
     for (const list of readRevocationLists(text)) {
@@ -168,15 +169,13 @@ async function readRevoked(
       if (list.nextUpdate !== undefined && list.nextUpdate < now) {
         warnings.push(`the revocation list '${file}' is out of date since ${new Date(list.nextUpdate).toISOString()}`)
       }
-      const serials = revoked.get(list.issuer) ?? new Set()
-      for (const serial of list.serials) serials.add(serial)
-      revoked.set(list.issuer, serials)
+      lists.push(list)
     }
   } catch (error) {
     if (error instanceof ConfError) throw error
     failed((error as Error).message)
   }
-  return revoked
+  return new RevokedSerials(RevokedSerials.share(lists))
 }
 
 async function read(file: string, what: string): Promise<string> {

@@ -7,11 +7,13 @@ export const REASON = {
   insecure: 'The certificate uses an insecure algorithm'
 } as const
 
-/** Serial numbers of revoked certificates, by their issuer's name (both as in `Certificate`). */
-export type Revoked = ReadonlyMap<string, ReadonlySet<string>>
+/** Which serial numbers of an issuer are revoked; both as in `Certificate`. */
+export interface Revoked {
+  has(issuer: string, serial: string): boolean
+}
 
 export const isRevoked = ({ issuer, serial }: Certificate, revoked: Revoked): boolean =>
-  revoked.get(issuer)?.has(serial) === true
+  revoked.has(issuer, serial)
 
 const MAX_LENGTH = 8
 const MIN_RSA_BITS = 1024

@@ -2,7 +2,8 @@ import type { X509Certificate } from 'node:crypto'
 import { compileGlob } from '../../protocol/glob.js'
 import { Certificate } from './certificate.js'
 import { dateFinding, findings } from './certificate-checks.js'
-import { isRevoked, REASON } from './chain.js'
+import { isRevoked, REASON, type Revoked } from './chain.js'
+import { RevokedSerials } from './revoked-serials.js'
 import { DerError } from './der.js'
 import { VERIFY } from './secure-channel.js'
 import type { TlsSettings } from './tls-settings.js'
@@ -32,11 +33,11 @@ const DN_NOT_ALLOWED =
 
 /** Decides about clients by their certificates, with everything in memory: there is no time to wait for anything. */
 export class ClientCheck {
-  readonly #settings: Pick<TlsSettings, 'allowedNames' | 'revoked'>
+  readonly #revoked: Revoked
   readonly #allowed: readonly ((name: string) => boolean)[] | undefined
 
   constructor(settings: Pick<TlsSettings, 'allowedNames' | 'revoked'>) {
-    this.#settings = settings
+    this.#revoked = new RevokedSerials(settings.revoked)
     this.#allowed = settings.allowedNames?.map(compileGlob)
   }
 
@@ -54,8 +55,7 @@ export class ClientCheck {
   }
 
   #judge(leaf: Certificate, sent: Certificate[], { code, text }: Presented['verification'], now: number): Partial<Verdict> {
-    const { revoked } = this.#settings
-    if ([leaf, ...sent].some(certificate => isRevoked(certificate, revoked))) return invalid(REASON.revoked)
+    if ([leaf, ...sent].some(certificate => isRevoked(certificate, this.#revoked))) return invalid(REASON.revoked)
     if (code !== VERIFY.ok) return invalid(`${reasonFor(code)} (${text})`)
     if (this.#allowed !== undefined && !this.#allowed.some(fits => fits(leaf.name))) return { refusal: DN_NOT_ALLOWED }
     const found = findings(leaf, LABEL, 'client', now)

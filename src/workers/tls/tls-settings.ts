@@ -1,4 +1,3 @@
-import type { Revoked } from './chain.js'
 import type { LeastStrength } from './strength.js'
 
 /** What OpenSSL is set up with, as plain data. */
@@ -41,5 +40,6 @@ export interface TlsSettings {
   least: LeastStrength
   /** Patterns for the clients' names; undefined lets every name in. */
   allowedNames: readonly string[] | undefined
-  revoked: Revoked
+  /** Memory of a `RevokedSerials`. */
+  revoked: SharedArrayBuffer
 }
