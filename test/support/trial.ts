@@ -1,9 +1,11 @@
 import { writeFile } from 'node:fs/promises'
+import { connect } from 'node:net'
 import { join } from 'node:path'
+import { callFrame } from '#protocol/messages/frames.js'
+import { REMOTE } from '#protocol/procedures.js'
 import { type Conf, confText } from './conf-file.js'
 import type { PrivateHost } from './private-host.js'
 import { mustRun, type Program } from './processes.js'
-import { canConnect } from './sockets.js'
 import type { Attempt } from './tls-attempts.js'
 import { waitFor } from './waiting.js'
 
@@ -43,9 +45,9 @@ export class Trial {
     const listeners = [conf['listen_tcp'], conf['listen_tls']].filter(on => on === 1).length
     const listening = await waitFor(`${daemon} to start or to end`, async () => {
       if (program.ended) return 'ended'
-      const addresses = await host.listening()
-      const ports = new Set(addresses.map(address => address.replace(/^.*:/, '')))
-      return ports.size >= listeners && (await canConnect(host.runPath('libvirt-sock'))) ? addresses : undefined
+      const ports = new Set((await host.listening()).map(address => address.replace(/^.*:/, '')))
+      // All addresses of a port are bound before the next answer.
+      return ports.size >= listeners && (await answers(host.runPath('libvirt-sock'))) ? host.listening() : undefined
     })
     return new Trial(program, listening === 'ended' ? undefined : listening)
   }
@@ -58,6 +60,17 @@ export class Trial {
   get log(): string { return this.program.stderr }
 
   stop(): Promise<void> { return this.program.stop() }
+}
+
+/** Whether a daemon serves there: one that is still to fail in its start has sockets that connect already. */
+function answers(path: string): Promise<boolean> {
+  const socket = connect({ path })
+  return new Promise<boolean>(resolve => {
+    socket.once('connect', () => socket.write(callFrame(REMOTE.authList, 0)))
+    socket.once('data', () => resolve(true))
+    socket.once('error', () => undefined)
+    socket.once('close', () => resolve(false))
+  }).finally(() => socket.destroy())
 }
 
 /** What becomes of TLS clients at a port of the private host, one after the other: the cipher suite, or `refused`. */
