@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import './node-version.js'
 import { parseCommandLine } from './cli.js'
 import { describeConfig } from './config/check.js'
 import { ConfError, EXIT } from './config/grammar.js'
