@@ -1,14 +1,19 @@
 import path from 'node:path'
+import { errorText } from '../workers/os/libc.js'
+import { makeDirectory } from '../workers/os/make-directory.js'
 import { actorSettings } from './actor-settings.js'
 import { warnings } from './config/check.js'
+import { ConfError, EXIT } from './config/grammar.js'
 import type { Config } from './config/load.js'
 import { levelNames } from './config/log-settings.js'
-import { makeDirectory } from './make-directory.js'
+import { hostWarnings } from './host-warnings.js'
+import { inTurn } from './in-turn.js'
+import { ListeningSockets } from './listen/sockets.js'
 import { createBrokerLogger, type Logger } from './logging.js'
 import { PidFile } from './pid-file.js'
 import { SOURCE } from '../workers/log.js'
 import { Supervisor } from './supervisor.js'
-import { TestDriverHost, testDriverPlaces } from './test-driver-host.js'
+import { socketsOf, TestDriverHost, testDriverPlaces } from './test-driver-host.js'
 
 export interface DaemonOptions {
   /** Undefined: the usual place; empty: none. */
@@ -25,6 +30,7 @@ export class Daemon {
   readonly #options: DaemonOptions
   readonly #supervisor: Supervisor
   #pidFile: PidFile | undefined
+  #sockets: ListeningSockets | undefined
   #testDriver: TestDriverHost | undefined
   #stopped: Promise<void> | undefined
 
@@ -37,13 +43,16 @@ export class Daemon {
 
   /** Resolves when the sockets are there. Rejects with ConfError or ListenError, and has put everything away then. */
   async start(): Promise<void> {
-    for (const warning of warnings(this.#config)) this.logger.warn(SOURCE.daemon, warning)
+    const config = this.#config
+    const pidPath = this.#options.pidFile ?? config.paths.pidFile
+    for (const warning of [...warnings(config), ...hostWarnings(config, pidPath)]) this.logger.warn(SOURCE.daemon, warning)
     try {
-      const pidPath = this.#options.pidFile ?? this.#config.paths.pidFile
-      makeDirectories([this.#config.sockets.main, pidPath], this.#config.privileged)
+      makeDirectories([config.sockets.main, pidPath], config.privileged)
       if (pidPath !== '') this.#pidFile = new PidFile(pidPath)
+      this.#sockets = await ListeningSockets.claim(config, this.#testDriverSockets())
       const testSocket = await this.#startTestDriver()
-      await this.#supervisor.start(actorSettings(this.#config, levelNames[this.logger.lowestLevel], testSocket))
+      const settings = actorSettings(config, levelNames[this.logger.lowestLevel], testSocket)
+      await this.#supervisor.start(settings, this.#sockets)
     } catch (error) {
       this.logger.error(SOURCE.daemon, (error as Error).message)
       await this.stop()
@@ -67,16 +76,32 @@ export class Daemon {
     void this.#supervisor.reload()
   }
 
-  /** Closes all clients, and leaves no file behind. More than one call is harmless. */
+  /**
+   * Closes all clients, and leaves no file behind. What cannot be put away is logged, and the rest is put away all the
+   * same: it never rejects. More than one call is harmless.
+   */
   stop(): Promise<void> {
     this.#stopped ??= (async () => {
       this.logger.info(SOURCE.daemon, 'stopping')
-      await this.#supervisor.stop()
-      await this.#testDriver?.stop()
-      this.#pidFile?.remove()
-      await this.logger.close()
+      const failed = (what: string, error: Error): void => this.logger.error(SOURCE.daemon, `${what}: ${error.message}`)
+      await inTurn(
+        [
+          ['stopping', () => this.#supervisor.stop()],
+          ['closing the sockets', () => this.#sockets?.close()],
+          ['ending the test driver', () => this.#testDriver?.stop()],
+          ['removing the pid file', () => this.#pidFile?.remove()]
+        ],
+        failed
+      )
+      await inTurn([['closing the log', () => this.logger.close()]], () => undefined)
     })()
     return this.#stopped
+  }
+
+  /** Where the embedded test driver listens, if it is on. */
+  #testDriverSockets(): string[] {
+    const { embeddedTestDriver, sockets } = this.#config
+    return embeddedTestDriver ? socketsOf(testDriverPlaces(sockets.main)) : []
   }
 
   async #startTestDriver(): Promise<string | undefined> {
@@ -89,11 +114,21 @@ export class Daemon {
   }
 }
 
-function makeDirectories(files: string[], privileged: boolean): void {
+/** Fails in virtproxyd's words, and with its exit code. */
+function makeDirectories(files: readonly string[], privileged: boolean): void {
   const before = process.umask(privileged ? 0o022 : 0o077)
   try {
-    for (const file of files) if (path.isAbsolute(file)) makeDirectory(path.dirname(file))
+    for (const file of files) if (path.isAbsolute(file)) makeRunDirectory(path.dirname(file))
   } finally {
     process.umask(before)
+  }
+}
+
+function makeRunDirectory(directory: string): void {
+  try {
+    makeDirectory(directory)
+  } catch (error) {
+    const why = errorText(-((error as NodeJS.ErrnoException).errno ?? 0))
+    throw new ConfError(`unable to create rundir ${directory}: ${why}`, EXIT.runDir)
   }
 }

@@ -1,4 +1,4 @@
-import { closeSync, openSync, writeSync } from 'node:fs'
+import { closeSync, constants, openSync, writeSync } from 'node:fs'
 import Transport from 'winston-transport'
 import { EMSGSIZE, UnixDatagramSender } from '../workers/os/datagram.js'
 import { errorText } from '../workers/os/libc.js'
@@ -41,9 +41,12 @@ export function openOutput(output: LogOutput, preamble: Preamble, sockets = SOCK
   }
 }
 
+/** A FIFO that nobody reads is refused; one that is full loses records, where the whole broker would wait. */
+const { O_WRONLY, O_APPEND, O_CREAT, O_NONBLOCK } = constants
+
 function openLogFile(path: string): number {
   try {
-    return openSync(path, 'a', 0o600)
+    return openSync(path, O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK, 0o600)
   } catch (error) {
     throw new ConfError(`failed to open ${path}: ${errorText(-((error as NodeJS.ErrnoException).errno ?? 0))}`)
   }

@@ -1,10 +1,12 @@
 import { once } from 'node:events'
-import { accessSync, constants, mkdirSync } from 'node:fs'
+import { accessSync, constants } from 'node:fs'
 import { hostname } from 'node:os'
 import { dirname } from 'node:path'
 import { isatty } from 'node:tty'
 import { createLogger, format } from 'winston'
 import type Transport from 'winston-transport'
+import { errorText } from '../workers/os/libc.js'
+import { makeDirectory } from '../workers/os/make-directory.js'
 import {
   defaultOutput,
   LEVEL,
@@ -14,6 +16,7 @@ import {
   type LogOutput,
   type LogSettings
 } from './config/log-settings.js'
+import { ConfError } from './config/grammar.js'
 import { JOURNAL_SOCKET, type Paths } from './config/paths.js'
 import { openOutput, type LogRecord } from './log-outputs.js'
 import { version } from './version.js'
@@ -152,9 +155,17 @@ export function createBrokerLogger(settings: LogSettings, paths: Paths, daemon: 
   return new Logger(settings, level => {
     const output = defaultOutput(level, situation)
     // An ordinary user's cache directory may never have been used.
-    if (output.to === 'file') mkdirSync(dirname(output.path), { recursive: true, mode: 0o700 })
+    if (output.to === 'file') makeLogDirectory(dirname(output.path))
     return output
   })
+}
+
+function makeLogDirectory(directory: string): void {
+  try {
+    makeDirectory(directory, 0o700)
+  } catch (error) {
+    throw new ConfError(`unable to create ${directory}: ${errorText(-((error as NodeJS.ErrnoException).errno ?? 0))}`)
+  }
 }
 
 function isWritable(path: string): boolean {

@@ -1,40 +1,103 @@
-import { closeSync, constants, ftruncateSync, openSync, unlinkSync, writeSync } from 'node:fs'
+import { closeSync, constants, fstatSync, ftruncateSync, lstatSync, openSync, writeSync, type Stats } from 'node:fs'
 import { errno, errorText, fcntlLock, Memory } from '../workers/os/libc.js'
+import { kindOf } from '../workers/os/occupant.js'
+import { fileId, removeIf, sameFile, type FileId } from '../workers/os/own-file.js'
 import { ConfError } from './config/grammar.js'
 
 const F_SETLK = 6
 const F_WRLCK = 1
-const { O_WRONLY, O_CREAT } = constants
+// Not through a link, and without waiting for the reader of a FIFO.
+const { O_WRONLY, O_CREAT, O_NOFOLLOW, O_NONBLOCK } = constants
+/** The one who had it before may remove it while we wait for the lock. */
+const MAX_TRIES = 100
 
 /**
  * The pid file: holding a write lock on its first byte says that an instance runs, so a stale file does no harm and
- * its content is simply replaced. Throws ConfError if another instance has it.
+ * its content is simply replaced. Throws ConfError if another instance has it, or if it may be another file than it
+ * seems: the directory can be one in which others make files.
  */
 export class PidFile {
   readonly #fd: number
+  readonly #id: FileId
 
   constructor(readonly path: string) {
+    this.#fd = acquire(path)
+    this.#id = fileId(this.#fd)!
     try {
-      this.#fd = openSync(path, O_WRONLY | O_CREAT, 0o644)
+      ftruncateSync(this.#fd)
+      writeSync(this.#fd, String(process.pid))
     } catch (error) {
-      throw new ConfError(`Failed to open pid file '${path}': ${errorText(-(error as NodeJS.ErrnoException).errno!)}`)
+      this.remove()
+      throw new ConfError(`Failed to write to pid file '${path}': ${reason(error)}`)
     }
-    // struct flock: type, whence, start, length, pid; 64-bit offsets on every platform that we run on.
-    const lock = new Memory(32)
-    lock.bytes.fill(0)
-    lock.bytes.writeInt16LE(F_WRLCK, 0)
-    lock.bytes.writeBigInt64LE(1n, 16)
-    if (fcntlLock(this.#fd, F_SETLK, lock.address) !== 0) {
-      const reason = errorText(errno())
-      closeSync(this.#fd)
-      throw new ConfError(`Failed to acquire pid file '${path}': ${reason}`)
-    }
-    ftruncateSync(this.#fd)
-    writeSync(this.#fd, String(process.pid))
   }
 
+  /** Unless it is another's by now. Throws if it cannot be removed. */
   remove(): void {
-    unlinkSync(this.path)
-    closeSync(this.#fd)
+    try {
+      removeIf(this.path, this.#id)
+    } finally {
+      closeSync(this.#fd)
+    }
   }
+}
+
+/** Why what is at a path will not be taken for a pid file; undefined also if there is nothing. */
+export function pidFileObstacle(path: string): string | undefined {
+  try {
+    const stats = lstatSync(path, { throwIfNoEntry: false })
+    const why = stats && objection(stats)
+    return why && cannotOpenPidFile(path, why)
+  } catch (error) {
+    return cannotOpenPidFile(path, reason(error))
+  }
+}
+
+export const cannotOpenPidFile = (path: string, why: string): string => `Failed to open pid file '${path}': ${why}`
+const reason = (error: unknown): string => errorText(-((error as NodeJS.ErrnoException).errno ?? 0))
+
+function objection(stats: Stats): string | undefined {
+  if (!stats.isFile()) return `it is ${kindOf(stats)}`
+  if (stats.nlink > 1) return 'it has other names too'
+  if (stats.uid !== 0 && stats.uid !== process.geteuid!()) return `it belongs to user ${stats.uid}`
+  return undefined
+}
+
+function acquire(path: string): number {
+  for (let tries = 0; tries < MAX_TRIES; tries++) {
+    // What is wrong with a link or a device is said in words of our own.
+    const why = pidFileObstacle(path)
+    if (why !== undefined) throw new ConfError(why)
+    const fd = open(path)
+    try {
+      const later = objection(fstatSync(fd))
+      if (later !== undefined) throw new ConfError(cannotOpenPidFile(path, later))
+      lock(fd, path)
+      if (sameFile(fileId(path), fileId(fd)!)) return fd
+    } catch (error) {
+      closeSync(fd)
+      throw error
+    }
+    closeSync(fd)
+  }
+  throw new ConfError(`Failed to acquire pid file '${path}': it is removed again and again`)
+}
+
+function open(path: string): number {
+  try {
+    return openSync(path, O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0o644)
+  } catch (error) {
+    throw new ConfError(cannotOpenPidFile(path, reason(error)))
+  }
+}
+
+/** struct flock: type, whence, start, length, pid; 64-bit offsets on every platform that we run on. */
+const request = new Memory(32)
+
+function lock(fd: number, path: string): void {
+  request.bytes.fill(0)
+  request.bytes.writeInt16LE(F_WRLCK, 0)
+  request.bytes.writeBigInt64LE(1n, 16)
+  if (fcntlLock(fd, F_SETLK, request.address) === 0) return
+  throw new ConfError(`Failed to acquire pid file '${path}': ${errorText(errno())}`)
 }

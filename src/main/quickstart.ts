@@ -5,7 +5,7 @@ import { Command, InvalidArgumentError } from 'commander'
 import { loadConfig } from './config/load.js'
 import { Daemon } from './daemon.js'
 import { testDriverPlaces } from './test-driver-host.js'
-import { ListenError } from '../workers/os/listener.js'
+import { ListenError } from '../workers/os/listening-sockets.js'
 
 /**
  * `npm start`: the broker in the foreground with the embedded test driver, for somebody who wants to see it work. It

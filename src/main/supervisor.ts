@@ -1,24 +1,23 @@
-import { isIP } from 'node:net'
-import { lookup } from 'node:dns/promises'
 import type { ActorNews } from '../workers/control.js'
-import { groupId } from '../workers/names/lookup.js'
 import { FdLedger } from '../workers/os/fd-ledger.js'
-import { close, EADDRINUSE, EADDRNOTAVAIL, EAFNOSUPPORT } from '../workers/os/libc.js'
+import { close } from '../workers/os/libc.js'
 import { SOURCE } from '../workers/log.js'
 import { Poller } from '../workers/os/poller.js'
-import type { ActorSettings, AuthMethod, TransportKind } from '../workers/settings.js'
+import type { ActorSettings } from '../workers/settings.js'
 import { ActorPool } from './actor-pool.js'
 import { ClientTable } from './admission.js'
-import { ConfError, EXIT, UNKNOWN_NAME } from './config/grammar.js'
-import { openedListeners } from './config/check.js'
+import { ConfError } from './config/grammar.js'
 import type { Config } from './config/load.js'
-import { servicePort } from './config/port.js'
-import { Listener, ListenError, listenTcp, listenUnix, type ListenerHandler, type ListenerKind } from '../workers/os/listener.js'
+import { Listener, type ListenerHandler } from '../workers/os/listener.js'
 import { LEVEL } from './config/log-settings.js'
+import { inTurn } from './in-turn.js'
 import type { Logger } from './logging.js'
+import type { ListeningSockets } from './listen/sockets.js'
 import { NameService } from './name-service.js'
-import { SaslService, SaslUnavailable } from './sasl-service.js'
+import { saslFor, withoutMechanisms } from './sasl-use.js'
+import type { SaslService } from './sasl-service.js'
 import { TlsKeeper } from './tls/keeper.js'
+import { tlsOptions } from './tls/options.js'
 
 /**
  * The main thread's part: it accepts connections, applies the limits and hands each client to an actor thread. It never
@@ -50,8 +49,8 @@ export class Supervisor implements ListenerHandler {
     this.#logger = logger
   }
 
-  /** Starts the threads and binds all sockets; connections are taken from then on. Throws ConfError or ListenError. */
-  async start(settings: ActorSettings): Promise<void> {
+  /** Starts the threads, then takes connections from the sockets. Throws ConfError or ListenError. */
+  async start(settings: ActorSettings, sockets: ListeningSockets): Promise<void> {
     this.#tls = await this.#startTls()
     const all = { ...settings, tls: this.#tls?.settings }
     await this.#startSasl()
@@ -64,10 +63,10 @@ export class Supervisor implements ListenerHandler {
     const size = { threads: actorThreads, minClients: actorMinClients }
     this.#pool = new ActorPool(size, all, this.#ledger, handler, this.#names, this.#sasl)
     await this.#pool.started()
-    this.#listenUnixSockets()
-    const { listenTcp, tcpPort, authTcp, listenTls, tlsPort, authTls } = this.#config
-    if (listenTcp) await this.#listenTcp(this.#kind('tcp', 'tcp', false, authTcp), tcpPort)
-    if (listenTls) await this.#listenTcp(this.#kind('tls', 'tls', false, authTls), tlsPort)
+    for (const { kind, socket } of sockets.open()) {
+      this.#listeners.push(new Listener(kind, socket, this.#poller, this))
+      this.#logger.info(SOURCE.listener, `listening on ${socket.place}`)
+    }
   }
 
   /** What SIGHUP asks for. What cannot be loaded is logged, and the old goes on being used. */
@@ -103,90 +102,38 @@ export class Supervisor implements ListenerHandler {
   }
 
   async #startTls(): Promise<TlsKeeper | undefined> {
-    const { tls, priority, tlsNoSanityCertificate, tlsNoVerifyCertificate, tlsAllowedDnList } = this.#config
-    if (tls === undefined || priority === undefined) return undefined
-    const options = {
-      files: tls,
-      priority,
-      sanity: !tlsNoSanityCertificate,
-      verify: !tlsNoVerifyCertificate,
-      allowedNames: tlsAllowedDnList
-    }
+    const options = tlsOptions(this.#config)
+    if (options === undefined) return undefined
     const keeper = await TlsKeeper.start(options, this.#logger)
     if (this.#config.tlsWatchFiles) keeper.watch(() => void this.reload())
     return keeper
   }
 
+  /** Does all of it, whatever fails, and never rejects. */
   async stop(): Promise<void> {
-    for (const listener of this.#listeners.splice(0)) listener.close()
-    this.#tls?.close()
-    await this.#pool?.close()
-    this.#names?.stop()
-    await this.#sasl?.stop()
-    this.#poller.close()
+    const failed = (what: string, error: Error): void => this.#logger.error(SOURCE.daemon, `${what}: ${error.message}`)
+    const listeners = this.#listeners.splice(0)
+    await inTurn(
+      [
+        ...listeners.map(listener => [`closing ${listener.place}`, () => listener.close()] as const),
+        ['closing the TLS files', () => this.#tls?.close()],
+        ['ending the actor threads', () => this.#pool?.close()],
+        ['ending the name service', () => this.#names?.stop()],
+        ['ending the SASL thread', () => this.#sasl?.stop()],
+        ['closing the poller', () => this.#poller.close()]
+      ],
+      failed
+    )
   }
 
-  /** The library is loaded only if a listener needs it. */
   async #startSasl(): Promise<void> {
-    const [key] = openedListeners(this.#config).find(([, method]) => method === 'sasl') ?? []
-    if (key === undefined) return
-    try {
-      this.#sasl = await SaslService.start()
-    } catch (error) {
-      if (!(error instanceof SaslUnavailable)) throw error
-      throw new ConfError(`${key} = "sasl" needs libsasl2: ${error.message}`, EXIT.network)
-    }
+    this.#sasl = await saslFor(this.#config)
+    if (this.#sasl === undefined) return
+    for (const warning of await withoutMechanisms(this.#sasl, this.#config)) this.#logger.warn(SOURCE.sasl, warning)
     this.#sasl.onRestart = why => {
       this.#logger.error(SOURCE.sasl, `the SASL thread died (${why}) and was replaced; logins in progress failed`)
       this.#pool?.reconnectSasl()
     }
-  }
-
-  // Listeners
-
-  #listenUnixSockets(): void {
-    const { sockets, maxQueuedClients, unixSockGroup, unixSockRwPerms, unixSockRoPerms } = this.#config
-    const group = unixSockGroup === undefined ? undefined : groupId(unixSockGroup)
-    if (unixSockGroup !== undefined && group === undefined) {
-      throw new ConfError(`invalid argument: Failed to parse group '${unixSockGroup.replace(/^\+/, '')}'`, EXIT.network)
-    }
-    const readWrite = this.#kind('main', 'unix', false, this.#config.authUnixRw)
-    this.#add(readWrite, sockets.main, listenUnix(sockets.main, unixSockRwPerms, group, maxQueuedClients))
-    if (sockets.readOnly === undefined) return
-    const readOnly = this.#kind('readonly', 'unix', true, this.#config.authUnixRo)
-    this.#add(readOnly, sockets.readOnly, listenUnix(sockets.readOnly, unixSockRoPerms, group, maxQueuedClients))
-  }
-
-  /** As virtproxyd: addresses that are taken or not there are passed over as long as one can be bound. */
-  async #listenTcp(kind: ListenerKind, service: string): Promise<void> {
-    const { listenAddr, maxQueuedClients } = this.#config
-    const port = await servicePort(service)
-    let last: ListenError | undefined
-    let bound = 0
-    for (const ip of await addresses(listenAddr, service)) {
-      try {
-        this.#add(kind, ip.includes(':') ? `[${ip}]:${port}` : `${ip}:${port}`, listenTcp(ip, port, maxQueuedClients))
-        bound++
-      } catch (error) {
-        if (!(error instanceof ListenError) || !PASSED_OVER.includes(error.errno)) throw error
-        last = error
-      }
-    }
-    if (bound === 0) throw last ?? unresolved(listenAddr, service, 'No address associated with hostname')
-  }
-
-  #kind(
-    name: string,
-    transport: TransportKind,
-    readonly: boolean,
-    auth: AuthMethod
-  ): ListenerKind {
-    return { name, transport, readonly, auth }
-  }
-
-  #add(kind: ListenerKind, place: string, fd: number): void {
-    this.#listeners.push(new Listener(kind, place, fd, this.#poller, this))
-    this.#logger.info(SOURCE.listener, `listening on ${place}`)
   }
 
   // Accepting
@@ -252,21 +199,3 @@ export class Supervisor implements ListenerHandler {
     for (const listener of this.#listeners) listener.resume()
   }
 }
-
-const PASSED_OVER: readonly number[] = [EADDRINUSE, EADDRNOTAVAIL, EAFNOSUPPORT]
-
-/** The numeric addresses to listen on; all of them if none is configured, or an asterisk is, as with getaddrinfo. */
-async function addresses(listenAddr: string | undefined, service: string): Promise<string[]> {
-  if (listenAddr === undefined || listenAddr === '*') return ['::', '0.0.0.0']
-  if (isIP(listenAddr.split('%')[0]!) !== 0) return [listenAddr]
-  try {
-    const found = await lookup(listenAddr, { all: true })
-    return found.map(({ address }) => address)
-  } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException
-    throw unresolved(listenAddr, service, code === 'ENOTFOUND' ? UNKNOWN_NAME : message)
-  }
-}
-
-const unresolved = (listenAddr: string | undefined, service: string, why: string): ListenError =>
-  new ListenError(`Unable to resolve address '${listenAddr}' service '${service}': ${why}`, 0)

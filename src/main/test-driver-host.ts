@@ -1,9 +1,10 @@
 import { fork, type ChildProcess } from 'node:child_process'
-import { rm, rmdir } from 'node:fs/promises'
+import { rmdir } from 'node:fs/promises'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { SOURCE } from '../workers/log.js'
 import { userIds } from '../workers/names/lookup.js'
+import { fileId, removeIf, type FileId } from '../workers/os/own-file.js'
 import type { TestDriverNews, TestDriverTask } from '../workers/test-driver-process.js'
 import type { Logger } from './logging.js'
 
@@ -23,6 +24,9 @@ export const testDriverPlaces = (mainSocket: string): TestDriverPlaces => ({
   files: path.join(path.dirname(mainSocket), 'test-driver')
 })
 
+/** One for each kind of client, as every driver has them. */
+export const socketsOf = ({ socket }: TestDriverPlaces): string[] => [socket, `${socket}-ro`]
+
 /**
  * The embedded test driver, in a process of its own: to the broker it is a driver daemon like any other, behind a UNIX
  * socket that only the broker's user may connect to. A process and not a thread, because all rights of a thread are
@@ -33,6 +37,8 @@ export class TestDriverHost {
   readonly #task: TestDriverTask
   #child: ChildProcess | undefined
   #hasServed = false
+  /** The sockets that it has made. */
+  readonly #made = new Map<string, FileId>()
   #stopping = false
 
   /** `user`: whom it is to run as; empty, or one that does not exist: as the broker. */
@@ -54,6 +60,8 @@ export class TestDriverHost {
   /** Takes the sockets away, and the directory if there is nothing in it. */
   async stop(): Promise<void> {
     this.#stopping = true
+    // While they are open no other file can be taken for them.
+    const failures = [...this.#made].flatMap(([path, id]) => removal(path, id))
     const child = this.#child
     if (child !== undefined) {
       const ended = new Promise(resolve => child.once('exit', resolve))
@@ -63,9 +71,8 @@ export class TestDriverHost {
       clearTimeout(timer)
     }
     if (!this.#hasServed) return
-    const { socket, files } = this.places
-    for (const one of [socket, `${socket}-ro`]) await rm(one, { force: true })
-    await rmdir(files).catch(() => undefined)
+    await rmdir(this.places.files).catch(() => undefined)
+    if (failures[0] !== undefined) throw failures[0]
   }
 
   #run(): Promise<void> {
@@ -86,6 +93,7 @@ export class TestDriverHost {
         }
         if (news.ready !== true) return
         ready = true
+        for (const path of socketsOf(this.places)) this.#note(path)
         resolve()
       })
       const gone = (why: string): void => {
@@ -101,11 +109,26 @@ export class TestDriverHost {
     })
   }
 
+  #note(path: string): void {
+    const id = fileId(path)
+    if (id !== undefined) this.#made.set(path, id)
+  }
+
   #restart(why: string): void {
     this.logger.error(SOURCE.testDriver, why)
     setTimeout(() => {
       if (!this.#stopping) this.#run().catch((error: Error) => this.#restart(error.message))
     }, RESTART_PAUSE_MS).unref()
+  }
+}
+
+/** Removes a file if it is still this one. Returns what went wrong. */
+function removal(path: string, id: FileId): Error[] {
+  try {
+    removeIf(path, id)
+    return []
+  } catch (error) {
+    return [error as Error]
   }
 }
 

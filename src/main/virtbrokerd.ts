@@ -1,12 +1,13 @@
 #!/usr/bin/env node
 import './node-version.js'
+import { checkStart } from './check-start.js'
 import { parseCommandLine } from './cli.js'
-import { describeConfig } from './config/check.js'
-import { ConfError, EXIT } from './config/grammar.js'
+import { absolutePath, absolutePaths } from './config/absolute-paths.js'
+import { PROGRAM } from './config/paths.js'
 import { loadConfig } from './config/load.js'
 import { Daemon } from './daemon.js'
 import { daemonize, isDaemon, reportStatus, scriptPath } from './daemonize.js'
-import { ListenError } from '../workers/os/listener.js'
+import { exitCode } from './exit-code.js'
 
 const STOP_SIGNALS = ['SIGTERM', 'SIGINT', 'SIGQUIT'] as const
 
@@ -21,16 +22,23 @@ async function main(argv: readonly string[]): Promise<void> {
   }
   const { options } = command
   const { config: configFile, verbose } = options
-  const config = loadConfig({ configFile, verbose, privileged: process.geteuid?.() === 0, env: process.env })
+  const loaded = loadConfig({ configFile, verbose, privileged: process.geteuid?.() === 0, env: process.env })
+  const config = absolutePaths(loaded)
+  const pidFile = absolutePath(options.pidFile ?? config.paths.pidFile)
   if (options.checkConfig) {
-    process.stdout.write(describeConfig(config))
+    const checked = await checkStart(config, pidFile)
+    process.stdout.write(checked.text)
+    for (const error of checked.errors) process.stderr.write(`${PROGRAM}: ${error}\n`)
+    process.exitCode = checked.exitCode
     return
   }
   if (options.daemon && !isDaemon()) {
     process.exitCode = await daemonize(argv, scriptPath(import.meta.url))
     return
   }
-  const daemon = new Daemon(config, options)
+  // All paths are known, and what runs in the background keeps no file system busy.
+  if (isDaemon()) process.chdir('/')
+  const daemon = new Daemon(config, { ...options, pidFile })
   let started = Promise.resolve()
   // A signal that comes during the start has its effect when that is over: no files stay behind. So it is caught before
   // the first file is made. Whether the start failed is seen to below.
@@ -49,13 +57,11 @@ async function main(argv: readonly string[]): Promise<void> {
 }
 
 function fail(error: unknown): void {
-  const code =
-    error instanceof ConfError ? error.exitCode : error instanceof ListenError ? EXIT.network : EXIT.failure
-  process.exitCode = code
-  reportStatus(code)
+  process.exitCode = exitCode(error)
+  reportStatus(process.exitCode, (error as Error).message)
 }
 
 main(process.argv.slice(2)).catch((error: unknown) => {
-  process.stderr.write(`virtbrokerd: ${(error as Error).message}\n`)
+  process.stderr.write(`${PROGRAM}: ${(error as Error).message}\n`)
   fail(error)
 })

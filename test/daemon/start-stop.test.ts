@@ -1,14 +1,15 @@
 import { existsSync, readFileSync, statSync } from 'node:fs'
 import { once } from 'node:events'
-import { chmod, writeFile } from 'node:fs/promises'
+import { chmod } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import { REMOTE } from '#protocol/procedures.js'
 import { Broker } from '../support/broker.js'
+import { brokerCommand as command, brokerFiles, type BrokerFiles } from '../support/broker-command.js'
 import { Cleanup } from '../support/cleanup.js'
-import { type Conf, confText } from '../support/conf-file.js'
+import type { Conf } from '../support/conf-file.js'
 import { freePort } from '../support/free-port.js'
 import { openDescriptors } from '../support/process-state.js'
 import { type Outcome, Program, run } from '../support/processes.js'
@@ -18,20 +19,11 @@ import { Stage } from '../support/stage.js'
 import { tempDir } from '../support/temp-dir.js'
 import { waitFor } from '../support/waiting.js'
 
-const executable = new URL('../../../dist/main/virtbrokerd.js', import.meta.url).pathname
-const command = (...args: string[]): string[] => [process.execPath, executable, ...args]
-
 describe('virtbrokerd', () => {
   const cleanup = new Cleanup()
   after(() => cleanup.run())
 
-  /** A directory with a configuration whose sockets are in it. */
-  async function prepared(conf: Conf): Promise<{ dir: string; file: string; pidFile: string }> {
-    const dir = await tempDir(cleanup)
-    const file = join(dir, 'broker.conf')
-    await writeFile(file, confText({ unix_sock_dir: dir, auth_unix_rw: 'none', auth_unix_ro: 'none', ...conf }))
-    return { dir, file, pidFile: join(dir, 'broker.pid') }
-  }
+  const prepared = (conf: Conf): Promise<BrokerFiles> => brokerFiles(cleanup, conf)
 
   /** Runs a broker that is expected to end by itself. */
   async function outcome(conf: Conf, ...args: string[]): Promise<Outcome> {
@@ -85,7 +77,7 @@ describe('virtbrokerd', () => {
       const { status, stderr } = await run(command('-f', file, '-p', pidFile))
       server.close()
       expect(status).to.equal(6)
-      expect(stderr).to.contain('Unable to bind to port: Address already in use')
+      expect(stderr).to.contain(`Unable to bind to port ${port} of 127.0.0.1: Address already in use`)
       expect(existsSync(join(dir, 'libvirt-sock'))).to.equal(false)
       expect(existsSync(pidFile)).to.equal(false)
     })

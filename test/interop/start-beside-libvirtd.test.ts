@@ -1,4 +1,4 @@
-import { mkdir, rm, stat, symlink, writeFile } from 'node:fs/promises'
+import { lstat, mkdir, rm, stat, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect } from 'chai'
 import type { ConfError } from '#main/config/grammar.js'
@@ -88,24 +88,31 @@ describe('a start beside that of libvirtd', function () {
   })
 
   describe('with something in the way', () => {
-    const obstacles: [string, (path: string) => Promise<unknown>][] = [
-      ['a directory', path => mkdir(path)],
-      ['a directory that is not empty', path => mkdir(join(path, 'x'), { recursive: true })],
-      ['a file', path => writeFile(path, 'text')],
-      ['a link to nowhere', path => symlink('/nonexistent', path)]
+    const seen = async (trial: Trial): Promise<unknown> => [await trial.outcome(), lastError(trial.log)]
+
+    const obstacles: [string, (path: string) => Promise<unknown>, RegExp][] = [
+      ['a directory', path => mkdir(path), /a directory is in its place/],
+      ['a directory that is not empty', path => mkdir(join(path, 'x'), { recursive: true }), /a directory is in its place/],
+      ['a file', path => writeFile(path, 'text'), /a file is in its place/],
+      ['a link to nowhere', path => symlink('/nonexistent', path), /a symbolic link is in its place/]
     ]
-    for (const [what, put] of obstacles) {
+    for (const [what, put, why] of obstacles) {
       for (const name of ['libvirt-sock', 'libvirt-sock-ro']) {
-        it(`${what} in the place of ${name}`, async () => {
-          const found: unknown[] = []
+        it(`${what} in the place of ${name}, which libvirtd removes if it can, and the broker never`, async () => {
+          const place = host.runPath(name)
+          const found: unknown[][] = []
           for (const daemon of ['libvirtd', 'virtbrokerd'] satisfies Daemon[]) {
-            await put(host.runPath(name))
+            await put(place)
             const trial = await Trial.start(host, daemon, {})
-            found.push(await fate(trial))
+            found.push([await trial.outcome(), lastError(trial.log)])
             await trial.stop()
-            await rm(host.runPath(name), { recursive: true, force: true })
+            if (daemon === 'virtbrokerd') expect((await lstat(place)).isSocket()).to.equal(false)
+            await rm(place, { recursive: true, force: true })
           }
-          expect(found[1]).to.deep.equal(found[0])
+          const [[theirs], ours] = found as [unknown[], unknown[]]
+          expect(theirs).to.equal(what.includes('directory') ? 6 : 'serves')
+          expect(ours[0]).to.equal(6)
+          expect(ours[1]).to.match(why).and.contain(`Failed to bind socket to '/run/libvirt/${name}': `)
         })
       }
     }

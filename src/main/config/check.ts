@@ -3,8 +3,11 @@ import { userIds } from '../../workers/names/lookup.js'
 import type { Config } from './load.js'
 import { fieldName, KEYS, keyNames, type Key, type KeyName } from './keys.js'
 
-/** What `--check-config` prints about a configuration that can be used: a few headed lists, empty ones left out. */
-export function describeConfig(config: Config): string {
+/**
+ * What `--check-config` prints about a configuration that can be used: a few headed lists, empty ones left out. `found`:
+ * warnings that came of looking at the host. `atStart`: what only a start can tell.
+ */
+export function describeConfig(config: Config, found: readonly string[] = [], atStart: readonly string[] = []): string {
   const given = keyNames.filter(name => config.given.has(name))
   const effects = (when: Key<unknown>['effect']['when']) => given.filter(name => KEYS[name].effect.when === when)
   return [
@@ -17,7 +20,8 @@ export function describeConfig(config: Config): string {
     ...section('not effective yet', effects('later').map(name => withReason(config, name))),
     ...section('ignored', effects('never').map(name => withReason(config, name))),
     ...section('unknown keys', config.unknown.map(({ name, line }) => `${name} (line ${line})`)),
-    ...section('warnings', warnings(config)),
+    ...section('warnings', [...warnings(config), ...found]),
+    ...section('what only a start can tell', atStart),
     ''
   ].join('\n')
 }
@@ -82,6 +86,9 @@ export function warnings(config: Config): string[] {
   if (config.listenTcp && config.authTcp === 'polkit') {
     found.push('auth_tcp = "polkit" can never succeed: it needs the credentials that only UNIX sockets have')
   }
+  if (config.listenTls && config.authTls === 'polkit') {
+    found.push('auth_tls = "polkit" can never succeed: it needs the credentials that only UNIX sockets have')
+  }
   if (othersWrite(config.driverSocketDir)) {
     found.push(`driver_socket_dir: others can write to ${config.driverSocketDir}, and put sockets of their own there`)
   }
@@ -101,7 +108,7 @@ export function warnings(config: Config): string[] {
 }
 
 /** Whether others than root and we can write to a directory, as far as can be seen. */
-function othersWrite(dir: string): boolean {
+export function othersWrite(dir: string): boolean {
   try {
     const { mode, uid, gid } = statSync(dir)
     const byGroup = (mode & 0o020) !== 0 && gid !== 0 && gid !== process.getegid!()

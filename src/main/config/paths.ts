@@ -78,7 +78,8 @@ export interface SocketPaths {
  * socket either.
  */
 export function socketPaths(privileged: boolean, runDir: string, configuredDir: string | undefined): SocketPaths {
-  const dir = configuredDir ?? runDir
+  // To virtproxyd an empty one is the root directory.
+  const dir = configuredDir === '' ? '/' : (configuredDir ?? runDir)
   return {
     main: join(dir, 'libvirt-sock'),
     ...(privileged ? { readOnly: join(dir, 'libvirt-sock-ro') } : {}),

@@ -129,7 +129,7 @@ export const errno = (): number => koffi.errno()
 export const errorText = (code: number): string => strerror(code)
 
 export const { EAGAIN, EINTR, EMFILE, ENFILE, ENOENT, EPERM, ECONNABORTED, EADDRINUSE, EADDRNOTAVAIL } = constants.errno
-export const { ECONNREFUSED, ECONNRESET, EPIPE, EIO, ETIMEDOUT, ENAMETOOLONG, EAFNOSUPPORT } = constants.errno
+export const { ECONNREFUSED, ECONNRESET, EPIPE, EIO, ETIMEDOUT, ENAMETOOLONG, EAFNOSUPPORT, EPROTOTYPE } = constants.errno
 
 /** Linux values; they are the same on every architecture that libvirt's daemons and Node both run on. */
 export const AF_UNIX = 1

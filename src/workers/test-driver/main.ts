@@ -1,6 +1,7 @@
 import { PROGRAM } from '../../protocol/header.js'
 import { FdLedger } from '../os/fd-ledger.js'
-import { Listener, listenUnix } from '../os/listener.js'
+import { Listener } from '../os/listener.js'
+import { listenUnix } from '../os/listening-sockets.js'
 import { Poller } from '../os/poller.js'
 import { Conduit } from '../transport/conduit.js'
 import { makeReadBuffer, type ThreadIo } from '../transport/polled.js'
@@ -64,7 +65,6 @@ export function startTestDriver(options: TestDriverOptions): { close(): void } {
   const serve = (path: string, readonly: boolean): Listener =>
     new Listener(
       { name: 'test-driver', transport: 'unix', readonly, auth: 'none' },
-      path,
       listenUnix(path, MODE, undefined, BACKLOG),
       io.poller,
       {

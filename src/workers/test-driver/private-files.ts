@@ -6,7 +6,6 @@ import {
   fstatSync,
   ftruncateSync,
   lstatSync,
-  mkdirSync,
   openSync,
   readdirSync,
   readSync,
@@ -16,6 +15,7 @@ import {
 import { constants as systemConstants } from 'node:os'
 import { join, relative, resolve } from 'node:path'
 import { errno, errorText, O_CLOEXEC, O_PATH, openat } from '../os/libc.js'
+import { makeDirectory } from '../os/make-directory.js'
 
 const { O_CREAT, O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_RDWR } = constants
 const { EACCES, EEXIST, EISDIR, ENOSPC } = systemConstants.errno
@@ -53,7 +53,7 @@ export class PrivateFiles {
    */
   constructor(directory: string, owner = process.geteuid!()) {
     this.directory = resolve(directory)
-    mkdirSync(this.directory, { recursive: true, mode: 0o700 })
+    makeDirectory(this.directory, 0o700)
     this.#root = openSync(this.directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW)
     try {
       const { uid } = fstatSync(this.#root)

@@ -1,0 +1,160 @@
+import { accessSync, closeSync, constants, existsSync, lstatSync, openSync, statfsSync, statSync } from 'node:fs'
+import { dirname, isAbsolute } from 'node:path'
+import { ENOENT, errorText } from '../workers/os/libc.js'
+import { ListenError } from '../workers/os/listening-sockets.js'
+import { obstacleAt } from '../workers/os/occupant.js'
+import { actorSettings } from './actor-settings.js'
+import { describeConfig } from './config/check.js'
+import { ConfError, EXIT } from './config/grammar.js'
+import type { Config } from './config/load.js'
+import { exitCode } from './exit-code.js'
+import { hostWarnings } from './host-warnings.js'
+import { inTurn, type Step } from './in-turn.js'
+import { isHostName, listeningPlaces } from './listen/places.js'
+import { cannotOpenPidFile, pidFileObstacle } from './pid-file.js'
+import { saslFor, withoutMechanisms } from './sasl-use.js'
+import { loadTls } from './tls/load.js'
+import { tlsOptions } from './tls/options.js'
+
+export interface CheckedStart {
+  /** What the configuration means. */
+  text: string
+  /** Why a start would fail. */
+  errors: string[]
+  /** With what it would end; 0: it would not fail for what can be known. */
+  exitCode: number
+}
+
+/**
+ * `--check-config`: does what a start does as far as that leaves nothing behind and connects to nobody, in its order
+ * and with its code. It goes on after a failure, so that all are told; the first decides the exit code.
+ */
+export async function checkStart(config: Config, pidFile: string): Promise<CheckedStart> {
+  const errors: Error[] = []
+  const found = hostWarnings(config, pidFile)
+  const steps: Step[] = [
+    ['log', () => checkLogFiles(config)],
+    ['directories', () => checkDirectories([config.sockets.main, pidFile])],
+    ['pid file', () => checkPidFile(pidFile)],
+    ['listeners', () => checkListeners(config)],
+    ['driver sockets', () => actorSettings(config, 'error', undefined)],
+    ['TLS', async () => found.push(...(await tlsWarnings(config)))],
+    ['SASL', async () => found.push(...(await saslWarnings(config)))]
+  ]
+  await inTurn(steps, (_what, error) => errors.push(error))
+  return {
+    text: describeConfig(config, found, unknownBefore(config)),
+    errors: errors.map(error => error.message),
+    exitCode: errors[0] === undefined ? 0 : exitCode(errors[0])
+  }
+}
+
+function unknownBefore({ listenAddr, listenTcp, listenTls }: Config): string[] {
+  const network = listenTcp || listenTls
+  return [
+    `whether another process has the sockets${network ? ', addresses and ports' : ''}`,
+    ...(network && isHostName(listenAddr) ? [`whether listen_addr "${listenAddr}" can be resolved`] : [])
+  ]
+}
+
+function checkLogFiles({ log }: Config): void {
+  for (const output of log.outputs) {
+    const why = output.to === 'file' ? obstacleToAppending(output.path) : undefined
+    if (why !== undefined) throw new ConfError(why)
+  }
+}
+
+/** Opens what is there, which changes nothing; what is not there would be made. */
+function obstacleToAppending(path: string): string | undefined {
+  const { O_WRONLY, O_APPEND, O_NONBLOCK } = constants
+  try {
+    closeSync(openSync(path, O_WRONLY | O_APPEND | O_NONBLOCK))
+    return undefined
+  } catch (error) {
+    const why = (error as NodeJS.ErrnoException).code === 'ENOENT' ? obstacleToMaking(dirname(path)) : reason(error)
+    return why && `failed to open ${path}: ${why}`
+  }
+}
+
+/** Those that are not there would be made first of all. */
+function checkDirectories(files: readonly string[]): void {
+  for (const directory of files.filter(file => isAbsolute(file)).map(file => dirname(file))) {
+    const there = lastThere(directory)
+    const why = there === directory ? obstacleToEntering(there) : obstacleToMaking(there)
+    if (why !== undefined) throw new ConfError(`unable to create rundir ${directory}: ${why}`, EXIT.runDir)
+  }
+}
+
+/** The directory itself if there is anything, else the last above it where there is. */
+function lastThere(path: string): string {
+  const parent = dirname(path)
+  try {
+    return parent === path || lstatSync(path, { throwIfNoEntry: false }) !== undefined ? path : lastThere(parent)
+  } catch {
+    // Something above is no directory.
+    return lastThere(parent)
+  }
+}
+
+function obstacleToEntering(directory: string): string | undefined {
+  try {
+    statSync(`${directory}/.`)
+    return undefined
+  } catch (error) {
+    return reason(error)
+  }
+}
+
+const PROC = 0x9fa0
+const SYSFS = 0x62656572
+
+/** Why no file can be made in a directory, in the system's words. */
+function obstacleToMaking(directory: string): string | undefined {
+  try {
+    const stats = statSync(`${directory}/.`)
+    accessSync(directory, constants.W_OK | constants.X_OK)
+    const removed = stats.nlink === 0
+    return removed || [PROC, SYSFS].includes(statfsSync(directory).type) ? errorText(ENOENT) : undefined
+  } catch (error) {
+    return reason(error)
+  }
+}
+
+function checkPidFile(pidFile: string): void {
+  if (pidFile === '') return
+  const why = pidFileObstacle(pidFile) ?? obstacleToFile(pidFile, reason => cannotOpenPidFile(pidFile, reason))
+  if (why !== undefined) throw new ConfError(why)
+}
+
+async function checkListeners(config: Config): Promise<void> {
+  for (const { path } of (await listeningPlaces(config)).unix) {
+    const cannotBind = (why: string): string => `Failed to bind socket to '${path}': ${why}`
+    const obstacle = obstacleAt(path)
+    const why = obstacle === undefined ? obstacleToFile(path, cannotBind) : cannotBind(obstacle)
+    if (why !== undefined) throw new ListenError(why, 0)
+  }
+}
+
+/** What is in the way of making a file, in a directory that is there. */
+function obstacleToFile(path: string, message: (why: string) => string): string | undefined {
+  const directory = dirname(path)
+  const why = existsSync(path) || !existsSync(directory) ? undefined : obstacleToMaking(directory)
+  return why && message(why)
+}
+
+async function tlsWarnings(config: Config): Promise<string[]> {
+  const options = tlsOptions(config)
+  return options === undefined ? [] : (await loadTls(options)).warnings
+}
+
+async function saslWarnings(config: Config): Promise<string[]> {
+  const sasl = await saslFor(config)
+  if (sasl === undefined) return []
+  try {
+    return await withoutMechanisms(sasl, config)
+  } finally {
+    await sasl.stop()
+  }
+}
+
+const reason = (error: unknown): string => errorText(-((error as NodeJS.ErrnoException).errno ?? 0))

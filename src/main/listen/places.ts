@@ -1,0 +1,86 @@
+import { lookup } from 'node:dns/promises'
+import { isIP } from 'node:net'
+import { groupId } from '../../workers/names/lookup.js'
+import type { ListenerKind } from '../../workers/os/listener.js'
+import { fitsUnixAddress, ListenError, pathTooLong } from '../../workers/os/listening-sockets.js'
+import { ConfError, EXIT, UNKNOWN_NAME } from '../config/grammar.js'
+import type { Config } from '../config/load.js'
+import { servicePort } from '../config/port.js'
+
+export interface UnixPlace {
+  kind: ListenerKind
+  path: string
+  mode: number
+}
+
+export interface TcpPlace {
+  kind: ListenerKind
+  /** The key that says which port. */
+  key: string
+  /** As configured. */
+  service: string
+  port: number
+}
+
+/** Where a configuration wants us to listen. */
+export interface Places {
+  unix: UnixPlace[]
+  tcp: TcpPlace[]
+  group: number | undefined
+}
+
+/** Throws ConfError or ListenError for what could never be listened on. Asks nobody but the name service. */
+export async function listeningPlaces(config: Config): Promise<Places> {
+  const { sockets, unixSockRwPerms, unixSockRoPerms, authUnixRw, authUnixRo } = config
+  const group = socketGroup(config.unixSockGroup)
+  const unix: UnixPlace[] = [
+    { kind: { name: 'main', transport: 'unix', readonly: false, auth: authUnixRw }, path: sockets.main, mode: unixSockRwPerms }
+  ]
+  if (sockets.readOnly !== undefined) {
+    const kind: ListenerKind = { name: 'readonly', transport: 'unix', readonly: true, auth: authUnixRo }
+    unix.push({ kind, path: sockets.readOnly, mode: unixSockRoPerms })
+  }
+  const tooLong = unix.find(({ path }) => !fitsUnixAddress(path))
+  if (tooLong !== undefined) throw pathTooLong(tooLong.path)
+  const tcp: TcpPlace[] = []
+  for (const [wanted, name, service, auth] of [
+    [config.listenTcp, 'tcp', config.tcpPort, config.authTcp],
+    [config.listenTls, 'tls', config.tlsPort, config.authTls]
+  ] as const) {
+    if (!wanted) continue
+    const kind: ListenerKind = { name, transport: name, readonly: false, auth }
+    tcp.push({ kind, key: `${name}_port`, service, port: await servicePort(service) })
+  }
+  return { unix, tcp, group }
+}
+
+function socketGroup(name: string | undefined): number | undefined {
+  if (name === undefined) return undefined
+  const group = groupId(name)
+  if (group !== undefined) return group
+  throw new ConfError(`invalid argument: Failed to parse group '${name.replace(/^\+/, '')}'`, EXIT.network)
+}
+
+/** Whether `addresses` has to ask the resolver. */
+export const isHostName = (listenAddr: string | undefined): listenAddr is string =>
+  listenAddr !== undefined && listenAddr !== '*' && isIP(listenAddr.split('%')[0]!) === 0
+
+/**
+ * The numeric addresses to listen on, each once; all of them if none is configured, or an asterisk is, as with
+ * getaddrinfo. Throws ListenError.
+ */
+export async function addresses(listenAddr: string | undefined, service: string): Promise<string[]> {
+  if (listenAddr === undefined || listenAddr === '*') return ['::', '0.0.0.0']
+  if (!isHostName(listenAddr)) return [listenAddr]
+  const unresolved = (why: string): ListenError =>
+    new ListenError(`Unable to resolve address '${listenAddr}' service '${service}': ${why}`, 0)
+  let found: { address: string }[]
+  try {
+    found = await lookup(listenAddr, { all: true })
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException
+    throw unresolved(code === 'ENOTFOUND' ? UNKNOWN_NAME : message)
+  }
+  if (found.length === 0) throw unresolved('No address associated with hostname')
+  return [...new Set(found.map(({ address }) => address))]
+}

@@ -1,0 +1,109 @@
+import type { ListenerKind } from '../../workers/os/listener.js'
+import { ListenError, listenTcp, listenUnix, type ListeningSocket } from '../../workers/os/listening-sockets.js'
+import { close, EADDRINUSE, EADDRNOTAVAIL, EAFNOSUPPORT } from '../../workers/os/libc.js'
+import { occupantOf } from '../../workers/os/occupant.js'
+import { tcpListener, unixListener } from '../../workers/os/process-info.js'
+import type { Config } from '../config/load.js'
+import { inUse } from './in-use.js'
+import { addresses, listeningPlaces, type Places, type TcpPlace } from './places.js'
+
+export interface OpenedSocket {
+  kind: ListenerKind
+  socket: ListeningSocket
+}
+
+/** Addresses that this host does not have, or not of this family. */
+const NOT_HERE: readonly number[] = [EADDRNOTAVAIL, EAFNOSUPPORT]
+
+/**
+ * All sockets that we listen on. A start that fails because somebody else has one of the places has touched none of
+ * them: first each UNIX socket that is there is asked whether anybody listens, and each port is taken; only then are
+ * dead UNIX sockets replaced.
+ */
+export class ListeningSockets {
+  readonly #tcp: OpenedSocket[] = []
+
+  private constructor(
+    readonly places: Places,
+    readonly backlog: number
+  ) {}
+
+  /**
+   * Takes the ports; connections wait from then on. `others`: paths of UNIX sockets that are to be made elsewhere.
+   * Throws ConfError or ListenError.
+   */
+  static async claim(config: Config, others: readonly string[]): Promise<ListeningSockets> {
+    const places = await listeningPlaces(config)
+    for (const path of [...places.unix.map(place => place.path), ...others]) await mustBeFree(path)
+    const sockets = new ListeningSockets(places, config.maxQueuedClients)
+    try {
+      for (const place of places.tcp) await sockets.#takePort(place, config.listenAddr)
+    } catch (error) {
+      sockets.close()
+      throw error
+    }
+    return sockets
+  }
+
+  /** Makes the UNIX sockets, and hands over all that there are. Throws ListenError. */
+  open(): OpenedSocket[] {
+    const opened: OpenedSocket[] = []
+    try {
+      for (const { kind, path, mode } of this.places.unix) {
+        opened.push({ kind, socket: listenUnix(path, mode, this.places.group, this.backlog) })
+      }
+    } catch (error) {
+      closeAll(opened)
+      throw error
+    }
+    return [...opened, ...this.#tcp.splice(0)]
+  }
+
+  /** Closes what has not been handed over. */
+  close(): void {
+    closeAll(this.#tcp.splice(0))
+  }
+
+  /** As virtproxyd, addresses that are not there are passed over as long as one can be bound; one that is taken is not. */
+  async #takePort({ kind, key, service, port }: TcpPlace, listenAddr: string | undefined): Promise<void> {
+    let notHere: ListenError | undefined
+    let bound = 0
+    for (const ip of await addresses(listenAddr, service)) {
+      try {
+        this.#tcp.push({ kind, socket: listenTcp(ip, port, this.backlog) })
+        bound++
+      } catch (error) {
+        if (!(error instanceof ListenError)) throw error
+        if (error.errno === EADDRINUSE) throw await portTaken(error, ip, port, key)
+        if (!NOT_HERE.includes(error.errno)) throw error
+        notHere = error
+      }
+    }
+    if (bound === 0 && notHere !== undefined) throw notHere
+  }
+}
+
+async function mustBeFree(path: string): Promise<void> {
+  const occupant = occupantOf(path)
+  if (occupant.kind === 'obstacle') throw new ListenError(`Failed to bind socket to '${path}': ${occupant.why}`, 0)
+  if (occupant.kind !== 'listener') return
+  const pid = occupant.pid ?? unixListener(path)
+  throw new ListenError(await inUse({ place: path, pid, key: 'unix_sock_dir' }), EADDRINUSE)
+}
+
+async function portTaken({ message }: ListenError, ip: string, port: number, key: string): Promise<ListenError> {
+  const place = ip.includes(':') ? `[${ip}]:${port}` : `${ip}:${port}`
+  const who = await inUse({ place, pid: tcpListener(ip, port), key: `${key} or listen_addr` })
+  return new ListenError(`${message}; ${who}`, EADDRINUSE)
+}
+
+function closeAll(sockets: readonly OpenedSocket[]): void {
+  for (const { socket } of sockets) {
+    try {
+      socket.removeFile()
+    } catch {
+      // Why the start has failed is what there is to say.
+    }
+    close(socket.fd)
+  }
+}
