@@ -46,7 +46,7 @@ describe('a start beside that of libvirtd', function () {
     const outcome = await trial.outcome()
     return outcome === 'serves' ? outcome : [outcome, lastError(trial.log)]
   }
-  const lastError = (log: string): string | undefined => /(?: error : (?:\w+:\d+|daemon) |^virtbrokerd): (.*)\n$/m.exec(log)?.[1]
+  const lastError = (log: string): string | undefined => /(?: error : (?:\w+:\d+|daemon\.\w+) |^virtbrokerd): (.*)\n$/m.exec(log)?.[1]
 
   describe('listen_addr', () => {
     const tls = (more: Conf): Conf => ({
@@ -88,8 +88,6 @@ describe('a start beside that of libvirtd', function () {
   })
 
   describe('with something in the way', () => {
-    const seen = async (trial: Trial): Promise<unknown> => [await trial.outcome(), lastError(trial.log)]
-
     const obstacles: [string, (path: string) => Promise<unknown>, RegExp][] = [
       ['a directory', path => mkdir(path), /a directory is in its place/],
       ['a directory that is not empty', path => mkdir(join(path, 'x'), { recursive: true }), /a directory is in its place/],
