@@ -1,12 +1,19 @@
 import { REMOTE } from '#protocol/procedures.js'
 import { callFrame } from '#protocol/messages/frames.js'
 import type { Load } from '../load/load.js'
+import type { Order } from '../load/orders.js'
 import type { Peer } from '../peers/peers.js'
 import { TEST_URI, type Entry } from './entry.js'
 import { withNeighbours, type Neighbour } from './neighbours.js'
 
 const CALM_CLIENTS = 16
 const NEIGHBOURS = 32
+
+/** Not waited for: it goes on for as long as the measurement takes. */
+const endless = (order: (peer: Peer, ms: number) => Order) => (others: Load, peer: Peer, ms: number) => {
+  others.order(order(peer, 2 * ms)).catch(() => {})
+  return Promise.resolve()
+}
 
 /** Opens the neighbours, then has each write the bytes. */
 const writers = (bytes: Uint8Array, times = 1, deaf = false) => async (others: Load, peer: Peer): Promise<void> => {
@@ -27,11 +34,11 @@ const kinds: readonly Neighbour[] = [
   { name: 'deaf clients', begin: writers(callFrame(REMOTE.connectGetCapabilities, 7), 200, true) },
   {
     name: 'clients that come and go',
-    // Not waited for: it goes on for as long as the measurement takes.
-    begin: (others, peer, ms) => {
-      others.order({ do: 'cycles', target: peer.target(TEST_URI), ms: 2 * ms, parallel: NEIGHBOURS }).catch(() => {})
-      return Promise.resolve()
-    }
+    begin: endless((peer, ms) => ({ do: 'cycles', target: peer.target(TEST_URI), ms, parallel: NEIGHBOURS }))
+  },
+  {
+    name: 'connections that are reset',
+    begin: endless((peer, ms) => ({ do: 'resets', target: peer.target(TEST_URI), ms }))
   }
 ]
 

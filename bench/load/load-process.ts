@@ -6,6 +6,7 @@ import { cycles } from './cycles.js'
 import { openClients } from './opening.js'
 import type { Call, Order, Outcome, Report } from './orders.js'
 import { Tally } from './outcome.js'
+import { resets } from './resets.js'
 import { download, upload } from './streaming.js'
 
 const clients: Connection[] = []
@@ -26,6 +27,8 @@ async function carryOut(order: Order): Promise<Outcome> {
       return fixedRate(clients, order.call, order.ms, order.callsPerSecond)
     case 'cycles':
       return cycles(order.target, order.ms, order.parallel)
+    case 'resets':
+      return resets(order.target.address, order.ms)
     case 'stream':
       return order.direction === 'download'
         ? download(first(), order.call)

@@ -32,6 +32,8 @@ export type Order =
   | { do: 'fixed-rate'; call: Call; ms: number; callsPerSecond: number }
   /** Connect, open, close, again and again; `parallel` at a time. */
   | { do: 'cycles'; target: Target; ms: number; parallel: number }
+  /** Connects and resets the connection at once, again and again; nothing is ever sent. */
+  | { do: 'resets'; target: Target; ms: number }
   /** One client calls `open` and takes the stream that follows, or sends `bytes` into it, and finishes it. */
   | { do: 'stream'; direction: 'download' | 'upload'; call: Call; bytes: number }
   /** One call by the first client, with its reply. */

@@ -4,6 +4,7 @@ import nodeEndpoint from 'comlink/dist/esm/node-adapter.mjs'
 import { Piscina } from 'piscina'
 import type { ActorControl, ActorNews, ActorTask, FromActor, ToActor } from '../workers/control.js'
 import type { FdLedger } from '../workers/os/fd-ledger.js'
+import type { LastHeard } from '../workers/os/last-heard.js'
 import type { ActorSettings, Admission } from '../workers/settings.js'
 import { SOURCE } from '../workers/log.js'
 import type { NameService } from './name-service.js'
@@ -30,13 +31,19 @@ export interface ActorThread {
   readonly work: MessagePort
   /** What it has been handed and has not reported as ended, by id. */
   readonly clients: Map<number, Admission>
-  /** Handed over with the next `flush`. */
-  outbox: Admission[]
+  /** Sent with the next `flush`. */
+  outbox: ToActor
   alive: boolean
   /** As it says itself. */
   busy: boolean
   /** Gives it up while it waits for a worker of piscina's. */
   readonly unstarted: AbortController
+}
+
+/** Memory that the threads and the supervisor share. */
+export interface SharedLedgers {
+  readonly ledger: FdLedger
+  readonly lastHeard: LastHeard
 }
 
 /** How long threads may take to begin. */
@@ -55,6 +62,7 @@ export class ActorPool {
   readonly #pool: Piscina
   #settings: ActorSettings
   readonly #ledger: FdLedger
+  readonly #lastHeard: LastHeard
   readonly #handler: ActorPoolHandler
   readonly #names: NameService
   readonly #sasl: SaslService | undefined
@@ -66,7 +74,7 @@ export class ActorPool {
   constructor(
     { threads, minClients }: ActorPoolSize,
     settings: ActorSettings,
-    ledger: FdLedger,
+    { ledger, lastHeard }: SharedLedgers,
     handler: ActorPoolHandler,
     names: NameService,
     sasl: SaslService | undefined
@@ -74,6 +82,7 @@ export class ActorPool {
     this.#minClients = minClients
     this.#settings = settings
     this.#ledger = ledger
+    this.#lastHeard = lastHeard
     this.#handler = handler
     this.#names = names
     this.#sasl = sasl
@@ -108,16 +117,22 @@ export class ActorPool {
       return
     }
     this.#ledger.give(admission.fd, thread.number)
+    this.#lastHeard.begin(admission.fd)
     thread.clients.set(admission.id, admission)
-    thread.outbox.push(admission)
+    thread.outbox.admissions.push(admission)
+  }
+
+  /** Has a client closed that is still not in. `flush` sends it. */
+  evict(id: number): void {
+    this.threads.find(({ clients }) => clients.has(id))?.outbox.evictions.push(id)
   }
 
   flush(): void {
     for (const thread of this.threads) {
-      if (thread.outbox.length === 0) continue
-      const admissions: ToActor = thread.outbox
-      thread.outbox = []
-      thread.work.postMessage(admissions)
+      const { admissions, evictions } = thread.outbox
+      if (admissions.length === 0 && evictions.length === 0) continue
+      thread.work.postMessage(thread.outbox)
+      thread.outbox = { admissions: [], evictions: [] }
     }
   }
 
@@ -157,6 +172,7 @@ export class ActorPool {
       number,
       settings: this.#settings,
       ledger: this.#ledger.shared,
+      lastHeard: this.#lastHeard.shared,
       work: work.port2,
       names: this.#names.connect(),
       sasl: this.#sasl?.connect(),
@@ -167,7 +183,7 @@ export class ActorPool {
       control: wrap<ActorControl>(nodeEndpoint(control.port1)),
       work: work.port1,
       clients: new Map(),
-      outbox: [],
+      outbox: { admissions: [], evictions: [] },
       alive: true,
       busy: false,
       unstarted: new AbortController()

@@ -8,6 +8,9 @@ import type { ActorSettings } from '../workers/settings.js'
 import { ConfError, parseConf } from './config/grammar.js'
 import type { Config } from './config/load.js'
 
+/** Every client speaks first, and at once. */
+const FIRST_FRAME_MS = 10_000
+
 /**
  * What the actor threads need of the configuration. `testDriverSocket`: where the embedded driver listens, if it does.
  * Throws ConfError.
@@ -30,6 +33,7 @@ export function actorSettings(
     driverConnectTimeoutMs: 1000 * config.driverConnectTimeout,
     driverOpenTimeoutMs: 1000 * config.driverOpenTimeout,
     loginTimeoutMs: 1000 * config.loginTimeout,
+    firstFrameTimeoutMs: Math.min(FIRST_FRAME_MS, 1000 * config.loginTimeout),
     clientStallTimeoutMs: 1000 * config.clientStallTimeout,
     closeTimeoutMs: 1000 * config.closeTimeout,
     driverReconnect: config.driverReconnect,

@@ -1,14 +1,17 @@
 import type { ActorNews } from '../workers/control.js'
 import { FdLedger } from '../workers/os/fd-ledger.js'
-import { close } from '../workers/os/libc.js'
+import { LastHeard } from '../workers/os/last-heard.js'
 import { SOURCE } from '../workers/log.js'
 import { Poller } from '../workers/os/poller.js'
-import type { ActorSettings } from '../workers/settings.js'
+import type { ActorSettings, Admission as HandOver } from '../workers/settings.js'
 import { ActorPool } from './actor-pool.js'
-import { ClientTable } from './admission.js'
+import { Admission, type AdmissionOwner } from './admission/admission.js'
+import { BoundedLog } from './admission/bounded-log.js'
+import { openFiles, openFilesLimit, planDescriptors, type DescriptorPlan } from './admission/descriptor-plan.js'
+import { openedListeners } from './config/check.js'
 import { ConfError } from './config/grammar.js'
 import type { Config } from './config/load.js'
-import { Listener, type ListenerHandler } from '../workers/os/listener.js'
+import { Listener, type ListenerHandler, type ListenerKind } from '../workers/os/listener.js'
 import { LEVEL } from './config/log-settings.js'
 import { inTurn } from './in-turn.js'
 import type { Logger } from './logging.js'
@@ -23,14 +26,16 @@ import { tlsOptions } from './tls/options.js'
  * The main thread's part: it accepts connections, applies the limits and hands each client to an actor thread. It never
  * looks at a client's bytes.
  */
-export class Supervisor implements ListenerHandler {
-  readonly clients: ClientTable
+export class Supervisor implements ListenerHandler, AdmissionOwner {
   readonly #config: Config
   readonly #logger: Logger
-  readonly #poller = new Poller()
+  readonly log: BoundedLog
+  readonly poller = new Poller()
   readonly #ledger = new FdLedger()
+  readonly lastHeard = new LastHeard()
   readonly #listeners: Listener[] = []
   #pool: ActorPool | undefined
+  #admission: Admission | undefined
   #tls: TlsKeeper | undefined
   /** Reloads of the TLS files, one after the other. */
   #reloading: Promise<unknown> = Promise.resolve()
@@ -38,15 +43,13 @@ export class Supervisor implements ListenerHandler {
   #nextUpdate: Promise<void> | undefined
   #sasl: SaslService | undefined
   #names: NameService | undefined
-  #ids = 0
-  #paused = false
   /** Called when the number of clients goes to 0, and when it leaves it. */
   onIdle: (idle: boolean) => void = () => {}
 
   constructor(config: Config, logger: Logger) {
     this.#config = config
-    this.clients = new ClientTable(config)
     this.#logger = logger
+    this.log = new BoundedLog(logger, SOURCE.server)
   }
 
   /** Starts the threads, then takes connections from the sockets. Throws ConfError or ListenError. */
@@ -59,12 +62,14 @@ export class Supervisor implements ListenerHandler {
       threadDied: (reason: string, lost: readonly number[]) => this.#threadDied(reason, lost)
     }
     const { actorThreads, actorMinClients } = this.#config
+    const { lastHeard } = this
     this.#names = new NameService(this.#logger)
     const size = { threads: actorThreads, minClients: actorMinClients }
-    this.#pool = new ActorPool(size, all, this.#ledger, handler, this.#names, this.#sasl)
+    this.#pool = new ActorPool(size, all, { ledger: this.#ledger, lastHeard }, handler, this.#names, this.#sasl)
     await this.#pool.started()
+    this.#admission = new Admission(this.#config, this.#planDescriptors(), this)
     for (const { kind, socket } of sockets.open()) {
-      this.#listeners.push(new Listener(kind, socket, this.#poller, this))
+      this.#listeners.push(new Listener(kind, socket, this.poller, this))
       this.#logger.info(SOURCE.listener, `listening on ${socket.place}`)
     }
   }
@@ -116,11 +121,12 @@ export class Supervisor implements ListenerHandler {
     await inTurn(
       [
         ...listeners.map(listener => [`closing ${listener.place}`, () => listener.close()] as const),
+        ['closing connections that wait', () => this.#admission?.close()],
         ['closing the TLS files', () => this.#tls?.close()],
         ['ending the actor threads', () => this.#pool?.close()],
         ['ending the name service', () => this.#names?.stop()],
         ['ending the SASL thread', () => this.#sasl?.stop()],
-        ['closing the poller', () => this.#poller.close()]
+        ['closing the poller', () => this.poller.close()]
       ],
       failed
     )
@@ -138,64 +144,79 @@ export class Supervisor implements ListenerHandler {
 
   // Accepting
 
-  mayAccept(): boolean {
-    if (this.clients.hasRoom()) return true
-    if (!this.#paused) {
-      const { size, anonymous } = this.clients
-      this.#logger.info(SOURCE.server, `${size} clients, ${anonymous} not authenticated: no more taken for now`)
-    }
-    this.#paused = true
-    return false
+  mayAccept({ kind }: Listener): boolean {
+    return this.#admission!.mayAccept(kind)
   }
 
-  accepted(listener: Listener, fd: number, peer: string | undefined): void {
-    const { transport, readonly, auth } = listener.kind
-    const id = ++this.#ids
-    const refusal = this.clients.enter(id, listener.kind, fd, peer)
-    if (refusal !== undefined) {
-      close(fd)
-      this.#logger.warn(SOURCE.server, `${peer ?? listener.place}: refused, ${refusal}`)
-      return
-    }
-    if (this.clients.size === 1) this.onIdle(false)
-    this.#pool!.hand({ id, fd, transport, peer, readonly, auth })
+  accepted({ kind, place }: Listener, fd: number, peer: string | undefined): void {
+    this.#admission!.accepted(kind, place, fd, peer)
   }
 
   acceptedAll(): void {
-    this.#pool!.flush()
+    this.flush()
   }
 
   trouble(listener: Listener, message: string): void {
     this.#logger.error(SOURCE.listener, `${listener.place}: ${message}`)
   }
 
+  // What admission decides
+
+  hand(client: HandOver): void {
+    this.#pool!.hand(client)
+  }
+
+  evict(id: number): void {
+    this.#pool!.evict(id)
+  }
+
+  flush(): void {
+    this.#pool!.flush()
+  }
+
+  mayAcceptAgain(kind: ListenerKind): void {
+    for (const listener of this.#listeners) if (listener.kind === kind) listener.resume()
+  }
+
+  idle(idle: boolean): void {
+    this.onIdle(idle)
+  }
+
+  #planDescriptors(): DescriptorPlan {
+    const { maxClients, embeddedTestDriver } = this.#config
+    const listeners = openedListeners(this.#config).length
+    // The embedded driver's ends of its connections are in this process, too.
+    const perClient = embeddedTestDriver ? 3 : 2
+    const limit = openFilesLimit()
+    const plan = planDescriptors({ limit, inUse: openFiles() + listeners, listeners, maxClients, perClient })
+    if (plan.short) {
+      const allowed = `the limit of ${limit} open files allows ${plan.clients} clients, not ${maxClients} (max_clients)`
+      const beyond = `each listener has ${plan.guaranteed} and root ${plan.root} beyond that, more are refused`
+      this.#logger.warn(SOURCE.daemon, `${allowed}; ${beyond}`)
+    }
+    return plan
+  }
+
   // News from the threads
 
   #news(news: ActorNews): void {
-    if (news.kind === 'ended') this.#gone(news.id)
-    else if (news.kind === 'authenticated') this.#authenticated(news.id)
-    else this.#logger.log(LEVEL[news.level], news.source, news.message, news.about)
+    const admission = this.#admission!
+    switch (news.kind) {
+      case 'ended':
+        return admission.ended(news.id)
+      case 'secured':
+        return admission.secured(news.id)
+      case 'authenticated':
+        return admission.authenticated(news.id)
+      case 'kept':
+        return admission.kept(news.id)
+      case 'log':
+        return this.#logger.log(LEVEL[news.level], news.source, news.message, news.about)
+    }
   }
 
   #threadDied(reason: string, lost: readonly number[]): void {
     this.#logger.error(SOURCE.server, `an actor thread died (${reason}); ${lost.length} clients are lost with it`)
-    for (const id of lost) this.#gone(id)
-  }
-
-  #authenticated(id: number): void {
-    this.clients.authenticated(id)
-    this.#resume()
-  }
-
-  #gone(id: number): void {
-    if (!this.clients.leave(id)) return
-    if (this.clients.size === 0) this.onIdle(true)
-    this.#resume()
-  }
-
-  #resume(): void {
-    if (!this.#paused || !this.clients.hasRoom()) return
-    this.#paused = false
-    for (const listener of this.#listeners) listener.resume()
+    for (const id of lost) this.#admission!.ended(id)
   }
 }

@@ -3,12 +3,13 @@ import type { RemoteError } from '../protocol/errors.js'
 import type { Identity } from '../protocol/identity.js'
 import { BusyWatch } from './busy-watch.js'
 import { Clock, type Closable } from './clock.js'
-import type { ActorControl, ActorNews, ActorTask, ClientInfo, LoadNews } from './control.js'
+import type { ActorControl, ActorNews, ActorTask, ClientInfo, LoadNews, ToActor } from './control.js'
 import { Comebacks } from './driver/comebacks.js'
 import { KnownNames } from './driver/known-names.js'
 import { LogLimit } from './log-limit.js'
 import { AccountNames } from './names/account-names.js'
 import { FdLedger } from './os/fd-ledger.js'
+import { LastHeard } from './os/last-heard.js'
 import { Poller } from './os/poller.js'
 import { Policy } from './policy/policy.js'
 import { Authority } from './polkit/authority.js'
@@ -34,6 +35,9 @@ const MAX_MESSAGE_CHARACTERS = 4096
 const MAX_LEAVING = 1000
 /** Of each kind, about peers that have not logged in. */
 const STRANGERS_LINES_A_MINUTE = 30
+/** Connections taken up in one turn of the event loop: a flood of them is not to keep the calls of others waiting. */
+const ADMISSIONS_PER_TURN = 16
+const MAKES_ROOM = 'not logged in, closed to make room for others'
 
 /** One thread's clients. Everything about a client happens here, so nothing needs a lock. */
 export class Actor implements ActorControl {
@@ -46,14 +50,19 @@ export class Actor implements ActorControl {
   readonly policy: Policy
   readonly sasl = new SaslDesk()
   readonly names: KnownNames
+  readonly lastHeard: LastHeard
   /** Sockets whose daemons have asked for authentication. */
   readonly guarded = new Set<string>()
   readonly comebacks = new Comebacks()
   readonly #sessions = new Map<number, ClientSession>()
   readonly #tls: TlsAcceptor
-  readonly #arrivals: UnixArrivals
+  /** Of UNIX clients, until it is known who they are. */
+  readonly #unidentified: UnixArrivals
   readonly #accounts: AccountNames
   readonly #work: MessagePort
+  /** Handed over and not taken up. */
+  readonly #arrivals: Admission[] = []
+  #admitting = false
   #news: (ActorNews | LoadNews)[] = []
   #logLevel: number
   #leaving = 0
@@ -63,8 +72,9 @@ export class Actor implements ActorControl {
   /** Resolves when `shutdown` was called and all is closed. */
   readonly done = new Promise<void>(resolve => (this.#finished = resolve))
 
-  constructor({ number, settings, ledger, work, names, sasl }: Omit<ActorTask, 'control'>) {
+  constructor({ number, settings, ledger, lastHeard, work, names, sasl }: Omit<ActorTask, 'control'>) {
     this.settings = settings
+    this.lastHeard = new LastHeard(lastHeard)
     this.names = new KnownNames(settings)
     this.#logLevel = LOG_LEVELS.indexOf(settings.logLevel)
     if (sasl !== undefined) this.sasl.connect(sasl)
@@ -84,13 +94,17 @@ export class Actor implements ActorControl {
     this.#tls = new TlsAcceptor({
       io: this.io,
       clock: this.clock,
+      lastHeard: this.lastHeard,
       settings,
       log: this.strangers.write,
-      begin: (admission, transport, identity) => this.#beginOver(admission, transport, identity),
+      begin: (admission, transport, identity) => {
+        this.#tell({ kind: 'secured', id: admission.id })
+        this.#beginOver(admission, transport, identity)
+      },
       ended: ({ id }, why) => this.#ended(id, why)
     })
     this.#accounts = new AccountNames(names, this.clock, settings.superuser)
-    this.#arrivals = new UnixArrivals({
+    this.#unidentified = new UnixArrivals({
       clock: this.clock,
       settings,
       names: this.#accounts,
@@ -101,8 +115,10 @@ export class Actor implements ActorControl {
     })
     new BusyWatch(this.clock, busy => this.#tell({ kind: 'busy', busy }))
     this.#work = work
-    work.on('message', (admissions: Admission[]) => {
-      for (const admission of admissions) this.#admit(admission)
+    work.on('message', ({ admissions, evictions }: ToActor) => {
+      for (const id of evictions) this.#evict(id)
+      this.#arrivals.push(...admissions)
+      if (!this.#admitting) this.#admitSome()
     })
   }
 
@@ -147,7 +163,7 @@ export class Actor implements ActorControl {
 
   /** Those that are no sessions yet. */
   get #beginning(): Admission[] {
-    return [...this.#tls.admissions, ...this.#arrivals.admissions]
+    return [...this.#tls.admissions, ...this.#unidentified.admissions]
   }
 
   // ActorControl
@@ -167,7 +183,7 @@ export class Actor implements ActorControl {
     const session = this.#sessions.get(id)
     const why = 'disconnected by the administrator'
     session?.close(why, 'info')
-    return session !== undefined || this.#tls.close(id, why) || this.#arrivals.close(id, why)
+    return session !== undefined || this.#tls.close(id, why) || this.#unidentified.close(id, why)
   }
 
   setTls(settings: TlsSettings): void {
@@ -180,22 +196,49 @@ export class Actor implements ActorControl {
 
   shutdown(): void {
     this.#closing = true
+    for (const admission of this.#arrivals.splice(0)) this.#admit(admission)
     this.#tls.closeAll('shutdown')
-    this.#arrivals.closeAll('shutdown')
+    this.#unidentified.closeAll('shutdown')
     for (const session of [...this.#sessions.values()]) session.close('shutdown', 'debug')
     this.#finishIfEmpty()
   }
 
   // Connections
 
+  /** Messages come many in a turn, so that the next one waits for the turn after. */
+  #admitSome(): void {
+    for (const admission of this.#arrivals.splice(0, ADMISSIONS_PER_TURN)) this.#admit(admission)
+    this.#admitting = true
+    setImmediate(() => {
+      this.#admitting = false
+      if (this.#arrivals.length > 0) this.#admitSome()
+    })
+  }
+
   #admit(admission: Admission): void {
     const { fd } = admission
     const { ledger, owner } = this.io
     ledger.adopt(fd, owner)
+    admission.takenAt = this.clock.now
     if (this.#closing) return this.#turnAway(admission, 'shutdown')
     if (admission.transport === 'tls') return this.#tls.accept(admission)
     if (admission.transport === 'tcp') return this.#begin(admission, {})
-    this.#arrivals.accept(admission)
+    this.#unidentified.accept(admission)
+  }
+
+  /** The supervisor wants the client's place for another. Whoever has come in meanwhile stays. */
+  #evict(id: number): void {
+    const session = this.#sessions.get(id)
+    if (session !== undefined) {
+      if (session.newcomer === undefined) this.#tell({ kind: 'kept', id })
+      else session.close(MAKES_ROOM, 'info')
+      return
+    }
+    if (this.#tls.close(id, MAKES_ROOM) || this.#unidentified.close(id, MAKES_ROOM)) return
+    const index = this.#arrivals.findIndex(admission => admission.id === id)
+    const admission = this.#arrivals.splice(index, index < 0 ? 0 : 1)[0]
+    // Else it has ended by itself, and that is on its way to the supervisor.
+    if (admission !== undefined) this.#turnAway(admission, MAKES_ROOM)
   }
 
   #turnAway({ id, fd }: Admission, why: string): void {
@@ -230,7 +273,7 @@ export class Actor implements ActorControl {
 
   #finishIfEmpty(): void {
     if (!this.#closing) return
-    if (this.#sessions.size + this.#tls.size + this.#arrivals.size + this.#leaving === 0) this.#finish()
+    if (this.#sessions.size + this.#tls.size + this.#unidentified.size + this.#leaving === 0) this.#finish()
   }
 
   #transport({ fd, transport, auth }: Admission, handler: TransportHandler): Transport {

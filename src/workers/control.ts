@@ -10,6 +10,8 @@ export interface ActorTask {
   number: number
   settings: ActorSettings
   ledger: SharedArrayBuffer
+  /** See LastHeard. */
+  lastHeard: SharedArrayBuffer
   /** Where connections come in and news goes out: plain messages, because there are thousands a second. */
   work: MessagePort
   /** Where names of users and groups are asked for. */
@@ -20,15 +22,22 @@ export interface ActorTask {
   control: MessagePort
 }
 
-/** Posted to the actor: connections to take over. */
-export type ToActor = Admission[]
+/** Posted to the actor: connections to take over, and clients that are to make room, by id, if they are not in yet. */
+export interface ToActor {
+  admissions: Admission[]
+  evictions: number[]
+}
 
 /** Posted by the actor, several at once. */
 export type FromActor = readonly (ActorNews | LoadNews)[]
 export type ActorNews =
   | { kind: 'ended'; id: number; why: string }
+  /** The TLS handshake is through. */
+  | { kind: 'secured'; id: number }
   /** The client counts as anonymous no longer. Not sent for a listener without authentication. */
   | { kind: 'authenticated'; id: number }
+  /** It was to make room, and is in. */
+  | { kind: 'kept'; id: number }
   | { kind: 'log'; level: LogLevel; source: LogSource; message: string; about: LogContext | undefined }
 
 /** The thread has become busy, or is no longer. */

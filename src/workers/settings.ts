@@ -13,6 +13,8 @@ export interface ActorSettings {
   driverOpenTimeoutMs: number
   /** Deadline for everything before a client is authenticated, in milliseconds; 0: none. */
   loginTimeoutMs: number
+  /** The shorter one until a client that has to log in has sent a first header, and for TLS handshakes; 0: none. */
+  firstFrameTimeoutMs: number
   /** Least strength of SASL's encryption on plain TCP, in bits. */
   tcpMinSsf: number
   /** Globs of the SASL names that are let in; undefined: all. */
@@ -67,6 +69,8 @@ export interface Admission {
   peer: string | undefined
   readonly: boolean
   auth: AuthMethod
+  /** When the thread that serves it took it up, by that one's clock. */
+  takenAt?: number
 }
 
 export type TransportKind = 'unix' | 'tcp' | 'tls'

@@ -1,4 +1,5 @@
 import { chmod } from 'node:fs/promises'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Cleanup } from './cleanup.js'
 import { FakeDriver } from './fake-driver.js'
 import { RawClient } from './raw-client.js'
@@ -25,6 +26,18 @@ export function listenAs(cleanup: Cleanup, uid: number, path: string): Promise<F
     return FakeDriver.listen(cleanup, path)
   } finally {
     process.seteuid!(0)
+  }
+}
+
+/** As `connectAs`, and tries again while a backlog is full: `connect` of others than Node waits for that by itself. */
+export async function arriveAs(cleanup: Cleanup, uid: number, path: string): Promise<RawClient> {
+  for (;;) {
+    try {
+      return await connectAs(cleanup, uid, path)
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') throw error
+      await sleep(5)
+    }
   }
 }
 

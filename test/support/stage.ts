@@ -1,3 +1,4 @@
+import type { NetConnectOpts } from 'node:net'
 import { join } from 'node:path'
 import { expect } from 'chai'
 import { STATUS } from '#protocol/header.js'
@@ -37,7 +38,7 @@ export class Stage {
   }
 
   /** A connected client, over TCP if `where` says nothing else. */
-  connect(where: string | number = this.broker.tcpPort): Promise<RawClient> {
+  connect(where: string | number | NetConnectOpts = this.broker.tcpPort): Promise<RawClient> {
     return RawClient.connect(this.cleanup, where)
   }
 

@@ -182,6 +182,7 @@ export const KEYS = {
   login_timeout: unsigned(60),
   client_stall_timeout: unsigned(60),
   close_timeout: unsigned(10),
+  max_handshakes: unsigned(256),
   max_clients_per_address: unsigned(0),
   max_clients_per_user: unsigned(0),
   system_bus_address: string(''),

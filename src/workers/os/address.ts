@@ -50,6 +50,14 @@ export function readIpAddress(memory: Memory): string | undefined {
   return ip.includes(':') ? `[${ip}]:${port}` : `${ip}:${port}`
 }
 
+/** `1.2.3.4`, or the first 64 bits of an IPv6 address, of an address with a port as `readIpAddress` writes it. */
+export function networkOf(endpoint: string): string {
+  const [, ipv6] = /^\[([^\]%]*)/.exec(endpoint) ?? []
+  if (ipv6 === undefined) return endpoint.slice(0, endpoint.lastIndexOf(':'))
+  const groups = ipv6Groups(ipv6).slice(0, 4)
+  return `${groups.map(group => group.toString(16)).join(':')}::/64`
+}
+
 function readEndpoint({ bytes }: Memory): IpEndpoint | undefined {
   const family = bytes.readUInt16LE(0)
   const port = bytes.readUInt16BE(2)

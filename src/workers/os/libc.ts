@@ -140,6 +140,7 @@ export const SOCK_NONBLOCK = 0o4000
 export const SOCK_CLOEXEC = 0o2000000
 export const O_CLOEXEC = 0o2000000
 export const O_PATH = 0o10000000
+export const MSG_PEEK = 0x02
 export const MSG_DONTWAIT = 0x40
 export const MSG_NOSIGNAL = 0x4000
 export const MSG_CMSG_CLOEXEC = 0x40000000

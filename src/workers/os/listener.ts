@@ -17,14 +17,14 @@ import type { ListeningSocket } from './listening-sockets.js'
 import type { AuthMethod, TransportKind } from '../settings.js'
 import { READABLE, type Pollable, type Poller } from './poller.js'
 
-/** Connections taken between two turns of the loop from one listener. */
-const ACCEPT_BATCH = 64
+/** Connections taken between two turns of the loop from one listener: a flood of one is not to keep the others waiting. */
+const ACCEPT_BATCH = 16
 /** How long accepting stops when descriptors have run out. */
 const EMFILE_PAUSE_MS = 5000
 
 export interface ListenerHandler {
   /** Whether one more connection may be taken. If not, those that come wait in the backlog, until `resume`. */
-  mayAccept(): boolean
+  mayAccept(listener: Listener): boolean
   /** `peer`: address of a TCP client. The descriptor is non-blocking and now the handler's. */
   accepted(listener: Listener, fd: number, peer: string | undefined): void
   /** Several connections may have been accepted since the last call. */
@@ -53,7 +53,10 @@ export class Listener implements Pollable {
   /** The path, or `address:port`. */
   readonly place: string
   readonly #slot: number
+  /** The handler takes no more. */
   #paused = false
+  /** There were no descriptors. */
+  #exhausted = false
   #closed = false
 
   constructor(
@@ -70,7 +73,7 @@ export class Listener implements Pollable {
   ready(): void {
     const tcp = this.kind.transport !== 'unix'
     for (let i = 0; i < ACCEPT_BATCH; i++) {
-      if (!this.handler.mayAccept()) {
+      if (!this.handler.mayAccept(this)) {
         this.pause()
         break
       }
@@ -91,15 +94,13 @@ export class Listener implements Pollable {
   }
 
   pause(): void {
-    if (this.#paused || this.#closed) return
     this.#paused = true
-    this.poller.change(this.#slot, this.fd, 0)
+    this.#watch()
   }
 
   resume(): void {
-    if (!this.#paused || this.#closed) return
     this.#paused = false
-    this.poller.change(this.#slot, this.fd, READABLE)
+    this.#watch()
   }
 
   /** A UNIX socket's file goes with it. */
@@ -117,7 +118,15 @@ export class Listener implements Pollable {
 
   #runOut(code: number): void {
     this.handler.trouble(this, `accept: ${errorText(code)}; trying again in ${EMFILE_PAUSE_MS / 1000} s`)
-    this.pause()
-    setTimeout(() => this.resume(), EMFILE_PAUSE_MS).unref()
+    this.#exhausted = true
+    this.#watch()
+    setTimeout(() => {
+      this.#exhausted = false
+      this.#watch()
+    }, EMFILE_PAUSE_MS).unref()
+  }
+
+  #watch(): void {
+    if (!this.#closed) this.poller.change(this.#slot, this.fd, this.#paused || this.#exhausted ? 0 : READABLE)
   }
 }

@@ -28,6 +28,7 @@ import { CallFlow } from './call-flow.js'
 import { CarryOver } from './carry-over.js'
 import { ClientSide, PAUSE } from './client-side.js'
 import type { DriverSide } from './driver-side.js'
+import { Newcomer } from './newcomer.js'
 import { accessDenied, driverClosed, notOpen, secondaryNotOpen } from './session-errors.js'
 import { OpenStreams } from './streams.js'
 
@@ -69,6 +70,8 @@ export class ClientSession implements Applicant, Timed {
   readonly authentication: Authentication
   readonly carryOver = new CarryOver(this)
   driver: DriverSide | undefined
+  /** Until the client is in: until it has logged in, or without authentication until it has sent anything like a call. */
+  newcomer: Newcomer | undefined
   /** What CONNECT_GET_URI says. */
   uri = ''
   /** The client wants CONNECT_EVENT_CONNECTION_CLOSED. */
@@ -95,9 +98,10 @@ export class ClientSession implements Applicant, Timed {
   ) {
     this.#about = { client: { id: admission.id, from: admission.peer ?? processOf(identity) } }
     this.#state = admission.auth === 'none' ? 'authenticated' : 'authenticating'
+    this.newcomer = new Newcomer(actor.lastHeard, admission.fd)
     this.client = new ClientSide(this, transport)
     this.authentication = makeAuthentication(this, actor, this.client.transport)
-    this.restartDeadline()
+    if (this.#state === 'authenticating') this.#setDeadline(actor.settings.firstFrameTimeoutMs)
   }
 
   get state(): SessionState {
@@ -134,17 +138,39 @@ export class ClientSession implements Applicant, Timed {
 
   // Authentication
 
+  /** Bytes have come, and the client is not in. */
+  newcomerSends(bytes: number): void {
+    if (!this.newcomer!.hears(bytes)) return
+    if (this.#state !== 'authenticating') return this.#isIn()
+    const { clock, settings } = this.actor
+    const spent = clock.now - this.admission.takenAt!
+    if (settings.loginTimeoutMs > 0) this.#setDeadline(Math.max(1, settings.loginTimeoutMs - spent))
+  }
+
+  /** Whether the login has taken the call: it answers it, sooner or later. */
+  takesPart(call: Header, body: Buffer): boolean {
+    if (this.#state !== 'authenticating') return false
+    this.newcomer?.owe()
+    const taken = this.authentication.take(call, body)
+    if (!taken) this.newcomer?.answer()
+    return taken
+  }
+
   /** What AUTH_LIST says. Asking may be enough to be let in. */
   authenticationType(): AuthType {
     return this.#state === 'authenticating' ? this.authentication.list() : AUTH.none
   }
 
   reply(call: Header, body: Buffer): void {
-    if (this.#state === 'authenticating') this.client.write(replyFrame(call, body))
+    if (this.#state !== 'authenticating') return
+    this.newcomer?.answer()
+    this.client.write(replyFrame(call, body))
   }
 
   refuse(call: Header, error: RemoteError): void {
-    if (this.#state === 'authenticating') this.client.write(errorReply(call, error))
+    if (this.#state !== 'authenticating') return
+    this.newcomer?.answer()
+    this.client.write(errorReply(call, error))
   }
 
   /** Authentication has succeeded; what it tells of the client joins what the socket told. */
@@ -154,7 +180,13 @@ export class ClientSession implements Applicant, Timed {
     this.identity = { ...this.identity, ...identity }
     this.#nowKnown()
     this.actor.clock.cancel(this.#timer)
+    this.#isIn()
     this.actor.authenticated(this)
+  }
+
+  #isIn(): void {
+    this.newcomer?.isIn()
+    this.newcomer = undefined
   }
 
   /** It is no stranger any more: from now on there is a line for each thing that happens to it. */
@@ -167,8 +199,12 @@ export class ClientSession implements Applicant, Timed {
   }
 
   restartDeadline(): void {
-    const { loginTimeoutMs } = this.actor.settings
-    if (this.#state === 'authenticating' && loginTimeoutMs > 0) this.actor.clock.set(this.#timer, loginTimeoutMs)
+    if (this.#state === 'authenticating') this.#setDeadline(this.actor.settings.loginTimeoutMs)
+  }
+
+  /** 0: none. */
+  #setDeadline(ms: number): void {
+    if (ms > 0) this.actor.clock.set(this.#timer, ms)
   }
 
   // From the client

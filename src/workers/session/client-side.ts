@@ -152,6 +152,7 @@ export class ClientSide implements TransportHandler, FrameInputOwner, KeepaliveP
   // Transport
 
   received(bytes: Buffer, from: number, to: number): void {
+    if (this.session.newcomer !== undefined) this.session.newcomerSends(to - from)
     this.input.received(bytes, from, to)
   }
 

@@ -23,8 +23,7 @@ const authList: Handler = (session, call) => {
 
 /** Refused: a method that this listener does not use, or a client that is in already. */
 const authenticate: Handler = (session, call, body) => {
-  const taken = session.state === 'authenticating' && session.authentication.take(call, body)
-  if (!taken) refuse(session, call, authenticationFailed())
+  if (!session.takesPart(call, body)) refuse(session, call, authenticationFailed())
 }
 
 const connectOpen: Handler = (session, call, body) => {

@@ -2,6 +2,7 @@ import type { Identity } from '../../protocol/identity.js'
 import { Timer, type Clock } from '../clock.js'
 import { FAILED, HUNG_UP, READABLE, WRITABLE, type Pollable } from '../os/poller.js'
 import { SOURCE, type Log, type LogLevel } from '../log.js'
+import type { LastHeard } from '../os/last-heard.js'
 import type { ActorSettings, Admission } from '../settings.js'
 import type { ThreadIo } from '../transport/polled.js'
 import { TlsTransport } from '../transport/tls.js'
@@ -15,6 +16,7 @@ import type { TlsSettings } from './tls-settings.js'
 export interface TlsAcceptorOwner {
   readonly io: ThreadIo
   readonly clock: Clock
+  readonly lastHeard: LastHeard
   readonly settings: ActorSettings
   readonly log: Log
   /** The client is in: its session begins. */
@@ -106,7 +108,8 @@ class Handshake implements Pollable {
   ) {
     this.#owner = owner
     this.#over = over
-    if (owner.settings.loginTimeoutMs > 0) owner.clock.set(this.#deadline, owner.settings.loginTimeoutMs)
+    const { firstFrameTimeoutMs } = owner.settings
+    if (firstFrameTimeoutMs > 0) owner.clock.set(this.#deadline, firstFrameTimeoutMs)
   }
 
   start(rules: Rules): void {
@@ -123,6 +126,7 @@ class Handshake implements Pollable {
   }
 
   ready(events: number): void {
+    if (events & READABLE) this.#owner.lastHeard.hear(this.admission.fd)
     try {
       if (events & (READABLE | WRITABLE)) this.#goOn()
       else if (events & (FAILED | HUNG_UP)) this.#gone()

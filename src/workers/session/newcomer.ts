@@ -1,0 +1,36 @@
+import { HEADER_BYTES } from '../../protocol/header.js'
+import type { LastHeard } from '../os/last-heard.js'
+
+/** A client that is not in yet, as the supervisor sees it: when it was last heard, and whether it is the broker's turn. */
+export class Newcomer {
+  #bytes = 0
+  #owed = false
+
+  constructor(
+    readonly lastHeard: LastHeard,
+    readonly fd: number
+  ) {}
+
+  /** True when the first header is complete, once. */
+  hears(bytes: number): boolean {
+    if (!this.#owed) this.lastHeard.hear(this.fd)
+    const before = this.#bytes
+    this.#bytes += bytes
+    return before < HEADER_BYTES && this.#bytes >= HEADER_BYTES
+  }
+
+  /** A call of its own is looked into elsewhere: by polkit, or the SASL thread. */
+  owe(): void {
+    this.#owed = true
+    this.lastHeard.owe(this.fd)
+  }
+
+  answer(): void {
+    this.#owed = false
+    this.lastHeard.hear(this.fd)
+  }
+
+  isIn(): void {
+    this.lastHeard.end(this.fd)
+  }
+}
