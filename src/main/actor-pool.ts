@@ -3,8 +3,9 @@ import { transfer, wrap, type Remote } from 'comlink'
 import nodeEndpoint from 'comlink/dist/esm/node-adapter.mjs'
 import { Piscina } from 'piscina'
 import type { ActorControl, ActorNews, ActorTask, FromActor, ToActor } from '../workers/control.js'
-import type { FdLedger } from '../workers/os/fd-ledger.js'
 import type { LastHeard } from '../workers/os/last-heard.js'
+import type { DescriptorLimits } from '../workers/os/descriptor-limits.js'
+import type { ForeignCloser } from '../workers/os/foreign-close.js'
 import type { ActorSettings, Admission } from '../workers/settings.js'
 import { SOURCE } from '../workers/log.js'
 import type { NameService } from './name-service.js'
@@ -22,6 +23,8 @@ export interface ActorPoolSize {
   threads: number
   /** A thread gets so many clients before the next one gets its first. */
   minClients: number
+  /** For each thread. */
+  limits: DescriptorLimits
 }
 
 /** One actor thread. Its number, from 1, is never used for another. */
@@ -42,7 +45,7 @@ export interface ActorThread {
 
 /** Memory that the threads and the supervisor share. */
 export interface SharedLedgers {
-  readonly ledger: FdLedger
+  readonly closer: ForeignCloser
   readonly lastHeard: LastHeard
 }
 
@@ -59,9 +62,10 @@ const RESTART_PAUSE_MS = 500
 export class ActorPool {
   readonly threads: ActorThread[] = []
   readonly #minClients: number
+  readonly #limits: DescriptorLimits
   readonly #pool: Piscina
   #settings: ActorSettings
-  readonly #ledger: FdLedger
+  readonly #closer: ForeignCloser
   readonly #lastHeard: LastHeard
   readonly #handler: ActorPoolHandler
   readonly #names: NameService
@@ -72,16 +76,17 @@ export class ActorPool {
   #closing = false
 
   constructor(
-    { threads, minClients }: ActorPoolSize,
+    { threads, minClients, limits }: ActorPoolSize,
     settings: ActorSettings,
-    { ledger, lastHeard }: SharedLedgers,
+    { closer, lastHeard }: SharedLedgers,
     handler: ActorPoolHandler,
     names: NameService,
     sasl: SaslService | undefined
   ) {
     this.#minClients = minClients
+    this.#limits = limits
     this.#settings = settings
-    this.#ledger = ledger
+    this.#closer = closer
     this.#lastHeard = lastHeard
     this.#handler = handler
     this.#names = names
@@ -112,11 +117,11 @@ export class ActorPool {
   hand(admission: Admission): void {
     const thread = placeFor(this.threads, this.#minClients)
     if (thread === undefined) {
-      this.#ledger.close(admission.fd)
+      this.#closer.closeSocket(admission.fd)
       this.#handler.news({ kind: 'ended', id: admission.id, why: 'no actor thread' })
       return
     }
-    this.#ledger.give(admission.fd, thread.number)
+    this.#closer.ledger.give(admission.fd, thread.number)
     this.#lastHeard.begin(admission.fd)
     thread.clients.set(admission.id, admission)
     thread.outbox.admissions.push(admission)
@@ -171,7 +176,8 @@ export class ActorPool {
     const task: ActorTask = {
       number,
       settings: this.#settings,
-      ledger: this.#ledger.shared,
+      ledger: this.#closer.ledger.shared,
+      limits: this.#limits,
       lastHeard: this.#lastHeard.shared,
       work: work.port2,
       names: this.#names.connect(),
@@ -232,10 +238,10 @@ export class ActorPool {
     const { number } = thread
     // A descriptor's number may stand here twice: the older client has ended, and the news of it did not come through.
     const byFd = new Map([...thread.clients.values()].map(admission => [admission.fd, admission]))
-    const waiting = [...byFd.values()].filter(({ fd }) => this.#ledger.isGiven(fd, number))
+    const waiting = [...byFd.values()].filter(({ fd }) => this.#closer.ledger.isGiven(fd, number))
     const handedAgain = new Set(waiting)
     const lost = [...thread.clients.values()].filter(client => !handedAgain.has(client)).map(({ id }) => id)
-    this.#ledger.closeAdopted(number)
+    this.#closer.closeAllOf(number)
     this.#handler.threadDied(reason, lost)
     if (this.threads.length > 0 || thread.unstarted.signal.aborted) setTimeout(() => this.#replace(), RESTART_PAUSE_MS).unref()
     else this.#start()

@@ -33,7 +33,8 @@ export function reportStatus(code: number, why?: string): void {
  * threads cannot fork, so this is a new start of its own, in the same directory because the arguments may name files in
  * it. Resolves to the exit code, 0 or 1 as virtproxyd's.
  */
-export function daemonize(argv: readonly string[], script: string): Promise<number> {
+export function daemonize(argv: readonly string[]): Promise<number> {
+  const script = fileURLToPath(new URL('virtbrokerd.js', import.meta.url))
   const child = spawn(process.execPath, [...process.execArgv, script, ...argv], {
     detached: true,
     env: { ...process.env, [MARK]: '1' },
@@ -58,5 +59,3 @@ export function daemonize(argv: readonly string[], script: string): Promise<numb
     child.once('exit', code => end({ code: code ?? 1 }))
   })
 }
-
-export const scriptPath = (url: string): string => fileURLToPath(url)

@@ -1,7 +1,11 @@
 import type { ActorNews } from '../workers/control.js'
+import { peerCredentials } from '../workers/os/accounts.js'
+import { descriptorLimits, type DescriptorLimits } from '../workers/os/descriptor-limits.js'
 import { FdLedger } from '../workers/os/fd-ledger.js'
+import { ForeignCloser } from '../workers/os/foreign-close.js'
 import { LastHeard } from '../workers/os/last-heard.js'
 import { SOURCE } from '../workers/log.js'
+import { close } from '../workers/os/libc.js'
 import { Poller } from '../workers/os/poller.js'
 import type { ActorSettings, Admission as HandOver } from '../workers/settings.js'
 import { ActorPool } from './actor-pool.js'
@@ -31,7 +35,8 @@ export class Supervisor implements ListenerHandler, AdmissionOwner {
   readonly #logger: Logger
   readonly log: BoundedLog
   readonly poller = new Poller()
-  readonly #ledger = new FdLedger()
+  readonly #limits: DescriptorLimits
+  readonly closer: ForeignCloser
   readonly lastHeard = new LastHeard()
   readonly #listeners: Listener[] = []
   #pool: ActorPool | undefined
@@ -48,6 +53,9 @@ export class Supervisor implements ListenerHandler, AdmissionOwner {
 
   constructor(config: Config, logger: Logger) {
     this.#config = config
+    // This thread has its part as well.
+    this.#limits = descriptorLimits(config.actorThreads + 1)
+    this.closer = new ForeignCloser(new FdLedger(), this.#limits.foreign)
     this.#logger = logger
     this.log = new BoundedLog(logger, SOURCE.server)
   }
@@ -64,12 +72,12 @@ export class Supervisor implements ListenerHandler, AdmissionOwner {
     const { actorThreads, actorMinClients } = this.#config
     const { lastHeard } = this
     this.#names = new NameService(this.#logger)
-    const size = { threads: actorThreads, minClients: actorMinClients }
-    this.#pool = new ActorPool(size, all, { ledger: this.#ledger, lastHeard }, handler, this.#names, this.#sasl)
+    const size = { threads: actorThreads, minClients: actorMinClients, limits: this.#limits }
+    this.#pool = new ActorPool(size, all, { closer: this.closer, lastHeard }, handler, this.#names, this.#sasl)
     await this.#pool.started()
     this.#admission = new Admission(this.#config, this.#planDescriptors(), this)
     for (const { kind, socket } of sockets.open()) {
-      this.#listeners.push(new Listener(kind, socket, this.poller, this))
+      this.#listeners.push(new Listener(kind, socket, this.poller, this.closer, this))
       this.#logger.info(SOURCE.listener, `listening on ${socket.place}`)
     }
   }
@@ -145,7 +153,15 @@ export class Supervisor implements ListenerHandler, AdmissionOwner {
   // Accepting
 
   mayAccept({ kind }: Listener): boolean {
+    if (kind.transport === 'unix' && !this.closer.hasRoom()) return this.#waitForRoom(kind)
     return this.#admission!.mayAccept(kind)
+  }
+
+  /** Connections over UNIX sockets that were refused cannot be closed as fast as they come. */
+  #waitForRoom(kind: ListenerKind): false {
+    this.log.warn('closing', 'refused connections wait to be closed: no more taken over UNIX sockets for now')
+    this.closer.whenRoom(undefined, () => this.mayAcceptAgain(kind))
+    return false
   }
 
   accepted({ kind, place }: Listener, fd: number, peer: string | undefined): void {
@@ -174,6 +190,13 @@ export class Supervisor implements ListenerHandler, AdmissionOwner {
     this.#pool!.flush()
   }
 
+  /** What lies unread in a UNIX socket is closed with it, and that can take any time. */
+  closeUnserved(fd: number): void {
+    const sender = peerCredentials(fd)?.uid
+    if (sender === undefined) close(fd)
+    else this.closer.closeSocket(fd, sender)
+  }
+
   mayAcceptAgain(kind: ListenerKind): void {
     for (const listener of this.#listeners) if (listener.kind === kind) listener.resume()
   }
@@ -187,7 +210,7 @@ export class Supervisor implements ListenerHandler, AdmissionOwner {
     const listeners = openedListeners(this.#config).length
     // The embedded driver's ends of its connections are in this process, too.
     const perClient = embeddedTestDriver ? 3 : 2
-    const limit = openFilesLimit()
+    const limit = Math.min(openFilesLimit(), this.#limits.own)
     const plan = planDescriptors({ limit, inUse: openFiles() + listeners, listeners, maxClients, perClient })
     if (plan.short) {
       const allowed = `the limit of ${limit} open files allows ${plan.clients} clients, not ${maxClients} (max_clients)`

@@ -1,67 +1,8 @@
 #!/usr/bin/env node
 import './node-version.js'
-import { checkStart } from './check-start.js'
-import { parseCommandLine } from './cli.js'
-import { absolutePath, absolutePaths } from './config/absolute-paths.js'
-import { PROGRAM } from './config/paths.js'
-import { loadConfig } from './config/load.js'
-import { Daemon } from './daemon.js'
-import { daemonize, isDaemon, reportStatus, scriptPath } from './daemonize.js'
-import { exitCode } from './exit-code.js'
+import './no-debugger.js'
+import { startClean } from './clean-start.js'
 
-const STOP_SIGNALS = ['SIGTERM', 'SIGINT', 'SIGQUIT'] as const
-
-/** Failed starts end the process with virtproxyd's exit codes. */
-async function main(argv: readonly string[]): Promise<void> {
-  const command = parseCommandLine(argv)
-  if ('exit' in command) {
-    process.stdout.write(command.stdout)
-    process.stderr.write(command.stderr)
-    process.exitCode = command.exit
-    return
-  }
-  const { options } = command
-  const { config: configFile, verbose } = options
-  const loaded = loadConfig({ configFile, verbose, privileged: process.geteuid?.() === 0, env: process.env })
-  const config = absolutePaths(loaded)
-  const pidFile = absolutePath(options.pidFile ?? config.paths.pidFile)
-  if (options.checkConfig) {
-    const checked = await checkStart(config, pidFile)
-    process.stdout.write(checked.text)
-    for (const error of checked.errors) process.stderr.write(`${PROGRAM}: ${error}\n`)
-    process.exitCode = checked.exitCode
-    return
-  }
-  if (options.daemon && !isDaemon()) {
-    process.exitCode = await daemonize(argv, scriptPath(import.meta.url))
-    return
-  }
-  // All paths are known, and what runs in the background keeps no file system busy.
-  if (isDaemon()) process.chdir('/')
-  const daemon = new Daemon(config, { ...options, pidFile })
-  let started = Promise.resolve()
-  // A signal that comes during the start has its effect when that is over: no files stay behind. So it is caught before
-  // the first file is made. Whether the start failed is seen to below.
-  const whenStarted = (act: () => void): void => void started.then(act, () => undefined)
-  const stop = (): void => whenStarted(() => void daemon.stop().then(() => process.exit(0)))
-  for (const signal of STOP_SIGNALS) process.on(signal, stop)
-  process.on('SIGHUP', () => whenStarted(() => daemon.reload()))
-  try {
-    started = daemon.start()
-    await started
-  } catch (error) {
-    return fail(error)
-  }
-  daemon.stopWhenIdle(stop)
-  reportStatus(0)
-}
-
-function fail(error: unknown): void {
-  process.exitCode = exitCode(error)
-  reportStatus(process.exitCode, (error as Error).message)
-}
-
-main(process.argv.slice(2)).catch((error: unknown) => {
-  process.stderr.write(`${PROGRAM}: ${(error as Error).message}\n`)
-  fail(error)
-})
+// Nothing else is imported before these have been evaluated.
+await startClean()
+await import('./broker.js')

@@ -10,6 +10,8 @@ import { LogLimit } from './log-limit.js'
 import { AccountNames } from './names/account-names.js'
 import { FdLedger } from './os/fd-ledger.js'
 import { LastHeard } from './os/last-heard.js'
+import { ForeignCloser, NOBODY } from './os/foreign-close.js'
+import { setIntOption, SO_OOBINLINE, SOL_SOCKET } from './os/libc.js'
 import { Poller } from './os/poller.js'
 import { Policy } from './policy/policy.js'
 import { Authority } from './polkit/authority.js'
@@ -72,7 +74,7 @@ export class Actor implements ActorControl {
   /** Resolves when `shutdown` was called and all is closed. */
   readonly done = new Promise<void>(resolve => (this.#finished = resolve))
 
-  constructor({ number, settings, ledger, lastHeard, work, names, sasl }: Omit<ActorTask, 'control'>) {
+  constructor({ number, settings, ledger, limits, lastHeard, work, names, sasl }: Omit<ActorTask, 'control'>) {
     this.settings = settings
     this.lastHeard = new LastHeard(lastHeard)
     this.names = new KnownNames(settings)
@@ -80,13 +82,14 @@ export class Actor implements ActorControl {
     if (sasl !== undefined) this.sasl.connect(sasl)
     this.policy = new Policy(settings.policy, settings.shield)
     this.polkit = new Authority(settings.systemBusAddress, this.clock)
-    const known = new FdLedger(ledger)
+    const known = new FdLedger(ledger, limits.own)
     const poller = new Poller(fd => known.close(fd))
     known.adopt(poller.fd, number)
     this.io = {
       poller,
       ledger: known,
       owner: number,
+      closer: new ForeignCloser(known, limits.foreign),
       buffer: makeReadBuffer(),
       conduit: new Conduit(known, number),
       failed: (session, error) => this.failed(session, error)
@@ -108,7 +111,7 @@ export class Actor implements ActorControl {
       clock: this.clock,
       settings,
       names: this.#accounts,
-      begin: (admission, { identity, failure }) => this.#begin(admission, identity, failure),
+      begin: (admission, { uid, identity, failure }) => this.#begin(admission, identity, uid ?? NOBODY, failure),
       turnAway: (admission, why) => this.#turnAway(admission, why),
       failed: error => this.failed(undefined, error),
       log: this.log
@@ -134,9 +137,11 @@ export class Actor implements ActorControl {
     this.#logLevel = LOG_LEVELS.indexOf(level)
   }
 
+  /** A client is counted for as long as its connection may have to wait for being closed. */
   sessionEnded(session: ClientSession, why: string): void {
-    this.#sessions.delete(session.admission.id)
-    this.#ended(session.admission.id, why)
+    const { id } = session.admission
+    this.#sessions.delete(id)
+    this.io.closer.whenRoom(session.client.transport.sender, () => this.#ended(id, why))
   }
 
   /** Lets a driver connection that its client needs no more end in order. False if there is no room for that. */
@@ -242,13 +247,14 @@ export class Actor implements ActorControl {
   }
 
   #turnAway({ id, fd }: Admission, why: string): void {
-    this.io.ledger.close(fd)
+    this.io.closer.closeSocket(fd)
     this.#ended(id, why)
   }
 
-  #begin(admission: Admission, identity: Identity, failure?: RemoteError): void {
+  /** `sender`: of descriptors, for a UNIX client. */
+  #begin(admission: Admission, identity: Identity, sender?: number, failure?: RemoteError): void {
     if (this.#closing) return this.#turnAway(admission, 'shutdown')
-    this.#beginOver(admission, handler => this.#transport(admission, handler), identity, failure)
+    this.#beginOver(admission, handler => this.#transport(admission, handler, sender), identity, failure)
   }
 
   #beginOver(
@@ -276,9 +282,10 @@ export class Actor implements ActorControl {
     if (this.#sessions.size + this.#tls.size + this.#unidentified.size + this.#leaving === 0) this.#finish()
   }
 
-  #transport({ fd, transport, auth }: Admission, handler: TransportHandler): Transport {
-    const plain = (above: TransportHandler): Transport =>
-      new PolledTransport(this.io, fd, above, { descriptors: transport === 'unix' })
+  #transport({ fd, transport, auth }: Admission, handler: TransportHandler, sender: number | undefined): Transport {
+    // Left out of line, an urgent byte is dropped in the middle of a read, and descriptors that came with it.
+    if (sender !== undefined) setIntOption(fd, SOL_SOCKET, SO_OOBINLINE, 1)
+    const plain = (above: TransportHandler): Transport => new PolledTransport(this.io, fd, above, { sender })
     if (transport !== 'tcp' || auth !== 'sasl') return plain(handler)
     return new SaslLayer(plain, handler, error => this.failed(handler.session, error))
   }

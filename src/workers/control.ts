@@ -1,6 +1,7 @@
 import type { MessagePort } from 'node:worker_threads'
 import type { Identity } from '../protocol/identity.js'
 import type { LogContext, LogLevel, LogSource } from './log.js'
+import type { DescriptorLimits } from './os/descriptor-limits.js'
 import type { ActorSettings, Admission } from './settings.js'
 import type { TlsSettings } from './tls/tls-settings.js'
 
@@ -10,6 +11,7 @@ export interface ActorTask {
   number: number
   settings: ActorSettings
   ledger: SharedArrayBuffer
+  limits: DescriptorLimits
   /** See LastHeard. */
   lastHeard: SharedArrayBuffer
   /** Where connections come in and news goes out: plain messages, because there are thousands a second. */

@@ -53,7 +53,7 @@ describe('file descriptors', () => {
     const reply = (await echo(client, descriptors))!
     expect(reply.type).to.equal(MESSAGE.replyWithFds)
     expect(reply.descriptors.map(fd => fstatSync(fd).rdev)).to.deep.equal(devices)
-    reply.descriptors.forEach(fd => client.ledger.close(fd))
+    reply.descriptors.forEach(fd => client.closer.close(fd))
   })
 
   it('go through 32 at a time, ten thousand times, and none is left behind', async function () {
@@ -64,7 +64,7 @@ describe('file descriptors', () => {
     for (let i = 0; i < 10_000; i++) {
       const reply = (await echo(client, nullDevices(32)))!
       came += reply.descriptors.length
-      reply.descriptors.forEach(fd => client.ledger.close(fd))
+      reply.descriptors.forEach(fd => client.closer.close(fd))
     }
     expect(came).to.equal(10_000 * 32)
     expect(openDescriptors('self')).to.equal(own)
@@ -115,7 +115,7 @@ describe('file descriptors', () => {
     expect(decodeError(reply.payload).message).to.equal('Cannot find program 305419896 version 1')
     const unsupported = (await client.call(PROGRAM.remote, REMOTE.domainFdAssociate, echoArgs(), nullDevices(3)))!
     expect(unsupported.status).to.equal(STATUS.error)
-    expect((await echo(client, nullDevices(1)))!.descriptors.map(fd => client.ledger.close(fd))).to.have.length(1)
+    expect((await echo(client, nullDevices(1)))!.descriptors.map(fd => client.closer.close(fd))).to.have.length(1)
     await noLeak(before)
   })
 

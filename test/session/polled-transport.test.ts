@@ -67,8 +67,8 @@ describe('a polled transport', () => {
     return { transport, heard, peer }
   }
 
-  for (const options of [{}, { descriptors: true }]) {
-    const kind = 'descriptors' in options ? 'that carries descriptors' : 'that carries bytes only'
+  for (const options of [{}, { sender: 1 }]) {
+    const kind = 'sender' in options ? 'that carries descriptors' : 'that carries bytes only'
 
     describe(kind, () => {
       it('hears everything, however much came while it was not looking', async () => {
@@ -230,7 +230,7 @@ describe('a polled transport', () => {
     })
 
     it('reads them where descriptors travel, which are not moved', async () => {
-      const [from, to] = [await pair({ descriptors: true }), await pair({})]
+      const [from, to] = [await pair({ sender: 1 }), await pair({})]
       const way = new Way(from.heard, MiB, to.transport)
       from.peer.write(pattern(MiB))
       await waitFor('all bytes', () => from.heard.size === MiB)

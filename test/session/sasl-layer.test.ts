@@ -54,7 +54,7 @@ class Bench {
   readonly #wire = {
     pending: 0,
     closed: false,
-    carriesDescriptors: false,
+    sender: undefined,
     send: (bytes: Buffer, from: number, to: number) => {
       this.sent.push(Buffer.from(bytes.subarray(from, to)))
       return true

@@ -10,11 +10,15 @@ import { waitFor } from './waiting.js'
 
 const executable = new URL('../../../dist/main/virtbrokerd.js', import.meta.url).pathname
 
-/** What a broker runs under: options of prlimit(1) and of node, and a command that is to start it. */
+/** What a broker runs under: options of prlimit(1) and of node, variables, and a command that is to start it. */
 export interface BrokerSurroundings {
   limits?: readonly string[]
   nodeOptions?: readonly string[]
   within?: readonly string[]
+  /** Beside our own environment. */
+  env?: NodeJS.ProcessEnv
+  /** Is told of the program as soon as it has been started. */
+  started?: (program: Program) => void
 }
 
 /**
@@ -39,7 +43,8 @@ export class Broker {
     const limits = under.limits === undefined ? [] : ['prlimit', ...under.limits, '--']
     const program = new Program([
       ...under.within ?? [], ...limits, process.execPath, ...under.nodeOptions ?? [], executable, '-f', confPath, '-p', join(dir, 'broker.pid')
-    ])
+    ], { env: { ...process.env, ...under.env } })
+    under.started?.(program)
     cleanup.defer(() => program.stop())
     const broker = new Broker(dir, port, program)
     for (const where of [broker.socket, broker.roSocket, port]) {

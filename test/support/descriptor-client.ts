@@ -3,7 +3,7 @@ import { encodeFrame, HEADER_BYTES, MESSAGE, PROGRAM, PROGRAM_VERSION, readHeade
 import { encodeOpen } from '#protocol/messages/connect.js'
 import { REMOTE } from '#protocol/procedures.js'
 import { connectUnix } from '#workers/driver/unix-connect.js'
-import type { FdLedger } from '#workers/os/fd-ledger.js'
+import type { ForeignCloser } from '#workers/os/foreign-close.js'
 import { DescriptorMail } from '#workers/session/descriptor-mail.js'
 import { PolledTransport, type ThreadIo } from '#workers/transport/polled.js'
 import type { TransportHandler } from '#workers/transport/transport.js'
@@ -22,7 +22,7 @@ export interface ReplyWithDescriptors {
 export class DescriptorClient implements TransportHandler, FrameSink {
   readonly session = { close: () => this.transport.destroy() }
   readonly transport: PolledTransport
-  readonly ledger: FdLedger
+  readonly closer: ForeignCloser
   closed = false
   readonly #reader = new FrameReader(this)
   readonly #mail: DescriptorMail
@@ -30,9 +30,9 @@ export class DescriptorClient implements TransportHandler, FrameSink {
   #answer: ((reply: ReplyWithDescriptors | undefined) => void) | undefined
 
   private constructor(io: ThreadIo, fd: number) {
-    this.ledger = io.ledger
-    this.transport = new PolledTransport(io, fd, this, { descriptors: true })
-    this.#mail = new DescriptorMail(this.#reader, io.ledger, (frame, descriptors) => this.#replied(frame, descriptors))
+    this.closer = io.closer
+    this.transport = new PolledTransport(io, fd, this, { sender: 1 })
+    this.#mail = new DescriptorMail(this.#reader, io.closer, (frame, descriptors) => this.#replied(frame, descriptors))
   }
 
   static async connect(cleanup: Cleanup, path: string): Promise<DescriptorClient> {
@@ -64,6 +64,11 @@ export class DescriptorClient implements TransportHandler, FrameSink {
     const frame = encodeFrame(header, payload)
     this.transport.send(frame, 0, frame.length)
     if (descriptors !== undefined) this.transport.sendDescriptors(descriptors)
+    return this.answer()
+  }
+
+  /** Of the next reply. */
+  answer(): Promise<ReplyWithDescriptors | undefined> {
     if (this.closed) return Promise.resolve(undefined)
     return new Promise(resolve => (this.#answer = resolve))
   }
@@ -76,7 +81,7 @@ export class DescriptorClient implements TransportHandler, FrameSink {
 
   /** Resolves when the broker has closed the connection. */
   async untilClosed(): Promise<void> {
-    if (!this.closed) await new Promise(resolve => (this.#answer = resolve))
+    while (!this.closed) await this.answer()
   }
 
   received(bytes: Buffer, from: number, to: number): void {

@@ -1,17 +1,46 @@
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
+import { lstatSync, readdirSync, readFileSync, readlinkSync } from 'node:fs'
+import { constants } from 'node:os'
 
 /** How many descriptors a process has open. */
 export const openDescriptors = (pid: number | 'self'): number => readdirSync(`/proc/${pid}/fd`).length
 
+/** Whether this process has it open. The file itself is not looked at: whoever serves it might not answer. */
+export function isOpen(fd: number): boolean {
+  return lstatSync(`/proc/self/fd/${fd}`, { throwIfNoEntry: false }) !== undefined
+}
+
 /** What they stand for, sorted: paths, and the kinds of what has none. */
 export function descriptorKinds(pid: number): string[] {
-  return readdirSync(`/proc/${pid}/fd`).map(fd => {
-    try {
-      return readlinkSync(`/proc/${pid}/fd/${fd}`).replace(/:\[\d+\]$/, '')
-    } catch {
-      return 'closed meanwhile'
-    }
-  }).sort()
+  return readdirSync(`/proc/${pid}/fd`).map(fd => linkOf(`/proc/${pid}/fd/${fd}`).replace(/:\[\d+\]$/, '')).sort()
+}
+
+function linkOf(path: string): string {
+  try {
+    return readlinkSync(path)
+  } catch {
+    return 'closed meanwhile'
+  }
+}
+
+/** TCP ports on which a process listens, in order. */
+export function listeningPorts(pid: number): number[] {
+  const sockets = new Set(readdirSync(`/proc/${pid}/fd`).map(fd => linkOf(`/proc/${pid}/fd/${fd}`)))
+  const ports = ['tcp', 'tcp6'].flatMap(table =>
+    readFileSync(`/proc/${pid}/net/${table}`, 'latin1').split('\n').slice(1).flatMap(line => {
+      const fields = line.trim().split(/\s+/)
+      const [local, state, inode] = [fields[1], fields[3], fields[9]]
+      return state === LISTENING && sockets.has(`socket:[${inode}]`) ? [parseInt(local!.split(':')[1]!, 16)] : []
+    })
+  )
+  return ports.sort((one, other) => one - other)
+}
+
+const LISTENING = '0A'
+
+/** Whether a process does something of its own when a signal comes. */
+export function catches(pid: number, signal: NodeJS.Signals): boolean {
+  const mask = /SigCgt:\s+([0-9a-f]+)/.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))![1]!
+  return ((BigInt(`0x${mask}`) >> BigInt(constants.signals[signal] - 1)) & 1n) === 1n
 }
 
 /** How many threads a process has. */

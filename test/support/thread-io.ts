@@ -1,4 +1,5 @@
 import { FdLedger } from '#workers/os/fd-ledger.js'
+import { ForeignCloser } from '#workers/os/foreign-close.js'
 import { Poller } from '#workers/os/poller.js'
 import { Conduit } from '#workers/transport/conduit.js'
 import { makeReadBuffer, type ThreadIo } from '#workers/transport/polled.js'
@@ -11,6 +12,7 @@ export function threadIo(cleanup: Cleanup): ThreadIo {
     poller: new Poller(),
     ledger,
     owner: 1,
+    closer: new ForeignCloser(ledger),
     buffer: makeReadBuffer(),
     conduit: new Conduit(ledger, 1),
     failed: (_, error) => {

@@ -5,7 +5,6 @@ import { FAILED, EDGE, HUNG_UP, READABLE, type Pollable, type Poller } from '../
 import type { Admission as HandOver } from '../../workers/settings.js'
 import type { BoundedLog } from './bounded-log.js'
 import { ConnectionCounts, type Client, type CounterLimits } from './client-table.js'
-import { closeUnserved } from './close-unserved.js'
 import type { DescriptorPlan } from './descriptor-plan.js'
 import { Eviction, SILENCE_MS, type Candidate, type Claim } from './eviction.js'
 import { ownerOf, ROOT } from './owner.js'
@@ -27,6 +26,8 @@ export interface AdmissionOwner {
   /** Has a client closed by its thread if it is still not in, with the next `flush`. */
   evict(id: number): void
   flush(): void
+  /** Closes a connection that no thread was given. */
+  closeUnserved(fd: number): void
   /** Listeners that were told to take no more may ask again. */
   mayAcceptAgain(kind: ListenerKind): void
   /** The first client has come, or the last has gone. */
@@ -186,7 +187,7 @@ export class Admission {
   gone(arrival: Arrival): void {
     this.#forget(arrival)
     this.#counts.remove(arrival.counted)
-    closeUnserved(arrival.fd)
+    this.owner.closeUnserved(arrival.fd)
   }
 
   // Clients go on, and go
@@ -438,7 +439,7 @@ export class Admission {
   // Refusing
 
   #refuse(topic: string, fd: number, who: string, why: string): void {
-    closeUnserved(fd)
+    this.owner.closeUnserved(fd)
     this.owner.log.warn(`refused: ${topic}`, `${who}: refused, ${why}`)
   }
 

@@ -1,6 +1,6 @@
 import { peerCredentials } from '../os/accounts.js'
 import { ADDRESS_BYTES, writeUnixAddress } from '../os/address.js'
-import type { FdLedger } from '../os/fd-ledger.js'
+import { NO_ROOM, type FdLedger } from '../os/fd-ledger.js'
 import {
   AF_UNIX,
   connect,
@@ -85,7 +85,7 @@ function isForeign(fd: number): boolean {
 function tryConnect(sockets: readonly DriverSocket[], ledger: FdLedger, owner: number): Connected {
   const fd = ledger.opened(owner, unixSocket)
   const passedOver: number[] = []
-  if (fd < 0) return { outcome: -errno(), at: 0, passedOver }
+  if (fd < 0) return { outcome: fd === NO_ROOM ? fd : -errno(), at: 0, passedOver }
   // A socket that found nobody in one place is as good as new for the next.
   for (const [at, { path, named }] of sockets.entries()) {
     const length = writeUnixAddress(address, path)

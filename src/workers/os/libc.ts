@@ -104,6 +104,20 @@ export const splice = libc.func('intptr_t splice(int, uintptr_t, int, uintptr_t,
 ) => number
 export const read = libc.func('intptr_t read(int, uintptr_t, size_t)') as (fd: number, at: number, len: number) => number
 
+export const shutdown = libc.func('int shutdown(int, int)') as (fd: number, how: number) => number
+export const ioctl = libc.func('int ioctl(int, unsigned long, uintptr_t)') as (
+  fd: number,
+  request: number,
+  at: number
+) => number
+export const statx = libc.func('int statx(int, uintptr_t, int, uint32_t, uintptr_t)') as (
+  fd: number,
+  pathAt: number,
+  flags: number,
+  mask: number,
+  at: number
+) => number
+
 export const close = libc.func('int close(int)') as (fd: number) => number
 export const dup3 = libc.func('int dup3(int, int, int)') as (from: number, to: number, flags: number) => number
 /** `mode` counts where the file is made. */
@@ -141,6 +155,7 @@ export const SOCK_CLOEXEC = 0o2000000
 export const O_CLOEXEC = 0o2000000
 export const O_PATH = 0o10000000
 export const MSG_PEEK = 0x02
+export const MSG_CTRUNC = 0x08
 export const MSG_DONTWAIT = 0x40
 export const MSG_NOSIGNAL = 0x4000
 export const MSG_CMSG_CLOEXEC = 0x40000000
@@ -148,9 +163,14 @@ export const SCM_RIGHTS = 1
 export const SOL_SOCKET = 1
 export const SO_REUSEADDR = 2
 export const SO_SNDBUF = 7
+export const SO_OOBINLINE = 10
 export const SO_PEERCRED = 17
 export const SO_PEERSEC = 31
 export const SO_SNDBUFFORCE = 32
+export const SHUT_RDWR = 2
+export const FIONREAD = 0x541b
+export const AT_EMPTY_PATH = 0x1000
+export const AT_STATX_DONT_SYNC = 0x4000
 export const IPPROTO_TCP = 6
 export const TCP_NODELAY = 1
 export const IPPROTO_IPV6 = 41

@@ -10,11 +10,14 @@ import {
   errno,
   errorText,
   Memory,
+  SHUT_RDWR,
+  shutdown,
   SOCK_CLOEXEC,
   SOCK_NONBLOCK
 } from './libc.js'
 import type { ListeningSocket } from './listening-sockets.js'
 import type { AuthMethod, TransportKind } from '../settings.js'
+import type { ForeignCloser } from './foreign-close.js'
 import { READABLE, type Pollable, type Poller } from './poller.js'
 
 /** Connections taken between two turns of the loop from one listener: a flood of one is not to keep the others waiting. */
@@ -63,6 +66,7 @@ export class Listener implements Pollable {
     readonly kind: ListenerKind,
     readonly socket: ListeningSocket,
     readonly poller: Poller,
+    readonly closer: ForeignCloser,
     readonly handler: ListenerHandler
   ) {
     this.fd = socket.fd
@@ -107,13 +111,17 @@ export class Listener implements Pollable {
   close(): void {
     if (this.#closed) return
     this.#closed = true
-    this.poller.forget(this.#slot)
+    if (this.kind.transport === 'unix') this.poller.remove(this.#slot, this.fd)
+    else this.poller.forget(this.#slot)
     try {
       this.socket.removeFile()
     } catch (error) {
       this.handler.trouble(this, `cannot be removed: ${(error as Error).message}`)
     }
-    close(this.fd)
+    if (this.kind.transport !== 'unix') return void close(this.fd)
+    // Whoever stands in the backlog may have sent something already.
+    shutdown(this.fd, SHUT_RDWR)
+    this.closer.closeLater(this.fd)
   }
 
   #runOut(code: number): void {

@@ -125,11 +125,11 @@ export class CallFlow {
   drop(): Header[] {
     const waiting = this.#waiting
     this.#waiting = undefined
-    return waiting?.takeAll(descriptor => this.session.actor.io.ledger.close(descriptor)) ?? []
+    return waiting?.takeAll(descriptor => this.session.actor.io.closer.close(descriptor)) ?? []
   }
 
   closeDescriptors(descriptors: readonly number[]): void {
-    for (const descriptor of descriptors) this.session.actor.io.ledger.close(descriptor)
+    for (const descriptor of descriptors) this.session.actor.io.closer.close(descriptor)
   }
 
   /** A call of `length` bytes, which are about to be given to `relay`. */

@@ -16,7 +16,7 @@ import type { Actor } from '../actor.js'
 import type { Applicant, Authentication } from '../auth/authentication.js'
 import { makeAuthentication } from '../auth/make-authentication.js'
 import { Timer, type Timed } from '../clock.js'
-import { EIO, errorText } from '../os/libc.js'
+import { EIO, EMFILE, errorText } from '../os/libc.js'
 import { describeIdentity, subjectOf } from '../policy/subject.js'
 import { LogLimit } from '../log-limit.js'
 import { SOURCE, type LogContext, type LogLevel, type LogSource } from '../log.js'
@@ -296,6 +296,7 @@ export class ClientSession implements Applicant, Timed {
 
   clientLost({ errno }: LossReason): void {
     if (this.#state === 'closing') return this.close('closed by the client', 'debug')
+    if (errno === EMFILE) return this.close('too many file descriptors', 'warning')
     const why = errno === 0 ? `End of file while reading data: ${errorText(EIO)}` : errorText(errno)
     this.close(why, 'debug')
   }

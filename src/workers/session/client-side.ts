@@ -157,7 +157,7 @@ export class ClientSide implements TransportHandler, FrameInputOwner, KeepaliveP
   }
 
   judged(all: boolean): void {
-    const offence = all ? this.mail?.offence() : undefined
+    const offence = all && this.mail !== undefined ? this.#offence(this.mail) : undefined
     if (offence !== undefined) this.session.close(offence, 'error')
     if (this.session.state !== 'open' || this.#counted > 0) {
       this.#countMemory(this.session.hasOpened ? 0 : this.input.keptBytes)
@@ -173,6 +173,11 @@ export class ClientSide implements TransportHandler, FrameInputOwner, KeepaliveP
 
   receivedDescriptors(descriptors: readonly number[]): void {
     this.#mail().arrived(descriptors)
+  }
+
+  /** Nobody needs to pass descriptors in order to log in. */
+  #offence(mail: DescriptorMail): string | undefined {
+    return this.session.state === 'authenticating' ? 'file descriptors before the login' : mail.offence()
   }
 
   drained(): void {
@@ -321,7 +326,7 @@ export class ClientSide implements TransportHandler, FrameInputOwner, KeepaliveP
   }
 
   #mail(): DescriptorMail {
-    this.mail ??= new DescriptorMail(this.reader, this.session.actor.io.ledger, (frame, descriptors) =>
+    this.mail ??= new DescriptorMail(this.reader, this.session.actor.io.closer, (frame, descriptors) =>
       this.#judged(frame, 0, frame.length, descriptors)
     )
     return this.mail
@@ -338,7 +343,7 @@ export class ClientSide implements TransportHandler, FrameInputOwner, KeepaliveP
       const callClass = classify(this.tables, frameProgram(bytes, at), frameProcedure(bytes, at))
       return this.#refuse(bytes, at, this.#refusal(bytes, at, callClass) ?? failure ?? authenticationRequired())
     }
-    const served = hasOpened && this.transport.carriesDescriptors
+    const served = hasOpened && this.transport.sender !== undefined
     return this.#collect(bytes, at, served ? MAX_CALL_WITH_FDS_BYTES : MAX_REFUSED_CALL_WITH_FDS_BYTES)
   }
 
@@ -346,7 +351,7 @@ export class ClientSide implements TransportHandler, FrameInputOwner, KeepaliveP
     const count = DescriptorMail.announced(bytes, from, to)
     if (count === 0) return this.#judged(bytes, from, to, [])
     if (count === undefined) return this.session.close('too many file descriptors announced', 'error')
-    if (this.transport.carriesDescriptors) return this.#mail().expect(bytes, from, to, count)
+    if (this.transport.sender !== undefined) return this.#mail().expect(bytes, from, to, count)
     // Where the next frame begins is not certain any more.
     const error = rpcError('file descriptors cannot be passed over this connection')
     this.session.closeInOrder(errorReply(readHeader(bytes, from), error))

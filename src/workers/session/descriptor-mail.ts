@@ -1,6 +1,6 @@
 import { HEADER_BYTES, MAX_FRAME_FDS } from '../../protocol/header.js'
 import type { FrameReader } from '../../protocol/frame-reader.js'
-import type { FdLedger } from '../os/fd-ledger.js'
+import type { ForeignCloser } from '../os/foreign-close.js'
 
 /**
  * Puts the descriptors that come from one peer together with the frame that announces them. They follow it, each
@@ -16,7 +16,7 @@ export class DescriptorMail {
 
   constructor(
     readonly reader: FrameReader,
-    readonly ledger: FdLedger,
+    readonly closer: ForeignCloser,
     /** A frame with all its descriptors, which are now the taker's to close. */
     readonly taken: (frame: Buffer, descriptors: number[]) => void
   ) {}
@@ -62,7 +62,7 @@ export class DescriptorMail {
 
   /** Closes what nobody will take any more. */
   discard(): void {
-    for (const descriptor of this.#arrived.splice(0)) this.ledger.close(descriptor)
+    for (const descriptor of this.#arrived.splice(0)) this.closer.close(descriptor)
     this.#frame = undefined
   }
 }

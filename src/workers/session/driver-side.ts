@@ -81,8 +81,8 @@ export class DriverSide implements TransportHandler, FrameInputOwner, KeepaliveP
   ) {
     const { io, clock, settings, turns } = session.actor
     // Descriptors are asked for only where the client can get them: it costs a little on every read.
-    const descriptors = session.client.transport.carriesDescriptors
-    this.transport = new PolledTransport(io, fd, this, { keepUnread: true, descriptors })
+    const { sender } = session.client.transport
+    this.transport = new PolledTransport(io, fd, this, { daemon: true, sender })
     this.input = new FrameInput(this, this.transport, turns)
     this.reader = this.input.reader
     this.outlet = new Outlet(this.transport)
@@ -320,8 +320,8 @@ export class DriverSide implements TransportHandler, FrameInputOwner, KeepaliveP
   }
 
   #ownMail(): DescriptorMail {
-    const { ledger } = this.session.actor.io
-    this.#mail ??= new DescriptorMail(this.reader, ledger, (frame, descriptors) => this.#relay(frame, descriptors))
+    const { closer } = this.session.actor.io
+    this.#mail ??= new DescriptorMail(this.reader, closer, (frame, descriptors) => this.#relay(frame, descriptors))
     return this.#mail
   }
 
@@ -329,7 +329,7 @@ export class DriverSide implements TransportHandler, FrameInputOwner, KeepaliveP
     const count = DescriptorMail.announced(bytes, from, to)
     if (count === undefined) this.#violate('too many file descriptors announced')
     else if (count === 0) this.#relay(Buffer.from(bytes.subarray(from, to)), [])
-    else if (!this.transport.carriesDescriptors) {
+    else if (this.transport.sender === undefined) {
       this.reader.expectTail(count)
       this.#relay(Buffer.from(bytes.subarray(from, to)), [])
     } else this.#ownMail().expect(bytes, from, to, count)
@@ -340,7 +340,7 @@ export class DriverSide implements TransportHandler, FrameInputOwner, KeepaliveP
     const { session } = this
     const header = readHeader(frame)
     const take = this.#reply(frame, 0, header.prog, header.serial)
-    if (take === TAKE.pass && session.client.transport.carriesDescriptors) {
+    if (take === TAKE.pass && session.client.transport.sender !== undefined) {
       if (!session.client.outlet.relayWithDescriptors(frame, descriptors)) session.clientFull()
       return
     }

@@ -4,6 +4,8 @@ import type { AccountNames } from '../names/account-names.js'
 import { peerCredentials, peerSecurityContext, processStartTime, type PeerCredentials } from '../os/accounts.js'
 
 export interface Identified {
+  /** Undefined where the kernel does not tell. */
+  uid?: number
   identity: Identity
   /** The identity cannot be established: what each of the client's calls is answered with. */
   failure?: RemoteError
@@ -43,11 +45,11 @@ function identified(
   groupName: string | undefined,
   process: Identity
 ): Identified {
-  if (userName === undefined) return fail(`Failed to find user record for uid '${uid}'`)
-  if (groupName === undefined) return fail(`Failed to find group record for gid '${gid}'`)
-  return { identity: { userName, userId: uid, groupName, groupId: gid, ...process } }
+  if (userName === undefined) return fail(`Failed to find user record for uid '${uid}'`, uid)
+  if (groupName === undefined) return fail(`Failed to find group record for gid '${gid}'`, uid)
+  return { uid, identity: { userName, userId: uid, groupName, groupId: gid, ...process } }
 }
 
-function fail(message: string): Identified {
-  return { identity: {}, failure: systemError(EINVAL, message) }
+function fail(message: string, uid?: number): Identified {
+  return { ...(uid !== undefined && { uid }), identity: {}, failure: systemError(EINVAL, message) }
 }

@@ -58,7 +58,7 @@ const supportsFeature: Handler = (session, call, body) => {
     case FEATURE.closeCallback:
       return answer(true)
     case FEATURE.fdPassing:
-      return answer(session.client.transport.carriesDescriptors)
+      return answer(session.client.transport.sender !== undefined)
     default:
       return PASS_ON
   }

@@ -81,7 +81,7 @@ async function connectFirst(
     throw sought === undefined ? noDriver() : error
   }
   if (!given.up) return [outcome, candidates[at]!]
-  io.ledger.close(outcome)
+  io.closer.closeSocket(outcome)
   throw driverClosed()
 }
 

@@ -31,6 +31,9 @@ const CONGESTED_BYTES = 1024 * 1024
 /** Frames up to this size are copied together into one write. */
 const SMALL_BYTES = 4096
 
+/** Each is a sender of its own: they all come from the broker. */
+let links = 0
+
 /** A link over a polled socket. All frames of one turn of the event loop leave with as few writes as possible. */
 export class PolledLink implements Link, TransportHandler {
   readonly session: Closable = { close: () => this.#transport.destroy() }
@@ -42,7 +45,7 @@ export class PolledLink implements Link, TransportHandler {
   #closing = false
 
   constructor(io: ThreadIo, fd: number, makeOwner: (link: Link) => LinkOwner) {
-    this.#transport = new PolledTransport(io, fd, this, { descriptors: true })
+    this.#transport = new PolledTransport(io, fd, this, { sender: ++links })
     this.#owner = makeOwner(this)
   }
 

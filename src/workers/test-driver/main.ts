@@ -1,5 +1,6 @@
 import { PROGRAM } from '../../protocol/header.js'
 import { FdLedger } from '../os/fd-ledger.js'
+import { ForeignCloser } from '../os/foreign-close.js'
 import { Listener } from '../os/listener.js'
 import { listenUnix } from '../os/listening-sockets.js'
 import { Poller } from '../os/poller.js'
@@ -37,10 +38,12 @@ export function startTestDriver(options: TestDriverOptions): { close(): void } {
   const failed = options.onFailure ?? (() => undefined)
   const universe = new Universe(options.files, options.lasting ?? false)
   const ledger = new FdLedger()
+  const closer = new ForeignCloser(ledger)
   const io: ThreadIo = {
     poller: new Poller(),
     ledger,
     owner: OWNER,
+    closer,
     buffer: makeReadBuffer(),
     conduit: new Conduit(ledger, OWNER),
     failed: (session, error) => {
@@ -54,7 +57,7 @@ export function startTestDriver(options: TestDriverOptions): { close(): void } {
       [PROGRAM.remote, allHandlers],
       [PROGRAM.qemu, qemuHandlers]
     ]),
-    ledger,
+    closer,
     attach: uri => universe.attach(uri),
     release: hypervisor => universe.release(hypervisor),
     now: () => performance.now(),
@@ -67,6 +70,7 @@ export function startTestDriver(options: TestDriverOptions): { close(): void } {
       { name: 'test-driver', transport: 'unix', readonly, auth: 'none' },
       listenUnix(path, MODE, undefined, BACKLOG),
       io.poller,
+      closer,
       {
         mayAccept: () => true,
         accepted: (_, fd) => {

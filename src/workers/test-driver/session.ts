@@ -28,7 +28,7 @@ import { proceduresOf, type Procedure } from '../../protocol/procedures.js'
 import { publicDomain, readOnlyPrevents } from '../../protocol/public-errors.js'
 import { publicName } from '../../protocol/public-name.js'
 import { XdrError, XdrReader, XdrWriter } from '../../protocol/xdr.js'
-import type { FdLedger } from '../os/fd-ledger.js'
+import type { ForeignCloser } from '../os/foreign-close.js'
 import { DescriptorMail } from '../session/descriptor-mail.js'
 import type { Call, Handler, HandlerTable } from './dispatch.js'
 import type { Listener } from './event-hub.js'
@@ -45,7 +45,7 @@ export interface Shared {
   readonly door: Readonly<Record<number, DoorHandler>>
   /** By program. */
   readonly handlers: ReadonlyMap<number, HandlerTable>
-  readonly ledger: FdLedger
+  readonly closer: ForeignCloser
   /** The hypervisor of a URI, shared by its clients; undefined if there is no such driver. Throws RemoteError. */
   attach(uri: string | undefined): Hypervisor
   /** The client that `attach`ed lets go of it. */
@@ -110,7 +110,7 @@ export class Session implements LinkOwner, FrameSink, Listener {
     this.#forcedReadOnly = readOnly
     this.#reader = new FrameReader(this)
     this.#streams = new Streams(link)
-    this.#mail = new DescriptorMail(this.#reader, shared.ledger, (frame, descriptors) =>
+    this.#mail = new DescriptorMail(this.#reader, shared.closer, (frame, descriptors) =>
       this.#call(frame, 0, frame.length, HEADER_BYTES + 4, descriptors)
     )
     this.keepalive = new Keepalive(link, shared.now)
@@ -212,7 +212,7 @@ export class Session implements LinkOwner, FrameSink, Listener {
       this.#dispatch(bytes, from, to, skip, descriptors)
     } finally {
       // What no handler has passed on is of no use to anybody.
-      for (const descriptor of descriptors) this.#shared.ledger.close(descriptor)
+      for (const descriptor of descriptors) this.#shared.closer.close(descriptor)
     }
   }
 

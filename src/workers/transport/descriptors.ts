@@ -1,8 +1,11 @@
+import type { FdLedger } from '../os/fd-ledger.js'
 import {
   Memory,
   MSG_CMSG_CLOEXEC,
+  MSG_CTRUNC,
   MSG_DONTWAIT,
   MSG_NOSIGNAL,
+  MSG_PEEK,
   recvmsg,
   SCM_RIGHTS,
   sendmsg,
@@ -14,6 +17,7 @@ const IOV_AT = 16
 const IOV_COUNT_AT = 24
 const CONTROL_AT = 32
 const CONTROL_LENGTH_AT = 40
+const FLAGS_AT = 48
 const MESSAGE_BYTES = 56
 const CONTROL_HEADER_BYTES = 16
 /** As many descriptors as the kernel puts into one message (`SCM_MAX_FD`). */
@@ -58,11 +62,18 @@ outgoing.bytes.writeInt32LE(SCM_RIGHTS, outgoing.control + 12)
 outgoing.bytes.writeUInt32LE(CONTROL_HEADER_BYTES + 8, CONTROL_LENGTH_AT)
 
 /**
- * Reads like `recv` and adds descriptors that came along to `descriptors`, close-on-exec. The kernel ends a read with
- * the bytes that a descriptor was attached to, so they belong to the end of what was read. Returns the number of
- * bytes; negative on failure. Descriptors that the process has no room for are lost, and missed by whoever counts.
+ * Reads like `recv`, enters the descriptors that came along into the ledger and adds them to `descriptors`,
+ * close-on-exec. The kernel ends a read with the bytes that a descriptor was attached to, so they belong to the end of
+ * what was read. Returns the number of bytes; negative on failure.
  */
-export function receive(fd: number, address: number, length: number, descriptors: number[]): number {
+export function receive(
+  fd: number,
+  address: number,
+  length: number,
+  descriptors: number[],
+  ledger: FdLedger,
+  owner: number
+): number {
   const { bytes, control } = incoming
   incoming.buffer(address, length)
   bytes.writeUInt32LE(CONTROL_BYTES, CONTROL_LENGTH_AT)
@@ -72,9 +83,23 @@ export function receive(fd: number, address: number, length: number, descriptors
   const isRights = bytes.readInt32LE(control + 8) === SOL_SOCKET && bytes.readInt32LE(control + 12) === SCM_RIGHTS
   if (!isRights) return count
   const end = control + bytes.readUInt32LE(control)
-  for (let at = control + CONTROL_HEADER_BYTES; at + 4 <= end; at += 4) descriptors.push(bytes.readInt32LE(at))
+  for (let at = control + CONTROL_HEADER_BYTES; at + 4 <= end; at += 4) {
+    const descriptor = bytes.readInt32LE(at)
+    ledger.adoptForeign(descriptor, owner)
+    descriptors.push(descriptor)
+  }
   return count
 }
+
+/** Counts what `receive` would read; afterwards `descriptorsMissed` says whether descriptors would come with it. */
+export function lookAhead(fd: number, address: number, length: number): number {
+  incoming.buffer(address, length)
+  incoming.bytes.writeUInt32LE(0, CONTROL_LENGTH_AT)
+  return recvmsg(fd, incoming.address, MSG_DONTWAIT | MSG_PEEK)
+}
+
+/** Whether there were more descriptors than came: what was read last had no room for them, or the process had not. */
+export const descriptorsMissed = (): boolean => (incoming.bytes.readInt32LE(FLAGS_AT) & MSG_CTRUNC) !== 0
 
 /** Sends one descriptor with its zero byte. Returns 1, or a negative number on failure (EAGAIN: later). */
 export function sendDescriptor(fd: number, descriptor: number): number {

@@ -1,10 +1,12 @@
 import { HEADER_BYTES } from '../../protocol/header.js'
 import type { Closable } from '../clock.js'
 import type { FdLedger } from '../os/fd-ledger.js'
+import { hasUnread, type ForeignCloser } from '../os/foreign-close.js'
 import {
   EAGAIN,
   ECONNRESET,
   EINTR,
+  EMFILE,
   errno,
   MSG_DONTWAIT,
   MSG_NOSIGNAL,
@@ -15,7 +17,7 @@ import {
 } from '../os/libc.js'
 import { EDGE, FAILED, HUNG_UP, PEER_CLOSED, READABLE, WRITABLE, type Pollable, type Poller } from '../os/poller.js'
 import type { Conduit } from './conduit.js'
-import { receive, sendDescriptor } from './descriptors.js'
+import { descriptorsMissed, lookAhead, receive, sendDescriptor } from './descriptors.js'
 import type { Passage, Transport, TransportHandler } from './transport.js'
 
 /** More than a UNIX socket holds by default (208 KiB): a driver daemon that waits for room in it gets all of it at once. */
@@ -32,6 +34,8 @@ export interface ThreadIo {
   readonly ledger: FdLedger
   /** The owner number under which this thread's descriptors stand in the ledger. */
   readonly owner: number
+  /** Closes descriptors that peers have sent, and sockets in which some may lie. */
+  readonly closer: ForeignCloser
   readonly buffer: Memory
   readonly conduit: Conduit
   /** An exception while one connection was served. It costs that connection only. */
@@ -43,10 +47,10 @@ export const makeReadBuffer = (): Memory => new Memory(READ_AT + READ_BYTES)
 const SEND_FLAGS = MSG_DONTWAIT | MSG_NOSIGNAL
 
 export interface PolledOptions {
-  /** What the peer had sent before it hung up is still delivered after a pause. */
-  keepUnread?: boolean
-  /** A UNIX socket over which descriptors come and go. */
-  descriptors?: boolean
+  /** A UNIX socket over which descriptors come and go: by whose number those are counted that come. */
+  sender?: number | undefined
+  /** The peer is a driver daemon: it passes no descriptor of others before it was given one. */
+  daemon?: boolean
 }
 
 /** Less is read and written: that costs no more. */
@@ -66,15 +70,19 @@ const arrived: number[] = []
  * Of long frames that nobody needs to see, all but the header can be moved on within the kernel (`Passage`).
  */
 export class PolledTransport implements Transport, Pollable {
-  readonly carriesDescriptors: boolean
-  readonly #keepUnread: boolean
+  readonly sender: number | undefined
+  readonly #daemon: boolean
   handler: TransportHandler
   readonly #io: ThreadIo
-  readonly #fd: number
+  readonly fd: number
   #slot: number
   #most = READ_BYTES
   /** Out of the poller's sight until `resume`: see `#hungUp`. */
   #muted = false
+  /** Something that was unread could be a descriptor. */
+  #mayHold: boolean
+  /** Not read until its sender's descriptors have been closed. */
+  #held = false
   #interest = READABLE
   #closed = false
   /** Reading is over for good: the peer sends nothing more. */
@@ -88,10 +96,11 @@ export class PolledTransport implements Transport, Pollable {
 
   /** Takes `fd` over, which must be non-blocking and in the ledger; it is closed with the transport. */
   constructor(io: ThreadIo, fd: number, handler: TransportHandler, options: PolledOptions = {}) {
-    this.carriesDescriptors = options.descriptors ?? false
-    this.#keepUnread = options.keepUnread ?? false
+    this.sender = options.sender
+    this.#daemon = options.daemon ?? false
+    this.#mayHold = this.sender !== undefined && !this.#daemon
     this.#io = io
-    this.#fd = fd
+    this.fd = fd
     this.handler = handler
     this.#slot = this.#watch()
   }
@@ -113,8 +122,8 @@ export class PolledTransport implements Transport, Pollable {
     const shared = this.#io.buffer
     const count =
       bytes === shared.bytes
-        ? send(this.#fd, shared.address + from, to - from, SEND_FLAGS)
-        : sendBytes(this.#fd, bytes.subarray(from, to), to - from, SEND_FLAGS)
+        ? send(this.fd, shared.address + from, to - from, SEND_FLAGS)
+        : sendBytes(this.fd, bytes.subarray(from, to), to - from, SEND_FLAGS)
     if (count === to - from) return true
     // A failed connection is found out, with its reason, by the next read.
     if (count < 0 && errno() !== EAGAIN && errno() !== EINTR) return true
@@ -125,6 +134,7 @@ export class PolledTransport implements Transport, Pollable {
 
   sendDescriptors(descriptors: readonly number[]): boolean {
     let taken = true
+    this.#mayHold = true
     for (const descriptor of descriptors) {
       if (this.#pending === 0 && !this.#closed) taken = this.#sendDescriptor(descriptor)
       else taken = this.#keepDescriptor(descriptor)
@@ -159,11 +169,16 @@ export class PolledTransport implements Transport, Pollable {
   destroy(): void {
     if (this.#closed) return
     this.#closed = true
-    for (const item of this.#queue ?? []) if (typeof item === 'number') this.#io.ledger.close(item)
+    const { closer, ledger, poller } = this.#io
+    for (const item of this.#queue ?? []) if (typeof item === 'number') closer.close(item)
     this.#queue = undefined
     this.#pending = 0
-    if (!this.#muted) this.#io.poller.forget(this.#slot)
-    this.#io.ledger.close(this.#fd)
+    if (this.#mayHold && hasUnread(this.fd)) {
+      if (!this.#muted) poller.remove(this.#slot, this.fd)
+      return closer.closeLater(this.fd, this.sender)
+    }
+    if (!this.#muted) poller.forget(this.#slot)
+    ledger.close(this.fd)
   }
 
   ready(events: number): void {
@@ -178,17 +193,22 @@ export class PolledTransport implements Transport, Pollable {
   }
 
   #read(events: number): void {
-    const { passage } = this.handler
-    if (passage !== undefined && !this.carriesDescriptors) return this.#readPast(passage, events)
     const most = this.#most
+    if (this.sender !== undefined) {
+      this.#take(this.#io.closer.hasRoom(this.sender) ? most : Math.min(most, this.#bytesAlone()), events)
+      return
+    }
+    const { passage } = this.handler
+    if (passage !== undefined) return this.#readPast(passage, events)
     const count = this.#take(most, events)
     if (count === most || (count > 0 && events & PEER_CLOSED)) this.#askAgain()
   }
 
   /** One read of at most `most` bytes. Returns how many came; less than 1 if none did. */
   #take(most: number, events: number): number {
+    if (most === 0) return 0
     const { bytes, address } = this.#io.buffer
-    const count = this.carriesDescriptors ? this.#receive(most) : recv(this.#fd, address + READ_AT, most, MSG_DONTWAIT)
+    const count = this.sender !== undefined ? this.#receive(most) : recv(this.fd, address + READ_AT, most, MSG_DONTWAIT)
     if (this.#closed) return 0
     if (count > 0) this.handler.received(bytes, READ_AT, READ_AT + count)
     else if (count === 0) this.#noMore(events)
@@ -218,33 +238,58 @@ export class PolledTransport implements Transport, Pollable {
     const { buffer, conduit } = this.#io
     const { left, to } = passage
     if (to === undefined) return passage.over()
-    const count = conduit.move(this.#fd, to.#fd, Math.min(left, READ_BYTES))
+    const count = conduit.move(this.fd, to.fd, Math.min(left, READ_BYTES))
     if (count > 0) passage.moved(count, buffer.bytes, READ_AT, READ_AT + conduit.fetch(buffer.address + READ_AT))
     // The end, and whatever else is the matter, is told by an ordinary read.
     else if (count === 0 || errno() !== EAGAIN) passage.over()
   }
 
+  /** Descriptors that find no room end the connection, and so do too many of one sender's. */
   #receive(most: number): number {
+    const { ledger, owner, closer, buffer } = this.#io
     arrived.length = 0
-    const count = receive(this.#fd, this.#io.buffer.address + READ_AT, most, arrived)
-    if (arrived.length > 0) {
-      const descriptors = arrived.slice()
-      for (const descriptor of descriptors) this.#io.ledger.adopt(descriptor, this.#io.owner)
-      this.handler.receivedDescriptors(descriptors)
-    }
+    const count = receive(this.fd, buffer.address + READ_AT, most, arrived, ledger, owner)
+    if (count < 0) return count
+    const missed = descriptorsMissed()
+    if (arrived.length === 0 && !missed) return count
+    this.#mayHold = true
+    const descriptors = arrived.slice()
+    const inLimits = closer.received(descriptors, this.sender!)
+    this.handler.receivedDescriptors(descriptors)
+    if ((missed || !inLimits) && !this.#closed) this.#lose(EMFILE)
     return count
   }
 
+  /**
+   * How many bytes can be read without a descriptor. Where the next that can be read brings some, it is not read before
+   * there is room for them, and nothing is to be read now.
+   */
+  #bytesAlone(): number {
+    const { closer, buffer } = this.#io
+    const count = lookAhead(this.fd, buffer.address + READ_AT, READ_BYTES)
+    // The end of the connection and its failures are told by an ordinary read.
+    if (count <= 0) return READ_BYTES
+    if (!descriptorsMissed()) return count
+    this.#held = true
+    this.#askAgain()
+    closer.whenRoom(this.sender, () => {
+      this.#held = false
+      if (!this.#muted) this.#askAgain()
+      else if (this.#interest & READABLE) this.resume()
+    })
+    return 0
+  }
+
   #sendDescriptor(descriptor: number): boolean {
-    const again = sendDescriptor(this.#fd, descriptor) < 0 && [EAGAIN, EINTR].includes(errno())
+    const again = sendDescriptor(this.fd, descriptor) < 0 && [EAGAIN, EINTR].includes(errno())
     if (again) return this.#keepDescriptor(descriptor)
-    this.#io.ledger.close(descriptor)
+    this.#io.closer.close(descriptor)
     return true
   }
 
   #keepDescriptor(descriptor: number): boolean {
     if (this.#closed) {
-      this.#io.ledger.close(descriptor)
+      this.#io.closer.close(descriptor)
       return true
     }
     this.#queue ??= []
@@ -263,9 +308,10 @@ export class PolledTransport implements Transport, Pollable {
 
   /** The peer is gone while nothing is read here; epoll reports that over and over, wanted or not. */
   #hungUp(): void {
-    if (!this.#keepUnread || this.#ending) return this.#lose(ECONNRESET)
+    // What a daemon had sent before it hung up is still delivered after a pause.
+    if (!this.#daemon || this.#ending) return this.#lose(ECONNRESET)
     this.#muted = true
-    this.#io.poller.remove(this.#slot, this.#fd)
+    this.#io.poller.remove(this.#slot, this.fd)
   }
 
   #lose(code: number): void {
@@ -274,12 +320,14 @@ export class PolledTransport implements Transport, Pollable {
     handler.lost({ errno: code })
   }
 
-  get #mode(): number {
-    return this.carriesDescriptors ? 0 : EDGE | PEER_CLOSED
+  /** What the poller is asked for. */
+  get #watched(): number {
+    if (this.sender === undefined) return this.#interest | EDGE | PEER_CLOSED
+    return this.#held ? this.#interest & ~READABLE : this.#interest
   }
 
   #watch(): number {
-    return this.#io.poller.add(this.#fd, READABLE | this.#mode, this)
+    return this.#io.poller.add(this.fd, this.#watched, this)
   }
 
   #want(interest: number): void {
@@ -290,7 +338,7 @@ export class PolledTransport implements Transport, Pollable {
 
   /** Whatever it is ready for now is told, even if it was told before. */
   #askAgain(): void {
-    if (!this.#closed) this.#io.poller.change(this.#slot, this.#fd, this.#interest | this.#mode)
+    if (!this.#closed) this.#io.poller.change(this.#slot, this.fd, this.#watched)
   }
 
   #enqueue(bytes: Buffer, from: number, to: number): void {
@@ -306,17 +354,17 @@ export class PolledTransport implements Transport, Pollable {
     while (queue !== undefined && queue.length > 0) {
       const first = queue[0]!
       if (typeof first === 'number') {
-        if (sendDescriptor(this.#fd, first) < 0) {
+        if (sendDescriptor(this.fd, first) < 0) {
           if (errno() === EAGAIN || errno() === EINTR) return
           return this.#lose(errno())
         }
-        this.#io.ledger.close(first)
+        this.#io.closer.close(first)
         this.#pending--
         queue.shift()
         continue
       }
       const left = first.length - this.#sent
-      const count = sendBytes(this.#fd, this.#sent === 0 ? first : first.subarray(this.#sent), left, SEND_FLAGS)
+      const count = sendBytes(this.fd, this.#sent === 0 ? first : first.subarray(this.#sent), left, SEND_FLAGS)
       if (count < 0) {
         if (errno() === EAGAIN || errno() === EINTR) return
         return this.#lose(errno())

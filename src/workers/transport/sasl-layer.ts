@@ -12,7 +12,7 @@ const LENGTH_BYTES = 4
  * still being judged. `hold` keeps it back, `release` and `secure` let it go on.
  */
 export class SaslLayer implements Transport, TransportHandler {
-  readonly carriesDescriptors = false
+  readonly sender = undefined
   readonly #inner: Transport
   #codec: SaslCodec | undefined
   #held = false

@@ -9,7 +9,7 @@ const RECORD_BYTES = 16 * 1024
 
 /** A TLS connection after its handshake, served by the thread's poller. */
 export class TlsTransport implements Transport, Pollable {
-  readonly carriesDescriptors = false
+  readonly sender = undefined
   handler: TransportHandler
   readonly #io: ThreadIo
   readonly #fd: number

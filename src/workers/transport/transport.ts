@@ -48,8 +48,8 @@ export interface LossReason {
 /** One end of a connection that carries bytes, whatever stands under it: a plain socket, TLS, a SASL layer. */
 export interface Transport {
   handler: TransportHandler
-  /** Whether descriptors can travel beside the bytes. */
-  readonly carriesDescriptors: boolean
+  /** By whose number descriptors are counted that come beside the bytes (`ForeignCloser`); undefined: none can travel. */
+  readonly sender: number | undefined
   /** Bytes accepted by `send` that the kernel has not taken yet. */
   readonly pending: number
   readonly closed: boolean
@@ -59,8 +59,8 @@ export interface Transport {
    */
   send(bytes: Buffer, from: number, to: number): boolean
   /**
-   * Sends descriptors behind what was sent before, each with a byte of its own, and closes them here. Only where
-   * `carriesDescriptors`.
+   * Sends descriptors behind what was sent before, each with a byte of its own, and closes them here. Only where there
+   * is a `sender`.
    */
   sendDescriptors(descriptors: readonly number[]): boolean
   /** How many bytes, about, are read in one turn from now on. */

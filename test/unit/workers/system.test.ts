@@ -8,6 +8,7 @@ import { expect } from 'chai'
 import { connectUnix } from '#workers/driver/unix-connect.js'
 import { ADDRESS_BYTES, readIpAddress, writeIpAddress, writeUnixAddress } from '#workers/os/address.js'
 import { FdLedger } from '#workers/os/fd-ledger.js'
+import { ForeignCloser } from '#workers/os/foreign-close.js'
 import {
   AF_UNIX,
   close,
@@ -89,11 +90,11 @@ describe('the ledger of descriptors', () => {
     ledger.adopt(mine, 7)
     ledger.give(given, 7)
     ledger.adopt(others, 8)
-    expect(ledger.closeAdopted(7)).to.equal(1)
+    expect(new ForeignCloser(ledger).closeAllOf(7)).to.equal(1)
     expect([mine, given, others].map(isOpen)).to.deep.equal([false, true, true])
     expect(ledger.isGiven(given, 7)).to.equal(true)
     for (const fd of [given, others]) ledger.close(fd)
-    expect(ledger.closeAdopted(8)).to.equal(0)
+    expect(new ForeignCloser(ledger).closeAllOf(8)).to.equal(0)
   })
 
   it('knows all sockets of threads that are terminated while they open and close them', async () => {
@@ -107,7 +108,7 @@ describe('the ledger of descriptors', () => {
       await once(worker, 'message')
       await sleep(5 * Math.random())
       await worker.terminate()
-      left += ledger.closeAdopted(owner)
+      left += new ForeignCloser(ledger).closeAllOf(owner)
     }
     expect(sockets()).to.be.at.most(before)
     expect(left).to.be.above(0)
