@@ -263,12 +263,16 @@ export class Actor implements ActorControl {
     identity: Identity,
     failure?: RemoteError
   ): void {
+    let made: Transport | undefined
     try {
-      this.#sessions.set(admission.id, new ClientSession(this, admission, transport, identity, failure))
+      const make = (handler: TransportHandler): Transport => (made = transport(handler))
+      this.#sessions.set(admission.id, new ClientSession(this, admission, make, identity, failure))
     } catch (error) {
       // No memory for one more in the kernel's tables, for instance.
       this.failed(undefined, error)
-      this.#turnAway(admission, 'internal failure')
+      if (made === undefined) return this.#turnAway(admission, 'internal failure')
+      made.destroy()
+      this.#ended(admission.id, 'internal failure')
     }
   }
 

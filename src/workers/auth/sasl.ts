@@ -15,6 +15,7 @@ import { SaslCodec } from '../sasl/codec.js'
 import type { SaslParameters } from '../sasl/libsasl.js'
 import type { SaslSuccess } from '../sasl/messages.js'
 import { SaslRefusal, type SaslAttempt, type SaslDesk, type SaslTurn } from '../sasl/sasl-desk.js'
+import { isDeceptive, shown } from '../peer-names.js'
 import { authenticationFailed } from '../session/session-errors.js'
 import type { SaslLayer } from '../transport/sasl-layer.js'
 import type { Applicant, Authentication } from './authentication.js'
@@ -129,7 +130,7 @@ export class SaslAuthentication implements Authentication {
       return this.#refuse(call, objection)
     }
     const { userName, strength, maxOutput, connection } = success
-    this.applicant.log('debug', `SASL user '${printable(userName)}', strength ${strength}`, SOURCE.sasl)
+    this.applicant.log('debug', `SASL user '${shown(userName)}', strength ${strength}`, SOURCE.sasl)
     this.applicant.reply(call, encodeSaslReply({ complete: true, data }))
     this.applicant.authenticated({ saslUserName: userName })
     // The reply is the last that goes in the clear. What has come behind the call is read now, by one who is in.
@@ -142,9 +143,10 @@ export class SaslAuthentication implements Authentication {
     if (this.layer !== undefined && strength < LEAST_LAYER_SSF) {
       return `negotiated SSF ${strength} was not strong enough`
     }
+    if (isDeceptive(userName)) return `SASL client identity '${shown(userName)}' holds characters that are not text`
     const allowed = this.applicant.actor.settings.saslAllowedUsers
     if (allowed === undefined || allowed.some(pattern => compileGlob(pattern)(userName))) return undefined
-    return `SASL client identity '${printable(userName)}' not allowed by ACL`
+    return `SASL client identity '${shown(userName)}' not allowed by ACL`
   }
 
   #forget(): void {
@@ -158,6 +160,3 @@ export class SaslAuthentication implements Authentication {
     if (++this.#failures >= MAX_FAILURES) this.applicant.close('too many attempts to authenticate', 'warning')
   }
 }
-
-/** Mechanisms let any characters into names; a log has lines. */
-const printable = (text: string): string => text.replace(/\p{C}/gu, '?')

@@ -25,7 +25,6 @@ export const MODE = { partialWrite: 1, movingWriteBuffer: 2, releaseBuffers: 0x1
 export const VERSION = { 'TLSv1.2': 0x0303, 'TLSv1.3': 0x0304 } as const
 export const OPTION = {
   noSessionHash: 0x1,
-  ignoreUnexpectedEof: 0x80,
   noTicket: 0x4000,
   noCompression: 0x2_0000,
   noEncryptThenMac: 0x8_0000,
@@ -34,11 +33,20 @@ export const OPTION = {
 } as const
 export const VERIFY_PEER = 1
 export const PURPOSE_ANY = 7
+export const VERIFY_UNSPECIFIED = 1
+export const HANDSHAKE_RECORD = 22
+export const CERTIFICATE_MESSAGE = 11
+export const BIO_RESET = 1
 export const V_FLAG_PARTIAL_CHAIN = 0x8_0000
 
 function bind() {
   const library = koffi.load(null)
-  const verifyCallback = koffi.pointer(koffi.proto('int VerifyCallback(int ok, uintptr_t store)'))
+  const verifyCallback = koffi.pointer(koffi.proto('int VerifyCallback(uintptr_t store, uintptr_t arg)'))
+  const messageCallback = koffi.pointer(
+    koffi.proto(
+      'void MessageCallback(int sent, int version, int type, uintptr_t at, size_t length, uintptr_t ssl, uintptr_t arg)'
+    )
+  )
   const f = <T>(declaration: string): T => library.func(declaration) as unknown as T
   return {
     TLS_server_method: f<() => Pointer>('uintptr_t TLS_server_method()'),
@@ -63,15 +71,27 @@ function bind() {
     SSL_CTX_get_cert_store: f<(ctx: Pointer) => Pointer>('uintptr_t SSL_CTX_get_cert_store(uintptr_t)'),
     X509_STORE_add_cert: f<(store: Pointer, x509: Pointer) => number>('int X509_STORE_add_cert(uintptr_t, uintptr_t)'),
     X509_STORE_set_flags: f<(store: Pointer, flags: number) => number>('int X509_STORE_set_flags(uintptr_t, ulong)'),
-    SSL_CTX_set_verify: library.func('SSL_CTX_set_verify', 'void', ['uintptr_t', 'int', verifyCallback]) as unknown as (
-      ctx: Pointer,
-      mode: number,
-      callback: unknown
-    ) => void,
-    /** Goes on with the handshake whatever the certificate is like: what it is like is asked for afterwards. */
-    acceptAll: koffi.register(() => 1, verifyCallback) as unknown,
+    SSL_CTX_set_verify: f<(ctx: Pointer, mode: number, callback: 0) => void>('void SSL_CTX_set_verify(uintptr_t, int, uintptr_t)'),
+    SSL_CTX_set_cert_verify_callback: library.func('SSL_CTX_set_cert_verify_callback', 'void', [
+      'uintptr_t',
+      verifyCallback,
+      'uintptr_t'
+    ]) as unknown as (ctx: Pointer, callback: unknown, arg: 0) => void,
+    verifyCallback: (verify: (store: Pointer) => number): unknown => koffi.register(verify, verifyCallback),
+    X509_verify_cert: f<(store: Pointer) => number>('int X509_verify_cert(uintptr_t)'),
+    X509_STORE_CTX_get_error: f<(store: Pointer) => number>('int X509_STORE_CTX_get_error(uintptr_t)'),
+    X509_STORE_CTX_set_error: f<(store: Pointer, code: number) => void>('void X509_STORE_CTX_set_error(uintptr_t, int)'),
 
     BIO_new_mem_buf: f<(bytes: Uint8Array, length: number) => Pointer>('uintptr_t BIO_new_mem_buf(void *, int)'),
+    BIO_new: f<(method: Pointer) => Pointer>('uintptr_t BIO_new(uintptr_t)'),
+    BIO_s_mem: f<() => Pointer>('uintptr_t BIO_s_mem()'),
+    BIO_s_null: f<() => Pointer>('uintptr_t BIO_s_null()'),
+    BIO_up_ref: f<(bio: Pointer) => number>('int BIO_up_ref(uintptr_t)'),
+    BIO_write: f<(bio: Pointer, at: Pointer, length: number) => number>('int BIO_write(uintptr_t, uintptr_t, int)'),
+    BIO_ctrl: f<(bio: Pointer, command: number, number: 0, pointer: 0) => number>(
+      'long BIO_ctrl(uintptr_t, int, long, uintptr_t)'
+    ),
+    BIO_number_written: f<(bio: Pointer) => number>('uint64_t BIO_number_written(uintptr_t)'),
     BIO_free: f<(bio: Pointer) => number>('int BIO_free(uintptr_t)'),
     PEM_read_bio_X509: f<(bio: Pointer, into: 0, callback: 0, data: 0) => Pointer>(
       'uintptr_t PEM_read_bio_X509(uintptr_t, uintptr_t, uintptr_t, uintptr_t)'
@@ -93,6 +113,8 @@ function bind() {
     EVP_PKEY_get_group_name: f<(key: Pointer, at: Pointer, room: number, length: Pointer) => number>(
       'int EVP_PKEY_get_group_name(uintptr_t, uintptr_t, size_t, uintptr_t)'
     ),
+    X509_get_subject_name: f<(x509: Pointer) => Pointer>('uintptr_t X509_get_subject_name(uintptr_t)'),
+    i2d_X509_NAME: f<(name: Pointer, at: Pointer) => number>('int i2d_X509_NAME(uintptr_t, uintptr_t)'),
     i2d_X509: f<(x509: Pointer, at: Pointer) => number>('int i2d_X509(uintptr_t, uintptr_t)'),
     OPENSSL_sk_num: f<(stack: Pointer) => number>('int OPENSSL_sk_num(uintptr_t)'),
     OPENSSL_sk_value: f<(stack: Pointer, index: number) => Pointer>('uintptr_t OPENSSL_sk_value(uintptr_t, int)'),
@@ -100,6 +122,18 @@ function bind() {
     SSL_new: f<(ctx: Pointer) => Pointer>('uintptr_t SSL_new(uintptr_t)'),
     SSL_free: f<(ssl: Pointer) => void>('void SSL_free(uintptr_t)'),
     SSL_set_fd: f<(ssl: Pointer, fd: number) => number>('int SSL_set_fd(uintptr_t, int)'),
+    SSL_set_wfd: f<(ssl: Pointer, fd: number) => number>('int SSL_set_wfd(uintptr_t, int)'),
+    /** These take over the reference. */
+    SSL_set0_rbio: f<(ssl: Pointer, bio: Pointer) => void>('void SSL_set0_rbio(uintptr_t, uintptr_t)'),
+    SSL_set0_wbio: f<(ssl: Pointer, bio: Pointer) => void>('void SSL_set0_wbio(uintptr_t, uintptr_t)'),
+    SSL_get_wbio: f<(ssl: Pointer) => Pointer>('uintptr_t SSL_get_wbio(uintptr_t)'),
+    SSL_set_msg_callback: library.func('SSL_set_msg_callback', 'void', ['uintptr_t', messageCallback]) as unknown as (
+      ssl: Pointer,
+      callback: unknown
+    ) => void,
+    messageCallback: (
+      heard: (sent: number, version: number, type: number, at: Pointer, length: number) => void
+    ): unknown => koffi.register(heard, messageCallback),
     SSL_accept: f<(ssl: Pointer) => number>('int SSL_accept(uintptr_t)'),
     SSL_read: f<(ssl: Pointer, at: Pointer, length: number) => number>('int SSL_read(uintptr_t, uintptr_t, int)'),
     SSL_write: f<(ssl: Pointer, at: Pointer, length: number) => number>('int SSL_write(uintptr_t, uintptr_t, int)'),
@@ -114,7 +148,7 @@ function bind() {
     SSL_get_verify_result: f<(ssl: Pointer) => number>('long SSL_get_verify_result(uintptr_t)'),
     /** The chain from the client's certificate to the one of ours that it was found to lead to. */
     SSL_get0_verified_chain: f<(ssl: Pointer) => Pointer>('uintptr_t SSL_get0_verified_chain(uintptr_t)'),
-    SSL_get1_peer_certificate: f<(ssl: Pointer) => Pointer>('uintptr_t SSL_get1_peer_certificate(uintptr_t)'),
+    SSL_get0_peer_certificate: f<(ssl: Pointer) => Pointer>('uintptr_t SSL_get0_peer_certificate(uintptr_t)'),
     SSL_get_peer_cert_chain: f<(ssl: Pointer) => Pointer>('uintptr_t SSL_get_peer_cert_chain(uintptr_t)'),
     SSL_get_current_cipher: f<(ssl: Pointer) => Pointer>('uintptr_t SSL_get_current_cipher(uintptr_t)'),
     SSL_CIPHER_get_bits: f<(cipher: Pointer, algorithmBits: 0) => number>('int SSL_CIPHER_get_bits(uintptr_t, uintptr_t)'),
@@ -124,9 +158,10 @@ function bind() {
     ERR_reason_error_string: f<(code: number) => string | null>('const char *ERR_reason_error_string(ulong)'),
     X509_verify_cert_error_string: f<(code: number) => string>('const char *X509_verify_cert_error_string(long)'),
     OpenSSL_version_num: f<() => number>('ulong OpenSSL_version_num()'),
+    memcpy: f<(to: Pointer, from: Pointer, length: number) => Pointer>('uintptr_t memcpy(uintptr_t, uintptr_t, size_t)'),
 
-    /** Room for one certificate, and for a pointer to it. */
-    certificate: new Memory(64 * 1024),
+    /** Room for what OpenSSL is asked to write, its longest message among it; and for a pointer. */
+    encoding: new Memory(128 * 1024),
     pointer: new Memory(8)
   }
 }

@@ -1,4 +1,5 @@
 import type { Identity } from '../../protocol/identity.js'
+import { shown } from '../peer-names.js'
 import type { Admission } from '../settings.js'
 import type { Subject } from './rules.js'
 
@@ -13,12 +14,12 @@ export function subjectOf({ transport, readonly, peer }: Admission, identity: Id
   }
 }
 
-/** For the log: what a client has proved of itself, without characters that do not belong into a line. */
+/** For the log: what a client has proved of itself. */
 export function describeIdentity({ saslUserName, x509DistinguishedName, userName, userId }: Identity): string {
   const facts = [
-    saslUserName !== undefined && `SASL user '${saslUserName}'`,
-    x509DistinguishedName !== undefined && x509DistinguishedName !== '' && `certificate '${x509DistinguishedName}'`,
-    userId !== undefined && `user '${userName ?? ''}' (${userId})`
+    saslUserName !== undefined && `SASL user '${shown(saslUserName)}'`,
+    x509DistinguishedName !== undefined && x509DistinguishedName !== '' && `certificate '${shown(x509DistinguishedName)}'`,
+    userId !== undefined && `user '${shown(userName ?? '')}' (${userId})`
   ].filter(fact => fact !== false)
-  return facts.length === 0 ? 'a client without identity' : facts.join(', ').replace(/\p{C}/gu, '?')
+  return facts.length === 0 ? 'a client without identity' : facts.join(', ')
 }

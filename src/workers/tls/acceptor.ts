@@ -1,16 +1,17 @@
 import type { Identity } from '../../protocol/identity.js'
 import { Timer, type Clock } from '../clock.js'
-import { FAILED, HUNG_UP, READABLE, WRITABLE, type Pollable } from '../os/poller.js'
 import { SOURCE, type Log, type LogLevel } from '../log.js'
 import type { LastHeard } from '../os/last-heard.js'
+import { EDGE, READABLE, WRITABLE, type Pollable } from '../os/poller.js'
 import type { ActorSettings, Admission } from '../settings.js'
+import { shown } from '../peer-names.js'
 import type { ThreadIo } from '../transport/polled.js'
 import { TlsTransport } from '../transport/tls.js'
 import type { Transport, TransportHandler } from '../transport/transport.js'
+import { TurnQueue, type Piece } from '../turn-queue.js'
 import { ClientCheck } from './client-check.js'
 import { RESULT, SecureChannel } from './secure-channel.js'
 import { SecureContext } from './secure-context.js'
-import type { LeastStrength } from './strength.js'
 import type { TlsSettings } from './tls-settings.js'
 
 export interface TlsAcceptorOwner {
@@ -19,7 +20,7 @@ export interface TlsAcceptorOwner {
   readonly lastHeard: LastHeard
   readonly settings: ActorSettings
   readonly log: Log
-  /** The client is in: its session begins. */
+  /** The client is in: its session begins. If that fails, the connection ends, with its transport if that was made. */
   begin(admission: Admission, transport: (handler: TransportHandler) => Transport, identity: Identity): void
   /** The connection is closed and never became a session. */
   ended(admission: Admission, why: string): void
@@ -27,25 +28,22 @@ export interface TlsAcceptorOwner {
 
 /** What tells a client that its certificate is accepted: the one byte before the first frame. */
 const CONFIRMATION = Buffer.from([1])
-/**
- * Handshakes begun in one turn of the event loop. One costs about a millisecond of this thread: a crowd that comes all
- * at once must not keep the calls of others waiting.
- */
-const STARTS_PER_TURN = 4
-
 /** What handshakes go by: replaced as a whole. */
 interface Rules {
   readonly context: SecureContext
   readonly check: ClientCheck
   readonly verify: boolean
-  readonly least: LeastStrength
 }
 
 /** TLS handshakes of one thread's clients, and the decision whom to let in. */
 export class TlsAcceptor {
   readonly #owner: TlsAcceptorOwner
   #rules: Rules | undefined
-  #waiting: Handshake[] = []
+  /**
+   * Steps of handshakes, one of each connection at a time. Some cost milliseconds: a crowd that comes all at once must
+   * not keep the calls of others waiting.
+   */
+  readonly #steps = new TurnQueue()
   readonly #handshakes = new Map<number, Handshake>()
 
   constructor(owner: TlsAcceptorOwner) {
@@ -57,7 +55,7 @@ export class TlsAcceptor {
   use(settings: TlsSettings): void {
     const context = new SecureContext(settings.context)
     this.#rules?.context.free()
-    this.#rules = { context, check: new ClientCheck(settings), verify: settings.verify, least: settings.least }
+    this.#rules = { context, check: new ClientCheck(settings), verify: settings.verify }
   }
 
   /** Clients that are not through their handshake. */
@@ -71,9 +69,13 @@ export class TlsAcceptor {
 
   /** Takes over a connection whose descriptor is in the ledger. */
   accept(admission: Admission): void {
-    const handshake = new Handshake(this.#owner, admission, () => this.#handshakes.delete(admission.id))
+    const handshake = new Handshake(this.#owner, admission, {
+      rules: () => this.#rules!,
+      enqueue: () => this.#steps.add(handshake),
+      over: () => this.#handshakes.delete(admission.id)
+    })
     this.#handshakes.set(admission.id, handshake)
-    if (this.#waiting.push(handshake) === 1) setImmediate(() => this.#startSome())
+    handshake.start()
   }
 
   /** Closes a connection in its handshake. False if it is not here. */
@@ -86,40 +88,42 @@ export class TlsAcceptor {
   closeAll(why: string): void {
     for (const id of [...this.#handshakes.keys()]) this.close(id, why)
   }
+}
 
-  #startSome(): void {
-    for (const handshake of this.#waiting.splice(0, STARTS_PER_TURN)) handshake.start(this.#rules!)
-    if (this.#waiting.length > 0) setImmediate(() => this.#startSome())
-  }
+/** What a handshake asks of its acceptor. */
+interface Place {
+  rules(): Rules
+  /** The next step is to be done when it is this connection's turn. */
+  enqueue(): void
+  over(): void
 }
 
 /** One connection from its admission to the confirmation byte. */
-class Handshake implements Pollable {
+class Handshake implements Pollable, Piece {
   readonly #owner: TlsAcceptorOwner
-  readonly #over: () => void
+  readonly #place: Place
   readonly #deadline = new Timer({ session: this, timeUp: () => this.close('TLS handshake not done in time', 'warning') })
-  #started: { channel: SecureChannel; slot: number; rules: Rules; interest: number } | undefined
+  #slot: number | undefined
+  /** Made when the client has sent something. */
+  #begun: { channel: SecureChannel; rules: Rules } | undefined
+  #enqueued = false
   #closed = false
 
   constructor(
     owner: TlsAcceptorOwner,
     readonly admission: Admission,
-    over: () => void
+    place: Place
   ) {
     this.#owner = owner
-    this.#over = over
+    this.#place = place
     const { firstFrameTimeoutMs } = owner.settings
     if (firstFrameTimeoutMs > 0) owner.clock.set(this.#deadline, firstFrameTimeoutMs)
   }
 
-  start(rules: Rules): void {
-    // It may have been closed while it waited.
-    if (this.#closed) return
-    const { fd } = this.admission
-    const { io } = this.#owner
+  start(): void {
     try {
-      const channel = new SecureChannel(rules.context, fd)
-      this.#started = { channel, rules, interest: READABLE, slot: io.poller.add(fd, READABLE, this) }
+      // Told once for each step: those that wait for their turn would crowd out everybody else at the poller.
+      this.#slot = this.#owner.io.poller.add(this.admission.fd, READABLE | EDGE, this)
     } catch (error) {
       this.close((error as Error).message, 'error')
     }
@@ -127,9 +131,18 @@ class Handshake implements Pollable {
 
   ready(events: number): void {
     if (events & READABLE) this.#owner.lastHeard.hear(this.admission.fd)
+    if (this.#enqueued) return
+    if ((events & (READABLE | WRITABLE)) === 0) return this.#gone()
+    this.#enqueued = true
+    this.#place.enqueue()
+  }
+
+  step(): void {
+    this.#enqueued = false
+    // It may have been closed while it waited.
+    if (this.#closed) return
     try {
-      if (events & (READABLE | WRITABLE)) this.#goOn()
-      else if (events & (FAILED | HUNG_UP)) this.#gone()
+      this.#goOn()
     } catch (error) {
       this.#owner.io.failed(this, error)
     }
@@ -139,21 +152,24 @@ class Handshake implements Pollable {
     if (this.#closed) return
     this.#tell(level, why)
     this.#leave()
-    this.#started?.channel.free()
+    this.#begun?.channel.free()
     this.#owner.io.ledger.close(this.admission.fd)
     this.#owner.ended(this.admission, why)
   }
 
   #goOn(): void {
-    const { channel, interest, slot } = this.#started!
+    const { fd } = this.admission
+    const { channel } = (this.#begun ??= this.#begin())
     const result = channel.accept()
     if (result > 0) return this.#decide()
     if (result === RESULT.ended) return this.#gone()
     if (result === RESULT.failed) return this.close(`TLS handshake failed: ${channel.failure!.reason}`, 'warning')
-    const wanted = result === RESULT.wantWrite ? WRITABLE : READABLE
-    if (wanted === interest) return
-    this.#started!.interest = wanted
-    this.#owner.io.poller.change(slot, this.admission.fd, wanted)
+    this.#owner.io.poller.change(this.#slot!, fd, (result === RESULT.wantWrite ? WRITABLE : READABLE) | EDGE)
+  }
+
+  #begin(): { channel: SecureChannel; rules: Rules } {
+    const rules = this.#place.rules()
+    return { rules, channel: new SecureChannel(rules.context, this.admission.fd) }
   }
 
   #gone(): void {
@@ -165,22 +181,23 @@ class Handshake implements Pollable {
    * nothing before it.
    */
   #decide(): void {
-    const { channel } = this.#started!
+    const { channel } = this.#begun!
     const identity = this.#identify()
     if (identity === undefined) return this.#refuse()
     if (channel.writeBytes(CONFIRMATION) !== 1) return this.#gone()
     this.#leave()
     const { io } = this.#owner
     const { fd } = this.admission
-    this.#owner.begin(this.admission, handler => new TlsTransport(io, fd, channel, handler), identity)
+    let transport: Transport | undefined
+    this.#owner.begin(this.admission, handler => (transport = new TlsTransport(io, fd, channel, handler)), identity)
+    if (transport === undefined) channel.free()
   }
 
   /** Whom the certificate makes the client, or undefined if it must go. */
   #identify(): Identity | undefined {
-    const { channel, rules } = this.#started!
-    const certificates = channel.peerCertificates()
-    const { name, refusal, warnings } = rules.check.judge({ certificates, verification: channel.verification(rules.least) })
-    const who = name === undefined ? '' : ` (${name})`
+    const { channel, rules } = this.#begun!
+    const { name, refusal, warnings } = rules.check.judge(channel)
+    const who = name === undefined ? '' : ` (${shown(name)})`
     for (const warning of warnings) this.#tell('warning', `${warning}${who}`)
     if (refusal === undefined) return { x509DistinguishedName: name ?? '' }
     this.#tell('error', `${refusal}${who}`)
@@ -196,8 +213,8 @@ class Handshake implements Pollable {
     this.#closed = true
     const { clock, io } = this.#owner
     clock.cancel(this.#deadline)
-    if (this.#started !== undefined) io.poller.remove(this.#started.slot, this.admission.fd)
-    this.#over()
+    if (this.#slot !== undefined) io.poller.remove(this.#slot, this.admission.fd)
+    this.#place.over()
   }
 
   #tell(level: LogLevel, message: string): void {

@@ -44,7 +44,7 @@ function constraintFindings({ isAuthority }: Certificate, label: string, role: R
 }
 
 /** Without the extension everything is allowed; one that is not critical only advises. */
-function usageFindings({ keyUsage, x509 }: Certificate, label: string, role: Role): Finding[] {
+function usageFindings({ keyUsage, isRsa }: Certificate, label: string, role: Role): Finding[] {
   if (keyUsage === undefined) return []
   const { bits, critical } = keyUsage
   const missing = (what: string): Finding => ({ text: `Certificate ${label} usage does not permit ${what}`, fatal: critical })
@@ -52,7 +52,7 @@ function usageFindings({ keyUsage, x509 }: Certificate, label: string, role: Rol
   return [
     ...(bits & USAGE.digitalSignature ? [] : [missing('digital signature')]),
     // Keys of other kinds than RSA cannot encipher anything, and TLS never asks them to.
-    ...(bits & USAGE.keyEncipherment || x509.publicKey.asymmetricKeyType !== 'rsa' ? [] : [missing('key encipherment')])
+    ...(bits & USAGE.keyEncipherment || !isRsa ? [] : [missing('key encipherment')])
   ]
 }
 

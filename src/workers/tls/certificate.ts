@@ -14,6 +14,8 @@ interface Extension {
   readonly value: Buffer
 }
 
+const RSA = '1.2.840.113549.1.1.1'
+
 /**
  * A certificate with what Node's own class does not tell: the plain key usage, which extensions are critical, and the
  * name in libvirt's form.
@@ -37,21 +39,25 @@ export class Certificate {
   readonly purposes: { critical: boolean; oids: readonly string[] } | undefined
   readonly criticalExtensions: readonly string[]
   readonly signatureAlgorithm: string
+  /** The key is for RSA, which can encipher. */
+  readonly isRsa: boolean
+  #x509: X509Certificate | undefined
 
-  /** Throws DerError where the certificate cannot be read. */
-  constructor(readonly x509: X509Certificate) {
-    const [body, algorithm] = children(readDer(x509.raw))
-    const fields = children(body!)
+  /** `raw`: its DER. Throws DerError where it cannot be read. */
+  constructor(readonly raw: Buffer) {
+    const parts = children(readDer(raw))
+    const fields = children(child(parts, 0))
     // The version is left out for v1.
     if (fields[0]?.tag === TAG.context(0)) fields.shift()
-    this.signatureAlgorithm = oidText(child(children(algorithm!), 0))
+    this.signatureAlgorithm = oidText(child(children(child(parts, 1)), 0))
     this.serial = serialText(child(fields, 0))
     this.issuer = child(fields, 2).raw.toString('hex')
-    const [notBefore, notAfter] = children(child(fields, 3))
-    this.notBefore = readTime(notBefore!)
-    this.notAfter = readTime(notAfter!)
+    const validity = children(child(fields, 3))
+    this.notBefore = readTime(child(validity, 0))
+    this.notAfter = readTime(child(validity, 1))
     this.subject = child(fields, 4).raw.toString('hex')
     this.name = distinguishedName(child(fields, 4))
+    this.isRsa = oidText(child(children(child(children(child(fields, 5)), 0)), 0)) === RSA
     const extensions = readExtensions(fields.find(field => field.tag === TAG.context(3)))
     this.criticalExtensions = [...extensions].filter(([, { critical }]) => critical).map(([oid]) => oid)
     const constraints = basicConstraints(extensions.get(EXTENSION.basicConstraints))
@@ -64,6 +70,11 @@ export class Certificate {
       critical: purposes.critical,
       oids: children(readDer(purposes.value)).map(oidText)
     }
+  }
+
+  /** Node's own, which costs more than all the rest: made when it is asked for. */
+  get x509(): X509Certificate {
+    return (this.#x509 ??= new X509Certificate(this.raw))
   }
 }
 
@@ -90,6 +101,6 @@ function basicConstraints(extension: Extension | undefined): { authority: boolea
 export function readPem(text: string): Certificate[] {
   return pemBlocks(text, ['CERTIFICATE', 'X509 CERTIFICATE']).map(block => {
     if (block.unreadable) throw new DerError('not in Base64')
-    return new Certificate(new X509Certificate(block.der))
+    return new Certificate(new X509Certificate(block.der).raw)
   })
 }

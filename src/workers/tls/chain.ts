@@ -41,7 +41,7 @@ export function chainFailure(
   let current = leaf
   for (let depth = 0; depth < MAX_LENGTH; depth++) {
     if (current.notAfter < now || current.notBefore > now) return REASON.untrusted
-    if (anchors.some(anchor => anchor.x509.raw.equals(current.x509.raw))) return undefined
+    if (anchors.some(anchor => anchor.raw.equals(current.raw))) return undefined
     if (!isSound(current)) return REASON.insecure
     if (current.criticalExtensions.some(oid => !UNDERSTOOD.includes(oid))) return REASON.untrusted
     const signer = (candidate: Certificate): boolean => signed(current, candidate, depth)

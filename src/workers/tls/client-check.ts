@@ -1,19 +1,26 @@
-import type { X509Certificate } from 'node:crypto'
 import { compileGlob } from '../../protocol/glob.js'
+import { isDeceptive } from '../peer-names.js'
 import { Certificate } from './certificate.js'
 import { dateFinding, findings } from './certificate-checks.js'
 import { isRevoked, REASON, type Revoked } from './chain.js'
 import { RevokedSerials } from './revoked-serials.js'
-import { DerError } from './der.js'
+import { DerError, readDer } from './der.js'
+import { distinguishedName } from './distinguished-name.js'
 import { VERIFY } from './secure-channel.js'
+import type { LeastStrength } from './strength.js'
 import type { TlsSettings } from './tls-settings.js'
 
-/** What TLS tells of the client when its handshake is through. */
+/** What TLS tells of the client when its handshake is through. `SecureChannel` is one. */
 export interface Presented {
-  /** The client's own certificate first, then those sent along. */
-  certificates: readonly X509Certificate[]
-  /** What OpenSSL found out about the chain, as `SecureChannel.verification`. */
-  verification: { code: number; text: string }
+  /**
+   * What OpenSSL found out about the client's certificate and its chain, which must be as strong as `least`; undefined if
+   * none was sent.
+   */
+  verification(least: LeastStrength): { code: number; text: string } | undefined
+  /** DER of the name in the client's own certificate. */
+  subject(): Buffer
+  /** DER of the client's own certificate, and then of those sent along. */
+  certificates(): Buffer[]
 }
 
 export interface Verdict {
@@ -33,47 +40,67 @@ const DN_NOT_ALLOWED =
 
 /** Decides about clients by their certificates, with everything in memory: there is no time to wait for anything. */
 export class ClientCheck {
+  readonly #least: LeastStrength
   readonly #revoked: Revoked
   readonly #allowed: readonly ((name: string) => boolean)[] | undefined
 
-  constructor(settings: Pick<TlsSettings, 'allowedNames' | 'revoked'>) {
+  constructor(settings: Pick<TlsSettings, 'allowedNames' | 'revoked' | 'least'>) {
+    this.#least = settings.least
     this.#revoked = new RevokedSerials(settings.revoked)
     this.#allowed = settings.allowedNames?.map(compileGlob)
   }
 
-  /** The checks of virNetTLSContextValidCertificate, in its order; the first that fails decides. */
-  judge({ certificates, verification }: Presented, now = Date.now()): Verdict {
-    const verdict: Verdict = { name: undefined, refusal: undefined, warnings: [] }
+  /**
+   * The checks of virNetTLSContextValidCertificate; the first that fails decides. Anybody can make a certificate: before
+   * an authority of ours vouches for it, nothing of it is looked at but its name, for the log.
+   */
+  judge(presented: Presented, now = Date.now()): Verdict {
+    const verification = presented.verification(this.#least)
+    if (verification === undefined) return refused('Unable to verify TLS peer: No certificate was found.')
+    if (verification.code !== VERIFY.ok) return refused(invalid(reasonFor(verification)), nameIn(presented))
     try {
-      const [leaf, ...sent] = certificates.map(x509 => new Certificate(x509))
-      if (leaf === undefined) return { ...verdict, refusal: 'Unable to verify TLS peer: No certificate was found.' }
-      return { ...verdict, name: leaf.name, ...this.#judge(leaf, sent, verification, now) }
+      const [leaf, ...sent] = presented.certificates().map(der => new Certificate(der))
+      return this.#judge(leaf!, sent, now)
     } catch (error) {
       if (!(error instanceof DerError)) throw error
-      return { ...verdict, refusal: `Certificate cannot be read: ${error.message}` }
+      return refused(`Certificate cannot be read: ${error.message}`)
     }
   }
 
-  #judge(leaf: Certificate, sent: Certificate[], { code, text }: Presented['verification'], now: number): Partial<Verdict> {
-    if ([leaf, ...sent].some(certificate => isRevoked(certificate, this.#revoked))) return invalid(REASON.revoked)
-    if (code !== VERIFY.ok) return invalid(`${reasonFor(code)} (${text})`)
-    if (this.#allowed !== undefined && !this.#allowed.some(fits => fits(leaf.name))) return { refusal: DN_NOT_ALLOWED }
+  #judge(leaf: Certificate, sent: readonly Certificate[], now: number): Verdict {
+    const { name } = leaf
+    if ([leaf, ...sent].some(certificate => isRevoked(certificate, this.#revoked))) return refused(invalid(REASON.revoked), name)
+    if (isDeceptive(name)) return refused("Client's Distinguished Name holds characters that are not text", name)
+    if (this.#allowed !== undefined && !this.#allowed.some(fits => fits(name))) return refused(DN_NOT_ALLOWED, name)
     const found = findings(leaf, LABEL, 'client', now)
     for (const other of sent) {
       const date = dateFinding(other, LABEL, 'client', now)
       if (date !== undefined) found.push(date)
     }
     return {
+      name,
       refusal: found.find(({ fatal }) => fatal)?.text,
       warnings: found.filter(({ fatal }) => !fatal).map(finding => finding.text)
     }
   }
 }
 
-const invalid = (why: string): Partial<Verdict> => ({ refusal: `Certificate failed validation: ${why}` })
+const refused = (refusal: string, name?: string): Verdict => ({ name, refusal, warnings: [] })
 
-function reasonFor(code: number): string {
+const invalid = (why: string): string => `Certificate failed validation: ${why}`
+
+function reasonFor({ code, text }: { code: number; text: string }): string {
   const { noIssuer, insecure } = VERIFY
-  if ((noIssuer as readonly number[]).includes(code)) return REASON.noIssuer
-  return (insecure as readonly number[]).includes(code) ? REASON.insecure : REASON.untrusted
+  const known = (codes: readonly number[]): boolean => codes.includes(code)
+  return `${known(noIssuer) ? REASON.noIssuer : known(insecure) ? REASON.insecure : REASON.untrusted} (${text})`
+}
+
+/** Of a certificate that may hold anything. */
+function nameIn(presented: Presented): string | undefined {
+  try {
+    return distinguishedName(readDer(presented.subject()))
+  } catch (error) {
+    if (!(error instanceof DerError)) throw error
+    return undefined
+  }
 }

@@ -29,41 +29,46 @@ export const TAG = {
   context: (number: number): number => 0xa0 + number
 } as const
 
-/** The element at the start of `bytes`; what follows it is left alone. Throws DerError. */
-export function readDer(bytes: Buffer): DerElement {
-  const tag = bytes[0]
-  const first = bytes[1]
+/** The element at `at` in `bytes`; what follows it is left alone. Throws DerError. */
+export function readDer(bytes: Buffer, at = 0): DerElement {
+  const tag = bytes[at]
+  const first = bytes[at + 1]
   if (tag === undefined || first === undefined) throw new DerError('cut off')
   // Neither certificates nor revocation lists use tags of more than one byte.
   if ((tag & 0x1f) === 0x1f) throw new DerError('unexpected tag')
   const lengthBytes = first < 0x80 ? 0 : first & 0x7f
-  if (first === 0x80 || lengthBytes > 4 || bytes.length < 2 + lengthBytes) throw new DerError('bad length')
-  const length = lengthBytes === 0 ? first : bytes.readUIntBE(2, lengthBytes)
-  const start = 2 + lengthBytes
+  const start = at + 2 + lengthBytes
+  if (first === 0x80 || lengthBytes > 4 || bytes.length < start) throw new DerError('bad length')
+  const length = lengthBytes === 0 ? first : bytes.readUIntBE(at + 2, lengthBytes)
   if (length > bytes.length - start) throw new DerError('cut off')
-  return { tag, raw: bytes.subarray(0, start + length), content: bytes.subarray(start, start + length) }
+  return { tag, raw: bytes.subarray(at, start + length), content: bytes.subarray(start, start + length) }
 }
 
-/** The elements inside a constructed one. Throws DerError. */
-export function children({ content }: DerElement): DerElement[] {
+/** The elements inside a constructed one, the first `most` of them. Throws DerError. */
+export function children({ content }: DerElement, most = Infinity): DerElement[] {
   const found: DerElement[] = []
-  for (let at = 0; at < content.length; ) {
-    const element = readDer(content.subarray(at))
+  for (let at = 0; at < content.length && found.length < most; ) {
+    const element = readDer(content, at)
     found.push(element)
     at += element.raw.length
   }
   return found
 }
 
-/** The child at `index`, which must be there. Throws DerError. */
-export function child(elements: readonly DerElement[], index: number): DerElement {
+/** The child at `index`, which must be there, and have this tag if one is given. Throws DerError. */
+export function child(elements: readonly DerElement[], index: number, tag?: number): DerElement {
   const element = elements[index]
   if (element === undefined) throw new DerError('element missing')
+  if (tag !== undefined && element.tag !== tag) throw new DerError('unexpected tag')
   return element
 }
 
-/** An object identifier in dots. */
+/** Longer than any in use. The time to write one out in dots grows with the square of its length. */
+const MAX_OID_BYTES = 128
+
+/** An object identifier in dots. Throws DerError. */
 export function oidText({ content }: DerElement): string {
+  if (content.length > MAX_OID_BYTES) throw new DerError(`an object identifier of ${content.length} bytes`)
   const parts: bigint[] = []
   let value = 0n
   for (const byte of content) {

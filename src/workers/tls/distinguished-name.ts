@@ -1,6 +1,7 @@
+import { isUtf8 } from 'node:buffer'
 import { child, children, oidText, TAG, type DerElement } from './der.js'
 
-/** String types that an attribute may have; with any other its value is shown as hexadecimal. */
+/** String types that an attribute may have; with any other, or no text in it, its value is shown as hexadecimal. */
 const TEXT = [TAG.utf8String, TAG.printableString, TAG.bmpString]
 const PRINTABLE = [TAG.printableString]
 const IA5 = [TAG.ia5String]
@@ -52,12 +53,15 @@ function attribute(element: DerElement): string {
   const oid = oidText(child(parts, 0))
   const value = child(parts, 1)
   const [name, types] = ATTRIBUTES.get(oid) ?? [oid, []]
-  return `${name}=${types.includes(value.tag) ? escaped(text(value)) : `#${value.raw.toString('hex')}`}`
+  const shown = types.includes(value.tag) ? text(value) : undefined
+  return `${name}=${shown === undefined ? `#${value.raw.toString('hex')}` : escaped(shown)}`
 }
 
-function text({ tag, content }: DerElement): string {
-  if (tag !== TAG.bmpString) return content.toString('utf8')
-  return Buffer.from(content.subarray(0, content.length & ~1)).swap16().toString('utf16le')
+/** Undefined where it is none: what stands for unreadable bytes would make different names equal. */
+function text({ tag, content }: DerElement): string | undefined {
+  if (tag !== TAG.bmpString) return isUtf8(content) ? content.toString('utf8') : undefined
+  const decoded = Buffer.from(content.subarray(0, content.length & ~1)).swap16().toString('utf16le')
+  return /\p{Surrogate}/u.test(decoded) ? undefined : decoded
 }
 
 const escaped = (value: string): string => value.replace(/[,+"\\<>;]|^[ #]| $/g, '\\$&')

@@ -1,7 +1,10 @@
-import { X509Certificate } from 'node:crypto'
-import { EIO, errno, errorText } from '../os/libc.js'
-import { CTRL, firstError, openssl, SSL_ERROR, VERSION } from '../os/openssl.js'
+import { EAGAIN, EINTR, EIO, errno, errorText, Memory, MSG_DONTWAIT, recv } from '../os/libc.js'
+import { BIO_RESET, CTRL, firstError, openssl, SSL_ERROR, VERSION } from '../os/openssl.js'
+import type { Presented } from './client-check.js'
+import { DerError } from './der.js'
+import { HandshakeGuard } from './handshake-guard.js'
 import { readStrength } from './read-strength.js'
+import { RecordBounds } from './record-bounds.js'
 import type { SecureContext } from './secure-context.js'
 import { weakness, type LeastStrength } from './strength.js'
 
@@ -24,30 +27,94 @@ export const VERIFY = {
   weak: 66
 } as const
 
+/** Read from a socket at once. */
+const READ_BYTES = 64 * 1024
+/** The most that this can give: a record may have been there but for its last byte. */
+export const ROOM_BYTES = READ_BYTES + 16 * 1024
+/**
+ * Records of an open connection in which there was nothing to be delivered, in a second: updates of keys, alerts, empty
+ * ones. Each costs as much as many calls, and its sender nothing. GnuTLS takes as many updates of keys.
+ */
+const BARREN_RECORDS = 8
+const BARREN_MS = 1000
+
+/** What comes in on the connections of a thread goes through here: OpenSSL finds it in the BIO, and leaves nothing there. */
+interface Intake {
+  readonly memory: Memory
+  readonly bio: number
+}
+
+let intake: Intake | undefined
+
+/** What is held while there is nothing but that OpenSSL has to write. */
+const NOTHING = Buffer.alloc(0)
+
+const makeIntake = (): Intake => ({ memory: new Memory(READ_BYTES), bio: openssl().BIO_new(openssl().BIO_s_mem()) })
+
 /**
  * One `SSL` over a non-blocking socket: the server's side of a TLS connection. It does not own the descriptor. After
  * `free` nothing else may be called.
+ *
+ * OpenSSL writes to the socket, but what comes it is given, one record a call. By itself it would read on and on, for as
+ * long as there are records that hold no data, and each could cost it more than its sender.
  */
-export class SecureChannel {
+export class SecureChannel implements Presented {
   readonly #openssl = openssl()
+  readonly #intake = (intake ??= makeIntake())
   readonly #ssl: number
   readonly #context: SecureContext
+  readonly #fd: number
+  readonly #bounds = new RecordBounds()
+  /** Until the handshake is through. */
+  #guard: HandshakeGuard | undefined
+  /** OpenSSL has to write before it takes what comes: that was read already, and waits here. */
+  #held: Buffer | undefined
+  #barren = 0
+  #barrenSince = 0
   /** Why the last operation failed: OpenSSL's or the system's words, and an errno, EIO where there is none. */
   failure: { reason: string; errno: number } | undefined
 
+  /** How the last `receive` ended: `wantRead`, or what stands in the way of more. */
+  outcome: number = RESULT.wantRead
+
   constructor(context: SecureContext, fd: number) {
+    const ssl = this.#openssl
     this.#context = context
-    this.#ssl = this.#openssl.SSL_new(context.pointer)
-    if (this.#ssl === 0 || this.#openssl.SSL_set_fd(this.#ssl, fd) !== 1) throw new Error(firstError() ?? 'SSL_new')
+    this.#fd = fd
+    this.#ssl = ssl.SSL_new(context.pointer)
+    if (this.#ssl === 0) throw new Error(firstError() ?? 'SSL_new')
+    if (ssl.SSL_set_wfd(this.#ssl, fd) !== 1) {
+      this.free()
+      throw new Error(firstError() ?? 'SSL_set_wfd')
+    }
+    ssl.BIO_up_ref(this.#intake.bio)
+    ssl.SSL_set0_rbio(this.#ssl, this.#intake.bio)
+    this.#guard = new HandshakeGuard(this.#ssl)
   }
 
-  /** 1 when the handshake is through. */
+  /** Goes on with the handshake, by one record at most. 1 when it is through. */
   accept(): number {
+    const guard = this.#guard!
+    // Nothing is read while OpenSSL has to write: it would not take it.
+    if (this.#held === undefined) {
+      const count = this.#readRecord()
+      if (count <= 0) return this.#unread(count)
+      if (!guard.admits(count, this.#bounds.between)) return this.#fail(guard.objection!)
+      this.#feed(this.#intake.memory.address, count)
+    }
     this.#openssl.ERR_clear_error()
-    const result = this.#result(this.#openssl.SSL_accept(this.#ssl))
-    if (result <= 0 || !this.#context.needsSessionHash || this.#hasSessionHash()) return result
-    this.failure = { reason: 'no extended master secret', errno: EIO }
-    return RESULT.failed
+    const result = this.#result(guard.watch(this.#openssl.SSL_accept))
+    if (guard.objection !== undefined) {
+      // A socket that is closed with something unread in it resets the connection.
+      recv(this.#fd, this.#intake.memory.address, READ_BYTES, MSG_DONTWAIT)
+      return this.#fail(guard.objection)
+    }
+    this.#held = result === RESULT.wantWrite ? NOTHING : undefined
+    if (result <= 0) return result
+    guard.over()
+    this.#guard = undefined
+    if (!this.#context.needsSessionHash || this.#hasSessionHash()) return result
+    return this.#fail('no extended master secret')
   }
 
   #hasSessionHash(): boolean {
@@ -55,10 +122,24 @@ export class SecureChannel {
     return ssl.SSL_version(this.#ssl) > VERSION['TLSv1.2'] || ssl.SSL_ctrl(this.#ssl, CTRL.hasSessionHash, 0, 0) === 1
   }
 
-  /** Reads at most one record, up to 16 KiB, to an address with room for `length` bytes. */
-  read(address: number, length: number): number {
-    this.#openssl.ERR_clear_error()
-    return this.#result(this.#openssl.SSL_read(this.#ssl, address, length))
+  /**
+   * Reads what is there, up to a limit, and decrypts it to an address with room for `ROOM_BYTES`. Returns how many bytes
+   * that gave, and leaves in `outcome` whether that was all.
+   */
+  receive(address: number): number {
+    const { memory } = this.#intake
+    const held = this.#held
+    if (held === undefined) {
+      const count = recv(this.#fd, memory.address, READ_BYTES, MSG_DONTWAIT)
+      if (count > 0) return this.#decrypt(count, address)
+      this.outcome = this.#unread(count)
+      return 0
+    }
+    this.outcome = this.#read(address, ROOM_BYTES)
+    if (this.outcome !== RESULT.wantRead) return 0
+    this.#held = undefined
+    memory.bytes.set(held)
+    return this.#decrypt(held.length, address)
   }
 
   /**
@@ -87,12 +168,14 @@ export class SecureChannel {
   }
 
   /**
-   * What OpenSSL found out about the client's chain: the number of its last complaint, and its words for it. A chain
-   * that is not as strong as `least` is a complaint too.
+   * What OpenSSL found out about the client's chain: the number of its last complaint, and its words for it; undefined if
+   * the client sent no certificate. A chain that is not as strong as `least` is a complaint too.
    */
-  verification(least: LeastStrength): { code: number; text: string } {
-    const code = this.#openssl.SSL_get_verify_result(this.#ssl)
-    if (code !== VERIFY.ok) return { code, text: this.#openssl.X509_verify_cert_error_string(code) }
+  verification(least: LeastStrength): { code: number; text: string } | undefined {
+    const ssl = this.#openssl
+    if (this.#leaf() === 0) return undefined
+    const code = ssl.SSL_get_verify_result(this.#ssl)
+    if (code !== VERIFY.ok) return { code, text: ssl.X509_verify_cert_error_string(code) }
     const weak = weakness(this.#verifiedChain().map(readStrength), least)
     return weak === undefined ? { code, text: 'ok' } : { code: VERIFY.weak, text: weak }
   }
@@ -104,19 +187,16 @@ export class SecureChannel {
     return Array.from({ length: count }, (_, index) => ssl.OPENSSL_sk_value(chain, index))
   }
 
-  /** The client's certificates, its own first; none if it sent none. */
-  peerCertificates(): X509Certificate[] {
+  subject(): Buffer {
+    return this.#encoded(this.#openssl.i2d_X509_NAME, this.#openssl.X509_get_subject_name(this.#leaf()))
+  }
+
+  certificates(): Buffer[] {
     const ssl = this.#openssl
-    const leaf = ssl.SSL_get1_peer_certificate(this.#ssl)
-    if (leaf === 0) return []
     const chain = ssl.SSL_get_peer_cert_chain(this.#ssl)
     const count = chain === 0 ? 0 : ssl.OPENSSL_sk_num(chain)
-    const others = Array.from({ length: count }, (_, index) => ssl.OPENSSL_sk_value(chain, index))
-    try {
-      return [leaf, ...others].map(x509 => new X509Certificate(this.#encoded(x509)))
-    } finally {
-      ssl.X509_free(leaf)
-    }
+    const sent = Array.from({ length: count }, (_, index) => ssl.OPENSSL_sk_value(chain, index))
+    return [this.#leaf(), ...sent].map(x509 => this.#encoded(ssl.i2d_X509, x509))
   }
 
   /** Strength of the cipher, in bits. */
@@ -124,13 +204,74 @@ export class SecureChannel {
     return this.#openssl.SSL_CIPHER_get_bits(this.#openssl.SSL_get_current_cipher(this.#ssl), 0)
   }
 
-  #encoded(x509: number): Buffer {
-    const { i2d_X509, certificate, pointer } = this.#openssl
-    const length = i2d_X509(x509, 0)
-    if (length <= 0 || length > certificate.bytes.length) throw new Error(`a certificate of ${length} bytes`)
-    pointer.bytes.writeBigUInt64LE(BigInt(certificate.address))
-    i2d_X509(x509, pointer.address)
-    return Buffer.from(certificate.bytes.subarray(0, length))
+  /** The client's own certificate, or 0. It is the channel's. */
+  #leaf(): number {
+    return this.#openssl.SSL_get0_peer_certificate(this.#ssl)
+  }
+
+  /** The DER of what the client's certificate has, which was screened, so that there is room for it. */
+  #encoded(encode: (value: number, at: number) => number, value: number): Buffer {
+    const { encoding, pointer } = this.#openssl
+    const length = encode(value, 0)
+    if (length <= 0 || length > encoding.bytes.length) throw new DerError(`${length} bytes`)
+    pointer.bytes.writeBigUInt64LE(BigInt(encoding.address))
+    encode(value, pointer.address)
+    return Buffer.from(encoding.bytes.subarray(0, length))
+  }
+
+  /** The rest of one record, as far as it has come. */
+  #readRecord(): number {
+    const { bytes, address } = this.#intake.memory
+    const bounds = this.#bounds
+    let filled = 0
+    do {
+      const count = recv(this.#fd, address + filled, Math.min(bounds.wanted, READ_BYTES - filled), MSG_DONTWAIT)
+      if (count <= 0) return filled > 0 ? filled : count
+      bounds.next(bytes, filled, filled + count)
+      filled += count
+    } while (!bounds.between && filled < READ_BYTES)
+    return filled
+  }
+
+  /** `count` bytes of the intake, record by record. */
+  #decrypt(count: number, address: number): number {
+    const { bytes, address: source } = this.#intake.memory
+    const bounds = this.#bounds
+    let filled = 0
+    for (let at = 0; at < count; ) {
+      const end = bounds.next(bytes, at, count)
+      this.#feed(source + at, end - at)
+      at = end
+      const result = this.#read(address + filled, ROOM_BYTES - filled)
+      if (result > 0) {
+        filled += result
+        continue
+      }
+      this.outcome = bounds.between && result < 0 && !this.#mayBeBarren() ? this.#fail('too many records without data') : result
+      if (this.outcome === RESULT.wantRead) continue
+      if (this.outcome === RESULT.wantWrite) this.#held = Buffer.from(bytes.subarray(at, count))
+      return filled
+    }
+    this.outcome = RESULT.wantRead
+    return filled
+  }
+
+  #read(address: number, room: number): number {
+    this.#openssl.ERR_clear_error()
+    return this.#result(this.#openssl.SSL_read(this.#ssl, address, room))
+  }
+
+  #feed(address: number, length: number): void {
+    this.#openssl.BIO_write(this.#intake.bio, address, length)
+  }
+
+  #mayBeBarren(): boolean {
+    const now = performance.now()
+    if (now - this.#barrenSince > BARREN_MS) {
+      this.#barrenSince = now
+      this.#barren = 0
+    }
+    return ++this.#barren <= BARREN_RECORDS
   }
 
   #result(result: number): number {
@@ -138,11 +279,24 @@ export class SecureChannel {
     const error = this.#openssl.SSL_get_error(this.#ssl, result)
     if (error === SSL_ERROR.wantRead) return RESULT.wantRead
     if (error === SSL_ERROR.wantWrite) return RESULT.wantWrite
+    // What it has not taken is not for the next connection.
+    this.#openssl.BIO_ctrl(this.#intake.bio, BIO_RESET, 0, 0)
     if (error === SSL_ERROR.zeroReturn) return RESULT.ended
     const code = error === SSL_ERROR.syscall ? errno() : EIO
     // A system call that "failed" without an error is an end of the connection.
     if (error === SSL_ERROR.syscall && code === 0) return RESULT.ended
     const reason = error === SSL_ERROR.ssl ? (firstError() ?? 'protocol error') : errorText(code)
+    return this.#fail(reason, code)
+  }
+
+  /** A `recv` has brought nothing. */
+  #unread(count: number): number {
+    if (count === 0) return RESULT.ended
+    const code = errno()
+    return code === EAGAIN || code === EINTR ? RESULT.wantRead : this.#fail(errorText(code), code)
+  }
+
+  #fail(reason: string, code = EIO): number {
     this.failure = { reason, errno: code }
     return RESULT.failed
   }

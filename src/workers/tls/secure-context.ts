@@ -9,15 +9,15 @@ import {
   VERIFY_PEER,
   VERSION
 } from '../os/openssl.js'
+import { chainVerification } from './chain-verification.js'
 import type { TlsContext, TlsIdentity } from './tls-settings.js'
 
 /**
  * No renegotiation, no compression, and no session tickets, as with libvirt's own daemons: every connection has a
  * handshake of its own, in which the certificate is looked at by the rules of that moment. libvirt's clients never
- * resume, and fail where a ticket comes before the confirmation byte. An end without close_notify is an end: that is
- * how libvirt's clients leave, and the length of frames guards against truncation.
+ * resume, and fail where a ticket comes before the confirmation byte.
  */
-const OPTIONS = OPTION.noRenegotiation | OPTION.noCompression | OPTION.noTicket | OPTION.ignoreUnexpectedEof
+const OPTIONS = OPTION.noRenegotiation | OPTION.noCompression | OPTION.noTicket
 /** Idle connections keep no buffers. */
 const MODES = MODE.partialWrite | MODE.movingWriteBuffer | MODE.releaseBuffers
 
@@ -70,7 +70,8 @@ export class SecureContext {
     const store = ssl.SSL_CTX_get_cert_store(ctx)
     ssl.X509_STORE_set_flags(store, V_FLAG_PARTIAL_CHAIN)
     ssl.SSL_CTX_set_purpose(ctx, PURPOSE_ANY)
-    ssl.SSL_CTX_set_verify(ctx, VERIFY_PEER, ssl.acceptAll)
+    ssl.SSL_CTX_set_verify(ctx, VERIFY_PEER, 0)
+    ssl.SSL_CTX_set_cert_verify_callback(ctx, chainVerification(), 0)
     for (const pem of context.authorities) {
       // Their names are not sent: a client would keep a certificate of another authority to itself, and nobody would
       // know from the log whom to help.

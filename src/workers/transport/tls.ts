@@ -1,11 +1,11 @@
 import { ECONNRESET } from '../os/libc.js'
 import { FAILED, HUNG_UP, READABLE, WRITABLE, type Pollable } from '../os/poller.js'
-import { RESULT, type SecureChannel } from '../tls/secure-channel.js'
+import { RESULT, ROOM_BYTES, type SecureChannel } from '../tls/secure-channel.js'
 import type { ThreadIo } from './polled.js'
 import type { Transport, TransportHandler } from './transport.js'
 
-/** The most that a record holds; a full one is mostly not the last. */
-const RECORD_BYTES = 16 * 1024
+/** A read that gave more was of long records. Short ones cost as much each: of them, there is one read a turn. */
+const LONG_READ_BYTES = 32 * 1024
 
 /** A TLS connection after its handshake, served by the thread's poller. */
 export class TlsTransport implements Transport, Pollable {
@@ -16,7 +16,9 @@ export class TlsTransport implements Transport, Pollable {
   readonly #channel: SecureChannel
   readonly #slot: number
   #most = Infinity
+  /** What is to be told of, and what is told of. They differ while reading has to wait. */
   #interest = READABLE
+  #watched = READABLE
   #closed = false
   /** Reading is over for good: the peer sends nothing more. */
   #inputOver = false
@@ -111,35 +113,35 @@ export class TlsTransport implements Transport, Pollable {
     try {
       if (events & WRITABLE) this.#writable()
       if (this.#closed) return
-      if (events & READABLE && this.#interest & READABLE) this.#read()
+      if (events & READABLE && this.#watched & READABLE) this.#read()
       else if (events & (FAILED | HUNG_UP)) this.#lose(ECONNRESET)
     } catch (error) {
       this.#io.failed(this.handler.session, error)
     }
   }
 
-  /**
-   * Reads records one behind the other into the thread's buffer. Nothing stays behind in OpenSSL, which reads no
-   * further than to the end of a record, so the poller knows all that is still to come.
-   */
+  /** Decrypts what has come into the thread's buffer, and hands all of it on at once. */
   #read(): void {
     const { bytes, address } = this.#io.buffer
+    const channel = this.#channel
     let filled = 0
     let count: number
     do {
-      count = this.#channel.read(address + filled, bytes.length - filled)
-      if (count > 0) filled += count
-    } while (count === RECORD_BYTES && bytes.length - filled >= RECORD_BYTES && filled < this.#most)
+      count = channel.receive(address + filled)
+      filled += count
+    } while (
+      count > LONG_READ_BYTES && channel.outcome === RESULT.wantRead && bytes.length - filled >= ROOM_BYTES && filled < this.#most
+    )
     if (filled > 0) this.handler.received(bytes, 0, filled)
-    if (count > 0 || count === RESULT.wantRead || this.#closed) return
-    if (count === RESULT.wantWrite) {
+    if (channel.outcome === RESULT.wantRead || this.#closed) return
+    if (channel.outcome === RESULT.wantWrite) {
       this.#readWaits = true
-      this.#want(this.#interest | WRITABLE)
-    } else if (count === RESULT.ended) {
+      this.#want(this.#interest)
+    } else if (channel.outcome === RESULT.ended) {
       this.#inputOver = true
       this.#want(this.#interest & ~READABLE)
       this.handler.ended()
-    } else this.#lose(this.#channel.failure!.errno)
+    } else this.#lose(channel.failure!.errno)
   }
 
   #writable(): void {
@@ -147,6 +149,7 @@ export class TlsTransport implements Transport, Pollable {
       this.#readWaits = false
       this.#read()
       if (this.#closed || this.#readWaits) return
+      this.#want(this.#interest)
     }
     this.#writeQueued()
   }
@@ -182,9 +185,11 @@ export class TlsTransport implements Transport, Pollable {
   }
 
   #want(interest: number): void {
-    if (interest === this.#interest) return
     this.#interest = interest
-    this.#io.poller.change(this.#slot, this.#fd, interest)
+    const watched = this.#readWaits ? (interest & ~READABLE) | WRITABLE : interest
+    if (watched === this.#watched) return
+    this.#watched = watched
+    this.#io.poller.change(this.#slot, this.#fd, watched)
   }
 
   #enqueue(bytes: Buffer, from: number, to: number): void {
