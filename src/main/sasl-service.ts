@@ -1,8 +1,13 @@
 import { MessageChannel, Worker, type MessagePort } from 'node:worker_threads'
-import type { SaslIntroduction, SaslReadiness } from '../workers/sasl/messages.js'
+import type { SaslIntroduction, SaslListener, SaslListeners, SaslReadiness, SaslRemark } from '../workers/sasl/messages.js'
+import { openedListeners } from './config/check.js'
+import type { Config } from './config/load.js'
 
 /** A thread that dies at once again and again is not replaced faster than this. */
 const RESTART_PAUSE_MS = 500
+
+/** Takes what is worth a line in the log. */
+export type Tell = (level: SaslRemark['level'], message: string) => void
 
 /** The library is missing or does not start. */
 export class SaslUnavailable extends Error {}
@@ -10,18 +15,23 @@ export class SaslUnavailable extends Error {}
 /** Keeps the one thread that calls libsasl2. */
 export class SaslService {
   #worker: Worker
+  readonly #listeners: SaslListeners
   #stopped = false
   /** The thread was replaced: whoever has a port needs a new one. */
   onRestart: (why: string) => void = () => {}
 
-  private constructor(worker: Worker) {
+  private constructor(worker: Worker, listeners: SaslListeners) {
     this.#worker = worker
+    this.#listeners = listeners
     this.#watch()
   }
 
-  /** Rejects with SaslUnavailable. */
-  static async start(): Promise<SaslService> {
-    return new SaslService(await startThread())
+  /** `tell`: which mechanisms there are, and why others are not offered. Rejects with SaslUnavailable. */
+  static async start(config: Config, tell: Tell): Promise<SaslService> {
+    const listeners = saslListeners(config)
+    const { worker, remarks } = await startThread(listeners)
+    for (const { level, message } of remarks) tell(level, message)
+    return new SaslService(worker, listeners)
   }
 
   /** A way to the thread, for one actor thread. */
@@ -47,7 +57,7 @@ export class SaslService {
   async #restart(why: string): Promise<void> {
     if (this.#stopped) return
     try {
-      this.#worker = await startThread()
+      this.#worker = (await startThread(this.#listeners)).worker
     } catch (error) {
       return void setTimeout(() => void this.#restart((error as Error).message), 10 * RESTART_PAUSE_MS).unref()
     }
@@ -56,15 +66,32 @@ export class SaslService {
   }
 }
 
-async function startThread(): Promise<Worker> {
-  const worker = new Worker(new URL('../workers/sasl/sasl-thread.js', import.meta.url))
+/** Only plain TCP needs encryption by SASL; all others are offered the same. */
+function saslListeners(config: Config): SaslListeners {
+  const keys = openedListeners(config).flatMap(([key, method]) => (method === 'sasl' ? [key] : []))
+  const plain = keys.filter(key => key === 'auth_tcp')
+  const secure = keys.filter(key => key !== 'auth_tcp')
+  const listeners: SaslListener[] = [
+    { keys: plain, secure: false, minSsf: config.tcpMinSsf },
+    { keys: secure, secure: true, minSsf: 0 }
+  ]
+  return { listeners: listeners.filter(({ keys }) => keys.length > 0) }
+}
+
+interface Started {
+  worker: Worker
+  remarks: readonly SaslRemark[]
+}
+
+async function startThread(listeners: SaslListeners): Promise<Started> {
+  const worker = new Worker(new URL('../workers/sasl/sasl-thread.js', import.meta.url), { workerData: listeners })
   const readiness = await new Promise<SaslReadiness>(resolve => {
     worker.once('message', resolve)
     worker.once('error', (error: Error) => resolve({ ready: false, why: error.message }))
     worker.once('exit', () => resolve({ ready: false, why: 'its thread ended' }))
   })
   worker.removeAllListeners('error').removeAllListeners('exit')
-  if (readiness.ready) return worker
+  if (readiness.ready) return { worker, remarks: readiness.remarks }
   await worker.terminate()
   throw new SaslUnavailable(readiness.why)
 }

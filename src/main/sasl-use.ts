@@ -4,7 +4,7 @@ import { SaslDesk } from '../workers/sasl/sasl-desk.js'
 import { openedListeners } from './config/check.js'
 import { ConfError, EXIT } from './config/grammar.js'
 import type { Config } from './config/load.js'
-import { SaslService, SaslUnavailable } from './sasl-service.js'
+import { SaslService, SaslUnavailable, type Tell } from './sasl-service.js'
 
 /** Listing takes no time, but for a plug-in that waits for something. */
 const LIST_MS = 5000
@@ -17,11 +17,11 @@ const saslListeners = (config: Config): string[] =>
   openedListeners(config).flatMap(([key, method]) => (method === 'sasl' ? [key] : []))
 
 /** Undefined if no listener needs it: the library is not loaded then. Throws ConfError if it is not to be had. */
-export async function saslFor(config: Config): Promise<SaslService | undefined> {
+export async function saslFor(config: Config, tell: Tell): Promise<SaslService | undefined> {
   const [key] = saslListeners(config)
   if (key === undefined) return undefined
   try {
-    return await SaslService.start()
+    return await SaslService.start(config, tell)
   } catch (error) {
     if (!(error instanceof SaslUnavailable)) throw error
     throw new ConfError(`${key} = "sasl" needs libsasl2: ${error.message}`, EXIT.network)

@@ -21,7 +21,7 @@ import { inTurn } from './in-turn.js'
 import type { Logger } from './logging.js'
 import type { ListeningSockets } from './listen/sockets.js'
 import { NameService } from './name-service.js'
-import { saslFor, withoutMechanisms } from './sasl-use.js'
+import { saslFor } from './sasl-use.js'
 import type { SaslService } from './sasl-service.js'
 import { TlsKeeper } from './tls/keeper.js'
 import { tlsOptions } from './tls/options.js'
@@ -141,9 +141,8 @@ export class Supervisor implements ListenerHandler, AdmissionOwner {
   }
 
   async #startSasl(): Promise<void> {
-    this.#sasl = await saslFor(this.#config)
+    this.#sasl = await saslFor(this.#config, (level, message) => this.#logger.log(LEVEL[level], SOURCE.sasl, message))
     if (this.#sasl === undefined) return
-    for (const warning of await withoutMechanisms(this.#sasl, this.#config)) this.#logger.warn(SOURCE.sasl, warning)
     this.#sasl.onRestart = why => {
       this.#logger.error(SOURCE.sasl, `the SASL thread died (${why}) and was replaced; logins in progress failed`)
       this.#pool?.reconnectSasl()

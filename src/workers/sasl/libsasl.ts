@@ -7,11 +7,13 @@ export type SaslConnection = number
 /** Return codes: 0, 1 (go on), negative ones are failures. */
 export const SASL_OK = 0
 export const SASL_CONTINUE = 1
+const SASL_NOMECH = -4
 
 const SUCCESS_DATA = 0x4
 const PROPERTY = { userName: 0, ssf: 1, maxOut: 2, externalSsf: 100, security: 101 } as const
-const NO_PLAINTEXT = 0x01
-const NO_ANONYMOUS = 0x10
+/** Of a connection: what it wants; of a mechanism: what it grants. */
+export const NO_PLAINTEXT = 0x01
+export const NO_ANONYMOUS = 0x10
 
 export interface SaslParameters {
   /** `192.0.2.1;16509`, as the library wants it. */
@@ -63,7 +65,7 @@ export class Libsasl {
   /** Once in the process, before anything else. Throws SaslFailure. */
   initialise(): void {
     const code = this.#functions.serverInit(0, 'libvirt')
-    if (code !== SASL_OK) throw new SaslFailure(`sasl_server_init: ${this.#functions.errorString(code)}`)
+    if (code !== SASL_OK) throw new SaslFailure(`sasl_server_init, libvirt.conf: ${this.#functions.errorString(code)}`)
   }
 
   /** Throws SaslFailure. */
@@ -80,14 +82,14 @@ export class Libsasl {
     return connection
   }
 
-  /** Names joined by commas, in the order of the configuration. Throws SaslFailure. */
-  mechanisms(connection: SaslConnection): string {
+  /** What the connection may be offered, in the order of the configuration; perhaps nothing. Throws SaslFailure. */
+  mechanisms(connection: SaslConnection): string[] {
     const { listMechanisms } = this.#functions
     const code = listMechanisms(connection, null, '', ',', '', this.#outAt, this.#lengthAt, 0)
+    if (code === SASL_NOMECH) return []
     if (code !== SASL_OK) throw new SaslFailure(`cannot list SASL mechanisms: ${this.errorDetail(connection)}`)
     const names = this.#take()?.toString('latin1') ?? ''
-    if (names === '') throw new SaslFailure('no SASL mechanisms are available')
-    return names
+    return names === '' ? [] : names.split(',')
   }
 
   start(connection: SaslConnection, mechanism: string, data: Uint8Array | undefined): SaslOutput {

@@ -1,5 +1,6 @@
 import type { MessagePort } from 'node:worker_threads'
 import type { SaslConnection, SaslParameters } from './libsasl.js'
+import type { Demands } from './offer.js'
 
 /** What an actor thread asks of the SASL thread. `id` names a client's attempt; one question of it at a time. */
 export type SaslQuestion =
@@ -36,5 +37,21 @@ export interface SaslIntroduction {
   port: MessagePort
 }
 
+/** What the SASL thread is started with: the kinds of connections that are to be offered mechanisms. */
+export interface SaslListeners {
+  listeners: readonly SaslListener[]
+}
+
+export interface SaslListener extends Demands {
+  /** The keys of the configuration that want SASL for it. */
+  keys: readonly string[]
+}
+
+/** What the log is told at the start. */
+export interface SaslRemark {
+  message: string
+  level: 'info' | 'warning'
+}
+
 /** The first thing that the SASL thread says. */
-export type SaslReadiness = { ready: true } | { ready: false; why: string }
+export type SaslReadiness = { ready: true; remarks: readonly SaslRemark[] } | { ready: false; why: string }

@@ -1,11 +1,27 @@
-import { parentPort, type MessagePort } from 'node:worker_threads'
+import { parentPort, workerData, type MessagePort } from 'node:worker_threads'
+import { takeInventory, type SaslInventory } from './inventory.js'
 import { Libsasl, SASL_CONTINUE, SASL_OK, type SaslConnection, type SaslOutput } from './libsasl.js'
-import type { SaslAnswer, SaslIntroduction, SaslQuestion, SaslReadiness, ToSaslThread } from './messages.js'
+import type {
+  SaslAnswer,
+  SaslIntroduction,
+  SaslListeners,
+  SaslQuestion,
+  SaslReadiness,
+  ToSaslThread
+} from './messages.js'
+import { describeOffer, passwordTrouble } from './offer.js'
+import { startRemarks } from './start-remarks.js'
 
-/** One actor thread's attempts, by their ids; undefined while the question that makes the connection waits. */
+/** `connection` is undefined while the question that makes it waits. */
+interface Attempt {
+  connection: SaslConnection | undefined
+  mechanism: string
+}
+
+/** One actor thread's attempts, by their ids. */
 interface Desk {
   port: MessagePort
-  attempts: Map<number, SaslConnection | undefined>
+  attempts: Map<number, Attempt>
 }
 
 /**
@@ -15,18 +31,20 @@ interface Desk {
  */
 class SaslThread {
   readonly #sasl: Libsasl
+  readonly #inventory: SaslInventory
   readonly #queue: { desk: Desk; question: SaslQuestion }[] = []
   #scheduled = false
 
-  constructor(sasl: Libsasl) {
+  constructor(sasl: Libsasl, inventory: SaslInventory) {
     this.#sasl = sasl
+    this.#inventory = inventory
   }
 
   serve(port: MessagePort): void {
     const desk: Desk = { port, attempts: new Map() }
     port.on('message', (message: ToSaslThread) => {
       if (message.kind === 'forget') return this.#forget(desk, message.id)
-      if (message.kind === 'begin') desk.attempts.set(message.id, undefined)
+      if (message.kind === 'begin') desk.attempts.set(message.id, { connection: undefined, mechanism: '' })
       this.#queue.push({ desk, question: message })
       this.#schedule()
     })
@@ -37,7 +55,7 @@ class SaslThread {
   }
 
   #forget(desk: Desk, id: number): void {
-    const connection = desk.attempts.get(id)
+    const connection = desk.attempts.get(id)?.connection
     desk.attempts.delete(id)
     if (connection !== undefined) this.#sasl.dispose(connection)
   }
@@ -56,29 +74,37 @@ class SaslThread {
 
   #answer(desk: Desk, question: SaslQuestion): SaslAnswer {
     const { id } = question
-    if (!desk.attempts.has(id)) return { id, failed: 'no such attempt' }
+    const attempt = desk.attempts.get(id)
+    if (attempt === undefined) return { id, failed: 'no such attempt' }
     try {
       if (question.kind === 'begin') {
         const connection = this.#sasl.create(question.parameters)
-        desk.attempts.set(id, connection)
-        return { id, mechanisms: this.#sasl.mechanisms(connection) }
+        attempt.connection = connection
+        const offered = this.#sasl.mechanisms(connection)
+        if (offered.length === 0) return { id, failed: describeOffer(this.#inventory, [], question.parameters).text }
+        return { id, mechanisms: offered.join(',') }
       }
-      const connection = desk.attempts.get(id)!
+      const connection = attempt.connection!
       const { data } = question
+      if (question.kind === 'start') attempt.mechanism = question.mechanism
       const output =
         question.kind === 'start'
           ? this.#sasl.start(connection, question.mechanism, data)
           : this.#sasl.step(connection, data)
-      return this.#outcome(id, connection, output)
+      return this.#outcome(id, connection, attempt.mechanism, output)
     } catch (error) {
       return { id, failed: (error as Error).message }
     }
   }
 
-  #outcome(id: number, connection: SaslConnection, { code, data }: SaslOutput): SaslAnswer {
+  #outcome(id: number, connection: SaslConnection, mechanism: string, { code, data }: SaslOutput): SaslAnswer {
     const sasl = this.#sasl
     if (code === SASL_CONTINUE) return { id, data, success: undefined }
-    if (code !== SASL_OK) return { id, failed: `SASL code ${code}: ${sasl.errorDetail(connection)}` }
+    if (code !== SASL_OK) {
+      const trouble = passwordTrouble(this.#inventory, [mechanism])
+      const why = `SASL code ${code}: ${sasl.errorDetail(connection)}`
+      return { id, failed: trouble === undefined ? why : `${why}; ${trouble}` }
+    }
     const success = {
       userName: sasl.userName(connection),
       strength: sasl.strength(connection),
@@ -91,16 +117,16 @@ class SaslThread {
 
 function main(parent: MessagePort): void {
   const say = (readiness: SaslReadiness): void => parent.postMessage(readiness)
-  let thread: SaslThread
   try {
     const sasl = new Libsasl()
     sasl.initialise()
-    thread = new SaslThread(sasl)
+    const inventory = takeInventory()
+    const thread = new SaslThread(sasl, inventory)
+    parent.on('message', ({ port }: SaslIntroduction) => thread.serve(port))
+    say({ ready: true, remarks: startRemarks(sasl, inventory, workerData as SaslListeners) })
   } catch (error) {
-    return say({ ready: false, why: (error as Error).message })
+    say({ ready: false, why: (error as Error).message })
   }
-  parent.on('message', ({ port }: SaslIntroduction) => thread.serve(port))
-  say({ ready: true })
 }
 
 if (parentPort !== null) main(parentPort)
