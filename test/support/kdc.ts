@@ -3,18 +3,21 @@ import { hostname } from 'node:os'
 import { join } from 'node:path'
 import type { Cleanup } from './cleanup.js'
 import { freePort } from './free-port.js'
-import { mustRun, Program } from './processes.js'
-import { canConnect } from './sockets.js'
+import { mustRun, Program, run } from './processes.js'
 import { tempDir } from './temp-dir.js'
 import { waitFor } from './waiting.js'
 
 const REALM = 'TEST.INVALID'
 
+/** The command that runs a command somewhere else. */
+type Within = (argv: readonly string[]) => string[]
+
 /** A real Kerberos server with a realm of its own, which nobody knows of but those with its environment. */
 export class Kdc {
-  private constructor(readonly dir: string, readonly env: NodeJS.ProcessEnv) {}
+  private constructor(readonly dir: string, readonly env: NodeJS.ProcessEnv, readonly within: Within) {}
 
-  static async start(cleanup: Cleanup): Promise<Kdc> {
+  /** @param within where it runs, if not on this machine */
+  static async start(cleanup: Cleanup, within: Within = argv => [...argv]): Promise<Kdc> {
     const dir = await tempDir(cleanup)
     const port = await freePort()
     await mkdir(join(dir, 'db'))
@@ -47,17 +50,22 @@ export class Kdc {
       KRB5_KDC_PROFILE: join(dir, 'kdc.conf'),
       KRB5RCACHEDIR: dir
     }
-    const kdc = new Kdc(dir, env)
-    await mustRun(['kdb5_util', 'create', '-s', '-r', REALM, '-P', 'master'], { env })
+    const kdc = new Kdc(dir, env, within)
+    await mustRun(within(['kdb5_util', 'create', '-s', '-r', REALM, '-P', 'master']), { env })
     for (const host of ['localhost', hostname()]) {
       await kdc.administer(`addprinc -randkey libvirt/${host}`)
       await kdc.administer(`ktadd -k ${kdc.keytab} libvirt/${host}`)
     }
-    const program = new Program(['krb5kdc', '-n'], { env })
-    cleanup.defer(() => program.stop())
-    await waitFor('the KDC', () => {
+    const pidFile = join(dir, 'kdc.pid')
+    const program = new Program(within(['krb5kdc', '-n', '-P', pidFile]), { env })
+    cleanup.defer(async () => {
+      // What was started here may only have started it somewhere else.
+      if (!program.ended) await mustRun(within(['sh', '-c', `kill $(cat ${pidFile})`]))
+      await program.exited
+    })
+    await waitFor('the KDC', async () => {
       if (program.ended) throw new Error(`the KDC ended: ${program.describe()}`)
-      return canConnect(port)
+      return (await run(within(['bash', '-c', `: < /dev/tcp/127.0.0.1/${port}`]))).status === 0
     })
     return kdc
   }
@@ -74,11 +82,11 @@ export class Kdc {
   /** Logs a user in; what clients need in their environment to use that. */
   async ticket(name: string, password: string): Promise<NodeJS.ProcessEnv> {
     const env = { ...this.env, KRB5CCNAME: `FILE:${join(this.dir, `tickets-${name}`)}` }
-    await mustRun(['kinit', name], { env, input: `${password}\n` })
+    await mustRun(this.within(['kinit', name]), { env, input: `${password}\n` })
     return env
   }
 
   private async administer(query: string): Promise<void> {
-    await mustRun(['kadmin.local', '-r', REALM, '-q', query], { env: this.env })
+    await mustRun(this.within(['kadmin.local', '-r', REALM, '-q', query]), { env: this.env })
   }
 }
