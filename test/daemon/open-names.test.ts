@@ -27,6 +27,8 @@ const invalidArgument = (detail: string): Buffer =>
     str2: detail
   })
 
+const LONG = 'a'.repeat(200)
+
 /** What a client that opens `name` makes of it: the name at the daemon, and the URI that the client is told. */
 async function opened(
   stage: Stage,
@@ -61,7 +63,14 @@ describe('the name in CONNECT_OPEN', () => {
     ['qemu+unix:///system', 'qemu:///system', 'qemu+unix:///system'],
     ['qemu:///system?mode=direct', 'qemu:///system', 'qemu:///system?mode=direct'],
     ['qemu+unix:///system?name=qemu:///session', 'qemu:///session', 'qemu+unix:///system?name=qemu:///session'],
-    ['qemu:///system?foo=bar', 'qemu:///system?foo=bar']
+    ['qemu:///system?foo=bar', 'qemu:///system?foo=bar'],
+    ['qemu:///system?foo', 'qemu:///system?foo=', 'qemu:///system?foo'],
+    // An empty part is none.
+    ['qemu:///system?', 'qemu:///system'],
+    ['qemu:///system#', 'qemu:///system'],
+    ['qemu+unix:///system?#', 'qemu:///system', 'qemu+unix:///system'],
+    // The daemon has an answer for it.
+    ['qemu:///embed?root=nowhere', 'qemu:///embed?root=nowhere']
   ]
   for (const [name, upstream, uri = upstream] of names) {
     it(`${name} is ${upstream} at the daemon, and ${uri} to the client`, async () => {
@@ -87,6 +96,11 @@ describe('the name in CONNECT_OPEN', () => {
     ['bogus:///system', ({ driverDir }) => notThere(join(driverDir, 'virtbogusd-sock'))],
     ['QEMU:///system', ({ driverDir }) => notThere(join(driverDir, 'virtQEMUd-sock'))],
     ['test:///default', ({ driverDir }) => notThere(join(driverDir, 'virttestd-sock'))],
+    ['test:///', ({ driverDir }) => notThere(join(driverDir, 'virttestd-sock'))],
+    ['test:///nosuch.xml', ({ driverDir }) => notThere(join(driverDir, 'virttestd-sock'))],
+    ['test+unix:///default', ({ driverDir }) => notThere(join(driverDir, 'virttestd-sock'))],
+    [`${LONG}:///system`, ({ driverDir }) =>
+      systemErrorPayload(36, `Failed to connect socket to '${join(driverDir, `virt${LONG}d-sock`)}': File name too long`)],
     ['qemu+unix://host/system', () => invalidArgument("using unix socket and remote server 'host' is not supported.")],
     ['qemu:///system?mode=legacy', () => invalidArgument('Connections from inside daemon must be direct')],
     ['qemu:///system?socket=/etc/passwd', () => notDriver('/etc/passwd')],
@@ -94,7 +108,7 @@ describe('the name in CONNECT_OPEN', () => {
     ['qemu:///system?socket=', () => notDriver('')]
   ]
   for (const [name, payload] of refusals) {
-    it(`${name} is refused`, async () => {
+    it(`${name.replace(LONG, 'a scheme of 200 characters')} is refused`, async () => {
       const client = await stage.connect()
       const reply = await client.open(name)
       expect(reply.status).to.equal(STATUS.error)

@@ -1,16 +1,17 @@
 import { createHash, randomFillSync } from 'node:crypto'
 import { createReadStream } from 'node:fs'
-import { mkdir, open, stat } from 'node:fs/promises'
+import { mkdir, open, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { expect } from 'chai'
 import { Broker } from '../support/broker.js'
 import { Cleanup } from '../support/cleanup.js'
-import { runPython, virshOk } from '../support/clients.js'
+import { interactiveVirsh, runPython, virshOk } from '../support/clients.js'
 import { Libvirtd } from '../support/libvirtd.js'
 import { PrivateHost } from '../support/private-host.js'
 import { mustRun } from '../support/processes.js'
 import { tempDir } from '../support/temp-dir.js'
+import { waitFor } from '../support/waiting.js'
 
 const mebibyte = 1024 * 1024
 const size = 256 * mebibyte
@@ -42,10 +43,17 @@ describe('a storage volume of 256 MiB through the broker', function () {
   let dir: string
   let poolDir: string
   let uris: Record<'TCP' | 'UNIX', string>
+  let daemon: Libvirtd
+
+  /** How many connections the daemon has: its ends of them have the name of its socket, in the network of the others. */
+  async function connections(): Promise<number> {
+    const lines = (await readFile('/proc/net/unix', 'utf8')).split('\n')
+    return lines.filter(line => line.includes(' 03 ') && line.endsWith(` ${daemon.socket}`)).length
+  }
 
   before(async () => {
     const host = await PrivateHost.start(cleanup)
-    const daemon = await Libvirtd.start(host, cleanup, { drivers: ['storage'] })
+    daemon = await Libvirtd.start(host, cleanup, { drivers: ['storage'] })
     const broker = await Broker.start(cleanup, { driver_sockets: [`*=${daemon.socket}`] })
     uris = { TCP: broker.tcpUri('storage', '/system'), UNIX: broker.unixUri('storage', '/system') }
     dir = await tempDir(cleanup)
@@ -101,4 +109,13 @@ describe('a storage volume of 256 MiB through the broker', function () {
       expect(result['volumes']).to.not.include('scratch.img')
     })
   }
+
+  it('leaves no connection to the daemon behind', async () => {
+    const stays = await interactiveVirsh(uris.UNIX)
+    cleanup.defer(() => stays.stop())
+    for (const transfer of ['vol-upload', 'vol-download', 'vol-upload']) {
+      await virshOk(uris.UNIX, `${transfer} TCP.img ${dir}/fetched --pool big`, { timeout: 60000 })
+    }
+    await waitFor('all connections but one to end', async () => await connections() === 1)
+  })
 })
