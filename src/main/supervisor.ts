@@ -7,7 +7,7 @@ import { LastHeard } from '../workers/os/last-heard.js'
 import { SOURCE } from '../workers/log.js'
 import { close } from '../workers/os/libc.js'
 import { Poller } from '../workers/os/poller.js'
-import type { ActorSettings, Admission as HandOver } from '../workers/settings.js'
+import type { ActorSettings } from '../workers/settings.js'
 import { ActorPool } from './actor-pool.js'
 import { Admission, type AdmissionOwner } from './admission/admission.js'
 import { BoundedLog } from './admission/bounded-log.js'
@@ -30,14 +30,14 @@ import { tlsOptions } from './tls/options.js'
  * The main thread's part: it accepts connections, applies the limits and hands each client to an actor thread. It never
  * looks at a client's bytes.
  */
-export class Supervisor implements ListenerHandler, AdmissionOwner {
+export class Supervisor implements ListenerHandler {
   readonly #config: Config
   readonly #logger: Logger
-  readonly log: BoundedLog
-  readonly poller = new Poller()
+  readonly #log: BoundedLog
+  readonly #poller = new Poller()
   readonly #limits: DescriptorLimits
   readonly closer: ForeignCloser
-  readonly lastHeard = new LastHeard()
+  readonly #lastHeard = new LastHeard()
   readonly #listeners: Listener[] = []
   #pool: ActorPool | undefined
   #admission: Admission | undefined
@@ -57,7 +57,7 @@ export class Supervisor implements ListenerHandler, AdmissionOwner {
     this.#limits = descriptorLimits(config.actorThreads + 1)
     this.closer = new ForeignCloser(new FdLedger(), this.#limits.foreign)
     this.#logger = logger
-    this.log = new BoundedLog(logger, SOURCE.server)
+    this.#log = new BoundedLog(logger, SOURCE.server)
   }
 
   /** Starts the threads, then takes connections from the sockets. Throws ConfError or ListenError. */
@@ -70,14 +70,14 @@ export class Supervisor implements ListenerHandler, AdmissionOwner {
       threadDied: (reason: string, lost: readonly number[]) => this.#threadDied(reason, lost)
     }
     const { actorThreads, actorMinClients } = this.#config
-    const { lastHeard } = this
+    const shared = { closer: this.closer, lastHeard: this.#lastHeard }
     this.#names = new NameService(this.#logger)
     const size = { threads: actorThreads, minClients: actorMinClients, limits: this.#limits }
-    this.#pool = new ActorPool(size, all, { closer: this.closer, lastHeard }, handler, this.#names, this.#sasl)
+    this.#pool = new ActorPool(size, all, shared, handler, this.#names, this.#sasl)
     await this.#pool.started()
-    this.#admission = new Admission(this.#config, this.#planDescriptors(), this)
+    this.#admission = new Admission(this.#config, this.#planDescriptors(), this.#admissionOwner(this.#pool))
     for (const { kind, socket } of sockets.open()) {
-      this.#listeners.push(new Listener(kind, socket, this.poller, this.closer, this))
+      this.#listeners.push(new Listener(kind, socket, this.#poller, this.closer, this))
       this.#logger.info(SOURCE.listener, `listening on ${socket.place}`)
     }
   }
@@ -134,7 +134,7 @@ export class Supervisor implements ListenerHandler, AdmissionOwner {
         ['ending the actor threads', () => this.#pool?.close()],
         ['ending the name service', () => this.#names?.stop()],
         ['ending the SASL thread', () => this.#sasl?.stop()],
-        ['closing the poller', () => this.poller.close()]
+        ['closing the poller', () => this.#poller.close()]
       ],
       failed
     )
@@ -158,8 +158,8 @@ export class Supervisor implements ListenerHandler, AdmissionOwner {
 
   /** Connections over UNIX sockets that were refused cannot be closed as fast as they come. */
   #waitForRoom(kind: ListenerKind): false {
-    this.log.warn('closing', 'refused connections wait to be closed: no more taken over UNIX sockets for now')
-    this.closer.whenRoom(undefined, () => this.mayAcceptAgain(kind))
+    this.#log.warn('closing', 1, () => 'refused connections wait to be closed: no more taken over UNIX sockets for now')
+    this.closer.whenRoom(undefined, () => this.#mayAcceptAgain(kind))
     return false
   }
 
@@ -168,40 +168,36 @@ export class Supervisor implements ListenerHandler, AdmissionOwner {
   }
 
   acceptedAll(): void {
-    this.flush()
+    this.#pool!.flush()
   }
 
   trouble(listener: Listener, message: string): void {
     this.#logger.error(SOURCE.listener, `${listener.place}: ${message}`)
   }
 
-  // What admission decides
-
-  hand(client: HandOver): void {
-    this.#pool!.hand(client)
+  #admissionOwner(pool: ActorPool): AdmissionOwner {
+    return {
+      poller: this.#poller,
+      lastHeard: this.#lastHeard,
+      log: this.#log,
+      hand: client => pool.hand(client),
+      evict: id => pool.evict(id),
+      flush: () => pool.flush(),
+      closeUnserved: fd => this.#closeUnserved(fd),
+      mayAcceptAgain: kind => this.#mayAcceptAgain(kind),
+      idle: idle => this.onIdle(idle)
+    }
   }
 
-  evict(id: number): void {
-    this.#pool!.evict(id)
-  }
-
-  flush(): void {
-    this.#pool!.flush()
-  }
-
-  /** What lies unread in a UNIX socket is closed with it, and that can take any time. */
-  closeUnserved(fd: number): void {
-    const sender = peerCredentials(fd)?.uid
-    if (sender === undefined) close(fd)
-    else this.closer.closeSocket(fd, sender)
-  }
-
-  mayAcceptAgain(kind: ListenerKind): void {
+  #mayAcceptAgain(kind: ListenerKind): void {
     for (const listener of this.#listeners) if (listener.kind === kind) listener.resume()
   }
 
-  idle(idle: boolean): void {
-    this.onIdle(idle)
+  /** What lies unread in a UNIX socket is closed with it, and that can take any time. */
+  #closeUnserved(fd: number): void {
+    const sender = peerCredentials(fd)?.uid
+    if (sender === undefined) close(fd)
+    else this.closer.closeSocket(fd, sender)
   }
 
   #planDescriptors(): DescriptorPlan {

@@ -189,6 +189,27 @@ describe('when places are short', function () {
   })
 })
 
+describe('silent connections where nobody has to log in', function () {
+  this.timeout(60_000)
+  const cleanup = new Cleanup()
+  after(() => cleanup.run())
+
+  it('stay for as long as they like, and make room when max_clients is reached', async () => {
+    const stage = await Stage.start(cleanup, { max_clients: 30, max_anonymous_clients: 5 })
+    const crowd = new SilentCrowd(cleanup)
+    await crowd.join(28, stage.broker.tcpPort)
+    const in1 = await stage.connect()
+    await served(in1, AT_ONCE_MS)
+    await sleep(11_000)
+    expect(crowd.closed).to.equal(0)
+    const newcomers = await Promise.all(Array.from({ length: 10 }, () => stage.connect()))
+    await Promise.all(newcomers.map(client => served(client, SOON_MS)))
+    await waitFor('nine to be closed', () => crowd.closed === 9)
+    await served(in1, AT_ONCE_MS)
+    for (const client of [in1, ...newcomers]) expect(client.closed).to.equal(false)
+  })
+})
+
 describe('clients that are in and take all of max_clients', () => {
   const cleanup = new Cleanup()
   after(() => cleanup.run())

@@ -63,7 +63,8 @@ describe('admission', function () {
     const client = await stage.connect()
     client.post(REMOTE.authList, undefined, { serial: 9 })
     await client.next({ serial: 9 }, 8000)
-    await waitFor('those that never log in to be closed', () => silent.slice(0, 3).every(({ closed }) => closed))
+    // Those that wait get the places of those that are closed, and are closed themselves.
+    for (const one of silent) await one.end()
     expect(stage.broker.program.stderr).to.match(/closed: not authenticated in time/)
   })
 
@@ -79,6 +80,26 @@ describe('admission', function () {
     for (const client of clients) client.destroy()
     await waitFor('room', async () => isServed(await stage.connect()))
   })
+
+  for (const [limit, least] of [[128, 30], [100, 18], [64, 2]] as const) {
+    it(`serves as many as ${limit} descriptors allow, says at the start how many that are, and root more`, async () => {
+      const stage = await Stage.start(cleanup, { actor_threads: 2 }, { limits: [`--nofile=${limit}:${limit}`] })
+      const log = (): string => stage.broker.program.stderr
+      const [, allowed] = await waitFor('a warning', () => /limit of \d+ open files allows (\d+) clients, not 5000/.exec(log()) ?? false)
+      const clients: RawClient[] = []
+      for (let i = 0; i < limit; i++) {
+        const client = await stage.connect()
+        clients.push(client)
+        const opened = await client.open('qemu:///system').then(({ status }) => status === STATUS.ok, () => false)
+        if (!opened) break
+      }
+      expect(clients.pop()!.closed, 'the one too many').to.equal(true)
+      expect(clients.length).to.be.at.least(least).and.at.most(Number(allowed))
+      await waitFor('a line in the log', () => /refused, the process is running out of file descriptors/.test(log())).catch(() => expect.fail(log()))
+      expect((await (await stage.connect(stage.broker.socket)).open('qemu:///system')).status, 'root').to.equal(STATUS.ok)
+      for (const client of clients) expect((await client.call(REMOTE.domainGetInfo)).status).to.equal(STATUS.ok)
+    })
+  }
 
   it('survives that there is not one descriptor left', async () => {
     const stage = await Stage.start(cleanup)

@@ -12,12 +12,14 @@ import { clientEnv } from '../support/clients.js'
 import type { Conf } from '../support/conf-file.js'
 import { FakeDriver } from '../support/fake-driver.js'
 import { freePort } from '../support/free-port.js'
+import { longWay } from '../support/long-way.js'
 import { Libvirtd } from '../support/libvirtd.js'
 import { pattern } from '../support/pattern.js'
 import { PrivateHost } from '../support/private-host.js'
 import { Pki, type Credentials } from '../support/pki.js'
 import { Program, run, type Outcome } from '../support/processes.js'
 import { RawClient } from '../support/raw-client.js'
+import { SilentCrowd } from '../support/silent-crowd.js'
 import { canConnect } from '../support/sockets.js'
 import { tempDir } from '../support/temp-dir.js'
 import { confirmed, rawTlsClient } from '../support/tls-client.js'
@@ -25,6 +27,7 @@ import { waitFor } from '../support/waiting.js'
 
 const REFUSED = 'Unable to read TLS confirmation: Input/output error'
 const CROWD = new URL('../support/tls-crowd.js', import.meta.url).pathname
+const CROWD_SIZE = Number(process.env['TLS_CROWD_SIZE'] ?? 300)
 
 const closing = (socket: Socket): Promise<void> =>
   new Promise(resolve => void socket.resume().once('close', () => resolve()))
@@ -266,6 +269,31 @@ describe('TLS', function () {
     })
   })
 
+  // TLS_CROWD_SIZE=4000 for as many as are said to come in.
+  it(`lets a crowd of ${CROWD_SIZE} in from one address, whose way is long, with few handshakes at a time`, async function () {
+    this.timeout(30_000 + 50 * CROWD_SIZE)
+    const { broker, port } = await startBroker({ max_handshakes: Math.min(256, CROWD_SIZE / 10) })
+    const far = await longWay(cleanup, port, 100)
+    const { certificate, key } = good
+    const crowd = new Program([process.execPath, CROWD, String(far), certificate, key, String(CROWD_SIZE)])
+    cleanup.defer(() => crowd.stop())
+    await crowd.exited
+    expect(crowd.stdout).to.equal(`${CROWD_SIZE} let in\n`)
+    expect(broker.program.stderr).to.match(/tls: \d+ clients or more in their TLS handshake \(max_handshakes\): others wait/)
+  })
+
+  it('closes silent handshakes for others, and nobody who has a certificate', async () => {
+    const { broker, port } = await startBroker({ max_handshakes: 8 })
+    const first = await confirmed(port, good)
+    const silent = new SilentCrowd(cleanup)
+    await silent.join(40, port)
+    for (let i = 0; i < 5; i++) (await confirmed(port, good)).destroy()
+    expect(first.closed).to.equal(false)
+    first.destroy()
+    silent.leave()
+    expect(broker.program.stderr).to.match(/a connection of address 127.0.0.1 that is not logged in is closed for another/)
+  })
+
   describe('with a list of allowed names', () => {
     let place: { broker: Broker; port: number }
 
@@ -306,8 +334,9 @@ describe('TLS', function () {
     const [, connection] = await Promise.all([virsh(port, good, '', 'qemu'), connected])
     const call = connection.calls.find(({ proc }) => proc === REMOTE.connectSetIdentity)!
     expect(decodeSetIdentity(call.payload)).to.deep.equal({ x509DistinguishedName: '' })
-    expect(broker.program.stderr).to.contain('No certificate was found')
-    expect(broker.program.stderr).to.contain('not on the list of allowed clients')
+    for (const why of ['No certificate was found', 'not on the list of allowed clients']) {
+      await waitFor('the log', () => broker.program.stderr.includes(why))
+    }
   })
 
   it('trusts an authority that is not its own issuer, if the list names it', async () => {

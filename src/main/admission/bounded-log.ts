@@ -8,20 +8,20 @@ export class BoundedLog {
 
   constructor(
     readonly logger: Logger,
-    readonly source: string,
-    readonly linesPerMinute = 5
+    readonly source: string
   ) {}
 
   /** Topics are kept for ever: there must be few. */
-  warn(topic: string, message: string): void {
+  warn(topic: string, linesPerMinute: number, message: () => string): void {
     const now = performance.now()
     let state = this.#topics.get(topic)
-    if (state === undefined || state.until <= now) {
-      const left = state?.left ?? 0
-      this.#topics.set(topic, (state = { until: now + WINDOW_MS, said: 0, left: 0 }))
-      if (left > 0) message += ` (${left} more of the kind since the last line)`
+    const left = state?.left ?? 0
+    const fresh = state === undefined || state.until <= now
+    if (state === undefined || fresh) this.#topics.set(topic, (state = { until: now + WINDOW_MS, said: 0, left: 0 }))
+    if (state.said++ >= linesPerMinute) {
+      state.left++
+      return
     }
-    if (state.said++ < this.linesPerMinute) this.logger.warn(this.source, message)
-    else state.left++
+    this.logger.warn(this.source, fresh && left > 0 ? `${message()} (${left} more of the kind were not logged)` : message())
   }
 }

@@ -1,10 +1,11 @@
-import { peerCredentials } from '../../workers/os/accounts.js'
-import type { ListenerKind } from '../../workers/os/listener.js'
-import type { Occupant } from './places.js'
+import type { ListenerState } from './listener-state.js'
+import { ownerOf, ROOT } from './owner.js'
+import type { Occupant, Shortage } from './places.js'
 
 /** One client that was given to a thread. */
 export interface Client extends Occupant {
   readonly id: number
+  readonly listener: ListenerState
   readonly fd: number
   /** `address:port` of a TCP peer, or undefined for a UNIX client. */
   readonly peer: string | undefined
@@ -18,44 +19,69 @@ export interface Client extends Occupant {
   owner: string | undefined
 }
 
-/** Connections of one address or user, at most; 0 is no limit. */
-export interface CounterLimits {
-  maxClientsPerAddress: number
-  maxClientsPerUser: number
-}
+/** Who is connected. */
+export class ClientTable {
+  readonly #clients = new Map<number, Client>()
+  readonly #notIn = new Map<ListenerState, Set<Client>>()
 
-/** How many connections each address and user has, whether they are served or wait. */
-export class ConnectionCounts {
-  readonly #counts = new Map<string, number>()
+  get size(): number {
+    return this.#clients.size
+  }
 
-  constructor(readonly limits: CounterLimits) {}
+  get(id: number): Client | undefined {
+    return this.#clients.get(id)
+  }
 
-  /** Under what the connection is counted, if its kind is, and how many there may be of that. */
-  counter(kind: ListenerKind, fd: number, peer: string | undefined): [counted: string | undefined, limit: number] {
-    const { maxClientsPerAddress, maxClientsPerUser } = this.limits
-    if (kind.transport !== 'unix') {
-      const address = peer?.slice(0, peer.lastIndexOf(':'))
-      return maxClientsPerAddress > 0 && address !== undefined ? [`address ${address}`, maxClientsPerAddress] : NONE
+  add(client: Client): void {
+    this.#clients.set(client.id, client)
+    if (client.stage !== 'in') this.#notInAt(client.listener).add(client)
+  }
+
+  isIn(client: Client): void {
+    this.#notInAt(client.listener).delete(client)
+  }
+
+  delete(client: Client): void {
+    this.isIn(client)
+    this.#clients.delete(client.id)
+  }
+
+  /** It is asked for only where places are short: of a UNIX client it costs a system call. */
+  ownerOf(client: Client): string {
+    return (client.owner ??= ownerOf(client.listener.kind, client.fd, client.peer))
+  }
+
+  /** Those that have taken the places of which the listener has too few. */
+  *holding(listener: ListenerState, shortage: Shortage): Generator<Client> {
+    const stage = shortage === 'handshakes' ? 'handshake' : 'login'
+    for (const client of shortage === 'clients' ? this.#clients.values() : this.#notInAt(listener)) {
+      const counts = shortage === 'clients' || client.stage === stage
+      if (counts && !client.leaving && !client.rootsOwn) yield client
     }
-    if (maxClientsPerUser === 0) return NONE
-    const uid = peerCredentials(fd)?.uid
-    return uid === undefined ? NONE : [`user ${uid}`, maxClientsPerUser]
   }
 
-  of(counted: string): number {
-    return this.#counts.get(counted) ?? 0
+  /** Whether others than root have taken more than so many of them. */
+  othersHold(moreThan: number, listener: ListenerState, shortage: Shortage): boolean {
+    let others = 0
+    for (const client of this.holding(listener, shortage)) {
+      if (this.ownerOf(client) !== ROOT && ++others > moreThan) return true
+    }
+    return false
   }
 
-  add(counted: string | undefined): void {
-    if (counted !== undefined) this.#counts.set(counted, this.of(counted) + 1)
+  /** How many each owner has at the listener that are not in yet. */
+  notInByOwner(listener: ListenerState): Map<string, number> {
+    const counts = new Map<string, number>()
+    for (const client of this.#notInAt(listener)) {
+      const owner = this.ownerOf(client)
+      counts.set(owner, (counts.get(owner) ?? 0) + 1)
+    }
+    return counts
   }
 
-  remove(counted: string | undefined): void {
-    if (counted === undefined) return
-    const count = this.of(counted) - 1
-    if (count > 0) this.#counts.set(counted, count)
-    else this.#counts.delete(counted)
+  #notInAt(listener: ListenerState): Set<Client> {
+    let clients = this.#notIn.get(listener)
+    if (clients === undefined) this.#notIn.set(listener, (clients = new Set()))
+    return clients
   }
 }
-
-const NONE: [undefined, number] = [undefined, 0]

@@ -5,10 +5,18 @@ export interface PlaceLimits {
   /** Of all listeners together. Beyond it each listener has `guaranteed` of its own, so that none can fill another's. */
   clients: number
   guaranteed: number
-  /** Of one listener, that have still to log in, and that are in their TLS handshake; 0 is no limit. */
+  /** Of one listener, that have still to log in; 0 is no limit. */
   logins: number
+  /** Of one listener, that are in their TLS handshake; 0 is no limit. More where they get on: see MOST_TIMES. */
   handshakes: number
 }
+
+/**
+ * Where the way to the clients is long, a handshake is mostly waiting for them. So there may be as many at a time as were
+ * done within a second, up to so many times the limit.
+ */
+const MOST_TIMES = 4
+const PACE_MS = 1000
 
 /** How far a client is. On a listener without authentication all are in. */
 export type Stage = 'handshake' | 'login' | 'in'
@@ -19,8 +27,27 @@ export type Shortage = 'handshakes' | 'logins' | 'clients'
 /** The clients of one listener, counted. Sockets for several addresses are one listener. */
 export class ListenerPlaces {
   readonly counts: Record<Stage, number> = { handshake: 0, login: 0, in: 0 }
+  /** Handshakes done since `#since`, and in the second before. */
+  #done = 0
+  #doneBefore = 0
+  #since = 0
 
   constructor(readonly kind: ListenerKind) {}
+
+  handshakeDone(now: number): void {
+    this.handshakesPerSecond(now)
+    this.#done++
+  }
+
+  handshakesPerSecond(now: number): number {
+    const passed = now - this.#since
+    if (passed >= PACE_MS) {
+      this.#doneBefore = passed < 2 * PACE_MS ? this.#done : 0
+      this.#done = 0
+      this.#since = now
+    }
+    return Math.max(this.#done, this.#doneBefore)
+  }
 
   get size(): number {
     const { handshake, login, in: logged } = this.counts
@@ -30,7 +57,7 @@ export class ListenerPlaces {
 
 /** Who takes a place. */
 export interface Occupant {
-  readonly places: ListenerPlaces
+  readonly listener: ListenerPlaces
   stage: Stage
   /** One of root's own, which counts nowhere else. */
   rootsOwn: boolean
@@ -42,7 +69,11 @@ export class Places {
   /** Those on root's own places. */
   readonly #root = new Set<Occupant>()
 
-  constructor(readonly limits: PlaceLimits) {}
+  /** `now`: milliseconds of any clock. */
+  constructor(
+    readonly limits: PlaceLimits,
+    readonly now = (): number => performance.now()
+  ) {}
 
   /** How many of root's own are taken. */
   get rootsPlaces(): number {
@@ -52,7 +83,7 @@ export class Places {
   /** Why the listener cannot have one more client, if so. */
   shortage(listener: ListenerPlaces): Shortage | undefined {
     const { logins, handshakes } = this.limits
-    if (handshakes > 0 && listener.counts.handshake >= handshakes) return 'handshakes'
+    if (handshakes > 0 && listener.counts.handshake >= handshakes && this.#tooManyHandshakes(listener)) return 'handshakes'
     if (logins > 0 && listener.counts.login >= logins) return 'logins'
     return this.#isFull(listener) ? 'clients' : undefined
   }
@@ -69,10 +100,16 @@ export class Places {
   }
 
   advance(occupant: Occupant, stage: Stage): void {
+    if (occupant.stage === 'handshake') occupant.listener.handshakeDone(this.now())
     if (!occupant.rootsOwn) this.#count(occupant, -1)
     occupant.stage = stage
     if (!occupant.rootsOwn) this.#count(occupant, 1)
     this.#releaseRoot()
+  }
+
+  #tooManyHandshakes(listener: ListenerPlaces): boolean {
+    const most = Math.min(MOST_TIMES * this.limits.handshakes, listener.handshakesPerSecond(this.now()))
+    return listener.counts.handshake >= most
   }
 
   #isFull({ size }: ListenerPlaces): boolean {
@@ -82,15 +119,15 @@ export class Places {
   /** Root's own places are for coming in: one who is in takes any other as soon as there is one. */
   #releaseRoot(): void {
     for (const occupant of this.#root) {
-      if (occupant.stage !== 'in' || this.#isFull(occupant.places)) continue
+      if (occupant.stage !== 'in' || this.#isFull(occupant.listener)) continue
       this.#root.delete(occupant)
       occupant.rootsOwn = false
       this.#count(occupant, 1)
     }
   }
 
-  #count({ places, stage }: Occupant, by: 1 | -1): void {
-    places.counts[stage] += by
+  #count({ listener, stage }: Occupant, by: 1 | -1): void {
+    listener.counts[stage] += by
     this.#size += by
   }
 }

@@ -18,6 +18,7 @@ import {
 import type { ListeningSocket } from './listening-sockets.js'
 import type { AuthMethod, TransportKind } from '../settings.js'
 import type { ForeignCloser } from './foreign-close.js'
+import { isReset } from './peek.js'
 import { READABLE, type Pollable, type Poller } from './poller.js'
 
 /** Connections taken between two turns of the loop from one listener: a flood of one is not to keep the others waiting. */
@@ -92,7 +93,9 @@ export class Listener implements Pollable {
         }
         break
       }
-      this.handler.accepted(this, fd, tcp ? readIpAddress(address) : undefined)
+      // Nobody is there to be served.
+      if (tcp && isReset(fd)) close(fd)
+      else this.handler.accepted(this, fd, tcp ? readIpAddress(address) : undefined)
     }
     this.handler.acceptedAll()
   }
