@@ -273,7 +273,7 @@ describe('TLS clients of a thread', () => {
       peer.write(Buffer.concat(Array.from(sent, byte => forger.writer.record(RECORD.data, Buffer.from([byte])))))
       await waitFor('all bytes', () => heard.bytes.length === sent.length)
       expect(heard.bytes.equals(sent)).to.equal(true)
-      expect(Math.max(...heard.chunks.map(({ length }) => length))).to.be.below(3000)
+      expect(Math.max(...heard.chunks.map(({ length }) => length))).to.be.below(1500)
     })
 
     it('may change their keys now and then', async () => {
@@ -291,15 +291,15 @@ describe('TLS clients of a thread', () => {
       peer.on('data', (bytes: Buffer) => (answers += bytes.length / 27))
       peer.write(Buffer.concat(Array.from({ length: 2000 }, () => forger.writer.keyUpdate(true))))
       await gone(peer)
-      expect(heard.loss).to.deep.equal({ errno: EIO })
-      expect(answers).to.be.within(1, 9)
+      expect(heard.loss).to.deep.equal({ errno: EIO, fault: 'too many records without data' })
+      expect(answers).to.be.within(1, 8)
     })
 
     it('are cut off for records without data, too', async () => {
       const { peer, forger, heard } = await comeIn()
       peer.write(Buffer.concat(Array.from({ length: 20 }, () => forger.writer.record(RECORD.data, Buffer.alloc(0)))))
       await gone(peer)
-      expect(heard.loss).to.deep.equal({ errno: EIO })
+      expect(heard.loss).to.deep.equal({ errno: EIO, fault: 'too many records without data' })
     })
 
     it('are cut off when they ask for new handshakes over and over, under TLS 1.2', async () => {
@@ -311,7 +311,7 @@ describe('TLS clients of a thread', () => {
       const hello = clientHello({ version: 0x0303 })
       peer.write(Buffer.concat(Array.from({ length: 2000 }, () => forger.writer.record(RECORD.handshake, hello))))
       await gone(peer)
-      expect(heard.loss).to.deep.equal({ errno: EIO })
+      expect(heard.loss).to.deep.equal({ errno: EIO, fault: 'too many records without data' })
       expect(answers).to.be.within(1, 9)
     })
 
@@ -332,7 +332,8 @@ describe('TLS clients of a thread', () => {
         return count
       }
       const sent = pattern(100_000)
-      peer.write(forger.writer.keyUpdate(true))
+      // OpenSSL answers an update at the next opportunity only.
+      peer.write(Buffer.concat([forger.writer.keyUpdate(true), forger.writer.keyUpdate(true)]))
       for (let at = 0; at < sent.length; at += 10_000) {
         peer.write(forger.writer.record(RECORD.data, sent.subarray(at, at + 10_000)))
       }

@@ -119,9 +119,11 @@ async function comeIn(
   ciphers: string
 ): Promise<{ secrets: Map<string, [random: Buffer, secret: Buffer]>; seen: Buffer }> {
   const seen: Buffer[] = []
+  let isIn = false
   const between = new Duplex({
     read: () => undefined,
-    write: (chunk, _, done) => void socket.write(chunk as Buffer, () => done())
+    // What comes from now on may make no sense to the library, but it is not to say so.
+    write: (chunk, _, done) => void (isIn ? done() : socket.write(chunk as Buffer, () => done()))
   })
   socket.on('data', (bytes: Buffer) => {
     seen.push(bytes)
@@ -147,5 +149,6 @@ async function comeIn(
   await once(tls, 'readable')
   const byte = tls.read() as Buffer
   if (byte.length !== 1 || byte[0] !== 1) throw new Error('not let in')
+  isIn = true
   return { secrets, seen: Buffer.concat(seen) }
 }

@@ -294,8 +294,9 @@ export class ClientSession implements Applicant, Timed {
     return this.#finish?.reply === undefined ? streams.size > 0 : streams.someFinishing
   }
 
-  clientLost({ errno }: LossReason): void {
+  clientLost({ errno, fault }: LossReason): void {
     if (this.#state === 'closing') return this.close('closed by the client', 'debug')
+    if (fault !== undefined) return this.close(`TLS failed: ${fault}`, 'warning')
     if (errno === EMFILE) return this.close('too many file descriptors', 'warning')
     const why = errno === 0 ? `End of file while reading data: ${errorText(EIO)}` : errorText(errno)
     this.close(why, 'debug')

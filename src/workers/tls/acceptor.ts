@@ -2,6 +2,7 @@ import type { Identity } from '../../protocol/identity.js'
 import { Timer, type Clock } from '../clock.js'
 import { SOURCE, type Log, type LogLevel } from '../log.js'
 import type { LastHeard } from '../os/last-heard.js'
+import { errorText } from '../os/libc.js'
 import { EDGE, READABLE, WRITABLE, type Pollable } from '../os/poller.js'
 import type { ActorSettings, Admission } from '../settings.js'
 import { shown } from '../peer-names.js'
@@ -163,7 +164,10 @@ class Handshake implements Pollable, Piece {
     const result = channel.accept()
     if (result > 0) return this.#decide()
     if (result === RESULT.ended) return this.#gone()
-    if (result === RESULT.failed) return this.close(`TLS handshake failed: ${channel.failure!.reason}`, 'warning')
+    if (result === RESULT.failed) {
+      const { errno, fault } = channel.failure!
+      return this.close(`TLS handshake failed: ${fault ?? errorText(errno)}`, 'warning')
+    }
     this.#owner.io.poller.change(this.#slot!, fd, (result === RESULT.wantWrite ? WRITABLE : READABLE) | EDGE)
   }
 

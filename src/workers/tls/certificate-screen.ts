@@ -19,12 +19,12 @@ const EDWARDS_CURVE = ['06032b6570', '06032b6571']
 const DISTRIBUTION_POINTS = '0603551d1f'
 
 /**
- * Looks over a Certificate message of TLS before OpenSSL does, and returns what is wrong with it. OpenSSL decodes all of
- * it before it asks whose certificate that is, and there are some that take it seconds:
+ * Looks over a Certificate message of TLS before OpenSSL does, and returns what is wrong with it. All of it is decoded
+ * before anybody asks whose certificate that is, and what a stranger can ask for there may take seconds:
  *
- * - a curve can be given by its equation; for a point on it OpenSSL then draws roots modulo whatever number stands there;
- * - a point of distribution of revocation lists can be named relative to the issuer, whose name is copied for each;
- * - all of these can be in the list as often as there is room for.
+ * - a curve given by its equation: a point on it with one coordinate takes a root modulo whatever number stands there;
+ * - points of distribution of revocation lists named relative to the issuer: each takes a copy of the issuer's name;
+ * - any of these as often as there is room for.
  *
  * So whatever a certificate is good for, it must be one that is quickly dealt with. To find out takes microseconds.
  */

@@ -3,8 +3,8 @@ import { Memory } from '../os/libc.js'
 import { screen } from './certificate-screen.js'
 
 /**
- * What a client may send until it is answered, which is its ClientHello. Real ones have some hundred bytes; OpenSSL takes
- * 128 KiB, and looks for each of the shares of a key in it among all of the groups in it.
+ * What a client may send until it is answered, which is its ClientHello. Real ones have some hundred bytes. Each of the
+ * key shares in it is looked for among all of the groups in it.
  */
 const HELLO_BYTES = 16 * 1024
 /** Until the handshake is through. OpenSSL takes certificates of 100 KiB. */

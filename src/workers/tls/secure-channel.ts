@@ -1,4 +1,4 @@
-import { EAGAIN, EINTR, EIO, errno, errorText, Memory, MSG_DONTWAIT, recv } from '../os/libc.js'
+import { EAGAIN, EINTR, EIO, errno, Memory, MSG_DONTWAIT, recv } from '../os/libc.js'
 import { BIO_RESET, CTRL, firstError, openssl, SSL_ERROR, VERSION } from '../os/openssl.js'
 import type { Presented } from './client-check.js'
 import { DerError } from './der.js'
@@ -27,8 +27,8 @@ export const VERIFY = {
   weak: 66
 } as const
 
-/** Read from a socket at once. */
-const READ_BYTES = 64 * 1024
+/** Read from a socket at once. Records can be so short that 1,400 of them are in it. */
+const READ_BYTES = 32 * 1024
 /** The most that this can give: a record may have been there but for its last byte. */
 export const ROOM_BYTES = READ_BYTES + 16 * 1024
 /**
@@ -71,9 +71,8 @@ export class SecureChannel implements Presented {
   #held: Buffer | undefined
   #barren = 0
   #barrenSince = 0
-  /** Why the last operation failed: OpenSSL's or the system's words, and an errno, EIO where there is none. */
-  failure: { reason: string; errno: number } | undefined
-
+  /** Why the last operation failed: an errno, and, with EIO, what the peer did against the rules if it was that. */
+  failure: { errno: number; fault: string | undefined } | undefined
   /** How the last `receive` ended: `wantRead`, or what stands in the way of more. */
   outcome: number = RESULT.wantRead
 
@@ -99,7 +98,7 @@ export class SecureChannel implements Presented {
     if (this.#held === undefined) {
       const count = this.#readRecord()
       if (count <= 0) return this.#unread(count)
-      if (!guard.admits(count, this.#bounds.between)) return this.#fail(guard.objection!)
+      if (!guard.admits(count, this.#bounds.between)) return this.#object(guard.objection!)
       this.#feed(this.#intake.memory.address, count)
     }
     this.#openssl.ERR_clear_error()
@@ -107,14 +106,14 @@ export class SecureChannel implements Presented {
     if (guard.objection !== undefined) {
       // A socket that is closed with something unread in it resets the connection.
       recv(this.#fd, this.#intake.memory.address, READ_BYTES, MSG_DONTWAIT)
-      return this.#fail(guard.objection)
+      return this.#object(guard.objection)
     }
     this.#held = result === RESULT.wantWrite ? NOTHING : undefined
     if (result <= 0) return result
     guard.over()
     this.#guard = undefined
     if (!this.#context.needsSessionHash || this.#hasSessionHash()) return result
-    return this.#fail('no extended master secret')
+    return this.#object('no extended master secret')
   }
 
   #hasSessionHash(): boolean {
@@ -247,7 +246,8 @@ export class SecureChannel implements Presented {
         filled += result
         continue
       }
-      this.outcome = bounds.between && result < 0 && !this.#mayBeBarren() ? this.#fail('too many records without data') : result
+      const barren = bounds.between && (result === RESULT.wantRead || result === RESULT.wantWrite)
+      this.outcome = barren && !this.#mayBeBarren() ? this.#object('too many records without data') : result
       if (this.outcome === RESULT.wantRead) continue
       if (this.outcome === RESULT.wantWrite) this.#held = Buffer.from(bytes.subarray(at, count))
       return filled
@@ -282,22 +282,24 @@ export class SecureChannel implements Presented {
     // What it has not taken is not for the next connection.
     this.#openssl.BIO_ctrl(this.#intake.bio, BIO_RESET, 0, 0)
     if (error === SSL_ERROR.zeroReturn) return RESULT.ended
-    const code = error === SSL_ERROR.syscall ? errno() : EIO
+    if (error !== SSL_ERROR.syscall) return this.#object(firstError() ?? 'protocol error')
     // A system call that "failed" without an error is an end of the connection.
-    if (error === SSL_ERROR.syscall && code === 0) return RESULT.ended
-    const reason = error === SSL_ERROR.ssl ? (firstError() ?? 'protocol error') : errorText(code)
-    return this.#fail(reason, code)
+    return errno() === 0 ? RESULT.ended : this.#fail(errno())
   }
 
   /** A `recv` has brought nothing. */
   #unread(count: number): number {
     if (count === 0) return RESULT.ended
     const code = errno()
-    return code === EAGAIN || code === EINTR ? RESULT.wantRead : this.#fail(errorText(code), code)
+    return code === EAGAIN || code === EINTR ? RESULT.wantRead : this.#fail(code)
   }
 
-  #fail(reason: string, code = EIO): number {
-    this.failure = { reason, errno: code }
+  #object(fault: string): number {
+    return this.#fail(EIO, fault)
+  }
+
+  #fail(code: number, fault?: string): number {
+    this.failure = { errno: code, fault }
     return RESULT.failed
   }
 }

@@ -5,7 +5,7 @@ import type { ThreadIo } from './polled.js'
 import type { Transport, TransportHandler } from './transport.js'
 
 /** A read that gave more was of long records. Short ones cost as much each: of them, there is one read a turn. */
-const LONG_READ_BYTES = 32 * 1024
+const LONG_READ_BYTES = 24 * 1024
 
 /** A TLS connection after its handshake, served by the thread's poller. */
 export class TlsTransport implements Transport, Pollable {
@@ -141,7 +141,7 @@ export class TlsTransport implements Transport, Pollable {
       this.#inputOver = true
       this.#want(this.#interest & ~READABLE)
       this.handler.ended()
-    } else this.#lose(channel.failure!.errno)
+    } else this.#lose(channel.failure!.errno, channel.failure!.fault)
   }
 
   #writable(): void {
@@ -178,10 +178,10 @@ export class TlsTransport implements Transport, Pollable {
     this.#lose(0)
   }
 
-  #lose(errno: number): void {
+  #lose(errno: number, fault?: string): void {
     const { handler } = this
     this.destroy()
-    handler.lost({ errno })
+    handler.lost(fault === undefined ? { errno } : { errno, fault })
   }
 
   #want(interest: number): void {

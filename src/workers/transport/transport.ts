@@ -43,12 +43,14 @@ export interface TransportHandler {
 /** `errno` 0: the peer hung up, or all was written after `end`. */
 export interface LossReason {
   errno: number
+  /** What the peer did against the rules of TLS, if it was that. */
+  fault?: string
 }
 
 /** One end of a connection that carries bytes, whatever stands under it: a plain socket, TLS, a SASL layer. */
 export interface Transport {
   handler: TransportHandler
-  /** By whose number descriptors are counted that come beside the bytes (`ForeignCloser`); undefined: none can travel. */
+  /** By whose number descriptors are counted that come beside the bytes; undefined where none can travel. */
   readonly sender: number | undefined
   /** Bytes accepted by `send` that the kernel has not taken yet. */
   readonly pending: number
