@@ -63,7 +63,9 @@ export class CarryOver implements Timed, Waiter {
     this.#forget()
   }
 
+  /** The clock's ticks are not as fine as its time: the timer may go off a few milliseconds before `#notBefore`. */
   timeUp(): void {
+    this.#notBefore = 0
     this.begin()
   }
 
