@@ -12,7 +12,7 @@ import { hostWarnings } from './host-warnings.js'
 import { inTurn, type Step } from './in-turn.js'
 import { isHostName, listeningPlaces } from './listen/places.js'
 import { cannotOpenPidFile, pidFileObstacle } from './pid-file.js'
-import { saslFor, withoutMechanisms } from './sasl-use.js'
+import { saslFor } from './sasl-use.js'
 import { loadTls } from './tls/load.js'
 import { tlsOptions } from './tls/options.js'
 
@@ -148,13 +148,12 @@ async function tlsWarnings(config: Config): Promise<string[]> {
 }
 
 async function saslWarnings(config: Config): Promise<string[]> {
-  const sasl = await saslFor(config, () => undefined)
-  if (sasl === undefined) return []
-  try {
-    return await withoutMechanisms(sasl, config)
-  } finally {
-    await sasl.stop()
-  }
+  const warnings: string[] = []
+  const sasl = await saslFor(config, (level, message) => {
+    if (level === 'warning') warnings.push(message)
+  })
+  await sasl?.stop()
+  return warnings
 }
 
 const reason = (error: unknown): string => errorText(-((error as NodeJS.ErrnoException).errno ?? 0))

@@ -148,8 +148,8 @@ describe('--check-config', function () {
       const files = await brokerFiles(cleanup, { ...conf(), auth_unix_rw: 'sasl' })
       const said = [(await sasl.inUse(() => checked(files))).stdout, await sasl.inUse(() => started(files))]
       for (const text of said) {
-        expect(text).to.match(/auth_tcp = "sasl" lets nobody in: .+ \(mech_list in libsasl2's libvirt.conf\)/)
-        expect(text).not.to.contain('auth_unix_rw = "sasl" lets')
+        expect(text).to.match(/auth_tcp = "sasl": no mechanism can be offered, so nobody can log in; not offered: PLAIN/)
+        expect(text).not.to.contain('auth_unix_rw = "sasl": no mechanism')
       }
     })
 
@@ -157,7 +157,7 @@ describe('--check-config', function () {
       const sasl = await SaslFiles.create(cleanup, 'digest-md5')
       const files = await brokerFiles(cleanup, conf())
       const { status, stdout } = await sasl.inUse(() => checked(files))
-      expect(stdout).not.to.contain('sasl" lets nobody in')
+      expect(stdout).not.to.contain('nobody can log in')
       expect(status).to.equal(0)
     })
   })
