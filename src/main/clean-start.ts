@@ -6,7 +6,7 @@ const HARMLESS = ['NODE_CHANNEL_FD', 'NODE_CHANNEL_SERIALIZATION_MODE']
 /** As sd_listen_fds(3) has it. */
 const FIRST_SOCKET = 3
 
-/** Variables by which Node lets itself be changed from outside, whoever set them: options, a debugger, other certificates. */
+/** By these Node lets itself be changed from outside, whoever set them: options, a debugger, other certificates. */
 const isForNode = (name: string): boolean => name.startsWith('NODE_') && !HARMLESS.includes(name)
 
 /**

@@ -1,3 +1,4 @@
+import { readdirSync } from 'node:fs'
 import inspector from 'node:inspector'
 
 /**
@@ -5,7 +6,7 @@ import inspector from 'node:inspector'
  * this process, and is told how by anybody who asks there. So the signal is caught, as early as a program can; one that
  * came before has its effect within a few turns of the loop, and that is undone.
  *
- * (`--disable-sigusr1`, which later releases of Node have, blocks the signal instead, for other uses too.)
+ * (`--disable-sigusr1`, which later releases of Node have, blocks the signal, and so for other uses too.)
  */
 // This is where log files will be opened anew.
 process.on('SIGUSR1', () => undefined)
@@ -16,11 +17,24 @@ const LATER_MS = [0, 100, 1000]
 /** One that was asked for on the command line is somebody's who develops this program. */
 const wanted = process.execArgv.some(option => option.startsWith('--inspect'))
 
-function closeDebugger(): void {
-  if (inspector.url() !== undefined) inspector.close()
+if (!wanted) {
+  await closeDebugger()
+  for (const ms of LATER_MS) setTimeout(() => void closeDebugger(), ms).unref()
 }
 
-if (!wanted) {
-  closeDebugger()
-  for (const ms of LATER_MS) setTimeout(closeDebugger, ms).unref()
+async function closeDebugger(): Promise<void> {
+  if (inspector.url() === undefined) return
+  // Loaded only here: it is hardly ever needed, and the signal is to be caught before.
+  const [{ endpoint }, { SHUT_RDWR, shutdown }] = await Promise.all([
+    import('../workers/os/address.js'),
+    import('../workers/os/libc.js')
+  ])
+  const url = inspector.url()
+  if (url === undefined) return
+  // Left to itself, Node waits until whoever is connected is so kind as to leave.
+  const port = Number(new URL(url).port)
+  for (const fd of readdirSync('/proc/self/fd').map(Number)) {
+    if (endpoint(fd, 'local')?.port === port) shutdown(fd, SHUT_RDWR)
+  }
+  inspector.close()
 }

@@ -140,8 +140,10 @@ export class Actor implements ActorControl {
   /** A client is counted for as long as its connection may have to wait for being closed. */
   sessionEnded(session: ClientSession, why: string): void {
     const { id } = session.admission
+    const { sender } = session.client.transport
     this.#sessions.delete(id)
-    this.io.closer.whenRoom(session.client.transport.sender, () => this.#ended(id, why))
+    if (sender === undefined) this.#ended(id, why)
+    else this.io.closer.whenRoom(sender, () => this.#ended(id, why))
   }
 
   /** Lets a driver connection that its client needs no more end in order. False if there is no room for that. */

@@ -2,6 +2,7 @@ import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, readFileSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
+import { connect, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
@@ -82,6 +83,41 @@ describe('the process of the broker', function () {
     // Node cannot be kept from it before the first statement: without that nothing would have been tried here.
     expect(opened).to.be.above(0)
   })
+
+  it('has none when somebody was quick enough to connect to it, and does not wait for him', async () => {
+    let intruder: Promise<Socket> | undefined
+    let isIn = false
+    const started = (program: Program): void => {
+      void signalAllTheTime(program, () => isIn)
+      intruder = intrude().finally(() => (isIn = true))
+    }
+    const slowly = 'data:text/javascript,const end=Date.now()+1500;while(Date.now()<end);'
+    const broker = await Broker.start(cleanup, {}, { started, nodeOptions: ['--import', slowly] })
+    const connection = await intruder!
+    await waitFor('its end', () => connection.closed)
+    expect(listeningPorts(broker.program.pid)).to.deep.equal([broker.tcpPort])
+    await serves(broker.socket)
+  })
+
+  /** A client of Node's debugger who says nothing more once he is in. */
+  const intrude = async (): Promise<Socket> => {
+    const { webSocketDebuggerUrl } = await waitFor('the debugger', async () => {
+      const list = await fetch('http://127.0.0.1:9229/json/list').then(reply => reply.json(), () => [])
+      return (list as { webSocketDebuggerUrl: string }[])[0]
+    })
+    const { host, pathname } = new URL(webSocketDebuggerUrl)
+    const socket = connect(9229, '127.0.0.1')
+    cleanup.defer(() => Promise.resolve(socket.destroy()))
+    socket.on('error', () => undefined)
+    const key = 'dGhlIHNhbXBsZSBub25jZQ=='
+    socket.write(
+      `GET ${pathname} HTTP/1.1\r\nHost: ${host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n` +
+        `Sec-WebSocket-Key: ${key}\r\nSec-WebSocket-Version: 13\r\n\r\n`
+    )
+    const [answer] = (await once(socket, 'data')) as [Buffer]
+    expect(answer.toString('latin1')).to.match(/^HTTP\/1.1 101/)
+    return socket.resume()
+  }
 
   it('has no debugger when SIGUSR1 comes later', async () => {
     const broker = await Broker.start(cleanup, {})

@@ -5,7 +5,9 @@ import { expect } from 'chai'
 import { MESSAGE, PROGRAM, STATUS } from '#protocol/header.js'
 import { QEMU, REMOTE } from '#protocol/procedures.js'
 import { XdrWriter } from '#protocol/xdr.js'
-import { close, makePipe } from '#workers/os/libc.js'
+import { connectUnix } from '#workers/driver/unix-connect.js'
+import { FdLedger } from '#workers/os/fd-ledger.js'
+import { close, EAGAIN, errno, makePipe, Memory, MSG_DONTWAIT, recv } from '#workers/os/libc.js'
 import { sendDescriptor } from '#workers/transport/descriptors.js'
 import { openToAll, USER } from '../support/as-user.js'
 import { Broker, type BrokerSurroundings } from '../support/broker.js'
@@ -14,7 +16,7 @@ import type { Conf } from '../support/conf-file.js'
 import { DescriptorClient } from '../support/descriptor-client.js'
 import { frame } from '../support/frame-socket.js'
 import { mustRun } from '../support/processes.js'
-import { descriptorKinds, openDescriptors, threadCount } from '../support/process-state.js'
+import { descriptorKinds, isStopped, openDescriptors, threadCount } from '../support/process-state.js'
 import { RawClient } from '../support/raw-client.js'
 import { HangingFiles, lingeringSocket } from '../support/slow-descriptors.js'
 import { canConnect } from '../support/sockets.js'
@@ -24,6 +26,7 @@ import { waitFor } from '../support/waiting.js'
 /** Native threads that one user may have in each thread. */
 const THREADS_OF_ONE = 16
 const NOTHING = Buffer.alloc(0)
+const byte = new Memory(1)
 const UUID = Buffer.from('6695eb01f6a4830479aa97f2502e193f', 'hex')
 /** The embedded driver answers it with the same descriptors. */
 const ECHO = new XdrWriter().string('test').fixed(UUID).i32(1).string('hello').u32(0).finish()
@@ -40,6 +43,12 @@ const announcing = (count: number): Buffer => calling(PROGRAM.qemu, QEMU.domainM
 
 const MARK = '/dev/zero'
 const marks = (count: number): number[] => Array.from({ length: count }, () => openSync(MARK, 'r'))
+
+/** Whether the other side has closed it. */
+const hasEnded = (fd: number): boolean => {
+  const got = recv(fd, byte.address, 1, MSG_DONTWAIT)
+  return got === 0 || (got < 0 && errno() !== EAGAIN)
+}
 
 /** Descriptors that come behind others show that those have come. */
 const untilHeld = (broker: Broker, count: number): Promise<boolean> =>
@@ -75,10 +84,11 @@ describe('descriptors that cannot be closed in time', function () {
   const passLingering = (broker: Broker, client: DescriptorClient, bytes: Buffer, count: number): void => {
     const { pid } = broker.program
     process.kill(pid, 'SIGSTOP')
+    while (!isStopped(pid));
     client.write(bytes)
     for (let i = 0; i < count; i++) {
       const fd = lingeringSocket(cleanup)
-      if (sendDescriptor(client.transport.fd, fd) !== 1) throw new Error('a descriptor was not sent')
+      if (sendDescriptor(client.fd, fd) !== 1) throw new Error('a descriptor was not sent')
       close(fd)
     }
     process.kill(pid, 'SIGCONT')
@@ -200,7 +210,7 @@ describe('descriptors that cannot be closed in time', function () {
       client.write(Buffer.from([0, 0]))
       const urgent = lingeringSocket(cleanup)
       process.kill(broker.program.pid, 'SIGSTOP')
-      sendUrgently(client.transport.fd, urgent)
+      sendUrgently(client.fd, urgent)
       close(urgent)
       process.kill(broker.program.pid, 'SIGCONT')
       client.write(ILLEGAL)
@@ -219,6 +229,29 @@ describe('descriptors that cannot be closed in time', function () {
       await refused.untilClosed()
       await waitFor('the log', () => /refused, user 0 has 3 connections/.test(broker.program.stderr))
       for (const client of others) client.destroy()
+    })
+  })
+
+  it('let no more connections in over UNIX sockets than can be refused', async () => {
+    const broker = await start({ max_clients_per_user: 1 }, { limits: ['--nofile=4096:4096'] })
+    await beside(broker, async () => {
+      const other = await letIn(broker)
+      const ledger = new FdLedger()
+      process.kill(broker.program.pid, 'SIGSTOP')
+      const refused: number[] = []
+      while (refused.length < 900) {
+        const { outcome } = await connectUnix([{ path: broker.socket, named: true }], ledger, 1, 5000, { up: false })
+        const fd = lingeringSocket(cleanup)
+        expect(sendDescriptor(outcome, fd)).to.equal(1)
+        close(fd)
+        refused.push(outcome)
+      }
+      process.kill(broker.program.pid, 'SIGCONT')
+      await waitFor('the log', () => /no more taken over UNIX sockets for now/.test(broker.program.stderr))
+      await waitFor('the last', () => refused.every(hasEnded))
+      other.destroy()
+      for (const fd of refused) close(fd)
+      await letIn(broker).then(client => client.destroy())
     })
   })
 

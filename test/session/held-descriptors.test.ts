@@ -26,7 +26,7 @@ class Heard {
 
   constructor(
     readonly io: ThreadIo,
-    fd: number,
+    readonly fd: number,
     /** The other end. */
     readonly peer: number,
     sender: number
@@ -108,8 +108,8 @@ describe('the connections of a sender whose descriptors wait to be closed', () =
     close(gone.peer)
     await waitFor('the end', () => gone.lost !== undefined)
     destroyed.transport.destroy()
-    expect([gone, destroyed].map(({ transport }) => isOpen(transport.fd))).to.deep.equal([true, true])
+    expect([gone, destroyed].map(({ fd }) => isOpen(fd))).to.deep.equal([true, true])
     await files.release()
-    await waitFor('both to be closed', () => ![gone, destroyed].some(({ transport }) => isOpen(transport.fd)))
+    await waitFor('both to be closed', () => ![gone, destroyed].some(({ fd }) => isOpen(fd)))
   })
 })

@@ -29,7 +29,10 @@ export class DescriptorClient implements TransportHandler, FrameSink {
   #serial = 0
   #answer: ((reply: ReplyWithDescriptors | undefined) => void) | undefined
 
-  private constructor(io: ThreadIo, fd: number) {
+  private constructor(
+    io: ThreadIo,
+    readonly fd: number
+  ) {
     this.closer = io.closer
     this.transport = new PolledTransport(io, fd, this, { sender: 1 })
     this.#mail = new DescriptorMail(this.#reader, io.closer, (frame, descriptors) => this.#replied(frame, descriptors))

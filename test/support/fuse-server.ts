@@ -1,11 +1,22 @@
 /**
- * Run by hanging-files.ts: serves a FUSE file system at the directory named by its argument. Every name in it is an empty
- * file. Closing one is never answered, until this process is killed.
+ * Run by slow-descriptors.ts: serves a FUSE file system at the directory named by its argument. Every name in it is an
+ * empty file, which can be opened. What it is, and its closing, is never answered, until this process is killed.
  */
 import { openSync, readSync, writeSync } from 'node:fs'
 import koffi from 'koffi'
 
-const OPCODE = { lookup: 1, forget: 2, getattr: 3, open: 14, release: 18, flush: 25, init: 26, interrupt: 36, batchForget: 42 }
+/** Of `enum fuse_opcode`. */
+const OPCODE = {
+  lookup: 1,
+  forget: 2,
+  getattr: 3,
+  open: 14,
+  release: 18,
+  flush: 25,
+  init: 26,
+  interrupt: 36,
+  batchForget: 42
+}
 const ENOSYS = 38
 const ROOT = 1n
 const MODE = { directory: 0o040755, file: 0o100644 }
@@ -49,7 +60,7 @@ function answer(opcode: number, node: bigint): Buffer | number | undefined {
       return Buffer.concat([entry, attributes(2n)])
     }
     case OPCODE.getattr:
-      return Buffer.concat([Buffer.alloc(16), attributes(node)])
+      return node === ROOT ? Buffer.concat([Buffer.alloc(16), attributes(node)]) : undefined
     case OPCODE.open:
       return Buffer.alloc(16)
     case OPCODE.release:

@@ -78,3 +78,7 @@ export function cpuMs(pid: number): number {
   const fields = readFileSync(`/proc/${pid}/stat`, 'latin1').split(') ')[1]!.split(' ')
   return 10 * (Number(fields[11]) + Number(fields[12]))
 }
+
+/** Whether SIGSTOP has reached all of its threads: that takes a moment. */
+export const isStopped = (pid: number): boolean =>
+  readdirSync(`/proc/${pid}/task`).every(thread => readFileSync(`/proc/${pid}/task/${thread}/stat`, 'latin1').includes(') T '))

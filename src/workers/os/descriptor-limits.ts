@@ -10,21 +10,24 @@ export interface DescriptorLimits {
 
 /** What a message can carry (`SCM_MAX_FD`): nobody knows how many come before they are there. */
 const MESSAGE_DESCRIPTORS = 253
-/** Less is not shared out: a process with so few has other worries. */
-const LEAST_SHARED = 512
+/** A process with so few has other worries. */
+const FEW = 512
+/** Of the rest, what is kept for others at most. */
+const PART = 1 / 16
+/** A connection may have some hundred, with calls that wait. */
 const LEAST_FOREIGN = 1024
 const MOST_FOREIGN = 4096
 
 /**
  * A message whose descriptors find no room is no harmless failure: the kernel then closes them in the thread that
- * received it. So there is room for what `threads` threads may hold, and for one more message in each.
+ * received it. So room is kept for what `threads` threads may hold, and for one more message in each; as far as it goes,
+ * where the process may have only a few thousand.
  */
 export function descriptorLimits(threads: number): DescriptorLimits {
   const all = openFilesLimit()
-  const share = Math.max(0, Math.min(all - LEAST_SHARED, 1 << 20)) / 4 / threads - MESSAGE_DESCRIPTORS
-  const foreign = Math.floor(Math.min(Math.max(share, LEAST_FOREIGN), MOST_FOREIGN))
-  const kept = Math.min(threads * (foreign + MESSAGE_DESCRIPTORS), Math.max(0, all - LEAST_SHARED) / 4)
-  return { own: all - Math.floor(kept), foreign }
+  const part = Math.max(0, all - FEW) * PART
+  const foreign = Math.floor(Math.min(Math.max(part / threads - MESSAGE_DESCRIPTORS, LEAST_FOREIGN), MOST_FOREIGN))
+  return { own: all - Math.floor(Math.min(part, threads * (foreign + MESSAGE_DESCRIPTORS))), foreign }
 }
 
 /** The soft limit of open files, which Node has raised to the hard one. */

@@ -55,7 +55,7 @@ export class ForeignCloser {
   #immediate: NodeJS.Immediate | undefined
   #timer: NodeJS.Timeout | undefined
 
-  /** `maxHeld`: descriptors that the thread may hold for others; half of them, and a quarter for each sender, in each state. */
+  /** `maxHeld`: what the thread may hold for others: half of it in each state, and a quarter for each sender. */
   constructor(
     readonly ledger: FdLedger,
     readonly maxHeld = DEFAULT_MAX_HELD
@@ -171,7 +171,7 @@ export class ForeignCloser {
     }
   }
 
-  /** Those who were served last are served first the next time. Returns how many were begun. */
+  /** Who has been served goes to the end of the line. Returns how many were begun. */
   #beginSome(): number {
     let begun = 0
     for (const sender of [...this.#senders.values()]) {

@@ -2,9 +2,9 @@ import { constants } from 'node:os'
 import koffi from 'koffi'
 
 /**
- * The system calls that Node has no door to, and nothing else (the name service's are in names/lookup.ts). All of them
- * are non-blocking. Buffers are passed by address, because an address costs nothing per call: whoever takes an address
- * keeps the buffer alive (see `Memory`).
+ * The system calls that Node has no door to, and nothing else (the name service's are in names/lookup.ts, native threads are
+ * in native-thread.ts). All of them are non-blocking, if `close` is only given what is ours. Buffers are passed by address,
+ * because an address costs nothing per call: whoever takes an address keeps the buffer alive (see `Memory`).
  */
 const libc = koffi.load(null)
 

@@ -74,7 +74,7 @@ export class PolledTransport implements Transport, Pollable {
   readonly #daemon: boolean
   handler: TransportHandler
   readonly #io: ThreadIo
-  readonly fd: number
+  readonly #fd: number
   #slot: number
   #most = READ_BYTES
   /** Out of the poller's sight until `resume`: see `#hungUp`. */
@@ -100,7 +100,7 @@ export class PolledTransport implements Transport, Pollable {
     this.#daemon = options.daemon ?? false
     this.#mayHold = this.sender !== undefined && !this.#daemon
     this.#io = io
-    this.fd = fd
+    this.#fd = fd
     this.handler = handler
     this.#slot = this.#watch()
   }
@@ -122,8 +122,8 @@ export class PolledTransport implements Transport, Pollable {
     const shared = this.#io.buffer
     const count =
       bytes === shared.bytes
-        ? send(this.fd, shared.address + from, to - from, SEND_FLAGS)
-        : sendBytes(this.fd, bytes.subarray(from, to), to - from, SEND_FLAGS)
+        ? send(this.#fd, shared.address + from, to - from, SEND_FLAGS)
+        : sendBytes(this.#fd, bytes.subarray(from, to), to - from, SEND_FLAGS)
     if (count === to - from) return true
     // A failed connection is found out, with its reason, by the next read.
     if (count < 0 && errno() !== EAGAIN && errno() !== EINTR) return true
@@ -173,12 +173,12 @@ export class PolledTransport implements Transport, Pollable {
     for (const item of this.#queue ?? []) if (typeof item === 'number') closer.close(item)
     this.#queue = undefined
     this.#pending = 0
-    if (this.#mayHold && hasUnread(this.fd)) {
-      if (!this.#muted) poller.remove(this.#slot, this.fd)
-      return closer.closeLater(this.fd, this.sender)
+    if (this.#mayHold && hasUnread(this.#fd)) {
+      if (!this.#muted) poller.remove(this.#slot, this.#fd)
+      return closer.closeLater(this.#fd, this.sender)
     }
     if (!this.#muted) poller.forget(this.#slot)
-    ledger.close(this.fd)
+    ledger.close(this.#fd)
   }
 
   ready(events: number): void {
@@ -208,7 +208,8 @@ export class PolledTransport implements Transport, Pollable {
   #take(most: number, events: number): number {
     if (most === 0) return 0
     const { bytes, address } = this.#io.buffer
-    const count = this.sender !== undefined ? this.#receive(most) : recv(this.fd, address + READ_AT, most, MSG_DONTWAIT)
+    const plain = this.sender === undefined
+    const count = plain ? recv(this.#fd, address + READ_AT, most, MSG_DONTWAIT) : this.#receive(most)
     if (this.#closed) return 0
     if (count > 0) this.handler.received(bytes, READ_AT, READ_AT + count)
     else if (count === 0) this.#noMore(events)
@@ -238,7 +239,7 @@ export class PolledTransport implements Transport, Pollable {
     const { buffer, conduit } = this.#io
     const { left, to } = passage
     if (to === undefined) return passage.over()
-    const count = conduit.move(this.fd, to.fd, Math.min(left, READ_BYTES))
+    const count = conduit.move(this.#fd, to.#fd, Math.min(left, READ_BYTES))
     if (count > 0) passage.moved(count, buffer.bytes, READ_AT, READ_AT + conduit.fetch(buffer.address + READ_AT))
     // The end, and whatever else is the matter, is told by an ordinary read.
     else if (count === 0 || errno() !== EAGAIN) passage.over()
@@ -248,7 +249,7 @@ export class PolledTransport implements Transport, Pollable {
   #receive(most: number): number {
     const { ledger, owner, closer, buffer } = this.#io
     arrived.length = 0
-    const count = receive(this.fd, buffer.address + READ_AT, most, arrived, ledger, owner)
+    const count = receive(this.#fd, buffer.address + READ_AT, most, arrived, ledger, owner)
     if (count < 0) return count
     const missed = descriptorsMissed()
     if (arrived.length === 0 && !missed) return count
@@ -266,7 +267,7 @@ export class PolledTransport implements Transport, Pollable {
    */
   #bytesAlone(): number {
     const { closer, buffer } = this.#io
-    const count = lookAhead(this.fd, buffer.address + READ_AT, READ_BYTES)
+    const count = lookAhead(this.#fd, buffer.address + READ_AT, READ_BYTES)
     // The end of the connection and its failures are told by an ordinary read.
     if (count <= 0) return READ_BYTES
     if (!descriptorsMissed()) return count
@@ -281,7 +282,7 @@ export class PolledTransport implements Transport, Pollable {
   }
 
   #sendDescriptor(descriptor: number): boolean {
-    const again = sendDescriptor(this.fd, descriptor) < 0 && [EAGAIN, EINTR].includes(errno())
+    const again = sendDescriptor(this.#fd, descriptor) < 0 && [EAGAIN, EINTR].includes(errno())
     if (again) return this.#keepDescriptor(descriptor)
     this.#io.closer.close(descriptor)
     return true
@@ -311,7 +312,7 @@ export class PolledTransport implements Transport, Pollable {
     // What a daemon had sent before it hung up is still delivered after a pause.
     if (!this.#daemon || this.#ending) return this.#lose(ECONNRESET)
     this.#muted = true
-    this.#io.poller.remove(this.#slot, this.fd)
+    this.#io.poller.remove(this.#slot, this.#fd)
   }
 
   #lose(code: number): void {
@@ -327,7 +328,7 @@ export class PolledTransport implements Transport, Pollable {
   }
 
   #watch(): number {
-    return this.#io.poller.add(this.fd, this.#watched, this)
+    return this.#io.poller.add(this.#fd, this.#watched, this)
   }
 
   #want(interest: number): void {
@@ -338,7 +339,7 @@ export class PolledTransport implements Transport, Pollable {
 
   /** Whatever it is ready for now is told, even if it was told before. */
   #askAgain(): void {
-    if (!this.#closed) this.#io.poller.change(this.#slot, this.fd, this.#watched)
+    if (!this.#closed) this.#io.poller.change(this.#slot, this.#fd, this.#watched)
   }
 
   #enqueue(bytes: Buffer, from: number, to: number): void {
@@ -354,7 +355,7 @@ export class PolledTransport implements Transport, Pollable {
     while (queue !== undefined && queue.length > 0) {
       const first = queue[0]!
       if (typeof first === 'number') {
-        if (sendDescriptor(this.fd, first) < 0) {
+        if (sendDescriptor(this.#fd, first) < 0) {
           if (errno() === EAGAIN || errno() === EINTR) return
           return this.#lose(errno())
         }
@@ -364,7 +365,7 @@ export class PolledTransport implements Transport, Pollable {
         continue
       }
       const left = first.length - this.#sent
-      const count = sendBytes(this.fd, this.#sent === 0 ? first : first.subarray(this.#sent), left, SEND_FLAGS)
+      const count = sendBytes(this.#fd, this.#sent === 0 ? first : first.subarray(this.#sent), left, SEND_FLAGS)
       if (count < 0) {
         if (errno() === EAGAIN || errno() === EINTR) return
         return this.#lose(errno())

@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { fstatSync, writeSync } from 'node:fs'
+import { readFileSync, writeSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -7,11 +7,13 @@ import { Worker } from 'node:worker_threads'
 import { expect } from 'chai'
 import { connectUnix } from '#workers/driver/unix-connect.js'
 import { ADDRESS_BYTES, readIpAddress, writeIpAddress, writeUnixAddress } from '#workers/os/address.js'
+import { descriptorLimits } from '#workers/os/descriptor-limits.js'
 import { FdLedger } from '#workers/os/fd-ledger.js'
 import { ForeignCloser } from '#workers/os/foreign-close.js'
 import {
   AF_UNIX,
   close,
+  EMFILE,
   makePipe,
   Memory,
   readOption,
@@ -25,7 +27,7 @@ import {
 import { HUNG_UP, Poller, READABLE } from '#workers/os/poller.js'
 import { Cleanup } from '../../support/cleanup.js'
 import { hex } from '../../support/hex.js'
-import { descriptorKinds } from '../../support/process-state.js'
+import { descriptorKinds, isOpen } from '../../support/process-state.js'
 import { tempDir } from '../../support/temp-dir.js'
 import { waitFor } from '../../support/waiting.js'
 
@@ -34,13 +36,6 @@ const TERMINATIONS = 30
 
 const memory = new Memory(ADDRESS_BYTES)
 const written = (length: number): Buffer => Buffer.from(memory.bytes.subarray(0, length))
-const isOpen = (fd: number): boolean => {
-  try {
-    return fstatSync(fd) !== undefined
-  } catch {
-    return false
-  }
-}
 
 describe('socket addresses', () => {
   it('of UNIX sockets are family, path and NUL; abstract ones begin with NUL and have none at the end', () => {
@@ -112,6 +107,24 @@ describe('the ledger of descriptors', () => {
     }
     expect(sockets()).to.be.at.most(before)
     expect(left).to.be.above(0)
+  })
+})
+
+describe('the descriptors that a process may have', () => {
+  it('are left in part to what others send, whatever else is opened', async () => {
+    const { outcome } = await connectUnix([{ path: '/nowhere', named: true }], new FdLedger(undefined, 3), 1, 1000, { up: false })
+    expect(outcome).to.equal(-EMFILE)
+  })
+
+  it('have room for all that may be held for others, and for one message more in each thread', () => {
+    const all = Number(/^Max open files\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'latin1'))![1])
+    for (const threads of [3, 10, 100]) {
+      const { own, foreign } = descriptorLimits(threads)
+      expect(foreign).to.be.within(1024, 4096)
+      expect(own).to.be.at.least(Math.floor(0.93 * all))
+      if (foreign > 1024) expect(all - own).to.be.at.least(threads * (foreign + 253))
+      else expect(all - own).to.be.at.least(Math.min(threads * 1277, Math.floor((all - 512) / 16)))
+    }
   })
 })
 
