@@ -1,9 +1,8 @@
 import { expect } from 'chai'
-import { rpcError } from '#protocol/errors.js'
 import { MESSAGE, PROGRAM, STATUS } from '#protocol/header.js'
 import { REMOTE } from '#protocol/procedures.js'
 import { Cleanup } from '../support/cleanup.js'
-import { ping } from '../support/frame-socket.js'
+import { frame, ping } from '../support/frame-socket.js'
 import { residentMiB } from '../support/process-state.js'
 import { Stage } from '../support/stage.js'
 import { waitFor } from '../support/waiting.js'
@@ -16,8 +15,11 @@ describe('a hostile driver daemon', function () {
   it('is not listened to when it refuses an open with megabytes of text', async () => {
     const stage = await Stage.start(cleanup, { actor_threads: 1 })
     const { pid } = stage.broker.program
-    const error = rpcError('x'.repeat(2_000_000))
-    stage.driver.on(REMOTE.connectOpen, () => error)
+    stage.driver.on(REMOTE.connectOpen, ({ prog, proc, serial }, daemon) => {
+      const reply = { prog, proc, serial, type: MESSAGE.reply, status: STATUS.error }
+      daemon.write(frame(reply, Buffer.alloc(2_000_000, 'x')))
+      return undefined
+    })
     const before = residentMiB(pid)
     for (let i = 0; i < 20; i++) {
       const client = await stage.connect()
