@@ -167,7 +167,7 @@ export class Bench {
     const wanted = this.options.peers.filter(
       name =>
         !(tls && name === 'direct') &&
-        (wish.peers === undefined || wish.peers.includes(name === 'base' ? 'virtbroker' : name))
+        (wish.peers === undefined || wish.peers.includes(name) || (name === 'base' && wish.peers.includes('virtbroker')))
     )
     const starting = wanted.map(async name => {
       const place = path.join(directory, name)

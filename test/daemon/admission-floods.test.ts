@@ -1,3 +1,5 @@
+import { once } from 'node:events'
+import { createServer } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import { STATUS } from '#protocol/header.js'
@@ -11,6 +13,7 @@ import { Pki, type Credentials } from '../support/pki.js'
 import type { RawClient } from '../support/raw-client.js'
 import { SilentCrowd } from '../support/silent-crowd.js'
 import { Stage } from '../support/stage.js'
+import { tempDir } from '../support/temp-dir.js'
 import { rawTlsClient } from '../support/tls-client.js'
 import { waitFor } from '../support/waiting.js'
 
@@ -132,8 +135,13 @@ describe('when places are short', function () {
   const cleanup = new Cleanup()
   let stage: Stage
   before(async () => {
-    // One less than the default: a client more for the tests to see.
-    stage = await Stage.start(cleanup, { ...DEFAULTS, max_anonymous_clients: 10 })
+    // A bus that never says anything: polkit's answers do not come.
+    const bus = `${await tempDir(cleanup)}/bus`
+    const server = createServer(() => undefined).listen(bus)
+    await once(server, 'listening')
+    cleanup.defer(() => Promise.resolve(server.close()))
+    const system_bus_address = `unix:path=${bus}`
+    stage = await Stage.start(cleanup, { ...DEFAULTS, max_anonymous_clients: 10, system_bus_address })
     await openToAll(stage.broker.dir)
   })
   after(() => cleanup.run())
@@ -154,6 +162,20 @@ describe('when places are short', function () {
     slow.socket.write(call.subarray(at))
     await slow.next({ serial: 7 })
     for (const client of [slow, ...others]) client.destroy()
+  })
+
+  it('who waits for polkit is not silent', async () => {
+    const asking = await connectAs(cleanup, USER.nobody, stage.broker.socket)
+    await served(asking, AT_ONCE_MS)
+    asking.post(REMOTE.authPolkit)
+    const crowd = new SilentCrowd(cleanup)
+    await crowd.joinAs(USER.nobody, 9, stage.broker.socket)
+    const others: RawClient[] = []
+    for (let i = 0; i < 9; i++) others.push(await connectAs(cleanup, USER.nobody, stage.broker.socket))
+    await Promise.all(others.map(client => served(client, SOON_MS)))
+    expect(crowd.closed).to.equal(9)
+    expect(asking.closed).to.equal(false)
+    for (const client of [asking, ...others]) client.destroy()
   })
 
   it('a user who has many loses one, not who has one', async () => {

@@ -10,7 +10,6 @@ export interface Waiting {
 /** Owners that have something to say and are given no place for so long are in need. */
 const NEED_MS = 1000
 
-
 /** What one owner has waiting, in the order in which it came. */
 interface Line<W> {
   /** Since when each has something to say. */
@@ -18,6 +17,15 @@ interface Line<W> {
   readonly silent: Set<W>
   /** When the owner was last given a place, as long as something of it waits. */
   servedAt: number
+}
+
+const NEVER = -Infinity
+
+/** What decides whose turn it is: less is sooner. */
+interface Rank {
+  held: number
+  servedAt: number
+  since: number
 }
 
 const lengthOf = <W>({ speaking, silent }: Line<W>): number => speaking.size + silent.size
@@ -40,8 +48,9 @@ export class WaitingConnections<W extends Waiting> {
   }
 
   add(connection: W): void {
-    let line = this.#lines.get(connection.owner)
-    if (line === undefined) this.#lines.set(connection.owner, (line = { speaking: new Map(), silent: new Set(), servedAt: -Infinity }))
+    const { owner } = connection
+    let line = this.#lines.get(owner)
+    if (line === undefined) this.#lines.set(owner, (line = { speaking: new Map(), silent: new Set(), servedAt: NEVER }))
     line.silent.add(connection)
     this.#silent.add(connection)
     this.#size++
@@ -74,15 +83,18 @@ export class WaitingConnections<W extends Waiting> {
   /** Whose turn it is. `held`: how many of the owner have a place, and could be waiting as well. */
   next(held: (owner: string) => number, now: number): W | undefined {
     const silent = this.longestSilent
-    const rank = ({ owner, since }: W): number[] => [held(owner), this.#lines.get(owner)!.servedAt, since]
-    let found = silent !== undefined && silent.since > now - SILENCE_MS ? { connection: silent, rank: rank(silent) } : undefined
+    const rank = ({ owner, since }: W): Rank => ({ held: held(owner), servedAt: this.#lines.get(owner)!.servedAt, since })
+    let found = silent !== undefined && silent.since > now - SILENCE_MS ? silent : undefined
+    let best = found && rank(found)
     for (const { speaking } of this.#lines.values()) {
       const connection = first(speaking.keys())
       if (connection === undefined) continue
       const its = rank(connection)
-      if (found === undefined || isLess(its, found.rank)) found = { connection, rank: its }
+      if (best === undefined || precedes(its, best)) [found, best] = [connection, its]
+      // Lines stand in the order in which they began: among thousands of owners there is none better.
+      if (its.held === 0 && its.servedAt === NEVER) break
     }
-    return found?.connection ?? silent
+    return found ?? silent
   }
 
   /** The first of an owner that has something to say. */
@@ -127,9 +139,10 @@ export class WaitingConnections<W extends Waiting> {
   }
 }
 
-function isLess(one: readonly number[], other: readonly number[]): boolean {
-  const i = one.findIndex((value, index) => value !== other[index])
-  return i >= 0 && one[i]! < other[i]!
+function precedes(one: Rank, other: Rank): boolean {
+  if (one.held !== other.held) return one.held < other.held
+  if (one.servedAt !== other.servedAt) return one.servedAt < other.servedAt
+  return one.since < other.since
 }
 
 function first<T>(all: Iterable<T>): T | undefined {

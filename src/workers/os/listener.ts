@@ -23,6 +23,9 @@ import { READABLE, type Pollable, type Poller } from './poller.js'
 
 /** Connections taken between two turns of the loop from one listener: a flood of one is not to keep the others waiting. */
 const ACCEPT_BATCH = 16
+/** Of those that come in one turn, the ones behind so many are looked at, and so many of those after one that was reset. */
+const UNSEEN = 2
+const WARY = 64
 /** How long accepting stops when descriptors have run out. */
 const EMFILE_PAUSE_MS = 5000
 
@@ -61,6 +64,8 @@ export class Listener implements Pollable {
   #paused = false
   /** There were no descriptors. */
   #exhausted = false
+  /** So many more are looked at, whether they are still there. */
+  #wary = 0
   #closed = false
 
   constructor(
@@ -93,8 +98,7 @@ export class Listener implements Pollable {
         }
         break
       }
-      // Nobody is there to be served.
-      if (tcp && isReset(fd)) close(fd)
+      if (tcp && this.#isGone(fd, i)) close(fd)
       else this.handler.accepted(this, fd, tcp ? readIpAddress(address) : undefined)
     }
     this.handler.acceptedAll()
@@ -125,6 +129,15 @@ export class Listener implements Pollable {
     // Whoever stands in the backlog may have sent something already.
     shutdown(this.fd, SHUT_RDWR)
     this.closer.closeLater(this.fd)
+  }
+
+  /** Connections that are reset at once come in floods. Looking costs a system call, so few are looked at before there is one. */
+  #isGone(fd: number, index: number): boolean {
+    if (this.#wary > 0) this.#wary--
+    else if (index < UNSEEN) return false
+    const gone = isReset(fd)
+    if (gone) this.#wary = WARY
+    return gone
   }
 
   #runOut(code: number): void {

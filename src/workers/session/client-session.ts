@@ -140,8 +140,10 @@ export class ClientSession implements Applicant, Timed {
 
   /** Bytes have come, and the client is not in. */
   newcomerSends(bytes: number): void {
-    if (!this.newcomer!.hears(bytes)) return
-    if (this.#state !== 'authenticating') return this.#isIn()
+    const first = this.newcomer!.completesHeader(bytes)
+    if (first && this.#state !== 'authenticating') return this.#isIn()
+    this.newcomer!.hear()
+    if (!first) return
     const { clock, settings } = this.actor
     const spent = clock.now - this.admission.takenAt!
     if (settings.loginTimeoutMs > 0) this.#setDeadline(Math.max(1, settings.loginTimeoutMs - spent))

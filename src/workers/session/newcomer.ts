@@ -11,12 +11,15 @@ export class Newcomer {
     readonly fd: number
   ) {}
 
-  /** True when the first header is complete, once. */
-  hears(bytes: number): boolean {
-    if (!this.#owed) this.lastHeard.hear(this.fd)
+  /** True when with these bytes the first header is complete, once. */
+  completesHeader(bytes: number): boolean {
     const before = this.#bytes
     this.#bytes += bytes
     return before < HEADER_BYTES && this.#bytes >= HEADER_BYTES
+  }
+
+  hear(): void {
+    if (!this.#owed) this.lastHeard.hear(this.fd)
   }
 
   /** A call of its own is looked into elsewhere: by polkit, or the SASL thread. */
