@@ -29,7 +29,9 @@ export const OPTION = {
   noCompression: 0x2_0000,
   noEncryptThenMac: 0x8_0000,
   cipherServerPreference: 0x40_0000,
-  noRenegotiation: 0x4000_0000
+  noRenegotiation: 0x4000_0000,
+  /** Not to be combined with others by bits: numbers of 32 have no room for it. Versions before 3.2 know neither. */
+  noCompressedCertificates: 2 ** 33
 } as const
 export const VERIFY_PEER = 1
 export const PURPOSE_ANY = 7

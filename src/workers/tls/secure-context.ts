@@ -54,6 +54,8 @@ export class SecureContext {
     // would come on top, and differ from release to release.
     ssl.SSL_CTX_set_security_level(ctx, 0)
     ssl.SSL_CTX_set_options(ctx, OPTIONS | optionsOf(context))
+    // They could not be looked over before they are unpacked.
+    ssl.SSL_CTX_set_options(ctx, OPTION.noCompressedCertificates)
     ssl.SSL_CTX_ctrl(ctx, CTRL.mode, MODES, 0)
     ssl.SSL_CTX_ctrl(ctx, CTRL.sessionCacheMode, 0, 0)
     ssl.SSL_CTX_set_num_tickets(ctx, 0)
