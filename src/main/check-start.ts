@@ -1,7 +1,7 @@
 import { accessSync, closeSync, constants, existsSync, lstatSync, openSync, statfsSync, statSync } from 'node:fs'
 import { dirname, isAbsolute } from 'node:path'
-import { ENOENT, errorText } from '../workers/os/libc.js'
-import { ListenError } from '../workers/os/listening-sockets.js'
+import { ENOENT, errorText, reasonOf } from '../workers/os/libc.js'
+import { cannotBind } from '../workers/os/listening-sockets.js'
 import { obstacleAt } from '../workers/os/occupant.js'
 import { actorSettings } from './actor-settings.js'
 import { describeConfig } from './config/check.js'
@@ -71,7 +71,7 @@ function obstacleToAppending(path: string): string | undefined {
     closeSync(openSync(path, O_WRONLY | O_APPEND | O_NONBLOCK))
     return undefined
   } catch (error) {
-    const why = (error as NodeJS.ErrnoException).code === 'ENOENT' ? obstacleToMaking(dirname(path)) : reason(error)
+    const why = (error as NodeJS.ErrnoException).code === 'ENOENT' ? obstacleToMaking(dirname(path)) : reasonOf(error)
     return why && `failed to open ${path}: ${why}`
   }
 }
@@ -101,7 +101,7 @@ function obstacleToEntering(directory: string): string | undefined {
     statSync(`${directory}/.`)
     return undefined
   } catch (error) {
-    return reason(error)
+    return reasonOf(error)
   }
 }
 
@@ -116,30 +116,29 @@ function obstacleToMaking(directory: string): string | undefined {
     const removed = stats.nlink === 0
     return removed || [PROC, SYSFS].includes(statfsSync(directory).type) ? errorText(ENOENT) : undefined
   } catch (error) {
-    return reason(error)
+    return reasonOf(error)
   }
 }
 
 function checkPidFile(pidFile: string): void {
   if (pidFile === '') return
-  const why = pidFileObstacle(pidFile) ?? obstacleToFile(pidFile, reason => cannotOpenPidFile(pidFile, reason))
-  if (why !== undefined) throw new ConfError(why)
+  const obstacle = pidFileObstacle(pidFile)
+  if (obstacle !== undefined) throw new ConfError(obstacle)
+  const why = obstacleToFile(pidFile)
+  if (why !== undefined) throw new ConfError(cannotOpenPidFile(pidFile, why))
 }
 
 async function checkListeners(config: Config): Promise<void> {
   for (const { path } of (await listeningPlaces(config)).unix) {
-    const cannotBind = (why: string): string => `Failed to bind socket to '${path}': ${why}`
-    const obstacle = obstacleAt(path)
-    const why = obstacle === undefined ? obstacleToFile(path, cannotBind) : cannotBind(obstacle)
-    if (why !== undefined) throw new ListenError(why, 0)
+    const why = obstacleAt(path) ?? obstacleToFile(path)
+    if (why !== undefined) throw cannotBind(path, why)
   }
 }
 
 /** What is in the way of making a file, in a directory that is there. */
-function obstacleToFile(path: string, message: (why: string) => string): string | undefined {
+function obstacleToFile(path: string): string | undefined {
   const directory = dirname(path)
-  const why = existsSync(path) || !existsSync(directory) ? undefined : obstacleToMaking(directory)
-  return why && message(why)
+  return existsSync(path) || !existsSync(directory) ? undefined : obstacleToMaking(directory)
 }
 
 async function tlsWarnings(config: Config): Promise<string[]> {
@@ -155,5 +154,3 @@ async function saslWarnings(config: Config): Promise<string[]> {
   await sasl?.stop()
   return warnings
 }
-
-const reason = (error: unknown): string => errorText(-((error as NodeJS.ErrnoException).errno ?? 0))

@@ -1,5 +1,5 @@
 import path from 'node:path'
-import { errorText } from '../workers/os/libc.js'
+import { reasonOf } from '../workers/os/libc.js'
 import { makeDirectory } from '../workers/os/make-directory.js'
 import { actorSettings } from './actor-settings.js'
 import { warnings } from './config/check.js'
@@ -17,7 +17,7 @@ import { socketsOf, TestDriverHost, testDriverPlaces } from './test-driver-host.
 
 export interface DaemonOptions {
   /** Undefined: the usual place; empty: none. */
-  pidFile?: string | undefined
+  pidFile: string
   /** Seconds without a client after which it ends by itself; 0: never. */
   timeout: number
   daemon: boolean
@@ -44,7 +44,7 @@ export class Daemon {
   /** Resolves when the sockets are there. Rejects with ConfError or ListenError, and has put everything away then. */
   async start(): Promise<void> {
     const config = this.#config
-    const pidPath = this.#options.pidFile ?? config.paths.pidFile
+    const pidPath = this.#options.pidFile
     for (const warning of [...warnings(config), ...hostWarnings(config, pidPath)]) this.logger.warn(SOURCE.daemon, warning)
     try {
       makeDirectories([config.sockets.main, pidPath], config.privileged)
@@ -128,7 +128,6 @@ function makeRunDirectory(directory: string): void {
   try {
     makeDirectory(directory)
   } catch (error) {
-    const why = errorText(-((error as NodeJS.ErrnoException).errno ?? 0))
-    throw new ConfError(`unable to create rundir ${directory}: ${why}`, EXIT.runDir)
+    throw new ConfError(`unable to create rundir ${directory}: ${reasonOf(error)}`, EXIT.runDir)
   }
 }

@@ -1,7 +1,7 @@
 import { closeSync, constants, openSync, writeSync } from 'node:fs'
 import Transport from 'winston-transport'
 import { EMSGSIZE, UnixDatagramSender } from '../workers/os/datagram.js'
-import { errorText } from '../workers/os/libc.js'
+import { reasonOf } from '../workers/os/libc.js'
 import { withContext, type LogContext } from '../workers/log.js'
 import { ConfError } from './config/grammar.js'
 import { levelNames, type Level, type LevelName, type LogOutput } from './config/log-settings.js'
@@ -48,7 +48,7 @@ function openLogFile(path: string): number {
   try {
     return openSync(path, O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK, 0o600)
   } catch (error) {
-    throw new ConfError(`failed to open ${path}: ${errorText(-((error as NodeJS.ErrnoException).errno ?? 0))}`)
+    throw new ConfError(`failed to open ${path}: ${reasonOf(error)}`)
   }
 }
 
@@ -139,7 +139,7 @@ class SyslogOutput extends DatagramOutput {
 class JournalOutput extends DatagramOutput {
   protected override encode(record: LogRecord): Buffer {
     return encodeJournalFields({
-      MESSAGE: withContext(record.message, record.about ?? {}),
+      MESSAGE: withContext(record.message, record.about),
       PRIORITY: String(PRIORITY[record.level]),
       SYSLOG_FACILITY: String(FACILITY_DAEMON),
       SYSLOG_IDENTIFIER: PROGRAM,
@@ -166,7 +166,7 @@ export function encodeJournalFields(fields: Readonly<Record<string, string>>): B
 const formatTime = (time: number): string => new Date(time).toISOString().replace('T', ' ').replace('Z', '+0000')
 
 const formatBody = ({ level, source, message, about }: LogRecord): string =>
-  `${process.pid}: ${level} : ${source === '' ? '' : `${source} : `}${bounded(harmless(withContext(message, about ?? {})))}`
+  `${process.pid}: ${level} : ${source === '' ? '' : `${source} : `}${bounded(harmless(withContext(message, about)))}`
 
 /** What the journal can be searched for. */
 function contextFields({ client, driver }: LogContext = {}): Record<string, string> {

@@ -5,7 +5,7 @@ import { dirname } from 'node:path'
 import { isatty } from 'node:tty'
 import { createLogger, format } from 'winston'
 import type Transport from 'winston-transport'
-import { errorText } from '../workers/os/libc.js'
+import { reasonOf } from '../workers/os/libc.js'
 import { makeDirectory } from '../workers/os/make-directory.js'
 import {
   defaultOutput,
@@ -164,7 +164,7 @@ function makeLogDirectory(directory: string): void {
   try {
     makeDirectory(directory, 0o700)
   } catch (error) {
-    throw new ConfError(`unable to create ${directory}: ${errorText(-((error as NodeJS.ErrnoException).errno ?? 0))}`)
+    throw new ConfError(`unable to create ${directory}: ${reasonOf(error)}`)
   }
 }
 

@@ -1,7 +1,7 @@
 import { fork, type ChildProcess } from 'node:child_process'
 import { MessageChannel, type MessagePort } from 'node:worker_threads'
 import { SOURCE } from '../workers/log.js'
-import type { NameAnswer, NameQuestion } from '../workers/names/messages.js'
+import { keyOf, type NameAnswer, type NameQuestion } from '../workers/names/messages.js'
 import type { Logger } from './logging.js'
 
 /** More than there may be clients at once that are not in yet (`max_anonymous_clients`), each of which asks one thing. */
@@ -131,5 +131,3 @@ function startProcess(): ChildProcess {
     stdio: 'ignore'
   })
 }
-
-const keyOf = ({ kind, id }: NameQuestion): string => `${kind}${id}`

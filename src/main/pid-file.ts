@@ -1,5 +1,5 @@
 import { closeSync, constants, fstatSync, ftruncateSync, lstatSync, openSync, writeSync, type Stats } from 'node:fs'
-import { errno, errorText, fcntlLock, Memory } from '../workers/os/libc.js'
+import { errno, errorText, reasonOf, fcntlLock, Memory } from '../workers/os/libc.js'
 import { kindOf } from '../workers/os/occupant.js'
 import { fileId, removeIf, sameFile, type FileId } from '../workers/os/own-file.js'
 import { ConfError } from './config/grammar.js'
@@ -28,7 +28,7 @@ export class PidFile {
       writeSync(this.#fd, String(process.pid))
     } catch (error) {
       this.remove()
-      throw new ConfError(`Failed to write to pid file '${path}': ${reason(error)}`)
+      throw new ConfError(`Failed to write to pid file '${path}': ${reasonOf(error)}`)
     }
   }
 
@@ -49,12 +49,11 @@ export function pidFileObstacle(path: string): string | undefined {
     const why = stats && objection(stats)
     return why && cannotOpenPidFile(path, why)
   } catch (error) {
-    return cannotOpenPidFile(path, reason(error))
+    return cannotOpenPidFile(path, reasonOf(error))
   }
 }
 
 export const cannotOpenPidFile = (path: string, why: string): string => `Failed to open pid file '${path}': ${why}`
-const reason = (error: unknown): string => errorText(-((error as NodeJS.ErrnoException).errno ?? 0))
 
 function objection(stats: Stats): string | undefined {
   if (!stats.isFile()) return `it is ${kindOf(stats)}`
@@ -87,7 +86,7 @@ function open(path: string): number {
   try {
     return openSync(path, O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0o644)
   } catch (error) {
-    throw new ConfError(cannotOpenPidFile(path, reason(error)))
+    throw new ConfError(cannotOpenPidFile(path, reasonOf(error)))
   }
 }
 

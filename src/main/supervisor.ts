@@ -11,7 +11,7 @@ import type { ActorSettings } from '../workers/settings.js'
 import { ActorPool } from './actor-pool.js'
 import { Admission, type AdmissionOwner } from './admission/admission.js'
 import { BoundedLog } from './admission/bounded-log.js'
-import { openFiles, openFilesLimit, planDescriptors, type DescriptorPlan } from './admission/descriptor-plan.js'
+import { openFiles, planDescriptors, type DescriptorPlan } from './admission/descriptor-plan.js'
 import { openedListeners } from './config/check.js'
 import { ConfError } from './config/grammar.js'
 import type { Config } from './config/load.js'
@@ -36,7 +36,7 @@ export class Supervisor implements ListenerHandler {
   readonly #log: BoundedLog
   readonly #poller = new Poller()
   readonly #limits: DescriptorLimits
-  readonly closer: ForeignCloser
+  readonly #closer: ForeignCloser
   readonly #lastHeard = new LastHeard()
   readonly #listeners: Listener[] = []
   #pool: ActorPool | undefined
@@ -55,7 +55,7 @@ export class Supervisor implements ListenerHandler {
     this.#config = config
     // This thread has its part as well.
     this.#limits = descriptorLimits(config.actorThreads + 1)
-    this.closer = new ForeignCloser(new FdLedger(), this.#limits.foreign)
+    this.#closer = new ForeignCloser(new FdLedger(), this.#limits.foreign)
     this.#logger = logger
     this.#log = new BoundedLog(logger, SOURCE.server)
   }
@@ -70,14 +70,14 @@ export class Supervisor implements ListenerHandler {
       threadDied: (reason: string, lost: readonly number[]) => this.#threadDied(reason, lost)
     }
     const { actorThreads, actorMinClients } = this.#config
-    const shared = { closer: this.closer, lastHeard: this.#lastHeard }
+    const shared = { closer: this.#closer, lastHeard: this.#lastHeard }
     this.#names = new NameService(this.#logger)
     const size = { threads: actorThreads, minClients: actorMinClients, limits: this.#limits }
     this.#pool = new ActorPool(size, all, shared, handler, this.#names, this.#sasl)
     await this.#pool.started()
     this.#admission = new Admission(this.#config, this.#planDescriptors(), this.#admissionOwner(this.#pool))
     for (const { kind, socket } of sockets.open()) {
-      this.#listeners.push(new Listener(kind, socket, this.#poller, this.closer, this))
+      this.#listeners.push(new Listener(kind, socket, this.#poller, this.#closer, this))
       this.#logger.info(SOURCE.listener, `listening on ${socket.place}`)
     }
   }
@@ -152,14 +152,14 @@ export class Supervisor implements ListenerHandler {
   // Accepting
 
   mayAccept({ kind }: Listener): boolean {
-    if (kind.transport === 'unix' && !this.closer.hasRoom()) return this.#waitForRoom(kind)
+    if (kind.transport === 'unix' && !this.#closer.hasRoom()) return this.#waitForRoom(kind)
     return this.#admission!.mayAccept(kind)
   }
 
   /** Connections over UNIX sockets that were refused cannot be closed as fast as they come. */
   #waitForRoom(kind: ListenerKind): false {
     this.#log.warn('closing', 1, () => 'refused connections wait to be closed: no more taken over UNIX sockets for now')
-    this.closer.whenRoom(undefined, () => this.#mayAcceptAgain(kind))
+    this.#closer.whenRoom(undefined, () => this.#mayAcceptAgain(kind))
     return false
   }
 
@@ -183,7 +183,7 @@ export class Supervisor implements ListenerHandler {
       hand: client => pool.hand(client),
       evict: id => pool.evict(id),
       flush: () => pool.flush(),
-      closeUnserved: fd => this.#closeUnserved(fd),
+      closeUnserved: (kind, fd) => this.#closeUnserved(kind, fd),
       mayAcceptAgain: kind => this.#mayAcceptAgain(kind),
       idle: idle => this.onIdle(idle)
     }
@@ -194,10 +194,10 @@ export class Supervisor implements ListenerHandler {
   }
 
   /** What lies unread in a UNIX socket is closed with it, and that can take any time. */
-  #closeUnserved(fd: number): void {
-    const sender = peerCredentials(fd)?.uid
+  #closeUnserved({ transport }: ListenerKind, fd: number): void {
+    const sender = transport === 'unix' ? peerCredentials(fd)?.uid : undefined
     if (sender === undefined) close(fd)
-    else this.closer.closeSocket(fd, sender)
+    else this.#closer.closeSocket(fd, sender)
   }
 
   #planDescriptors(): DescriptorPlan {
@@ -205,7 +205,7 @@ export class Supervisor implements ListenerHandler {
     const listeners = openedListeners(this.#config).length
     // The embedded driver's ends of its connections are in this process, too.
     const perClient = embeddedTestDriver ? 3 : 2
-    const limit = Math.min(openFilesLimit(), this.#limits.own)
+    const limit = this.#limits.own
     const plan = planDescriptors({ limit, inUse: openFiles() + listeners, listeners, maxClients, perClient })
     if (plan.short) {
       const allowed = `the limit of ${limit} open files allows ${plan.clients} clients, not ${maxClients} (max_clients)`

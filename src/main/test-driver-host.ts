@@ -6,6 +6,7 @@ import { SOURCE } from '../workers/log.js'
 import { userIds } from '../workers/names/lookup.js'
 import { fileId, removeIf, type FileId } from '../workers/os/own-file.js'
 import type { TestDriverNews, TestDriverTask } from '../workers/test-driver-process.js'
+import { inTurn } from './in-turn.js'
 import type { Logger } from './logging.js'
 
 const RESTART_PAUSE_MS = 1000
@@ -61,7 +62,9 @@ export class TestDriverHost {
   async stop(): Promise<void> {
     this.#stopping = true
     // While they are open no other file can be taken for them.
-    const failures = [...this.#made].flatMap(([path, id]) => removal(path, id))
+    const failures: Error[] = []
+    const removals = [...this.#made].map(([path, id]) => [path, () => removeIf(path, id)] as const)
+    await inTurn(removals, (_path, error) => failures.push(error))
     const child = this.#child
     if (child !== undefined) {
       const ended = new Promise(resolve => child.once('exit', resolve))
@@ -119,16 +122,6 @@ export class TestDriverHost {
     setTimeout(() => {
       if (!this.#stopping) this.#run().catch((error: Error) => this.#restart(error.message))
     }, RESTART_PAUSE_MS).unref()
-  }
-}
-
-/** Removes a file if it is still this one. Returns what went wrong. */
-function removal(path: string, id: FileId): Error[] {
-  try {
-    removeIf(path, id)
-    return []
-  } catch (error) {
-    return [error as Error]
   }
 }
 

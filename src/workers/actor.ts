@@ -16,7 +16,7 @@ import { Poller } from './os/poller.js'
 import { Policy } from './policy/policy.js'
 import { Authority } from './polkit/authority.js'
 import { SaslDesk } from './sasl/sasl-desk.js'
-import { LOG_LEVELS, SOURCE, type Log, type LogLevel } from './log.js'
+import { failureText, LOG_LEVELS, SOURCE, type Log, type LogLevel } from './log.js'
 import type { ActorSettings, Admission } from './settings.js'
 import { ClientSession } from './session/client-session.js'
 import type { DriverSide } from './session/driver-side.js'
@@ -126,12 +126,17 @@ export class Actor implements ActorControl {
   }
 
   readonly log: Log = (level, source, message, about) => {
-    if (LOG_LEVELS.indexOf(level) < this.#logLevel) return
+    if (!this.hears(level)) return
     this.#tell({ kind: 'log', level, source, message: message.slice(0, MAX_MESSAGE_CHARACTERS), about })
   }
 
   /** For lines about peers that have not logged in. */
   readonly strangers = new LogLimit(this.clock, this.log, STRANGERS_LINES_A_MINUTE)
+
+  /** Whether lines of this level go anywhere: others need not be put together. */
+  hears(level: LogLevel): boolean {
+    return LOG_LEVELS.indexOf(level) >= this.#logLevel
+  }
 
   setLogLevel(level: LogLevel): void {
     this.#logLevel = LOG_LEVELS.indexOf(level)
@@ -159,8 +164,7 @@ export class Actor implements ActorControl {
 
   /** An exception while a client was served ends that client and nobody else. */
   failed(session: Closable | undefined, error: unknown): void {
-    const text = error instanceof Error ? (error.stack ?? error.message) : String(error)
-    this.log('error', SOURCE.server, `unexpected failure: ${text}`)
+    this.log('error', SOURCE.server, `unexpected failure: ${failureText(error)}`)
     session?.close('internal failure', 'error')
   }
 

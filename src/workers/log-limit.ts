@@ -10,7 +10,6 @@ const EXAMPLE_CHARACTERS = 200
 
 interface Kind {
   lines: number
-  leftOut: number
   level: LogLevel
   source: LogSource
   /** The last line that was left out. */
@@ -36,15 +35,15 @@ export class LogLimit implements Timed {
   readonly write = (level: LogLevel, source: LogSource, message: string, about?: LogContext, shape = shapeOf(message)): void => {
     const kind = this.#kind(shape, level, source)
     if (kind.lines++ < this.linesAMinute) return this.log(level, source, message, about)
-    kind.leftOut++
     kind.example = message
     kind.about = about
   }
 
   timeUp(): void {
-    for (const { leftOut, level, source, example, about } of this.#kinds.values()) {
-      if (leftOut === 0) continue
-      const last = withContext(example.slice(0, EXAMPLE_CHARACTERS), about ?? {})
+    for (const { lines, level, source, example, about } of this.#kinds.values()) {
+      const leftOut = lines - this.linesAMinute
+      if (leftOut <= 0) continue
+      const last = withContext(example.slice(0, EXAMPLE_CHARACTERS), about)
       this.log(level, source, `${leftOut} more lines of this kind were left out: ${last}`)
     }
     this.#kinds.clear()
@@ -61,7 +60,7 @@ export class LogLimit implements Timed {
     const key = this.#kinds.size < MAX_KINDS || this.#kinds.has(shape) ? shape : OTHERS
     let kind = this.#kinds.get(key)
     if (kind === undefined) {
-      kind = { lines: 0, leftOut: 0, level, source, example: '', about: undefined }
+      kind = { lines: 0, level, source, example: '', about: undefined }
       this.#kinds.set(key, kind)
     }
     return kind

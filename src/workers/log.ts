@@ -33,8 +33,11 @@ export interface ClientLabel {
 
 export type Log = (level: LogLevel, source: LogSource, message: string, about?: LogContext) => void
 
+/** What a log says of an exception that nobody expected. */
+export const failureText = (error: unknown): string => (error instanceof Error ? (error.stack ?? error.message) : String(error))
+
 /** The message with what it is about, for outputs that have only lines. */
-export function withContext(message: string, { client, driver }: LogContext): string {
+export function withContext(message: string, { client, driver }: LogContext = {}): string {
   const who = client === undefined ? '' : `client ${client.id}${client.from === undefined ? '' : ` at ${client.from}`}: `
   return `${who}${message}${driver === undefined ? '' : ` (driver daemon ${driver})`}`
 }

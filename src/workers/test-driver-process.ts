@@ -1,3 +1,4 @@
+import { failureText } from './log.js'
 import { startTestDriver } from './test-driver/main.js'
 import { PrivateFiles } from './test-driver/private-files.js'
 
@@ -10,7 +11,7 @@ export interface TestDriverTask {
   user: UserIds | undefined
 }
 
-export interface UserIds {
+interface UserIds {
   uid: number
   gid: number
 }
@@ -29,12 +30,12 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGQUIT', 'SIGHUP', 'SIGUSR1', 'SIGU
 }
 // The broker wants us to end, or has ended itself. The kernel closes what is open.
 process.once('disconnect', () => process.exit(0))
-process.once('uncaughtException', error => say({ failure: described(error) }, () => process.exit(1)))
+process.once('uncaughtException', error => say({ failure: failureText(error) }, () => process.exit(1)))
 process.once('message', (task: TestDriverTask) => {
   try {
     const files = new PrivateFiles(task.directory, task.user?.uid)
     // What one virsh does the next one is to see.
-    startTestDriver({ socketPath: task.socketPath, files, lasting: true, onFailure: error => say({ failure: described(error) }) })
+    startTestDriver({ socketPath: task.socketPath, files, lasting: true, onFailure: error => say({ failure: failureText(error) }) })
     say({ ready: true, notDropped: task.user === undefined ? undefined : become(task.user, files) })
   } catch (error) {
     say({ failure: (error as Error).message }, () => process.exit(1))
@@ -42,7 +43,6 @@ process.once('message', (task: TestDriverTask) => {
 })
 
 const say = (news: TestDriverNews, said?: () => void): void => void process.send?.(news, undefined, undefined, said)
-const described = (error: unknown): string => (error instanceof Error ? (error.stack ?? error.message) : String(error))
 
 /**
  * Gives all rights of root away, for good; what is open stays open, and all code is loaded by now, so that this user

@@ -4,41 +4,15 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import { connectUnix } from '#workers/driver/unix-connect.js'
 import { PolledTransport, type PolledOptions, type ThreadIo } from '#workers/transport/polled.js'
-import type { LossReason, Passage, TransportHandler } from '#workers/transport/transport.js'
+import type { Passage } from '#workers/transport/transport.js'
 import { Cleanup } from '../support/cleanup.js'
 import { pattern } from '../support/pattern.js'
+import { Recorder } from '../support/recorder.js'
 import { tempDir } from '../support/temp-dir.js'
 import { threadIo } from '../support/thread-io.js'
 import { waitFor } from '../support/waiting.js'
 
 const MiB = 2 ** 20
-
-/** A handler that keeps what it hears. */
-class Listener implements TransportHandler {
-  readonly session = { close: () => undefined }
-  readonly chunks: Buffer[] = []
-  size = 0
-  loss: LossReason | undefined
-  passage: Passage | undefined
-  onData: () => void = () => undefined
-
-  received(bytes: Buffer, from: number, to: number): void {
-    this.chunks.push(Buffer.from(bytes.subarray(from, to)))
-    this.size += to - from
-    this.onData()
-  }
-
-  receivedDescriptors(): void {}
-  drained(): void {}
-
-  ended(): void {
-    this.loss = { errno: 0 }
-  }
-
-  lost(reason: LossReason): void {
-    this.loss = reason
-  }
-}
 
 describe('a polled transport', () => {
   const cleanup = new Cleanup()
@@ -56,10 +30,10 @@ describe('a polled transport', () => {
   })
   after(() => cleanup.run())
 
-  async function pair(options: PolledOptions): Promise<{ transport: PolledTransport; heard: Listener; peer: Socket }> {
+  async function pair(options: PolledOptions): Promise<{ transport: PolledTransport; heard: Recorder; peer: Socket }> {
     const known = peers.length
     const { outcome } = await connectUnix([{ path, named: true }], io.ledger, io.owner, 1000, { up: false })
-    const heard = new Listener()
+    const heard = new Recorder()
     const transport = new PolledTransport(io, outcome, heard, options)
     cleanup.defer(() => Promise.resolve(transport.destroy()))
     const peer = await waitFor('the peer', () => peers[known])
@@ -80,7 +54,7 @@ describe('a polled transport', () => {
         expect(heard.size).to.equal(0)
         transport.resume()
         await waitFor('all bytes', () => heard.size === bytes.length)
-        expect(Buffer.concat(heard.chunks).equals(bytes)).to.equal(true)
+        expect(heard.bytes.equals(bytes)).to.equal(true)
       })
 
       it('hears of the end that came together with the last bytes', async () => {
@@ -110,7 +84,7 @@ describe('a polled transport', () => {
         expect(heard.loss).to.equal(undefined)
         transport.resume()
         await waitFor('the end', () => heard.loss)
-        expect(Buffer.concat(heard.chunks).toString()).to.equal('bye')
+        expect(heard.bytes.toString()).to.equal('bye')
       })
 
       it('goes on when it was paused and resumed while it was being told', async () => {
@@ -122,7 +96,7 @@ describe('a polled transport', () => {
         const bytes = pattern(MiB)
         peer.end(bytes)
         await waitFor('the end', () => heard.loss)
-        expect(Buffer.concat(heard.chunks).equals(bytes)).to.equal(true)
+        expect(heard.bytes.equals(bytes)).to.equal(true)
       })
 
       it('writes everything, as its peer takes it', async () => {
@@ -148,7 +122,7 @@ describe('a polled transport', () => {
       unseen = 0
       readonly leftOver: Buffer[] = []
       constructor(
-        readonly heard: Listener,
+        readonly heard: Recorder,
         public left: number,
         readonly to: PolledTransport | undefined
       ) {

@@ -15,13 +15,14 @@ import { RevokedSerials } from '#workers/tls/revoked-serials.js'
 import { TlsAcceptor } from '#workers/tls/acceptor.js'
 import { RESULT, SecureChannel } from '#workers/tls/secure-channel.js'
 import type { ThreadIo } from '#workers/transport/polled.js'
-import type { LossReason, Transport, TransportHandler } from '#workers/transport/transport.js'
+import type { Transport, TransportHandler } from '#workers/transport/transport.js'
 import { Cleanup } from '../support/cleanup.js'
 import { clientHello, inRecords } from '../support/client-hello.js'
 import { CraftedAuthority } from '../support/crafted-authority.js'
 import { craft, keyOnNamelessCurve } from '../support/crafted-certificates.js'
 import { pattern } from '../support/pattern.js'
 import type { Credentials } from '../support/pki.js'
+import { Recorder } from '../support/recorder.js'
 import { tempDir } from '../support/temp-dir.js'
 import { threadIo } from '../support/thread-io.js'
 import { RECORD, TlsForger } from '../support/tls-forger.js'
@@ -36,31 +37,6 @@ const gone = (peer: Socket): Promise<void> =>
 
 const turn = (): Promise<void> => new Promise(resolve => setImmediate(resolve))
 
-/** A client's connection, as its handler sees it. */
-class Listener implements TransportHandler {
-  readonly session = { close: () => undefined }
-  readonly chunks: Buffer[] = []
-  loss: LossReason | undefined
-
-  received(bytes: Buffer, from: number, to: number): void {
-    this.chunks.push(Buffer.from(bytes.subarray(from, to)))
-  }
-
-  get bytes(): Buffer {
-    return Buffer.concat(this.chunks)
-  }
-
-  receivedDescriptors(): void {}
-  drained(): void {}
-  ended(): void {
-    this.loss = { errno: 0 }
-  }
-
-  lost(reason: LossReason): void {
-    this.loss = reason
-  }
-}
-
 describe('TLS clients of a thread', () => {
   const cleanup = new Cleanup()
   let io: ThreadIo
@@ -71,7 +47,7 @@ describe('TLS clients of a thread', () => {
   let acceptor: TlsAcceptor
   const peers: Socket[] = []
   const log: string[] = []
-  const begun: { heard: Listener; transport: Transport; identity: Identity }[] = []
+  const begun: { heard: Recorder; transport: Transport; identity: Identity }[] = []
   /** What happens to a client that is let in. */
   let begin: (make: (handler: TransportHandler) => Transport, identity: Identity) => void
   let freed = 0
@@ -81,7 +57,7 @@ describe('TLS clients of a thread', () => {
   const free = prototype.free.value as typeof SecureChannel.prototype.free
 
   const usual: typeof begin = (make, identity) => {
-    const heard = new Listener()
+    const heard = new Recorder()
     begun.push({ heard, identity, transport: make(heard) })
   }
 
@@ -232,7 +208,7 @@ describe('TLS clients of a thread', () => {
   })
 
   it('leave nothing behind when their session fails behind its transport', async () => {
-    begin = make => make(new Listener()).destroy()
+    begin = make => make(new Recorder()).destroy()
     const peer = await accepted()
     await TlsForger.tls13(peer, good)
     await gone(peer)

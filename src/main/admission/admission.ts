@@ -28,7 +28,7 @@ export interface AdmissionOwner {
   evict(id: number): void
   flush(): void
   /** Closes a connection that no thread was given. */
-  closeUnserved(fd: number): void
+  closeUnserved(kind: ListenerKind, fd: number): void
   /** Listeners that were told to take no more may ask again. */
   mayAcceptAgain(kind: ListenerKind): void
   /** The first client has come, or the last has gone. */
@@ -89,17 +89,17 @@ export class Admission {
   accepted(kind: ListenerKind, place: string, fd: number, peer: string | undefined): void {
     const listener = this.#listener(kind)
     // Descriptors are given out from the lowest, so this one tells how many are in use.
-    if (fd >= this.plan.firstReserved) return this.#refuse('descriptors', fd, peer ?? place, NO_DESCRIPTORS)
+    if (fd >= this.plan.firstReserved) return this.#refuse('descriptors', kind, fd, peer ?? place, NO_DESCRIPTORS)
     const [counted, limit] = this.#counts.counter(kind, fd, peer)
     if (counted !== undefined && this.#counts.of(counted) >= limit) {
-      return this.#refuse('counted', fd, peer ?? place, `${counted} has ${limit} connections`)
+      return this.#refuse('counted', kind, fd, peer ?? place, `${counted} has ${limit} connections`)
     }
     const shortage = this.places.shortage(listener)
     if (shortage === undefined && listener.waiting.size === 0) return this.#enter(listener, fd, peer, counted)
     const owner = ownerOf(kind, fd, peer)
     if (shortage !== undefined && this.#turnsAway(shortage) && owner !== ROOT) {
       if (this.#makeRoomAtOnce(listener, owner)) this.#enter(listener, fd, peer, counted)
-      else this.#refuse('descriptors', fd, peer ?? place, NO_DESCRIPTORS)
+      else this.#refuse('descriptors', kind, fd, peer ?? place, NO_DESCRIPTORS)
       return
     }
     if (shortage !== undefined) {
@@ -123,7 +123,7 @@ export class Admission {
     const { waiting } = listener
     if (!this.#mayWait(listener) && owner !== ROOT) {
       const other = waiting.dispensable(arrival.since - SILENCE_MS) ?? waiting.oneTooMany(owner)
-      if (other === undefined) return this.#refuse('waiting', fd, peer ?? place, `${owner} has ${waiting.size} connections waiting`)
+      if (other === undefined) return this.#refuse('waiting', listener.kind, fd, peer ?? place, `${owner} has ${waiting.size} connections waiting`)
       this.owner.log.warn(
         `${listener.kind.name} waiting`, LINES, () => `${place}: ${waiting.size} connections wait, one of ${other.owner} is closed for another`
       )
@@ -132,7 +132,7 @@ export class Admission {
     try {
       arrival.slot = this.owner.poller.add(fd, READABLE | EDGE, arrival)
     } catch (error) {
-      return this.#refuse('descriptors', fd, peer ?? place, (error as Error).message)
+      return this.#refuse('descriptors', listener.kind, fd, peer ?? place, (error as Error).message)
     }
     this.#counts.add(arrival.counted)
     waiting.add(arrival)
@@ -150,7 +150,7 @@ export class Admission {
   gone(arrival: Arrival): void {
     this.#forget(arrival)
     this.#counts.remove(arrival.counted)
-    this.owner.closeUnserved(arrival.fd)
+    this.owner.closeUnserved(arrival.listener.kind, arrival.fd)
   }
 
   // Clients go on, and go
@@ -295,7 +295,6 @@ export class Admission {
       this.#reopen(listener)
     }
     this.#fill()
-    this.owner.flush()
     if (this.#waiting > 0 || [...this.#listeners.values()].some(({ full }) => full)) this.#arm()
   }
 
@@ -327,7 +326,7 @@ export class Admission {
   #makingRoom(listener: ListenerState): MakingRoom {
     const { clients, places } = this
     const evict = (client: Client, shortage: Shortage): void => this.#evict(client, shortage)
-    return new MakingRoom(listener, { clients, places, lastHeard: this.owner.lastHeard, evict }, this.#leaving)
+    return new MakingRoom(listener, { clients, places, lastHeard: this.owner.lastHeard, leaving: () => this.#leaving, evict })
   }
 
   #evict(client: Client, shortage: Shortage): void {
@@ -349,8 +348,8 @@ export class Admission {
 
   // Refusing
 
-  #refuse(topic: string, fd: number, who: string, why: string): void {
-    this.owner.closeUnserved(fd)
+  #refuse(topic: string, kind: ListenerKind, fd: number, who: string, why: string): void {
+    this.owner.closeUnserved(kind, fd)
     this.owner.log.warn(`refused: ${topic}`, LINES, () => `${who}: refused, ${why}`)
   }
 

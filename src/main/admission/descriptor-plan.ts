@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from 'node:fs'
+import { readdirSync } from 'node:fs'
 
 /** What the limit of open files has to be shared by. */
 export interface DescriptorNeeds {
@@ -58,12 +58,6 @@ export function planDescriptors({ limit, inUse, listeners, maxClients, perClient
 }
 
 const guaranteedOf = (clients: number): number => Math.min(MAX_GUARANTEED, Math.ceil(clients / 16))
-
-/** The soft limit of open files, which Node has raised to the hard one. */
-export function openFilesLimit(): number {
-  const line = /^Max open files\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'latin1'))
-  return line === null ? Infinity : Number(line[1])
-}
 
 /** Not counting the one with which they are read. */
 export const openFiles = (): number => readdirSync('/proc/self/fd').length - 1

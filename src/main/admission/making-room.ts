@@ -18,7 +18,9 @@ export interface RoomNeeds {
   readonly clients: ClientTable
   readonly places: Places
   readonly lastHeard: LastHeard
-  /** Has the client closed by its thread. */
+  /** How many were told to go, and have not gone. */
+  leaving(): number
+  /** Has the client closed by its thread, which makes it one of those. */
   evict(client: Client, shortage: Shortage): void
 }
 
@@ -27,11 +29,9 @@ export class MakingRoom {
   /** What has been found out, by what there is too little of. */
   readonly #evictions = new Map<Shortage, Eviction<Evictable>>()
 
-  /** `leaving`: how many were told to go already. */
   constructor(
     readonly listener: ListenerState,
-    readonly needs: RoomNeeds,
-    public leaving: number
+    readonly needs: RoomNeeds
   ) {}
 
   /** True when there is a place for the claim, which is to be taken at once. */
@@ -40,7 +40,7 @@ export class MakingRoom {
       const shortage = this.needs.places.shortage(this.listener)
       if (shortage === undefined) break
       const eviction = this.#eviction(shortage)
-      const chosen = this.leaving < MAX_LEAVING ? eviction.choose(claim) : undefined
+      const chosen = this.needs.leaving() < MAX_LEAVING ? eviction.choose(claim) : undefined
       if (chosen === undefined) return false
       if (this.#waitsToBeRead(chosen)) {
         eviction.spare(chosen)
@@ -49,7 +49,6 @@ export class MakingRoom {
       eviction.remove(chosen)
       // For want of something else it may have been told to go already.
       if (chosen.client.leaving) continue
-      this.leaving++
       this.needs.evict(chosen.client, shortage)
     }
     for (const eviction of this.#evictions.values()) eviction.add(claim.owner)

@@ -1,7 +1,7 @@
 import { readFileSync, statSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { isAbsolute } from 'node:path'
-import { errorText } from '../../workers/os/libc.js'
+import { reasonOf } from '../../workers/os/libc.js'
 import { parseRule, RuleError } from '../../workers/policy/rules.js'
 import { ConfError, EXIT, MAX_CONF_BYTES, parseConf, UNKNOWN_NAME } from './grammar.js'
 import { readSettings, type FileContents, type KeyName, type Settings } from './keys.js'
@@ -148,8 +148,8 @@ function readConfFile(file: string): string {
     const bytes = statSync(file).size <= MAX_CONF_BYTES ? readFileSync(file) : undefined
     if (bytes !== undefined && bytes.length <= MAX_CONF_BYTES) return bytes.toString('utf8')
   } catch (error) {
-    const { syscall, errno = 0 } = error as NodeJS.ErrnoException
-    throw new ConfError(`Failed to ${syscall === 'read' ? 'read' : 'open'} file '${file}': ${errorText(-errno)}`)
+    const { syscall } = error as NodeJS.ErrnoException
+    throw new ConfError(`Failed to ${syscall === 'read' ? 'read' : 'open'} file '${file}': ${reasonOf(error)}`)
   }
   throw new ConfError(`Failed to read file '${file}': Value too large for defined data type`)
 }

@@ -1,5 +1,6 @@
+import { endpointText } from '../../workers/os/address.js'
 import type { ListenerKind } from '../../workers/os/listener.js'
-import { ListenError, listenTcp, listenUnix, type ListeningSocket } from '../../workers/os/listening-sockets.js'
+import { cannotBind, ListenError, listenTcp, listenUnix, type ListeningSocket } from '../../workers/os/listening-sockets.js'
 import { close, EADDRINUSE, EADDRNOTAVAIL, EAFNOSUPPORT } from '../../workers/os/libc.js'
 import { occupantOf } from '../../workers/os/occupant.js'
 import { tcpListener, unixListener } from '../../workers/os/process-info.js'
@@ -85,15 +86,14 @@ export class ListeningSockets {
 
 async function mustBeFree(path: string): Promise<void> {
   const occupant = occupantOf(path)
-  if (occupant.kind === 'obstacle') throw new ListenError(`Failed to bind socket to '${path}': ${occupant.why}`, 0)
+  if (occupant.kind === 'obstacle') throw cannotBind(path, occupant.why)
   if (occupant.kind !== 'listener') return
   const pid = occupant.pid ?? unixListener(path)
   throw new ListenError(await inUse({ place: path, pid, key: 'unix_sock_dir' }), EADDRINUSE)
 }
 
 async function portTaken({ message }: ListenError, ip: string, port: number, key: string): Promise<ListenError> {
-  const place = ip.includes(':') ? `[${ip}]:${port}` : `${ip}:${port}`
-  const who = await inUse({ place, pid: tcpListener(ip, port), key: `${key} or listen_addr` })
+  const who = await inUse({ place: endpointText({ ip, port }), pid: tcpListener(ip, port), key: `${key} or listen_addr` })
   return new ListenError(`${message}; ${who}`, EADDRINUSE)
 }
 

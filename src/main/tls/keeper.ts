@@ -1,10 +1,10 @@
 import { unwatchFile, watchFile } from 'node:fs'
+import { SOURCE } from '../../workers/log.js'
 import type { TlsSettings } from '../../workers/tls/tls-settings.js'
 import type { Logger } from '../logging.js'
 import type { LoadedTls, TlsOptions } from './load.js'
 import { loadTlsAside } from './load-thread.js'
 
-const SOURCE = 'rpc.nettlscontext'
 const DAY_MS = 24 * 3600 * 1000
 /** How long before its end a certificate is spoken of. */
 const NOTICE_DAYS = 30
@@ -68,7 +68,7 @@ export class TlsKeeper {
   }
 
   #speakOf({ warnings }: LoadedTls): void {
-    for (const warning of warnings) this.logger.warn(SOURCE, warning)
+    for (const warning of warnings) this.logger.warn(SOURCE.tls, warning)
     this.#speakOfExpiries()
   }
 
@@ -76,8 +76,8 @@ export class TlsKeeper {
     for (const { file, role, notAfter } of this.#loaded.expiries) {
       const days = Math.floor((notAfter - Date.now()) / DAY_MS)
       if (days >= NOTICE_DAYS) continue
-      if (notAfter < Date.now()) this.logger.error(SOURCE, `the ${role} certificate '${file}' has expired`)
-      else this.logger.warn(SOURCE, `the ${role} certificate '${file}' ends in ${days} days (${new Date(notAfter).toISOString()})`)
+      if (notAfter < Date.now()) this.logger.error(SOURCE.tls, `the ${role} certificate '${file}' has expired`)
+      else this.logger.warn(SOURCE.tls, `the ${role} certificate '${file}' ends in ${days} days (${new Date(notAfter).toISOString()})`)
     }
   }
 }

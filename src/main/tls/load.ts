@@ -1,6 +1,6 @@
 import { createPrivateKey, type KeyObject } from 'node:crypto'
 import { readFile, stat } from 'node:fs/promises'
-import { errorText } from '../../workers/os/libc.js'
+import { reasonOf } from '../../workers/os/libc.js'
 import { readPem, type Certificate } from '../../workers/tls/certificate.js'
 import { findings, type Role } from '../../workers/tls/certificate-checks.js'
 import { chainFailure, isRevoked } from '../../workers/tls/chain.js'
@@ -182,8 +182,7 @@ async function read(file: string, what: string): Promise<string> {
   try {
     return await readFile(file, 'latin1')
   } catch (error) {
-    const { errno = 0 } = error as NodeJS.ErrnoException
-    return refuse(`Cannot read ${what} '${file}': ${errorText(-errno)}`)
+    return refuse(`Cannot read ${what} '${file}': ${reasonOf(error)}`)
   }
 }
 
@@ -198,9 +197,8 @@ async function readIfThere(file: string): Promise<string | undefined> {
   try {
     return await readFile(file, 'latin1')
   } catch (error) {
-    const { code, errno = 0 } = error as NodeJS.ErrnoException
-    if (code === 'ENOENT') return undefined
-    return refuse(`Unable to set x509 certificate revocation list: ${file}: ${errorText(-errno)}`)
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+    return refuse(`Unable to set x509 certificate revocation list: ${file}: ${reasonOf(error)}`)
   }
 }
 

@@ -88,10 +88,13 @@ function driverSocket(scheme: string, settings: ActorSettings): DriverSocket {
   return embedded === undefined ? modularSocket(scheme, settings) : configured(embedded)
 }
 
-const modularSocket = (scheme: string, settings: ActorSettings): DriverSocket =>
-  inPlace(`virt${scheme}d-sock`, settings)
+const MONOLITHIC = 'libvirt-sock'
+const modularName = (scheme: string): string => `virt${scheme}d-sock`
 
-const monolithicSocket = (settings: ActorSettings): DriverSocket => inPlace('libvirt-sock', settings)
+const modularSocket = (scheme: string, settings: ActorSettings): DriverSocket =>
+  inPlace(modularName(scheme), settings)
+
+const monolithicSocket = (settings: ActorSettings): DriverSocket => inPlace(MONOLITHIC, settings)
 
 /** libvirtd's socket, configured or found in the usual place, unless we listen there ourselves. */
 function monolithicSockets(settings: ActorSettings): DriverSocket[] {
@@ -128,9 +131,10 @@ function permittedSocket(asked: string, readonly: boolean, settings: ActorSettin
 /** The units of systemd that listen on these sockets, by the names that daemons give them. */
 export function unitsFor(paths: readonly string[]): string[] {
   const units = paths.map(socket => {
-    const name = path.basename(socket).replace(/-ro$/, '')
-    if (name === 'libvirt-sock') return 'libvirtd.socket'
-    const driver = MODULAR.find(known => known !== 'test' && name === `virt${known}d-sock`)
+    const base = path.basename(socket)
+    const name = base.endsWith(READ_ONLY) ? base.slice(0, -READ_ONLY.length) : base
+    if (name === MONOLITHIC) return 'libvirtd.socket'
+    const driver = MODULAR.find(known => known !== 'test' && name === modularName(known))
     return driver && `virt${driver}d.socket`
   })
   return [...new Set(units.filter(unit => unit !== undefined))]

@@ -1,6 +1,6 @@
 import type { MessagePort } from 'node:worker_threads'
 import type { Clock } from '../clock.js'
-import type { AccountKind, NameAnswer, NameQuestion } from './messages.js'
+import { keyOf, type AccountKind, type NameAnswer, type NameQuestion } from './messages.js'
 
 /** A name is as good as new for so long, … */
 const FRESH_MS = 60_000
@@ -30,7 +30,7 @@ export class AccountNames {
   /** What is known now, if that is enough: a name, or that there is none. */
   find(kind: AccountKind, id: number): { name: string | undefined } | undefined {
     if (id === 0) return { name: this.lasting[kind] }
-    const key = keyOf(kind, id)
+    const key = keyOf({ kind, id })
     const { now } = this.clock
     const entry = this.#named.get(key)
     const nameless = now - (this.#nameless.get(key) ?? -UNKNOWN_MS) < UNKNOWN_MS
@@ -50,7 +50,7 @@ export class AccountNames {
   }
 
   #ask(kind: AccountKind, id: number, then: (name: string | undefined) => void): void {
-    const key = keyOf(kind, id)
+    const key = keyOf({ kind, id })
     const asked = this.#asked.get(key)
     if (asked !== undefined) return void asked.push(then)
     this.#asked.set(key, [then])
@@ -58,7 +58,7 @@ export class AccountNames {
   }
 
   #answered({ kind, id, name, failed }: NameAnswer): void {
-    const key = keyOf(kind, id)
+    const key = keyOf({ kind, id })
     // Where nobody can say, the old name is as good as it was, and there is no use in asking again at once.
     if (failed !== true) this.#named.delete(key)
     if (name !== undefined) keep(this.#named, key, { name, since: this.clock.now })
@@ -68,8 +68,6 @@ export class AccountNames {
     for (const then of asked) then(name)
   }
 }
-
-const keyOf = (kind: AccountKind, id: number): string => `${kind}${id}`
 
 /** The one that has been there longest makes room. */
 function keep<T>(entries: Map<string, T>, key: string, entry: T): void {

@@ -6,6 +6,9 @@ export interface NameQuestion {
   id: number
 }
 
+/** One text for each question. */
+export const keyOf = ({ kind, id }: NameQuestion): string => `${kind}${id}`
+
 /** The way back. `failed`: nobody could say; the name may be there all the same. */
 export interface NameAnswer extends NameQuestion {
   /** Undefined: there is none. */

@@ -42,12 +42,12 @@ export interface IpEndpoint {
   port: number
 }
 
+export const endpointText = ({ ip, port }: IpEndpoint): string => (ip.includes(':') ? `[${ip}]:${port}` : `${ip}:${port}`)
+
 /** `1.2.3.4:16509`, `[::1]:16509`, or undefined for another family. */
 export function readIpAddress(memory: Memory): string | undefined {
   const endpoint = readEndpoint(memory)
-  if (endpoint === undefined) return undefined
-  const { ip, port } = endpoint
-  return ip.includes(':') ? `[${ip}]:${port}` : `${ip}:${port}`
+  return endpoint && endpointText(endpoint)
 }
 
 /** `1.2.3.4`, or the first 64 bits of an IPv6 address, of an address with a port as `readIpAddress` writes it. */

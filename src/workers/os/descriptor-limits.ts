@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs'
+import { SCM_MAX_FD } from './libc.js'
 
 /** How the descriptors that the process may have are shared out. */
 export interface DescriptorLimits {
@@ -8,8 +9,6 @@ export interface DescriptorLimits {
   readonly foreign: number
 }
 
-/** What a message can carry (`SCM_MAX_FD`): nobody knows how many come before they are there. */
-const MESSAGE_DESCRIPTORS = 253
 /** A process with so few has other worries. */
 const FEW = 512
 /** Of the rest, what is kept for others at most. */
@@ -26,8 +25,8 @@ const MOST_FOREIGN = 4096
 export function descriptorLimits(threads: number): DescriptorLimits {
   const all = openFilesLimit()
   const part = Math.max(0, all - FEW) * PART
-  const foreign = Math.floor(Math.min(Math.max(part / threads - MESSAGE_DESCRIPTORS, LEAST_FOREIGN), MOST_FOREIGN))
-  return { own: all - Math.floor(Math.min(part, threads * (foreign + MESSAGE_DESCRIPTORS))), foreign }
+  const foreign = Math.floor(Math.min(Math.max(part / threads - SCM_MAX_FD, LEAST_FOREIGN), MOST_FOREIGN))
+  return { own: all - Math.floor(Math.min(part, threads * (foreign + SCM_MAX_FD))), foreign }
 }
 
 /** The soft limit of open files, which Node has raised to the hard one. */

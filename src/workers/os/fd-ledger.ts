@@ -16,10 +16,8 @@ import { createdThread, createThread, functionAddress, threadPlace, type NativeT
  */
 const ADOPTED = 0x4000_0000
 const FOREIGN = 0x2000_0000
-/** The highest number of an owner. */
-export const MAX_OWNER = FOREIGN - 1
 /** More descriptors than a process is ever allowed are not worth memory: those above are not tracked. */
-const MAX_FD = 1 << 20
+export const MAX_FD = 1 << 20
 
 /** What `opened` returns where a descriptor must be left to others. */
 export const NO_ROOM = -EMFILE

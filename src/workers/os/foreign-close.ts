@@ -1,6 +1,7 @@
 import type { FdLedger } from './fd-ledger.js'
-import { AT_EMPTY_PATH, AT_STATX_DONT_SYNC, FIONREAD, ioctl, Memory, SHUT_RDWR, shutdown, statx } from './libc.js'
+import { AT_EMPTY_PATH, AT_STATX_DONT_SYNC, Memory, SHUT_RDWR, shutdown, statx } from './libc.js'
 import { hasEnded, interrupt, type NativeThread } from './native-thread.js'
+import { hasUnread } from './peek.js'
 
 const MAX_THREADS = 64
 const MAX_THREADS_OF_ONE = 16
@@ -84,7 +85,7 @@ export class ForeignCloser {
 
   /** Closes a UNIX socket of ours. `number` is its peer, where that is known. */
   closeSocket(fd: number, number?: number): void {
-    if (hasUnread(fd)) this.closeLater(fd, number)
+    if (shutDown(fd)) this.closeLater(fd, number)
     else this.ledger.close(fd)
   }
 
@@ -203,10 +204,9 @@ export class ForeignCloser {
 const KIND = { memory: 1, socket: 2, other: 3 } as const
 type Kind = (typeof KIND)[keyof typeof KIND]
 
-/** `struct statx`, and room for an int and for an empty path. */
-const status = new Memory(256 + 8)
-const INT_AT = 256
-const EMPTY_PATH_AT = 260
+/** `struct statx`, and room for an empty path. */
+const status = new Memory(256 + 4)
+const EMPTY_PATH_AT = 256
 const MODE_AT = 28
 const DEVICE_MAJOR_AT = 128
 const FILE_TYPE = 0o170000
@@ -225,8 +225,5 @@ function kindOf(fd: number): Kind {
   return isMemory ? KIND.memory : KIND.other
 }
 
-/** Whether something lies unread in a socket. Its peer can put nothing into it any more. */
-export function hasUnread(fd: number): boolean {
-  if (shutdown(fd, SHUT_RDWR) !== 0) return false
-  return ioctl(fd, FIONREAD, status.address + INT_AT) === 0 && status.bytes.readInt32LE(INT_AT) > 0
-}
+/** Ends both directions of a socket, so that its peer can put nothing more into it. Returns whether something lies unread. */
+export const shutDown = (fd: number): boolean => shutdown(fd, SHUT_RDWR) === 0 && hasUnread(fd)

@@ -1,3 +1,5 @@
+import { MAX_FD } from './fd-ledger.js'
+
 /**
  * When each client that is not in yet was last heard, in memory that all threads share: the supervisor looks here whom to
  * close when places are short, and asks nobody. Clients that are in cost nothing.
@@ -10,8 +12,6 @@ const NOBODY = 0
 const OWED = -1
 const SPOKEN = 0x4000_0000
 const TIME = SPOKEN - 1
-/** As in the ledger of descriptors. */
-const MAX_FD = 1 << 20
 const TICK_MS = 100
 
 /** Each thread's own clock begins when the thread does. */

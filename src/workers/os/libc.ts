@@ -142,6 +142,9 @@ export const errno = (): number => koffi.errno()
 /** The system's own words for an errno, e.g. `No such file or directory`. */
 export const errorText = (code: number): string => strerror(code)
 
+/** What the system says of an error of Node's. */
+export const reasonOf = (error: unknown): string => errorText(-((error as NodeJS.ErrnoException).errno ?? 0))
+
 export const { EAGAIN, EINTR, EMFILE, ENFILE, ENOENT, EPERM, ECONNABORTED, EADDRINUSE, EADDRNOTAVAIL } = constants.errno
 export const { ECONNREFUSED, ECONNRESET, EPIPE, EIO, ETIMEDOUT, ENAMETOOLONG, EAFNOSUPPORT, EPROTOTYPE } = constants.errno
 
@@ -168,6 +171,8 @@ export const SO_PEERCRED = 17
 export const SO_PEERSEC = 31
 export const SO_SNDBUFFORCE = 32
 export const SHUT_RDWR = 2
+/** The most descriptors that one message can carry. */
+export const SCM_MAX_FD = 253
 export const FIONREAD = 0x541b
 export const AT_EMPTY_PATH = 0x1000
 export const AT_STATX_DONT_SYNC = 0x4000

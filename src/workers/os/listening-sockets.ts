@@ -1,5 +1,5 @@
 import { lchownSync } from 'node:fs'
-import { ADDRESS_BYTES, writeIpAddress, writeUnixAddress } from './address.js'
+import { ADDRESS_BYTES, endpointText, writeIpAddress, writeUnixAddress } from './address.js'
 import {
   AF_INET,
   AF_INET6,
@@ -73,19 +73,22 @@ export function listenUnix(path: string, mode: number, group: number | undefined
     } catch (error) {
       close(fd)
       if (error instanceof ListenError) throw error
-      throw new ListenError(`Failed to bind socket to '${path}': ${(error as Error).message}`, 0)
+      throw cannotBind(path, (error as Error).message)
     }
     close(fd)
-    if (occupant.kind === 'obstacle') throw new ListenError(`Failed to bind socket to '${path}': ${occupant.why}`, 0)
+    if (occupant.kind === 'obstacle') throw cannotBind(path, occupant.why)
     if (occupant.kind === 'listener') break
   }
-  throw new ListenError(`Failed to bind socket to '${path}': ${errorText(EADDRINUSE)}`, EADDRINUSE)
+  throw cannotBind(path, errorText(EADDRINUSE), EADDRINUSE)
 }
 
 /** Whether a path, or an abstract name that begins with `@`, can be a socket's. */
 export const fitsUnixAddress = (path: string): boolean => writeUnixAddress(address, path) > 0
 
 export const pathTooLong = (path: string): ListenError => new ListenError(`Path ${path} too long for unix socket`, 0)
+
+export const cannotBind = (path: string, why: string, code = 0): ListenError =>
+  new ListenError(`Failed to bind socket to '${path}': ${why}`, code)
 
 /** False if something is there already. */
 function bindUnix(fd: number, path: string, mode: number): boolean {
@@ -96,7 +99,7 @@ function bindUnix(fd: number, path: string, mode: number): boolean {
   umask(before)
   if (bound === 0) return true
   if (code === EADDRINUSE) return false
-  throw new ListenError(`Failed to bind socket to '${path}': ${errorText(code)}`, code)
+  throw cannotBind(path, errorText(code), code)
 }
 
 /** Undefined if another process has put a socket of its own in the place of this one, which was not listening yet. */
@@ -129,7 +132,7 @@ export function listenTcp(ip: string, port: number, backlog: number): ListeningS
     // Accepted sockets inherit it.
     setIntOption(fd, IPPROTO_TCP, TCP_NODELAY, 1)
     if (ipv6) setIntOption(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1)
-    const place = ipv6 ? `[${ip}]:${port}` : `${ip}:${port}`
+    const place = endpointText({ ip, port })
     const length = writeIpAddress(address, ip, port)
     if (length === 0 || bind(fd, address.address, length) !== 0) {
       const code = length === 0 ? 0 : errno()

@@ -10,7 +10,7 @@ import {
   ENOENT,
   EPROTOTYPE,
   errno,
-  errorText,
+  errorText, reasonOf,
   Memory,
   O_PATH,
   SOCK_CLOEXEC,
@@ -69,7 +69,7 @@ export function obstacleAt(path: string): string | undefined {
     const stats = lstatSync(path, { throwIfNoEntry: false })
     return stats === undefined || stats.isSocket() ? undefined : `${kindOf(stats)} is in its place`
   } catch (error) {
-    return errorText(-((error as NodeJS.ErrnoException).errno ?? 0))
+    return reasonOf(error)
   }
 }
 

@@ -1,10 +1,12 @@
-import { ECONNRESET, errno, Memory, MSG_DONTWAIT, MSG_PEEK, recv } from './libc.js'
+import { ECONNRESET, errno, FIONREAD, ioctl, Memory, MSG_DONTWAIT, MSG_PEEK, recv } from './libc.js'
 
-const byte = new Memory(1)
-const peek = (fd: number): number => recv(fd, byte.address, 1, MSG_PEEK | MSG_DONTWAIT)
+/** An int. */
+const room = new Memory(4)
 
 /** Whether a socket holds something that nobody has read yet. */
-export const hasUnread = (fd: number): boolean => peek(fd) > 0
+export const hasUnread = (fd: number): boolean =>
+  ioctl(fd, FIONREAD, room.address) === 0 && room.bytes.readInt32LE() > 0
 
 /** Whether the peer has reset the connection. */
-export const isReset = (fd: number): boolean => peek(fd) < 0 && errno() === ECONNRESET
+export const isReset = (fd: number): boolean =>
+  recv(fd, room.address, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno() === ECONNRESET

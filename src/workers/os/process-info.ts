@@ -5,7 +5,6 @@ import { Memory } from './libc.js'
 
 /** What /proc tells of a process, for people to read. */
 export interface ProcessInfo {
-  pid: number
   /** What it is called; of a program of Node's the script. Undefined if the process is gone. */
   program: string | undefined
   /** The system service of systemd's that it belongs to. */
@@ -13,7 +12,7 @@ export interface ProcessInfo {
 }
 
 export function processInfo(pid: number): ProcessInfo {
-  return { pid, program: programOf(pid), service: serviceOf(pid) }
+  return { program: programOf(pid), service: serviceOf(pid) }
 }
 
 function programOf(pid: number): string | undefined {

@@ -1,12 +1,13 @@
-import { internalError, rpcError, undecodable } from '../../protocol/errors.js'
+import { internalError, RemoteError, undecodable } from '../../protocol/errors.js'
 import { PROGRAM } from '../../protocol/header.js'
 import { REMOTE } from '../../protocol/procedures.js'
+import { readParamRoom, readRoom } from '../../protocol/rooms.js'
 import type { XdrReader } from '../../protocol/xdr.js'
 import { CALL } from '../session/call-classes.js'
 import { decodeArguments } from './arguments.js'
 import type { Finding, Restriction } from './verdicts.js'
 
-/** What is wrong with the counts in a call's arguments, if anything. `xdr` stands at the first count. */
+/** What is wrong with the counts in a call's arguments, if anything; may throw it. `xdr` stands at the first count. */
 type Check = (xdr: XdrReader) => Finding
 
 const REMOTE_NODE_MAX_CELLS = 1024
@@ -14,22 +15,14 @@ const REMOTE_VCPUINFO_MAX = 16384
 const REMOTE_CPUMAPS_MAX = 8_388_608
 
 /** The most entries of a list that the client wants: `what` are names, ids, … The words are libvirt's, here and below. */
-const list = (what: string, most: number, constant: string, ofNone?: Buffer): Check => xdr => {
-  const count = xdr.i32()
-  if (count < 0) return rpcError(`max${what} must be non-negative`)
-  if (count > most) return rpcError(`max${what} > ${constant}`)
-  return count === 0 ? ofNone : undefined
-}
+const list = (what: string, most: number, constant: string, ofNone?: Buffer): Check => xdr =>
+  readRoom(xdr, `max${what}`, constant, most) === 0 ? ofNone : undefined
 
 /** Who asks for no interfaces gets none, without a question to the daemon. */
 const interfaces = list('names', 16384, 'REMOTE_INTERFACE_LIST_MAX', Buffer.alloc(4))
 
 /** Room for typed parameters in the reply. */
-const params = (most: number): Check => xdr => {
-  const count = xdr.i32()
-  if (count < 0) return internalError('nparams must be non-negative')
-  return count > most ? internalError('nparams too large') : undefined
-}
+const params = (most: number): Check => xdr => void readParamRoom(xdr, most)
 
 const memoryStats: Check = xdr =>
   xdr.u32() > 1024 ? internalError('maxStats > REMOTE_DOMAIN_MEMORY_STATS_MAX') : undefined
@@ -107,6 +100,15 @@ export const SHIELD: readonly Row[] = [
 
 const ROWS = new Map(SHIELD.map(([proc, before, check]) => [proc, { before, check }]))
 
+function checked(check: Check, xdr: XdrReader): Finding {
+  try {
+    return check(xdr)
+  } catch (error) {
+    if (error instanceof RemoteError) return error
+    throw error
+  }
+}
+
 /** For every client, unless the configuration says otherwise. */
 export const SHIELDED: Restriction = {
   of({ program, number }) {
@@ -114,7 +116,7 @@ export const SHIELDED: Restriction = {
     if (row === undefined) return undefined
     // What the check finds is kept in a list, because it may find nothing.
     return body => {
-      const found = decodeArguments(body, row.before, xdr => [row.check(xdr)])
+      const found = decodeArguments(body, row.before, xdr => [checked(row.check, xdr)])
       return found === undefined ? undecodable() : found[0]
     }
   },

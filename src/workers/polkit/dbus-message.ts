@@ -192,15 +192,15 @@ export interface Incoming {
   body: DbusReader
 }
 
-/** Type and length of the message whose fixed part stands at `at`. Throws DbusError for what can be no message. */
-export function announced(bytes: Buffer, at = 0): { type: number; length: number } {
-  const order = bytes[at]
+/** Type and length of the message that begins with these bytes, its fixed part. Throws DbusError for what can be no message. */
+export function announced(bytes: Buffer): { type: number; length: number } {
+  const order = bytes[0]
   if (order !== LITTLE && order !== BIG) throw new DbusError(`byte order ${order}`)
   const u32 = (offset: number): number =>
-    order === LITTLE ? bytes.readUInt32LE(at + offset) : bytes.readUInt32BE(at + offset)
+    order === LITTLE ? bytes.readUInt32LE(offset) : bytes.readUInt32BE(offset)
   const length = FIXED_BYTES + Math.ceil(u32(12) / 8) * 8 + u32(4)
   if (length > MAX_MESSAGE_BYTES) throw new DbusError(`message of ${length} bytes`)
-  return { type: bytes[at + 1]!, length }
+  return { type: bytes[1]!, length }
 }
 
 /** `bytes`: one whole message. Throws DbusError. */

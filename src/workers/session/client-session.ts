@@ -30,32 +30,8 @@ import { ClientSide, PAUSE } from './client-side.js'
 import type { DriverSide } from './driver-side.js'
 import { Newcomer } from './newcomer.js'
 import { accessDenied, driverClosed, notOpen, secondaryNotOpen } from './session-errors.js'
+import { LEGAL, type SessionState } from './session-state.js'
 import { OpenStreams } from './streams.js'
-
-/**
- *     authenticating ─► authenticated ◄─► opening ◄─► lost ◄─► reopening
- *            │                │               │          ▲           │
- *            │                │               └─► open ──┘           │
- *            │                │                    │ ▲───────────────┘
- *            └──────────┬─────┴────────────────────┴─────────┘
- *                       ▼
- *                    closing ─► closed
- */
-export type SessionState =
-  'authenticating' | 'authenticated' | 'opening' | 'open' | 'lost' | 'reopening' | 'closing' | 'closed'
-
-const LEGAL: Record<SessionState, readonly SessionState[]> = {
-  authenticating: ['authenticated', 'closing', 'closed'],
-  authenticated: ['opening', 'closing', 'closed'],
-  opening: ['open', 'authenticated', 'lost', 'closing', 'closed'],
-  open: ['lost', 'closing', 'closed'],
-  /** The driver daemon went away; the client may open again, or is carried over to the restarted daemon. */
-  lost: ['opening', 'reopening', 'closing', 'closed'],
-  reopening: ['open', 'lost', 'closing', 'closed'],
-  /** CONNECT_CLOSE was answered; what is queued is still written. */
-  closing: ['closed'],
-  closed: []
-}
 
 /** A client that goes on calling what it may not call is told so each time, and the log is not. */
 const DENIALS_LOGGED_A_MINUTE = 10
@@ -195,6 +171,7 @@ export class ClientSession implements Applicant, Timed {
   #nowKnown(): void {
     if (this.#known) return
     this.#known = true
+    if (!this.actor.hears('info')) return
     const { transport, readonly, auth } = this.admission
     const by = `${transport}${readonly ? ', read-only' : ''}${auth === 'none' ? '' : `, ${auth}`}`
     this.log('info', `logged in: ${describeIdentity(this.identity)} (${by})`)
@@ -383,10 +360,12 @@ export class ClientSession implements Applicant, Timed {
   }
 
   #logEnd(why: string, level: LogLevel): void {
-    if (!this.#known) return this.log(level, `closed: ${why}`)
+    const said = this.#known && level === 'debug' ? 'info' : level
+    if (!this.actor.hears(said)) return
+    if (!this.#known) return this.log(said, `closed: ${why}`)
     const seconds = ((Date.now() - this.#since) / 1000).toFixed(1)
     const line = `closed: ${why}; after ${seconds} s and ${this.flow.calls.total} calls`
-    this.log(level === 'debug' ? 'info' : level, line)
+    this.log(said, line)
   }
 
   timeUp(): void {

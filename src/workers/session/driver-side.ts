@@ -1,4 +1,4 @@
-import { decodeError, errorReply, rpcError, systemError, type RemoteError } from '../../protocol/errors.js'
+import { errorReply, rpcError, systemError, type RemoteError } from '../../protocol/errors.js'
 import { TAKE, type FrameReader, type Take } from '../../protocol/frame-reader.js'
 import {
   frameLength,
@@ -7,7 +7,6 @@ import {
   frameSerial,
   frameStatus,
   frameType,
-  HEADER_BYTES,
   MESSAGE,
   PROGRAM,
   putFrameType,
@@ -15,7 +14,6 @@ import {
   STATUS
 } from '../../protocol/header.js'
 import { CLOSE_REASON, encodeFeature, FEATURE } from '../../protocol/messages/connect.js'
-import { callFrame } from '../../protocol/messages/frames.js'
 import { PING_FRAME, PONG_FRAME } from '../../protocol/messages/keepalive.js'
 import { KEEPALIVE, procedureName, REMOTE } from '../../protocol/procedures.js'
 import { Timer } from '../clock.js'
@@ -29,16 +27,8 @@ import { DescriptorMail } from './descriptor-mail.js'
 import { FrameInput, type FrameInputOwner } from './frame-input.js'
 import { Keepalive, type KeepalivePeer } from './keepalive.js'
 import { Outlet } from './outlet.js'
-import { driverClosed } from './session-errors.js'
+import { OwnCalls } from './own-calls.js'
 
-interface OwnCall {
-  proc: number
-  resolve: (frame: Buffer) => void
-  reject: (error: RemoteError) => void
-}
-
-/** Serials of the broker's own calls: far from where clients begin to count. */
-const FIRST_OWN_SERIAL = 0xf0000000
 /** An own call's reply is a few hundred bytes, and so is an error's text; a daemon that sends more is not listened to. */
 const MAX_OWN_REPLY_BYTES = 64 * 1024
 /** As for calls with descriptors, and for replies that are looked into. */
@@ -58,10 +48,8 @@ export class DriverSide implements TransportHandler, FrameInputOwner, KeepaliveP
   readonly reader: FrameReader
   readonly outlet: Outlet
   readonly keepalive: Keepalive
-  /** The broker's own calls, by serial; undefined while there are none, which is nearly always. */
-  #own: Map<number, OwnCall> | undefined
+  readonly #own: OwnCalls
   #mail: DescriptorMail | undefined
-  #nextSerial = FIRST_OWN_SERIAL
   /** Set while frames are being read: the connection is given up when the chunk is through. */
   #violation: string | undefined
   /** A reply has come, so a call that waits may go. */
@@ -86,6 +74,7 @@ export class DriverSide implements TransportHandler, FrameInputOwner, KeepaliveP
     this.input = new FrameInput(this, this.transport, turns)
     this.reader = this.input.reader
     this.outlet = new Outlet(this.transport)
+    this.#own = new OwnCalls(this.outlet)
     this.keepalive = new Keepalive(clock, settings.keepalive, this)
     this.keepalive.heardAt = clock.now
   }
@@ -97,12 +86,7 @@ export class DriverSide implements TransportHandler, FrameInputOwner, KeepaliveP
 
   /** Calls the daemon on the broker's behalf. Rejects with the daemon's error, or with the connection's. */
   call(proc: number, args?: Buffer, prog: number = PROGRAM.remote): Promise<Buffer> {
-    const serial = this.#nextSerial++
-    return new Promise<Buffer>((resolve, reject) => {
-      this.#own ??= new Map()
-      this.#own.set(serial, { proc, resolve, reject })
-      this.outlet.write(callFrame(proc, serial, args, prog))
-    })
+    return this.#own.call(proc, args, prog)
   }
 
   /** Stops reading from the daemon while its client takes no more. */
@@ -144,9 +128,7 @@ export class DriverSide implements TransportHandler, FrameInputOwner, KeepaliveP
     this.input.stop()
     this.transport.destroy()
     this.#mail?.discard()
-    const abandoned = this.#own
-    this.#own = undefined
-    for (const call of abandoned?.values() ?? []) call.reject(error ?? driverClosed())
+    this.#own.abandon(error)
   }
 
   // Transport
@@ -247,13 +229,8 @@ export class DriverSide implements TransportHandler, FrameInputOwner, KeepaliveP
     if (take === TAKE.pass) return this.run(bytes, from, to)
     if (take !== TAKE.collect) return
     if (type === MESSAGE.event) return this.#translatedEvent(bytes.subarray(from, to))
-    const serial = frameSerial(bytes, from)
-    const call = this.#own?.get(serial)
-    if (call?.proc !== frameProcedure(bytes, from)) return this.#registrationReply(bytes.subarray(from, to))
-    this.#own?.delete(serial)
-    if (this.#own?.size === 0) this.#own = undefined
-    if (frameStatus(bytes, from) === STATUS.ok) call.resolve(Buffer.from(bytes.subarray(from + HEADER_BYTES, to)))
-    else call.reject(readError(bytes, from + HEADER_BYTES, to))
+    if (this.#own.has(frameSerial(bytes, from), frameProcedure(bytes, from))) this.#own.answered(bytes, from, to)
+    else this.#registrationReply(bytes.subarray(from, to))
   }
 
   tail(count: number): void {
@@ -278,7 +255,7 @@ export class DriverSide implements TransportHandler, FrameInputOwner, KeepaliveP
 
   #reply(bytes: Buffer, at: number, prog: number, serial: number): Take {
     const proc = frameProcedure(bytes, at)
-    if (this.#own?.get(serial)?.proc === proc) {
+    if (this.#own.has(serial, proc)) {
       if (frameLength(bytes, at) > MAX_OWN_REPLY_BYTES) return this.#violate('reply too long')
       return TAKE.collect
     }
@@ -397,14 +374,6 @@ export class DriverSide implements TransportHandler, FrameInputOwner, KeepaliveP
   #violate(what: string): Take {
     this.#violation ??= what
     return TAKE.skip
-  }
-}
-
-function readError(bytes: Buffer, from: number, to: number): RemoteError {
-  try {
-    return decodeError(bytes, from, to)
-  } catch {
-    return rpcError('driver daemon sent an error that cannot be decoded')
   }
 }
 

@@ -47,18 +47,13 @@ export class FrameInput implements Unfinished {
     return this.#owner.session
   }
 
-  /** Some of the last chunk has not been looked at. */
-  get unfinished(): boolean {
-    return this.#rest !== undefined
-  }
-
   /** Bytes of memory that wait here: of a frame that is being collected, and of a chunk that is not through. */
   get keptBytes(): number {
     return this.reader.keptBytes + (this.#rest?.length ?? 0)
   }
 
   received(bytes: Buffer, from: number, to: number): void {
-    if (this.#rest !== undefined) return this.#append(bytes, from, to)
+    if (this.#rest !== undefined) return this.#keep(bytes, from, to)
     const at = this.#mayGoOn() ? this.reader.push(bytes, from, to) : from
     if (at < to) this.#keep(bytes, at, to)
     this.#owner.judged(at === to)
@@ -128,24 +123,20 @@ export class FrameInput implements Unfinished {
     this.#turns.later(this)
   }
 
-  /** With room for a header before it, which a reader that splits frames wants. */
+  /**
+   * Behind what is there: what lies above a socket may have more to deliver although it is paused, up to the end of one
+   * read. With room for a header before it, which a reader that splits frames wants.
+   */
   #keep(bytes: Buffer, from: number, to: number): void {
-    const rest = Buffer.allocUnsafeSlow(HEADER_BYTES + to - from)
-    bytes.copy(rest, HEADER_BYTES, from, to)
+    const before = this.#rest?.subarray(this.#at)
+    const kept = before?.length ?? 0
+    const rest = Buffer.allocUnsafeSlow(HEADER_BYTES + kept + to - from)
+    before?.copy(rest, HEADER_BYTES)
+    bytes.copy(rest, HEADER_BYTES + kept, from, to)
     this.#rest = rest
     this.#at = HEADER_BYTES
+    if (before !== undefined) return
     this.#transport.pause()
     this.#later()
-  }
-
-  /** What lies above a socket may have more to deliver although it is paused, up to the end of one read. */
-  #append(bytes: Buffer, from: number, to: number): void {
-    const rest = this.#rest!
-    const kept = rest.length - this.#at
-    const larger = Buffer.allocUnsafeSlow(HEADER_BYTES + kept + to - from)
-    rest.copy(larger, HEADER_BYTES, this.#at)
-    bytes.copy(larger, HEADER_BYTES + kept, from, to)
-    this.#rest = larger
-    this.#at = HEADER_BYTES
   }
 }

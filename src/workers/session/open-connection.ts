@@ -40,7 +40,7 @@ export async function openDriver(
   session.driver = driver
   const deadline = new Timer({
     session,
-    timeUp: () => session.driverLost(driver, openTimedOut(candidate.path, settings.driverOpenTimeoutMs))
+    timeUp: () => session.driverLost(driver, notOpenedInTime(candidate.path, settings.driverOpenTimeoutMs))
   })
   session.actor.clock.set(deadline, settings.driverOpenTimeoutMs)
   try {
@@ -72,7 +72,7 @@ async function connectFirst(
   const { driverConnectTimeoutMs } = settings
   const { outcome, at, passedOver } = await connectUnix(candidates, io.ledger, io.owner, driverConnectTimeoutMs, given)
   if (outcome === FOREIGN) session.log('warning', `socket ${candidates[at]!.path} is neither root's nor our own user's`)
-  if (outcome === -EAGAIN) throw connectTimedOut(candidates[at]!.path, driverConnectTimeoutMs)
+  if (outcome === -EAGAIN) throw timedOut(`Failed to connect socket to '${candidates[at]!.path}'`, driverConnectTimeoutMs, 'driver_connect_timeout')
   if (outcome < 0 && passedOver.length < candidates.length) throw connectFailure(-outcome, candidates[at]!.path)
   if (outcome < 0) {
     const tried = candidates.map(({ path, named }, index) => ({ path, named, errno: passedOver[index]! }))
@@ -131,14 +131,11 @@ function isAuthenticationRequired(error: unknown): boolean {
   return error instanceof RemoteError && error.message === authenticationRequired().message
 }
 
-function openTimedOut(path: string, ms: number): RemoteError {
-  const what = `The driver daemon at '${path}' did not open the connection within ${ms / 1000} s (driver_open_timeout)`
-  return systemError(ETIMEDOUT, `${what}: ${errorText(ETIMEDOUT)}`)
-}
+const notOpenedInTime = (path: string, ms: number): RemoteError =>
+  timedOut(`The driver daemon at '${path}' did not open the connection`, ms, 'driver_open_timeout')
 
-function connectTimedOut(path: string, ms: number): RemoteError {
-  const what = `Failed to connect socket to '${path}' within ${ms / 1000} s (driver_connect_timeout)`
-  return systemError(ETIMEDOUT, `${what}: ${errorText(ETIMEDOUT)}`)
+function timedOut(what: string, ms: number, key: string): RemoteError {
+  return systemError(ETIMEDOUT, `${what} within ${ms / 1000} s (${key}): ${errorText(ETIMEDOUT)}`)
 }
 
 interface Tried {

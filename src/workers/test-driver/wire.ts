@@ -1,4 +1,3 @@
-import { internalError, rpcError } from '../../protocol/errors.js'
 import type { XdrReader, XdrWriter } from '../../protocol/xdr.js'
 
 // The object structs of the protocol (`remote_nonnull_*`), as they come from clients and go to them.
@@ -64,27 +63,7 @@ export const writeSnapshot = (xdr: XdrWriter, snapshot: SnapshotRef): void => {
 export const writeString = (xdr: XdrWriter, text: string): void => void xdr.string(text)
 export const readString = (xdr: XdrReader): string => xdr.string()
 
-/** Most items of a list in a reply (`REMOTE_DOMAIN_LIST_MAX` and its likes). */
-export const MAX_LIST = 16384
-
-/**
- * How many items a caller has room for. More than `limit` of them, or fewer than none, is refused in the words of
- * libvirt's dispatcher: `name` is the argument's and `constant` the limit's.
- */
-export function readRoom(args: XdrReader, name: string, constant: string, limit = MAX_LIST): number {
-  const room = args.i32()
-  if (room < 0) throw rpcError(`${name} must be non-negative`)
-  if (room > limit) throw rpcError(`${name} > ${constant}`)
-  return room
-}
-
-/** As `readRoom`, for typed parameters and the like. */
-export function readParamRoom(args: XdrReader, limit: number, name = 'nparams'): number {
-  const room = args.i32()
-  if (room < 0) throw internalError(`${name} must be non-negative`)
-  if (room > limit) throw internalError(`${name} too large`)
-  return room
-}
+export { MAX_LIST, readParamRoom, readRoom } from '../../protocol/rooms.js'
 
 /** The reply of the CONNECT_LIST_ALL_* family: without `wanted` only the count. */
 export function writeList<T>(

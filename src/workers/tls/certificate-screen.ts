@@ -9,7 +9,8 @@ const MAX_RSA_BITS = 8192
 /** OpenSSL's own limit, which it has for moduli of more than 3072 bits only. */
 const MAX_EXPONENT_BITS = 64
 
-const HEADER_BYTES = 4
+/** Of each message of a handshake: its type and length. */
+export const MESSAGE_HEADER_BYTES = 4
 const TLS_1_3 = 0x0304
 
 /** DER of object identifiers. */
@@ -43,7 +44,7 @@ export function screen(message: Buffer, version: number): string | undefined {
 function listed(message: Buffer, version: number): Buffer[] {
   const isNew = version === TLS_1_3
   // A context, which is only used for asking later on, stands before the list.
-  let at = HEADER_BYTES + (isNew ? 1 + (message[HEADER_BYTES] ?? 0) : 0) + 3
+  let at = MESSAGE_HEADER_BYTES + (isNew ? 1 + (message[MESSAGE_HEADER_BYTES] ?? 0) : 0) + 3
   const found: Buffer[] = []
   while (at < message.length && found.length <= MAX_CERTIFICATES) {
     const certificate = sized(message, at, 3)

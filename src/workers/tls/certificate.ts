@@ -43,8 +43,9 @@ export class Certificate {
   readonly isRsa: boolean
   #x509: X509Certificate | undefined
 
-  /** `raw`: its DER. Throws DerError where it cannot be read. */
-  constructor(readonly raw: Buffer) {
+  /** `raw`: its DER; `x509`: it as Node has it, if it is there already. Throws DerError where it cannot be read. */
+  constructor(readonly raw: Buffer, x509?: X509Certificate) {
+    this.#x509 = x509
     const parts = children(readDer(raw))
     const fields = children(child(parts, 0))
     // The version is left out for v1.
@@ -101,6 +102,7 @@ function basicConstraints(extension: Extension | undefined): { authority: boolea
 export function readPem(text: string): Certificate[] {
   return pemBlocks(text, ['CERTIFICATE', 'X509 CERTIFICATE']).map(block => {
     if (block.unreadable) throw new DerError('not in Base64')
-    return new Certificate(new X509Certificate(block.der).raw)
+    const x509 = new X509Certificate(block.der)
+    return new Certificate(x509.raw, x509)
   })
 }

@@ -1,6 +1,6 @@
 import { CERTIFICATE_MESSAGE, HANDSHAKE_RECORD, openssl } from '../os/openssl.js'
 import { Memory } from '../os/libc.js'
-import { screen } from './certificate-screen.js'
+import { MESSAGE_HEADER_BYTES, screen } from './certificate-screen.js'
 
 /**
  * What a client may send until it is answered, which is its ClientHello. Real ones have some hundred bytes. Each of the
@@ -11,8 +11,6 @@ const HELLO_BYTES = 16 * 1024
 const HANDSHAKE_BYTES = 128 * 1024
 /** Messages can be cut into records of one byte, each with a cipher's work to be done. */
 const HANDSHAKE_RECORDS = 64
-
-const MESSAGE_HEADER_BYTES = 4
 
 /** Whose handshake OpenSSL works at: it calls back from within. */
 const work: { guard: HandshakeGuard | undefined } = { guard: undefined }

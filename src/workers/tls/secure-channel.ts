@@ -175,15 +175,8 @@ export class SecureChannel implements Presented {
     if (this.#leaf() === 0) return undefined
     const code = ssl.SSL_get_verify_result(this.#ssl)
     if (code !== VERIFY.ok) return { code, text: ssl.X509_verify_cert_error_string(code) }
-    const weak = weakness(this.#verifiedChain().map(readStrength), least)
+    const weak = weakness(this.#elements(ssl.SSL_get0_verified_chain(this.#ssl)).map(readStrength), least)
     return weak === undefined ? { code, text: 'ok' } : { code: VERIFY.weak, text: weak }
-  }
-
-  #verifiedChain(): number[] {
-    const ssl = this.#openssl
-    const chain = ssl.SSL_get0_verified_chain(this.#ssl)
-    const count = chain === 0 ? 0 : ssl.OPENSSL_sk_num(chain)
-    return Array.from({ length: count }, (_, index) => ssl.OPENSSL_sk_value(chain, index))
   }
 
   subject(): Buffer {
@@ -192,10 +185,7 @@ export class SecureChannel implements Presented {
 
   certificates(): Buffer[] {
     const ssl = this.#openssl
-    const chain = ssl.SSL_get_peer_cert_chain(this.#ssl)
-    const count = chain === 0 ? 0 : ssl.OPENSSL_sk_num(chain)
-    const sent = Array.from({ length: count }, (_, index) => ssl.OPENSSL_sk_value(chain, index))
-    return [this.#leaf(), ...sent].map(x509 => this.#encoded(ssl.i2d_X509, x509))
+    return [this.#leaf(), ...this.#elements(ssl.SSL_get_peer_cert_chain(this.#ssl))].map(x509 => this.#encoded(ssl.i2d_X509, x509))
   }
 
   /** Strength of the cipher, in bits. */
@@ -206,6 +196,13 @@ export class SecureChannel implements Presented {
   /** The client's own certificate, or 0. It is the channel's. */
   #leaf(): number {
     return this.#openssl.SSL_get0_peer_certificate(this.#ssl)
+  }
+
+  /** Of a STACK_OF, which may be absent. */
+  #elements(stack: number): number[] {
+    const ssl = this.#openssl
+    const count = stack === 0 ? 0 : ssl.OPENSSL_sk_num(stack)
+    return Array.from({ length: count }, (_, index) => ssl.OPENSSL_sk_value(stack, index))
   }
 
   /** The DER of what the client's certificate has, which was screened, so that there is room for it. */

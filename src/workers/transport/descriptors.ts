@@ -7,6 +7,7 @@ import {
   MSG_NOSIGNAL,
   MSG_PEEK,
   recvmsg,
+  SCM_MAX_FD,
   SCM_RIGHTS,
   sendmsg,
   SOL_SOCKET
@@ -20,8 +21,7 @@ const CONTROL_LENGTH_AT = 40
 const FLAGS_AT = 48
 const MESSAGE_BYTES = 56
 const CONTROL_HEADER_BYTES = 16
-/** As many descriptors as the kernel puts into one message (`SCM_MAX_FD`). */
-const CONTROL_BYTES = CONTROL_HEADER_BYTES + 4 * 253 + 4
+const CONTROL_BYTES = CONTROL_HEADER_BYTES + 4 * SCM_MAX_FD + 4
 
 /** A message header with one buffer and room for descriptors, at fixed addresses. */
 class Message {

@@ -1,7 +1,7 @@
 import { HEADER_BYTES } from '../../protocol/header.js'
 import type { Closable } from '../clock.js'
 import type { FdLedger } from '../os/fd-ledger.js'
-import { hasUnread, type ForeignCloser } from '../os/foreign-close.js'
+import { shutDown, type ForeignCloser } from '../os/foreign-close.js'
 import {
   EAGAIN,
   ECONNRESET,
@@ -173,7 +173,7 @@ export class PolledTransport implements Transport, Pollable {
     for (const item of this.#queue ?? []) if (typeof item === 'number') closer.close(item)
     this.#queue = undefined
     this.#pending = 0
-    if (this.#mayHold && hasUnread(this.#fd)) {
+    if (this.#mayHold && shutDown(this.#fd)) {
       if (!this.#muted) poller.remove(this.#slot, this.#fd)
       return closer.closeLater(this.#fd, this.sender)
     }

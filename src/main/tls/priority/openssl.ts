@@ -33,7 +33,6 @@ const GROUPS: Readonly<Record<string, string>> = {
  */
 export function negotiation(chosen: Preferences): Negotiation {
   const { options } = chosen
-  const signatures = schemesOf(chosen, chosen.versions)
   const groups = groupsOf(chosen)
   const suites = groups.length > 0 ? suites13(chosen.ciphers, chosen.macs) : []
   const ciphers = olderSuites(chosen, groups)
@@ -42,7 +41,7 @@ export function negotiation(chosen: Preferences): Negotiation {
     return chosen.versions.includes(GNUTLS_NAME[version]) && left.length > 0 && schemesOf(chosen, [GNUTLS_NAME[version]]).length > 0
   })
   const [minVersion, maxVersion = minVersion] = spoken
-  if (minVersion === undefined || maxVersion === undefined) throw new PriorityError(whyNone(chosen, { signatures, groups, suites, ciphers }))
+  if (minVersion === undefined || maxVersion === undefined) throw new PriorityError(whyNone(chosen, { groups, suites, ciphers }))
   return {
     minVersion,
     maxVersion,
@@ -84,8 +83,8 @@ function olderSuites({ keyExchanges, ciphers, macs, options }: Preferences, grou
 }
 
 /** Names what cannot be had. */
-function whyNone(chosen: Preferences, had: Record<'signatures' | 'groups' | 'suites' | 'ciphers', readonly string[]>): string {
-  if (had.signatures.length === 0) return `no signature is left that is supported, of ${listed(chosen.signatures)}`
+function whyNone(chosen: Preferences, had: Record<'groups' | 'suites' | 'ciphers', readonly string[]>): string {
+  if (schemesOf(chosen, chosen.versions).length === 0) return `no signature is left that is supported, of ${listed(chosen.signatures)}`
   if (!chosen.versions.some(version => Object.values(GNUTLS_NAME).includes(version))) {
     return `no TLS version is left that is supported, of ${listed(chosen.versions.filter(name => name.startsWith('TLS')))}`
   }

@@ -1,0 +1,62 @@
+import { decodeError, rpcError, type RemoteError } from '../../protocol/errors.js'
+import { frameSerial, frameStatus, HEADER_BYTES, STATUS } from '../../protocol/header.js'
+import { callFrame } from '../../protocol/messages/frames.js'
+import type { Outlet } from './outlet.js'
+import { driverClosed } from './session-errors.js'
+
+interface OwnCall {
+  proc: number
+  resolve: (frame: Buffer) => void
+  reject: (error: RemoteError) => void
+}
+
+/** Serials of the broker's own calls: far from where clients begin to count. */
+const FIRST_SERIAL = 0xf0000000
+
+/** The broker's own calls to a driver daemon. */
+export class OwnCalls {
+  /** By serial; undefined while there are none, which is nearly always. */
+  #calls: Map<number, OwnCall> | undefined
+  #nextSerial = FIRST_SERIAL
+
+  constructor(readonly outlet: Outlet) {}
+
+  /** Resolves with the arguments of the reply. Rejects with the daemon's error, or with that of `abandon`. */
+  call(proc: number, args: Buffer | undefined, prog: number): Promise<Buffer> {
+    const serial = this.#nextSerial++
+    return new Promise<Buffer>((resolve, reject) => {
+      this.#calls ??= new Map()
+      this.#calls.set(serial, { proc, resolve, reject })
+      this.outlet.write(callFrame(proc, serial, args, prog))
+    })
+  }
+
+  has(serial: number, proc: number): boolean {
+    return this.#calls?.get(serial)?.proc === proc
+  }
+
+  /** The reply to one of them has come. */
+  answered(bytes: Buffer, from: number, to: number): void {
+    const serial = frameSerial(bytes, from)
+    const call = this.#calls!.get(serial)!
+    this.#calls!.delete(serial)
+    if (this.#calls!.size === 0) this.#calls = undefined
+    if (frameStatus(bytes, from) === STATUS.ok) call.resolve(Buffer.from(bytes.subarray(from + HEADER_BYTES, to)))
+    else call.reject(readError(bytes, from + HEADER_BYTES, to))
+  }
+
+  /** No more replies will come. */
+  abandon(error?: RemoteError): void {
+    const abandoned = this.#calls
+    this.#calls = undefined
+    for (const call of abandoned?.values() ?? []) call.reject(error ?? driverClosed())
+  }
+}
+
+function readError(bytes: Buffer, from: number, to: number): RemoteError {
+  try {
+    return decodeError(bytes, from, to)
+  } catch {
+    return rpcError('driver daemon sent an error that cannot be decoded')
+  }
+}
