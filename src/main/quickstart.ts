@@ -1,5 +1,5 @@
 import './node-version.js'
-import './no-debugger.js'
+import '#workers/no-debugger.js'
 import { startClean } from './clean-start.js'
 
 await startClean()

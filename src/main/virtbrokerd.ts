@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 import './node-version.js'
-import './no-debugger.js'
+import '#workers/no-debugger.js'
 import { startClean } from './clean-start.js'
 
 // Nothing else is imported before these have been evaluated.

@@ -1,3 +1,5 @@
+import './no-debugger.js'
+import './broker-signals.js'
 import { failureText } from './log.js'
 import { startTestDriver } from './test-driver/main.js'
 import { PrivateFiles } from './test-driver/private-files.js'
@@ -23,11 +25,6 @@ export interface TestDriverNews {
   failure?: string
 }
 
-// These are for the broker, which gets them from terminal or systemd too, and then ends us. (Unheard, SIGUSR1 would
-// open Node's debugger to everybody on this host.)
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGQUIT', 'SIGHUP', 'SIGUSR1', 'SIGUSR2'] as const) {
-  process.on(signal, () => undefined)
-}
 // The broker wants us to end, or has ended itself. The kernel closes what is open.
 process.once('disconnect', () => process.exit(0))
 process.once('uncaughtException', error => say({ failure: failureText(error) }, () => process.exit(1)))

@@ -8,11 +8,12 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import { STATUS } from '#protocol/header.js'
 import { REMOTE } from '#protocol/procedures.js'
+import { connectAs, openToAll, USER } from '../support/as-user.js'
 import { Broker } from '../support/broker.js'
 import { Cleanup } from '../support/cleanup.js'
 import { confText } from '../support/conf-file.js'
 import { freePort } from '../support/free-port.js'
-import { catches, listeningPorts } from '../support/process-state.js'
+import { catches, childrenOf, listeningPorts } from '../support/process-state.js'
 import { printed, Program, run } from '../support/processes.js'
 import { RawClient } from '../support/raw-client.js'
 import { tempDir } from '../support/temp-dir.js'
@@ -130,6 +131,25 @@ describe('the process of the broker', function () {
     expect(broker.program.stderr).not.to.contain('Debugger')
     await broker.program.stop()
     expect((await broker.program.exited).status).to.equal(0)
+  })
+
+  it('has no debugger in the processes that it starts either', async () => {
+    const broker = await Broker.start(cleanup, { embedded_test_driver: 1, unix_sock_rw_perms: '0777' })
+    await openToAll(broker.dir)
+    const { pid } = broker.program
+    // Names are looked up for somebody who is not root: that process is started when it is needed.
+    const client = await connectAs(cleanup, USER.nobody, broker.socket)
+    expect((await client.open('test:///default')).status).to.equal(STATUS.ok)
+    const children = await waitFor('both processes', () => (childrenOf(pid).length === 2 ? childrenOf(pid) : undefined))
+    for (const child of children) {
+      await waitFor('its modules', () => catches(child, 'SIGUSR1'))
+      for (let i = 0; i < 20; i++) {
+        process.kill(child, 'SIGUSR1')
+        expect((await client.call(REMOTE.connectGetLibVersion)).status).to.equal(STATUS.ok)
+      }
+      expect(listeningPorts(child), readFileSync(`/proc/${child}/cmdline`, 'latin1')).to.deep.equal([])
+    }
+    expect(childrenOf(pid)).to.have.members(children)
   })
 
   it('takes no orders to Node from the environment, and keeps pid, arguments and streams all the same', async () => {

@@ -1,3 +1,5 @@
+import '../no-debugger.js'
+import '../broker-signals.js'
 import { lookUpName } from './lookup.js'
 import type { NameAnswer, NameQuestion } from './messages.js'
 
@@ -11,5 +13,3 @@ process.on('message', ({ kind, id }: NameQuestion) => {
 
 // An orderly exit would wait for the lookups.
 process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'))
-// They may be sent to all processes of a terminal or a service. When to end, the supervisor says.
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGQUIT', 'SIGHUP'] as const) process.on(signal, () => undefined)

@@ -8,7 +8,6 @@ import inspector from 'node:inspector'
  *
  * (`--disable-sigusr1`, which later releases of Node have, blocks the signal, and so for other uses too.)
  */
-// This is where log files will be opened anew.
 process.on('SIGUSR1', () => undefined)
 
 /** How long a debugger that was asked for may take to open, on a busy machine. */
@@ -26,8 +25,8 @@ async function closeDebugger(): Promise<void> {
   if (inspector.url() === undefined) return
   // Loaded only here: it is hardly ever needed, and the signal is to be caught before.
   const [{ endpoint }, { SHUT_RDWR, shutdown }] = await Promise.all([
-    import('../workers/os/address.js'),
-    import('../workers/os/libc.js')
+    import('./os/address.js'),
+    import('./os/libc.js')
   ])
   const url = inspector.url()
   if (url === undefined) return
