@@ -201,12 +201,10 @@ export class Supervisor implements ListenerHandler {
   }
 
   #planDescriptors(): DescriptorPlan {
-    const { maxClients, embeddedTestDriver } = this.#config
+    const { maxClients } = this.#config
     const listeners = openedListeners(this.#config).length
-    // The embedded driver's ends of its connections are in this process, too.
-    const perClient = embeddedTestDriver ? 3 : 2
     const limit = this.#limits.own
-    const plan = planDescriptors({ limit, inUse: openFiles() + listeners, listeners, maxClients, perClient })
+    const plan = planDescriptors({ limit, inUse: openFiles() + listeners, listeners, maxClients })
     if (plan.short) {
       const allowed = `the limit of ${limit} open files allows ${plan.clients} clients, not ${maxClients} (max_clients)`
       const beyond = `each listener has ${plan.guaranteed} and root ${plan.root} beyond that, more are refused`
@@ -235,6 +233,7 @@ export class Supervisor implements ListenerHandler {
 
   #threadDied(reason: string, lost: readonly number[]): void {
     this.#logger.error(SOURCE.server, `an actor thread died (${reason}); ${lost.length} clients are lost with it`)
-    for (const id of lost) this.#admission!.ended(id)
+    for (const id of lost) this.#admission?.ended(id)
+    this.#admission?.threadDied()
   }
 }

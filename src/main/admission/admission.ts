@@ -186,6 +186,14 @@ export class Admission {
     this.#fillSoon()
   }
 
+  /** What a thread was told and had not come to died with it; its clients may be another's now. */
+  threadDied(): void {
+    queueMicrotask(() => {
+      for (const client of this.clients.leaving()) this.owner.evict(client.id)
+      this.owner.flush()
+    })
+  }
+
   /** Nobody waits any longer. */
   close(): void {
     clearTimeout(this.#timer)

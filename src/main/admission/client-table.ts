@@ -46,6 +46,10 @@ export class ClientTable {
     this.#clients.delete(client.id)
   }
 
+  *leaving(): Generator<Client> {
+    for (const client of this.#clients.values()) if (client.leaving) yield client
+  }
+
   /** It is asked for only where places are short: of a UNIX client it costs a system call. */
   ownerOf(client: Client): string {
     return (client.owner ??= ownerOf(client.listener.kind, client.fd, client.peer))

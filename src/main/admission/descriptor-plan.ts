@@ -7,8 +7,6 @@ export interface DescriptorNeeds {
   inUse: number
   listeners: number
   maxClients: number
-  /** A client's own, and what serves it. */
-  perClient: number
 }
 
 /** What there are descriptors for. */
@@ -27,17 +25,19 @@ export interface DescriptorPlan {
   short: boolean
 }
 
+/** A client's own, and one to its driver daemon. */
+const PER_CLIENT = 2
 const ROOT_PLACES = 16
 const MAX_GUARANTEED = 32
 const MAX_WAITING_GUARANTEED = 64
 
 /** Clients get what they need first; connections that wait get from what is left. */
-export function planDescriptors({ limit, inUse, listeners, maxClients, perClient }: DescriptorNeeds): DescriptorPlan {
+export function planDescriptors({ limit, inUse, listeners, maxClients }: DescriptorNeeds): DescriptorPlan {
   const reserved = Math.min(64, Math.max(4, Math.floor(limit / 32)))
   const firstReserved = limit - reserved
   const free = Math.max(0, firstReserved - inUse)
   const others = listeners - 1
-  const needed = perClient * (maxClients + others * guaranteedOf(maxClients) + ROOT_PLACES) + listeners * MAX_WAITING_GUARANTEED
+  const needed = PER_CLIENT * (maxClients + others * guaranteedOf(maxClients) + ROOT_PLACES) + listeners * MAX_WAITING_GUARANTEED
   if (free >= needed) {
     return {
       clients: maxClients,
@@ -50,7 +50,7 @@ export function planDescriptors({ limit, inUse, listeners, maxClients, perClient
     }
   }
   const waitingGuaranteed = Math.min(MAX_WAITING_GUARANTEED, Math.floor(free / 32))
-  const all = Math.floor((free - listeners * waitingGuaranteed) / perClient)
+  const all = Math.floor((free - listeners * waitingGuaranteed) / PER_CLIENT)
   const root = Math.min(ROOT_PLACES, Math.ceil(all / 16))
   let clients = Math.min(maxClients, all - root)
   while (clients + others * guaranteedOf(clients) + root > all) clients--

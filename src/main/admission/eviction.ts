@@ -28,7 +28,7 @@ const PATIENCE_MS = 5000
 /** What one owner has. */
 interface Holding<C> {
   count: number
-  /** Those that could go, the longest silent last. */
+  /** Those that could go, the longest silent first. */
   silent: C[]
   readonly all: Set<C>
 }
@@ -47,7 +47,7 @@ export class Eviction<C extends Candidate> {
       holding.all.add(candidate)
       if (candidate.silentMs >= SILENCE_MS) holding.silent.push(candidate)
     }
-    for (const { silent } of this.#holdings.values()) silent.sort((one, other) => one.silentMs - other.silentMs)
+    for (const { silent } of this.#holdings.values()) silent.sort((one, other) => other.silentMs - one.silentMs)
   }
 
   /** Undefined if nobody is to go for this. */
@@ -62,7 +62,7 @@ export class Eviction<C extends Candidate> {
       const count = other === owner ? held + 1 : holding.count
       if (count < most && count < held + 2) continue
       if (found !== undefined && count < found.count) continue
-      const candidate = other === owner ? ownSilent(holding) : holding.silent.at(-1)
+      const candidate = other === owner ? ownSilent(holding) : holding.silent[0]
       if (candidate === undefined) continue
       const better = found === undefined || count > found.count || candidate.silentMs > found.candidate.silentMs
       if (better) found = { candidate, count }
@@ -111,7 +111,7 @@ export class Eviction<C extends Candidate> {
 const mayLoseTo = (owner: string, other: string): boolean => owner !== ROOT || other === ROOT
 
 function ownSilent<C extends Candidate>({ silent }: Holding<C>): C | undefined {
-  const longest = silent.at(-1)
+  const [longest] = silent
   if (longest === undefined || longest.silentMs >= OWN_SILENCE_MS) return longest
-  return silent.findLast(({ hasSpoken }) => !hasSpoken)
+  return silent.find(({ hasSpoken }) => !hasSpoken)
 }

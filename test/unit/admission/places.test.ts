@@ -100,14 +100,14 @@ describe('places', () => {
 })
 
 describe('the plan for descriptors', () => {
-  const needs = { limit: 1_048_576, inUse: 44, listeners: 3, maxClients: 5000, perClient: 2 }
+  const needs = { limit: 1_048_576, inUse: 44, listeners: 3, maxClients: 5000 }
   const spent = (given: Partial<typeof needs>): number => {
-    const { limit, inUse, listeners, perClient } = { ...needs, ...given }
+    const { limit, inUse, listeners } = { ...needs, ...given }
     const plan = planDescriptors({ ...needs, ...given })
     const clients = plan.clients + (listeners - 1) * plan.guaranteed + plan.root
     const waiting = plan.waiting + listeners * plan.waitingGuaranteed
     expect(plan.firstReserved).to.be.below(limit)
-    return inUse + perClient * clients + waiting - plan.firstReserved
+    return inUse + 2 * clients + waiting - plan.firstReserved
   }
 
   it('has room for max_clients and more where there is plenty', () => {
@@ -131,7 +131,7 @@ describe('the plan for descriptors', () => {
 
   it('never spends more than there are', () => {
     for (let limit = 50; limit < 30_000; limit += 7) {
-      for (const more of [{}, { perClient: 3 }, { maxClients: 2 }, { maxClients: 0 }, { listeners: 4 }]) {
+      for (const more of [{}, { maxClients: 2 }, { maxClients: 0 }, { listeners: 4 }]) {
         expect(spent({ limit, ...more }), `limit ${limit}, ${JSON.stringify(more)}`).to.be.at.most(0)
       }
     }

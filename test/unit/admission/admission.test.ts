@@ -1,0 +1,150 @@
+import { expect } from 'chai'
+import { Admission, type AdmissionOwner } from '#main/admission/admission.js'
+import { BoundedLog } from '#main/admission/bounded-log.js'
+import { planDescriptors, type DescriptorPlan } from '#main/admission/descriptor-plan.js'
+import type { Logger } from '#main/logging.js'
+import { LastHeard } from '#workers/os/last-heard.js'
+import type { Pollable, Poller } from '#workers/os/poller.js'
+import { READABLE } from '#workers/os/poller.js'
+import { waitFor } from '../../support/waiting.js'
+
+const TCP = { name: 'tcp', transport: 'tcp', readonly: false, auth: 'sasl' } as const
+const OPEN = { name: 'open', transport: 'tcp', readonly: false, auth: 'none' } as const
+/** No process has descriptors of such numbers. */
+const FIRST_FD = 900_000
+const plenty = planDescriptors({ limit: Infinity, inUse: 0, listeners: 2, maxClients: 100 })
+
+describe('admission', () => {
+  let admission: Admission
+  let lastHeard: LastHeard
+  let watched: Map<number, Pollable>
+  let handed: number[]
+  let evicted: number[]
+  let reopened: string[]
+  let lines: string[]
+  let fds: number
+
+  function start(more: Partial<Admission['limits']> = {}, plan: DescriptorPlan = plenty): void {
+    lastHeard = new LastHeard()
+    watched = new Map()
+    ;[handed, evicted, reopened, lines, fds] = [[], [], [], [], FIRST_FD]
+    const owner: AdmissionOwner = {
+      poller: {
+        add: (fd: number, _: number, target: Pollable) => (watched.set(fd, target), fd),
+        remove: (slot: number) => watched.delete(slot)
+      } as unknown as Poller,
+      lastHeard,
+      log: new BoundedLog({ warn: (_: string, text: string) => lines.push(text) } as unknown as Logger, 'admission'),
+      hand: ({ id, fd }) => (handed.push(id), lastHeard.begin(fd)),
+      evict: id => evicted.push(id),
+      flush: () => undefined,
+      closeUnserved: () => undefined,
+      mayAcceptAgain: ({ name }) => reopened.push(name),
+      idle: () => undefined
+    }
+    const limits = { maxAnonymousClients: 2, maxHandshakes: 2, maxClientsPerAddress: 0, maxClientsPerUser: 0, ...more }
+    admission = new Admission(limits, plan, owner)
+  }
+
+  afterEach(() => admission.close())
+
+  /** Returns the descriptor. */
+  function come(address: string, kind: typeof TCP | typeof OPEN = TCP): number {
+    const fd = fds++
+    if (admission.mayAccept(kind)) admission.accepted(kind, 'here', fd, `${address}:1`)
+    return fd
+  }
+  const speak = (fd: number): void => watched.get(fd)!.ready(READABLE)
+
+  it('gives the place of a silent client to one that waits, at once, whatever becomes of its thread', async () => {
+    start()
+    for (let i = 0; i < 2; i++) come('192.0.2.1')
+    speak(come('192.0.2.2'))
+    await waitFor('somebody to be told to go', () => evicted.length > 0)
+    expect(evicted).to.deep.equal([1])
+    expect(handed).to.deep.equal([1, 2, 3])
+    admission.ended(1)
+    speak(come('192.0.2.3'))
+    await waitFor('the other to be told to go', () => evicted.length > 1)
+    expect(evicted).to.deep.equal([1, 2])
+    expect(lines.join('\n')).to.match(/a connection of address 192.0.2.1 that is not logged in is closed for another/)
+  })
+
+  it('counts a client again that has come in when it was told to go', async () => {
+    start({}, { ...plenty, clients: 2, guaranteed: 0 })
+    const first = come('192.0.2.1', OPEN)
+    come('192.0.2.1', OPEN)
+    speak(come('192.0.2.2', OPEN))
+    await waitFor('somebody to be told to go', () => evicted.length > 0)
+    lastHeard.end(first)
+    admission.kept(1)
+    admission.kept(1)
+    come('192.0.2.3', OPEN)
+    admission.ended(2)
+    await Promise.resolve()
+    expect(handed, 'two are in').to.deep.equal([1, 2, 3])
+    admission.ended(1)
+    await Promise.resolve()
+    expect(handed).to.deep.equal([1, 2, 3, 4])
+  })
+
+  it('tells clients to go again whose thread has died', async () => {
+    start()
+    for (let i = 0; i < 2; i++) come('192.0.2.1')
+    speak(come('192.0.2.2'))
+    await waitFor('somebody to be told to go', () => evicted.length > 0)
+    admission.threadDied()
+    await Promise.resolve()
+    expect(evicted).to.deep.equal([1, 1])
+    admission.ended(1)
+    admission.threadDied()
+    await Promise.resolve()
+    expect(evicted).to.deep.equal([1, 1])
+  })
+
+  it('has only so many closed that do not go', async function () {
+    this.timeout(30_000)
+    start({ maxAnonymousClients: 400 }, { ...plenty, clients: 1000, waiting: 1000 })
+    for (let i = 0; i < 400; i++) come('192.0.2.1')
+    for (let i = 0; i < 400; i++) speak(come(`198.51.100.${i % 250}`))
+    await waitFor('room for many', () => evicted.length >= 256)
+    await new Promise(resolve => setTimeout(resolve, 300))
+    expect(evicted.length).to.equal(256)
+    admission.ended(evicted[0]!)
+    await waitFor('room for one more', () => evicted.length === 257)
+  })
+
+  it('takes no more over TCP when as many wait as may, and more when some have gone', async () => {
+    start({}, { ...plenty, waiting: 0, waitingGuaranteed: 3 })
+    const all = Array.from({ length: 5 }, () => come('192.0.2.1'))
+    for (const fd of all.slice(2)) speak(fd)
+    expect(admission.mayAccept(TCP)).to.equal(false)
+    expect(admission.mayAccept(OPEN)).to.equal(true)
+    admission.ended(1)
+    await Promise.resolve()
+    expect(reopened).to.deep.equal(['tcp'])
+    expect(handed).to.deep.equal([1, 2, 3])
+  })
+
+  it('counts those that wait for the limit of an address', () => {
+    start({ maxClientsPerAddress: 4 })
+    for (let i = 0; i < 6; i++) come('192.0.2.1')
+    expect([handed.length, watched.size]).to.deep.equal([2, 2])
+    expect(lines.join('\n')).to.match(/192.0.2.1:1: refused, address 192.0.2.1 has 4 connections/)
+    come('192.0.2.2')
+    expect(watched.size).to.equal(3)
+  })
+
+  it('makes room for one that cannot wait because descriptors are short', async () => {
+    start({}, { ...plenty, clients: 2, guaranteed: 0, short: true })
+    for (let i = 0; i < 2; i++) come('192.0.2.1', OPEN)
+    come('192.0.2.2', OPEN)
+    expect([handed.length, watched.size]).to.deep.equal([2, 0])
+    expect(lines.join('\n')).to.match(/192.0.2.2:1: refused, the process is running out of file descriptors/)
+    await waitFor('them to be silent for long enough', () => {
+      come('192.0.2.2', OPEN)
+      return handed.length > 2
+    })
+    expect(evicted).to.deep.equal([1])
+  })
+})
