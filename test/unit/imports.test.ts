@@ -1,0 +1,111 @@
+import { expect } from 'chai'
+import { circles, sourceImports } from '../support/source-imports.js'
+
+/** The rooms of the house. Each imports itself and those in rows above it; rooms of one row do not know each other. */
+const ROOMS: readonly (readonly string[])[] = [
+  ['protocol'],
+  ['os'],
+  ['transport'],
+  ['tls', 'sasl', 'polkit'],
+  ['thread'],
+  ['names', 'observe', 'policy'],
+  ['auth', 'driver', 'arrival', 'serving'],
+  ['session', 'test-driver'],
+  ['actor'],
+  ['main']
+]
+
+/** Modules that lie beside the rooms of src/workers. */
+const BESIDE: Readonly<Record<string, string>> = {
+  'workers/actor.ts': 'actor',
+  'workers/actor-thread.ts': 'actor',
+  'workers/unix-arrivals.ts': 'arrival',
+  'workers/test-driver-process.ts': 'test-driver'
+}
+
+/** Imports against the direction, to be struck out one by one. */
+const EXCEPTIONS: readonly string[] = [
+  'workers/auth/make-authentication.ts -> workers/actor.ts',
+  'workers/auth/polkit.ts -> workers/session/session-errors.ts',
+  'workers/auth/sasl.ts -> workers/session/session-errors.ts',
+  'workers/os/listener.ts -> workers/settings.ts',
+  'workers/policy/conditions.ts -> workers/session/call-classes.ts',
+  'workers/policy/policy.ts -> workers/session/call-classes.ts',
+  'workers/policy/read-only.ts -> workers/session/call-classes.ts',
+  'workers/policy/shield.ts -> workers/session/call-classes.ts',
+  'workers/policy/verdicts.ts -> workers/session/call-classes.ts',
+  'workers/polkit/authority.ts -> workers/clock.ts',
+  'workers/session/client-session.ts -> workers/actor.ts',
+  'workers/test-driver/session.ts -> workers/session/descriptor-mail.ts',
+  'workers/tls/acceptor.ts -> workers/clock.ts',
+  'workers/tls/acceptor.ts -> workers/log.ts',
+  'workers/tls/acceptor.ts -> workers/peer-names.ts',
+  'workers/tls/acceptor.ts -> workers/settings.ts',
+  'workers/tls/acceptor.ts -> workers/turn-queue.ts',
+  'workers/tls/client-check.ts -> workers/peer-names.ts',
+  'workers/transport/polled.ts -> workers/clock.ts',
+  'workers/transport/sasl-layer.ts -> workers/sasl/codec.ts',
+  'workers/transport/tls.ts -> workers/tls/secure-channel.ts',
+  'workers/transport/transport.ts -> workers/clock.ts',
+  'workers/unix-arrivals.ts -> workers/session/identify.ts'
+]
+
+/** Modules that import each other by some way, to be struck out one by one. */
+const IN_CIRCLES: readonly string[] = [
+  'protocol/procedure-table.ts',
+  'protocol/procedures.ts',
+  'workers/actor.ts',
+  'workers/auth/make-authentication.ts',
+  'workers/session/call-flow.ts',
+  'workers/session/carry-over.ts',
+  'workers/session/client-session.ts',
+  'workers/session/client-side.ts',
+  'workers/session/driver-side.ts',
+  'workers/session/local-calls.ts',
+  'workers/session/open-connection.ts',
+  'workers/session/upload-passage.ts',
+  'workers/test-driver/checkpoints.ts',
+  'workers/test-driver/dispatch.ts',
+  'workers/test-driver/domain.ts',
+  'workers/test-driver/hypervisor.ts',
+  'workers/test-driver/interfaces.ts',
+  'workers/test-driver/moments.ts',
+  'workers/test-driver/networks.ts',
+  'workers/test-driver/node-devices.ts',
+  'workers/test-driver/secrets.ts',
+  'workers/test-driver/session.ts',
+  'workers/test-driver/snapshots.ts',
+  'workers/tls/client-check.ts',
+  'workers/tls/secure-channel.ts',
+  'workers/transport/polled.ts',
+  'workers/transport/transport.ts'
+]
+
+const imports = sourceImports()
+
+function roomOf(file: string): string {
+  const [first = '', room = '', ...within] = file.split('/')
+  if (first !== 'workers') return first
+  return BESIDE[file] ?? (within.length > 0 ? room : 'thread')
+}
+
+const levelOf = (file: string): number => ROOMS.findIndex(row => row.includes(roomOf(file)))
+
+describe('imports', () => {
+  it('are those of rooms that stand in the table', () => {
+    for (const file of imports.keys()) expect(levelOf(file), file).to.be.at.least(0)
+  })
+
+  it('go one way between rooms, but for the exceptions', () => {
+    const against = [...imports].flatMap(([file, others]) =>
+      others
+        .filter(other => roomOf(other) !== roomOf(file) && levelOf(other) >= levelOf(file))
+        .map(other => `${file} -> ${other}`)
+    )
+    expect(against.sort()).to.deep.equal([...EXCEPTIONS].sort())
+  })
+
+  it('go round in no circle of modules, but for the exceptions', () => {
+    expect(circles(imports).flat().sort()).to.deep.equal([...IN_CIRCLES].sort())
+  })
+})
