@@ -1,11 +1,11 @@
-import { checkStart } from './check-start.js'
+import { checkStart } from './life/check-start.js'
 import { parseCommandLine } from './cli.js'
 import { absolutePath, absolutePaths } from './config/absolute-paths.js'
 import { PROGRAM } from './config/paths.js'
 import { loadConfig } from './config/load.js'
-import { Daemon } from './daemon.js'
-import { daemonize, isDaemon, reportStatus } from './daemonize.js'
-import { exitCode } from './exit-code.js'
+import { Daemon } from './life/daemon.js'
+import { daemonize, isDaemon, reportStatus } from './life/daemonize.js'
+import { exitCode } from './life/exit-code.js'
 
 const STOP_SIGNALS = ['SIGTERM', 'SIGINT', 'SIGQUIT'] as const
 

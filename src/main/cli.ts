@@ -1,6 +1,6 @@
 import { Command, CommanderError, type OutputConfiguration } from 'commander'
 import { defaultPaths, PROGRAM, socketPaths } from './config/paths.js'
-import { version } from './version.js'
+import { version } from './config/version.js'
 
 export interface Options {
   /** `-f`: must exist. */

@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { Command, InvalidArgumentError } from 'commander'
 import { loadConfig } from './config/load.js'
-import { Daemon } from './daemon.js'
-import { testDriverPlaces } from './test-driver-host.js'
+import { Daemon } from './life/daemon.js'
+import { testDriverPlaces } from './threads/test-driver-host.js'
 import { ListenError } from '../workers/os/listening-sockets.js'
 
 /**

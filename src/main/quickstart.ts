@@ -1,6 +1,6 @@
-import './node-version.js'
+import './life/node-version.js'
 import '#workers/no-debugger.js'
-import { startClean } from './clean-start.js'
+import { startClean } from './life/clean-start.js'
 
 await startClean()
 await import('./demonstration.js')

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
-import './node-version.js'
+import './life/node-version.js'
 import '#workers/no-debugger.js'
-import { startClean } from './clean-start.js'
+import { startClean } from './life/clean-start.js'
 
 // Nothing else is imported before these have been evaluated.
 await startClean()

@@ -3,7 +3,7 @@
  * then the ids. Prints the answers as they come, a line each, and ends with the last.
  */
 import type { NameAnswer } from '#workers/names/messages.js'
-import { NameService } from '#main/name-service.js'
+import { NameService } from '#main/threads/name-service.js'
 
 const [patience, ...ids] = process.argv.slice(2).map(Number)
 const say = (_source: string, message: string): void => console.log(message)

@@ -12,6 +12,12 @@ const ROOMS: readonly (readonly string[])[] = [
   ['auth', 'driver', 'arrival', 'serving'],
   ['session', 'test-driver'],
   ['actor'],
+  ['main/config'],
+  ['main/log'],
+  ['main/tls', 'main/listen'],
+  ['main/threads'],
+  ['main/clients'],
+  ['main/life'],
   ['main']
 ]
 
@@ -25,6 +31,7 @@ const BESIDE: Readonly<Record<string, string>> = {
 
 /** Imports against the direction, to be struck out one by one. */
 const EXCEPTIONS: readonly string[] = [
+  'main/threads/test-driver-host.ts -> main/life/in-turn.ts',
   'workers/auth/make-authentication.ts -> workers/actor.ts',
   'workers/auth/polkit.ts -> workers/session/session-errors.ts',
   'workers/auth/sasl.ts -> workers/session/session-errors.ts',
@@ -85,6 +92,7 @@ const imports = sourceImports()
 
 function roomOf(file: string): string {
   const [first = '', room = '', ...within] = file.split('/')
+  if (first === 'main' && within.length > 0) return `main/${room}`
   if (first !== 'workers') return first
   return BESIDE[file] ?? (within.length > 0 ? room : 'thread')
 }

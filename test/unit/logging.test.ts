@@ -4,8 +4,8 @@ import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { hostname, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { LEVEL, parseFilters, parseOutputs, type Level, type LogOutput } from '#main/config/log-settings.js'
-import { encodeJournalFields, openOutput } from '#main/log-outputs.js'
-import { Logger } from '#main/logging.js'
+import { encodeJournalFields, openOutput } from '#main/log/outputs.js'
+import { Logger } from '#main/log/logger.js'
 import { DatagramReceiver } from '../support/datagram-receiver.js'
 
 describe('the log', () => {
@@ -153,7 +153,7 @@ describe('the log', () => {
 
   it('is on stderr before the process dies', () => {
     const script = `
-      import { Logger } from '#main/logging.js'
+      import { Logger } from '#main/log/logger.js'
       const logger = new Logger({ level: 3, filters: [], outputs: [] })
       logger.error('daemon.virtproxyd', 'last words')
       await logger.close()

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { expect } from 'chai'
-import { tooOld } from '#main/node-version.js'
+import { tooOld } from '#main/life/node-version.js'
 import { run } from '../support/processes.js'
 
 const root = new URL('../../../', import.meta.url)

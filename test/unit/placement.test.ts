@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { placeFor } from '#main/placement.js'
+import { placeFor } from '#main/threads/placement.js'
 
 const thread = (name: string, size: number, busy = false): { name: string; clients: { size: number }; busy: boolean } =>
   ({ name, clients: { size }, busy })

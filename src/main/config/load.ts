@@ -8,8 +8,8 @@ import { readSettings, type FileContents, type KeyName, type Settings } from './
 import { logSettings, type LogSettings } from './log-settings.js'
 import { defaultPaths, socketPaths, type Paths, type SocketPaths } from './paths.js'
 import { badPort, portNumber } from './port.js'
-import { tlsPriority, type TlsPriority } from '../tls/priority.js'
-import { readSystemPolicy } from '../tls/priority/system-policy.js'
+import { tlsPriority, type TlsPriority } from './tls-priority/tls-priority.js'
+import { readSystemPolicy } from './tls-priority/system-policy.js'
 import { tlsFiles, type TlsFiles } from './tls-files.js'
 
 export type AuthMethod = 'none' | 'sasl' | 'polkit'

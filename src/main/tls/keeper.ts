@@ -1,7 +1,7 @@
 import { unwatchFile, watchFile } from 'node:fs'
 import { SOURCE } from '../../workers/log.js'
 import type { TlsSettings } from '../../workers/tls/tls-settings.js'
-import type { Logger } from '../logging.js'
+import type { Logger } from '../log/logger.js'
 import type { LoadedTls, TlsOptions } from './load.js'
 import { loadTlsAside } from './load-thread.js'
 

@@ -10,7 +10,7 @@ import { SecureContext } from '../../workers/tls/secure-context.js'
 import type { TlsContext, TlsSettings } from '../../workers/tls/tls-settings.js'
 import { ConfError, EXIT } from '../config/grammar.js'
 import type { Pair, TlsFiles } from '../config/tls-files.js'
-import type { TlsPriority } from './priority.js'
+import type { TlsPriority } from '../config/tls-priority/tls-priority.js'
 import { isIssuer, readRevocationLists, type RevocationList } from './revocation.js'
 
 export interface TlsOptions {

@@ -1,8 +1,8 @@
 import { expect } from 'chai'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { BoundedLog } from '#main/admission/bounded-log.js'
-import { ownerOf } from '#main/admission/owner.js'
-import type { Logger } from '#main/logging.js'
+import { BoundedLog } from '#main/log/bounded-log.js'
+import { ownerOf } from '#main/clients/owner.js'
+import type { Logger } from '#main/log/logger.js'
 import { LastHeard } from '#workers/os/last-heard.js'
 
 describe('whose a connection is', () => {

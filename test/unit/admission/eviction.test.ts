@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
-import { Eviction, type Candidate, type Claim } from '#main/admission/eviction.js'
-import { ROOT } from '#main/admission/owner.js'
+import { Eviction, type Candidate, type Claim } from '#main/clients/eviction.js'
+import { ROOT } from '#main/clients/owner.js'
 
 interface Named extends Candidate {
   name: string

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
-import { ListenerPlaces, Places, type Occupant, type Stage } from '#main/admission/places.js'
-import { planDescriptors } from '#main/admission/descriptor-plan.js'
+import { ListenerPlaces, Places, type Occupant, type Stage } from '#main/clients/places.js'
+import { planDescriptors } from '#main/clients/descriptor-plan.js'
 
 const listener = (name: string): ListenerPlaces => new ListenerPlaces({ name, transport: 'unix', readonly: false, auth: 'none' })
 

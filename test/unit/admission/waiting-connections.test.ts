@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { WaitingConnections, type Waiting } from '#main/admission/waiting-connections.js'
+import { WaitingConnections, type Waiting } from '#main/clients/waiting-connections.js'
 
 interface Named extends Waiting {
   name: string

@@ -1,6 +1,6 @@
 import { generateKeyPairSync } from 'node:crypto'
 import { expect } from 'chai'
-import { tlsPriority } from '#main/tls/priority.js'
+import { tlsPriority } from '#main/config/tls-priority/tls-priority.js'
 import { RevokedSerials } from '#workers/tls/revoked-serials.js'
 import { ClientCheck, type Presented } from '#workers/tls/client-check.js'
 import { oidText, readDer } from '#workers/tls/der.js'

@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { ConfError } from '#main/config/grammar.js'
-import { tlsPriority } from '#main/tls/priority.js'
-import { parsePolicy } from '#main/tls/priority/system-policy.js'
+import { tlsPriority } from '#main/config/tls-priority/tls-priority.js'
+import { parsePolicy } from '#main/config/tls-priority/system-policy.js'
 import { SecureContext } from '#workers/tls/secure-context.js'
 
 const list = (text: string | undefined): string[] => (text ?? '').split(':')

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { leastStrength } from '#main/tls/priority/profiles.js'
+import { leastStrength } from '#main/config/tls-priority/profiles.js'
 import { weakness, type CertificateStrength } from '#workers/tls/strength.js'
 
 const rsa = (keyBits: number, digest = 'sha256', bits = 128): CertificateStrength => ({

@@ -1,10 +1,10 @@
-import type { LeastStrength } from '../../workers/tls/strength.js'
-import { ConfError, EXIT } from '../config/grammar.js'
-import { interpret, PriorityError } from './priority/interpret.js'
-import { leftOut, negotiation, type Negotiation } from './priority/openssl.js'
-import { leastStrength } from './priority/profiles.js'
-import { settle } from './priority/settle.js'
-import { NO_POLICY, resolve, restrict, type SystemPolicy } from './priority/system-policy.js'
+import type { LeastStrength } from '../../../workers/tls/strength.js'
+import { ConfError, EXIT } from '../grammar.js'
+import { interpret, PriorityError } from './interpret.js'
+import { leftOut, negotiation, type Negotiation } from './openssl.js'
+import { leastStrength } from './profiles.js'
+import { settle } from './settle.js'
+import { NO_POLICY, resolve, restrict, type SystemPolicy } from './system-policy.js'
 
 /** What a `tls_priority` comes to. */
 export interface TlsPriority {

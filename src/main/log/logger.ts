@@ -5,8 +5,8 @@ import { dirname } from 'node:path'
 import { isatty } from 'node:tty'
 import { createLogger, format } from 'winston'
 import type Transport from 'winston-transport'
-import { reasonOf } from '../workers/os/libc.js'
-import { makeDirectory } from '../workers/os/make-directory.js'
+import { reasonOf } from '../../workers/os/libc.js'
+import { makeDirectory } from '../../workers/os/make-directory.js'
 import {
   defaultOutput,
   LEVEL,
@@ -15,12 +15,12 @@ import {
   type LogFilter,
   type LogOutput,
   type LogSettings
-} from './config/log-settings.js'
-import { ConfError } from './config/grammar.js'
-import { JOURNAL_SOCKET, type Paths } from './config/paths.js'
-import { openOutput, type LogRecord } from './log-outputs.js'
-import { version } from './version.js'
-import type { LogContext } from '../workers/log.js'
+} from '../config/log-settings.js'
+import { ConfError } from '../config/grammar.js'
+import { JOURNAL_SOCKET, type Paths } from '../config/paths.js'
+import { openOutput, type LogRecord } from './outputs.js'
+import { version } from '../config/version.js'
+import type { LogContext } from '../../workers/log.js'
 
 /**
  * The broker's log. `source` names the part that speaks, in libvirt's terms (`rpc.netserver`, `daemon.virtproxyd`, …),

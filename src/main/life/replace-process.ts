@@ -1,6 +1,6 @@
 import { constants } from 'node:os'
 import koffi from 'koffi'
-import { errno, errorText, fcntl, Memory } from '../workers/os/libc.js'
+import { errno, errorText, fcntl, Memory } from '../../workers/os/libc.js'
 
 const libc = koffi.load(null)
 const execve = libc.func('int execve(const char *, uintptr_t, uintptr_t)') as (

@@ -1,6 +1,6 @@
-import { openedListeners } from './config/check.js'
-import { ConfError, EXIT } from './config/grammar.js'
-import type { Config } from './config/load.js'
+import { openedListeners } from '../config/check.js'
+import { ConfError, EXIT } from '../config/grammar.js'
+import type { Config } from '../config/load.js'
 import { SaslService, SaslUnavailable, type Tell } from './sasl-service.js'
 
 /** Undefined if no listener needs it: the library is not loaded then. Throws ConfError if it is not to be had. */

@@ -2,16 +2,16 @@ import { MessageChannel, receiveMessageOnPort, type MessagePort } from 'node:wor
 import { transfer, wrap, type Remote } from 'comlink'
 import nodeEndpoint from 'comlink/dist/esm/node-adapter.mjs'
 import { Piscina } from 'piscina'
-import type { ActorControl, ActorNews, ActorTask, FromActor, ToActor } from '../workers/control.js'
-import type { LastHeard } from '../workers/os/last-heard.js'
-import type { DescriptorLimits } from '../workers/os/descriptor-limits.js'
-import type { ForeignCloser } from '../workers/os/foreign-close.js'
-import type { ActorSettings, Admission } from '../workers/settings.js'
-import { SOURCE } from '../workers/log.js'
+import type { ActorControl, ActorNews, ActorTask, FromActor, ToActor } from '../../workers/control.js'
+import type { LastHeard } from '../../workers/os/last-heard.js'
+import type { DescriptorLimits } from '../../workers/os/descriptor-limits.js'
+import type { ForeignCloser } from '../../workers/os/foreign-close.js'
+import type { ActorSettings, Admission } from '../../workers/settings.js'
+import { SOURCE } from '../../workers/log.js'
 import type { NameService } from './name-service.js'
 import { placeFor } from './placement.js'
 import type { SaslService } from './sasl-service.js'
-import type { TlsSettings } from '../workers/tls/tls-settings.js'
+import type { TlsSettings } from '../../workers/tls/tls-settings.js'
 
 export interface ActorPoolHandler {
   news(news: ActorNews): void
@@ -92,7 +92,7 @@ export class ActorPool {
     this.#names = names
     this.#sasl = sasl
     this.#pool = new Piscina({
-      filename: new URL('../workers/actor-thread.js', import.meta.url).href,
+      filename: new URL('../../workers/actor-thread.js', import.meta.url).href,
       minThreads: threads,
       maxThreads: threads,
       idleTimeout: Infinity,

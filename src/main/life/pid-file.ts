@@ -1,8 +1,8 @@
 import { closeSync, constants, fstatSync, ftruncateSync, lstatSync, openSync, writeSync, type Stats } from 'node:fs'
-import { errno, errorText, reasonOf, fcntlLock, Memory } from '../workers/os/libc.js'
-import { kindOf } from '../workers/os/occupant.js'
-import { fileId, removeIf, sameFile, type FileId } from '../workers/os/own-file.js'
-import { ConfError } from './config/grammar.js'
+import { errno, errorText, reasonOf, fcntlLock, Memory } from '../../workers/os/libc.js'
+import { kindOf } from '../../workers/os/occupant.js'
+import { fileId, removeIf, sameFile, type FileId } from '../../workers/os/own-file.js'
+import { ConfError } from '../config/grammar.js'
 
 const F_SETLK = 6
 const F_WRLCK = 1

@@ -1,7 +1,7 @@
 import { MessageChannel, Worker, type MessagePort } from 'node:worker_threads'
-import type { SaslIntroduction, SaslListener, SaslListeners, SaslReadiness, SaslRemark } from '../workers/sasl/messages.js'
-import { openedListeners } from './config/check.js'
-import type { Config } from './config/load.js'
+import type { SaslIntroduction, SaslListener, SaslListeners, SaslReadiness, SaslRemark } from '../../workers/sasl/messages.js'
+import { openedListeners } from '../config/check.js'
+import type { Config } from '../config/load.js'
 
 /** A thread that dies at once again and again is not replaced faster than this. */
 const RESTART_PAUSE_MS = 500
@@ -84,7 +84,7 @@ interface Started {
 }
 
 async function startThread(listeners: SaslListeners): Promise<Started> {
-  const worker = new Worker(new URL('../workers/sasl/sasl-thread.js', import.meta.url), { workerData: listeners })
+  const worker = new Worker(new URL('../../workers/sasl/sasl-thread.js', import.meta.url), { workerData: listeners })
   const readiness = await new Promise<SaslReadiness>(resolve => {
     worker.once('message', resolve)
     worker.once('error', (error: Error) => resolve({ ready: false, why: error.message }))

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
-import { EXIT } from './config/grammar.js'
-import { PROGRAM } from './config/paths.js'
+import { EXIT } from '../config/grammar.js'
+import { PROGRAM } from '../config/paths.js'
 
 /** Set in the environment of the process that was started for `-d`. */
 const MARK = 'VIRTBROKERD_DAEMON'
@@ -34,7 +34,7 @@ export function reportStatus(code: number, why?: string): void {
  * it. Resolves to the exit code, 0 or 1 as virtproxyd's.
  */
 export function daemonize(argv: readonly string[]): Promise<number> {
-  const script = fileURLToPath(new URL('virtbrokerd.js', import.meta.url))
+  const script = fileURLToPath(new URL('../virtbrokerd.js', import.meta.url))
   const child = spawn(process.execPath, [...process.execArgv, script, ...argv], {
     detached: true,
     env: { ...process.env, [MARK]: '1' },

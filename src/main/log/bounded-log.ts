@@ -1,4 +1,4 @@
-import type { Logger } from '../logging.js'
+import type { Logger } from './logger.js'
 
 const WINDOW_MS = 60_000
 

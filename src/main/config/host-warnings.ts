@@ -1,7 +1,7 @@
 import { statSync, type Stats } from 'node:fs'
 import { dirname } from 'node:path'
-import { othersWrite } from './config/check.js'
-import type { Config } from './config/load.js'
+import { othersWrite } from './check.js'
+import type { Config } from './load.js'
 
 /** Drivers that daemons have, by their schemes. The last six serve single parts of a host. */
 const SCHEMES = [

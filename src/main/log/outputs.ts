@@ -1,11 +1,11 @@
 import { closeSync, constants, openSync, writeSync } from 'node:fs'
 import Transport from 'winston-transport'
-import { EMSGSIZE, UnixDatagramSender } from '../workers/os/datagram.js'
-import { reasonOf } from '../workers/os/libc.js'
-import { withContext, type LogContext } from '../workers/log.js'
-import { ConfError } from './config/grammar.js'
-import { levelNames, type Level, type LevelName, type LogOutput } from './config/log-settings.js'
-import { JOURNAL_SOCKET, PROGRAM } from './config/paths.js'
+import { EMSGSIZE, UnixDatagramSender } from '../../workers/os/datagram.js'
+import { reasonOf } from '../../workers/os/libc.js'
+import { withContext, type LogContext } from '../../workers/log.js'
+import { ConfError } from '../config/grammar.js'
+import { levelNames, type Level, type LevelName, type LogOutput } from '../config/log-settings.js'
+import { JOURNAL_SOCKET, PROGRAM } from '../config/paths.js'
 
 /** What the logger hands to winston. */
 export interface LogRecord {

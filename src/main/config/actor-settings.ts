@@ -1,12 +1,12 @@
 import { readFileSync, realpathSync } from 'node:fs'
 import path from 'node:path'
-import { aliasMap } from '../protocol/uri.js'
-import { nameOf } from '../workers/names/lookup.js'
-import { DEFAULT_BUS } from '../workers/polkit/system-bus.js'
-import type { LogLevel } from '../workers/log.js'
-import type { ActorSettings } from '../workers/settings.js'
-import { ConfError, parseConf } from './config/grammar.js'
-import type { Config } from './config/load.js'
+import { aliasMap } from '../../protocol/uri.js'
+import { nameOf } from '../../workers/names/lookup.js'
+import { DEFAULT_BUS } from '../../workers/polkit/system-bus.js'
+import type { LogLevel } from '../../workers/log.js'
+import type { ActorSettings } from '../../workers/settings.js'
+import { ConfError, parseConf } from './grammar.js'
+import type { Config } from './load.js'
 
 /** Every client speaks first, and at once. */
 const FIRST_FRAME_MS = 10_000

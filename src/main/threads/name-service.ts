@@ -1,8 +1,8 @@
 import { fork, type ChildProcess } from 'node:child_process'
 import { MessageChannel, type MessagePort } from 'node:worker_threads'
-import { SOURCE } from '../workers/log.js'
-import { keyOf, type NameAnswer, type NameQuestion } from '../workers/names/messages.js'
-import type { Logger } from './logging.js'
+import { SOURCE } from '../../workers/log.js'
+import { keyOf, type NameAnswer, type NameQuestion } from '../../workers/names/messages.js'
+import type { Logger } from '../log/logger.js'
 
 /** More than there may be clients at once that are not in yet (`max_anonymous_clients`), each of which asks one thing. */
 const AT_ONCE = 32
@@ -124,7 +124,7 @@ export class NameService {
 }
 
 function startProcess(): ChildProcess {
-  return fork(new URL('../workers/names/name-process.js', import.meta.url), {
+  return fork(new URL('../../workers/names/name-process.js', import.meta.url), {
     // Each lookup has a thread of libuv's pool for as long as it takes.
     env: { ...process.env, UV_THREADPOOL_SIZE: String(AT_ONCE) },
     execArgv: [],
