@@ -12,17 +12,17 @@ import { giveBack, LARGE_BYTES, takeLarge } from './spare-buffers.js'
  * - `collect`: `frame` gets it whole, in place if the chunk holds it all.
  * - `skip`: its bytes are dropped.
  */
-export const TAKE = { pass: 0, hold: 1, split: 2, collect: 3, skip: 4 } as const
-export type Take = (typeof TAKE)[keyof typeof TAKE]
+export const DISPOSITION = { pass: 0, hold: 1, split: 2, collect: 3, skip: 4 } as const
+export type Disposition = (typeof DISPOSITION)[keyof typeof DISPOSITION]
 
 export interface FrameSink {
   /**
    * The header's 28 bytes stand at `bytes[at]`; its length word is legal. `whole`: the rest of the frame is known to
    * have come as well.
    */
-  head(bytes: Buffer, at: number, whole: boolean): Take
+  head(bytes: Buffer, at: number, whole: boolean): Disposition
   /** Bytes `from`…`to` of frames that go one way. They are valid during the call only. */
-  run(bytes: Buffer, from: number, to: number, take: Take): void
+  run(bytes: Buffer, from: number, to: number, disposition: Disposition): void
   /** A whole collected frame. Its bytes are valid during the call only. */
   frame(bytes: Buffer, from: number, to: number): void
   /** `count` of the bytes that `expectTail` asked for have come. */
@@ -46,7 +46,7 @@ export class FrameReader {
   readonly #sink: FrameSink
   /** Bytes of the current frame still to come. */
   #left = 0
-  #take: Take = TAKE.skip
+  #disposition: Disposition = DISPOSITION.skip
   /** Bytes outside any frame that come next. */
   #tail = 0
   /**
@@ -77,12 +77,12 @@ export class FrameReader {
 
   /** Whether a frame has begun to be passed on and is not through: nothing else may be written after it yet. */
   get inPassedFrame(): boolean {
-    return this.#left > 0 && this.#take === TAKE.pass
+    return this.#left > 0 && this.#disposition === DISPOSITION.pass
   }
 
   /** Bytes still to come of a frame that is passed on; 0 if there is none. They may go on without being pushed here. */
   get leftToPass(): number {
-    return this.#take === TAKE.pass && !this.#stopped ? this.#left : 0
+    return this.#disposition === DISPOSITION.pass && !this.#stopped ? this.#left : 0
   }
 
   /** `count` of those bytes have gone on. Returns whether that is the end of the frame and somebody waits for it. */
@@ -102,8 +102,8 @@ export class FrameReader {
   }
 
   /** What becomes of the rest of a frame that is held or passed on. */
-  divert(take: typeof TAKE.pass | typeof TAKE.skip): void {
-    if (this.#take !== TAKE.collect) this.#take = take
+  divert(disposition: typeof DISPOSITION.pass | typeof DISPOSITION.skip): void {
+    if (this.#disposition !== DISPOSITION.collect) this.#disposition = disposition
   }
 
   /**
@@ -138,7 +138,7 @@ export class FrameReader {
     let frames = 0
     if (this.#headerFill > 0) at = this.#finishHeader(bytes, at, end)
     let run = at
-    if (this.#left > 0 && this.#take === TAKE.split && at < end) run = this.#headPiece(bytes, at, end)
+    if (this.#left > 0 && this.#disposition === DISPOSITION.split && at < end) run = this.#headPiece(bytes, at, end)
     while (at < end && !this.#stopped) {
       if (this.#tail > 0) {
         const count = Math.min(this.#tail, end - at)
@@ -152,10 +152,10 @@ export class FrameReader {
         const count = Math.min(this.#left, end - at)
         this.#left -= count
         at += count
-        if (this.#take === TAKE.collect) {
+        if (this.#disposition === DISPOSITION.collect) {
           this.#collect(bytes, at - count, at)
           run = at
-        } else if (this.#take === TAKE.skip) run = at
+        } else if (this.#disposition === DISPOSITION.skip) run = at
         else if (this.#cutWanted && this.#left === 0) {
           this.#cutWanted = false
           this.#flush(bytes, run, at)
@@ -177,18 +177,18 @@ export class FrameReader {
         return end
       }
       if (++frames === MAX_FRAMES_PER_PUSH) this.#yielded = true
-      const take = this.#sink.head(bytes, at, length <= end - at)
+      const disposition = this.#sink.head(bytes, at, length <= end - at)
       if (this.#stopped) return end
-      if (take !== this.#take || take >= TAKE.collect) {
+      if (disposition !== this.#disposition || disposition >= DISPOSITION.collect) {
         this.#flush(bytes, run, at)
         run = at
-        this.#take = take
+        this.#disposition = disposition
       }
-      if (take === TAKE.collect && length <= end - at) {
+      if (disposition === DISPOSITION.collect && length <= end - at) {
         at += length
         run = at
         this.#sink.frame(bytes, at - length, at)
-      } else if (take === TAKE.split && length > end - at) {
+      } else if (disposition === DISPOSITION.split && length > end - at) {
         this.#left = length - (end - at)
         this.#ownHeader().set(bytes.subarray(at, at + HEADER_BYTES))
         if (end - at > HEADER_BYTES) putFrameLength(bytes, at, end - at)
@@ -205,7 +205,7 @@ export class FrameReader {
   }
 
   #flush(bytes: Buffer, from: number, to: number): void {
-    if (from < to && this.#take < TAKE.collect) this.#sink.run(bytes, from, to, this.#take)
+    if (from < to && this.#disposition < DISPOSITION.collect) this.#sink.run(bytes, from, to, this.#disposition)
   }
 
   #illegal(length: number): void {
@@ -244,12 +244,12 @@ export class FrameReader {
     this.#headerFill = 0
     const header = this.#header!
     const left = frameLength(header, 0) - HEADER_BYTES
-    const take = this.#sink.head(header, 0, left <= end - at - count)
+    const disposition = this.#sink.head(header, 0, left <= end - at - count)
     if (this.#stopped) return end
-    this.#take = take
+    this.#disposition = disposition
     this.#left = left
-    if (take === TAKE.collect) this.#collect(header, 0, HEADER_BYTES)
-    else if (take !== TAKE.split || left === 0) this.#flush(header, 0, HEADER_BYTES)
+    if (disposition === DISPOSITION.collect) this.#collect(header, 0, HEADER_BYTES)
+    else if (disposition !== DISPOSITION.split || left === 0) this.#flush(header, 0, HEADER_BYTES)
     return at + count
   }
 

@@ -15,14 +15,14 @@ import { setIntOption, SO_OOBINLINE, SOL_SOCKET } from './os/libc.js'
 import { Poller } from './os/poller.js'
 import { Policy } from './policy/policy.js'
 import { Authority } from './polkit/authority.js'
-import { SaslDesk } from './sasl/sasl-desk.js'
+import { SaslThreadClient } from './sasl/thread-client.js'
 import { failureText, LOG_LEVELS, SOURCE, type Log, type LogLevel } from './log.js'
 import type { ActorSettings, Admission } from './settings.js'
 import { ClientSession } from './session/client-session.js'
 import type { DriverSide } from './session/driver-side.js'
 import { TlsAcceptor } from './tls/acceptor.js'
 import type { TlsSettings } from './tls/tls-settings.js'
-import { Conduit } from './transport/conduit.js'
+import { SplicePipe } from './transport/splice-pipe.js'
 import { makeReadBuffer, PolledTransport, type ThreadIo } from './transport/polled.js'
 import { SaslLayer } from './transport/sasl-layer.js'
 import type { Transport, TransportHandler } from './transport/transport.js'
@@ -50,7 +50,7 @@ export class Actor implements ActorControl {
   readonly io: ThreadIo
   readonly polkit: Authority
   readonly policy: Policy
-  readonly sasl = new SaslDesk()
+  readonly sasl = new SaslThreadClient()
   readonly names: KnownNames
   readonly lastHeard: LastHeard
   /** Sockets whose daemons have asked for authentication. */
@@ -91,7 +91,7 @@ export class Actor implements ActorControl {
       owner: number,
       closer: new ForeignCloser(known, limits.foreign),
       buffer: makeReadBuffer(),
-      conduit: new Conduit(known, number),
+      pipe: new SplicePipe(known, number),
       failed: (session, error) => this.failed(session, error)
     }
     this.#tls = new TlsAcceptor({
@@ -321,7 +321,7 @@ export class Actor implements ActorControl {
     this.polkit.close()
     this.sasl.close()
     this.#accounts.close()
-    this.io.conduit.close()
+    this.io.pipe.close()
     this.io.poller.close()
     this.#work.close()
     this.#finished()

@@ -29,7 +29,7 @@ export interface ActorSettings {
   clientStallTimeoutMs: number
   /** How long calls that came before the end of a client's connection may take until it is closed, in milliseconds. */
   closeTimeoutMs: number
-  /** Whether clients without a close callback are carried over a restart of their driver daemon. */
+  /** Whether clients without a close callback are reconnected after a restart of their driver daemon. */
   driverReconnect: boolean
   /** Where `virtqemud-sock` and its like are looked up. */
   driverSocketDir: string

@@ -1,4 +1,4 @@
-import { FrameReader, TAKE } from '#protocol/frame-reader.js'
+import { DISPOSITION, FrameReader } from '#protocol/frame-reader.js'
 import { frameProgram, PROGRAM } from '#protocol/header.js'
 import type { FrameSocket } from '../support/frame-socket.js'
 
@@ -13,7 +13,7 @@ export class FrameCount {
       head: (bytes, at) => {
         if (frameProgram(bytes, at) === PROGRAM.keepalive) this.keepalive++
         else this.total++
-        return TAKE.skip
+        return DISPOSITION.skip
       },
       illegal: () => void this.total++,
       run: () => undefined,

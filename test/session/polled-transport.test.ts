@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import { connectUnix } from '#workers/driver/unix-connect.js'
 import { PolledTransport, type PolledOptions, type ThreadIo } from '#workers/transport/polled.js'
-import type { Passage } from '#workers/transport/transport.js'
+import type { SplicePath } from '#workers/transport/transport.js'
 import { Cleanup } from '../support/cleanup.js'
 import { pattern } from '../support/pattern.js'
 import { Recorder } from '../support/recorder.js'
@@ -115,18 +115,18 @@ describe('a polled transport', () => {
     })
   }
 
-  describe('with a passage for long frames', () => {
-    /** The way to `to`, for one frame of `left` bytes. */
-    class Way implements Passage {
+  describe('with a splice path for long frames', () => {
+    /** The path to `to`, for one frame of `left` bytes. */
+    class Path implements SplicePath {
       ended = false
       unseen = 0
       readonly leftOver: Buffer[] = []
       constructor(
         readonly heard: Recorder,
         public left: number,
-        readonly to: PolledTransport | undefined
+        readonly to: number | undefined
       ) {
-        heard.passage = this
+        heard.splicePath = this
       }
 
       moved(count: number, bytes: Buffer, from: number, to: number): void {
@@ -137,7 +137,7 @@ describe('a polled transport', () => {
 
       over(): void {
         this.ended = true
-        this.heard.passage = undefined
+        this.heard.splicePath = undefined
       }
     }
 
@@ -151,7 +151,7 @@ describe('a polled transport', () => {
     it('moves them on without reading them', async () => {
       const [from, to] = [await pair({}), await pair({})]
       const bytes = pattern(MiB)
-      const way = new Way(from.heard, bytes.length, to.transport)
+      const way = new Path(from.heard, bytes.length, to.transport.spliceTarget)
       const arrived = arrivals(to.peer)
       from.peer.write(bytes)
       await waitFor('all bytes', () => arrived().length === bytes.length)
@@ -162,7 +162,7 @@ describe('a polled transport', () => {
 
     it('reads the next header alone, and all else when it is not that of a long frame', async () => {
       const [from, to] = [await pair({}), await pair({})]
-      const way = new Way(from.heard, 0, to.transport)
+      const way = new Path(from.heard, 0, to.transport.spliceTarget)
       from.peer.write(pattern(1000))
       await waitFor('all bytes', () => from.heard.size === 1000)
       expect(from.heard.chunks.map(({ length }) => length)).to.deep.equal([28, 972])
@@ -173,7 +173,7 @@ describe('a polled transport', () => {
       const [from, to] = [await pair({}), await pair({})]
       to.peer.pause()
       const bytes = pattern(8 * MiB)
-      const way = new Way(from.heard, bytes.length, to.transport)
+      const way = new Path(from.heard, bytes.length, to.transport.spliceTarget)
       from.peer.write(bytes)
       await waitFor('bytes left over', () => way.leftOver.some(({ length }) => length > 0))
       from.transport.pause()
@@ -184,9 +184,22 @@ describe('a polled transport', () => {
       expect(Buffer.concat([arrived(), rest]).equals(bytes.subarray(0, way.unseen))).to.equal(true)
     })
 
+    it('has them go nowhere while something is queued for the other socket, which must go first, and when it is closed', async () => {
+      const { transport, peer } = await pair({})
+      expect(transport.spliceTarget).to.be.a('number')
+      peer.pause()
+      const bytes = pattern(8 * MiB)
+      expect(transport.send(bytes, 0, bytes.length)).to.equal(false)
+      expect(transport.spliceTarget).to.equal(undefined)
+      peer.resume()
+      await waitFor('room', () => transport.spliceTarget)
+      transport.destroy()
+      expect(transport.spliceTarget).to.equal(undefined)
+    })
+
     it('reads them when they have nowhere to go', async () => {
       const from = await pair({})
-      const way = new Way(from.heard, MiB, undefined)
+      const way = new Path(from.heard, MiB, undefined)
       from.peer.write(pattern(MiB))
       await waitFor('all bytes', () => from.heard.size === MiB)
       expect(way).to.include({ unseen: 0, ended: true })
@@ -194,7 +207,7 @@ describe('a polled transport', () => {
 
     it('hears of the end in the middle of one', async () => {
       const [from, to] = [await pair({}), await pair({})]
-      const way = new Way(from.heard, MiB, to.transport)
+      const way = new Path(from.heard, MiB, to.transport.spliceTarget)
       const arrived = arrivals(to.peer)
       from.peer.end(pattern(300_000))
       await waitFor('the end', () => from.heard.loss)
@@ -205,7 +218,7 @@ describe('a polled transport', () => {
 
     it('reads them where descriptors travel, which are not moved', async () => {
       const [from, to] = [await pair({ sender: 1 }), await pair({})]
-      const way = new Way(from.heard, MiB, to.transport)
+      const way = new Path(from.heard, MiB, to.transport.spliceTarget)
       from.peer.write(pattern(MiB))
       await waitFor('all bytes', () => from.heard.size === MiB)
       expect(way.unseen).to.equal(0)

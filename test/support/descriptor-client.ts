@@ -1,10 +1,10 @@
-import { FrameReader, TAKE, type FrameSink, type Take } from '#protocol/frame-reader.js'
+import { DISPOSITION, FrameReader, type Disposition, type FrameSink } from '#protocol/frame-reader.js'
 import { encodeFrame, HEADER_BYTES, MESSAGE, PROGRAM, PROGRAM_VERSION, readHeader, STATUS } from '#protocol/header.js'
 import { encodeOpen } from '#protocol/messages/connect.js'
 import { REMOTE } from '#protocol/procedures.js'
 import { connectUnix } from '#workers/driver/unix-connect.js'
 import type { ForeignCloser } from '#workers/os/foreign-close.js'
-import { DescriptorMail } from '#workers/session/descriptor-mail.js'
+import { DescriptorPassing } from '#protocol/descriptor-passing.js'
 import { PolledTransport, type ThreadIo } from '#workers/transport/polled.js'
 import type { TransportHandler } from '#workers/transport/transport.js'
 import type { Cleanup } from './cleanup.js'
@@ -25,7 +25,7 @@ export class DescriptorClient implements TransportHandler, FrameSink {
   readonly closer: ForeignCloser
   closed = false
   readonly #reader = new FrameReader(this)
-  readonly #mail: DescriptorMail
+  readonly #passing: DescriptorPassing
   #serial = 0
   #answer: ((reply: ReplyWithDescriptors | undefined) => void) | undefined
 
@@ -35,7 +35,7 @@ export class DescriptorClient implements TransportHandler, FrameSink {
   ) {
     this.closer = io.closer
     this.transport = new PolledTransport(io, fd, this, { sender: 1 })
-    this.#mail = new DescriptorMail(this.#reader, io.closer, (frame, descriptors) => this.#replied(frame, descriptors))
+    this.#passing = new DescriptorPassing(this.#reader, io.closer, (frame, descriptors) => this.#replied(frame, descriptors))
   }
 
   static async connect(cleanup: Cleanup, path: string): Promise<DescriptorClient> {
@@ -89,12 +89,12 @@ export class DescriptorClient implements TransportHandler, FrameSink {
 
   received(bytes: Buffer, from: number, to: number): void {
     this.#reader.push(bytes, from, to)
-    const offence = this.#mail.offence()
+    const offence = this.#passing.offence()
     if (offence !== undefined) throw new Error(offence)
   }
 
   receivedDescriptors(descriptors: readonly number[]): void {
-    this.#mail.arrived(descriptors)
+    this.#passing.arrived(descriptors)
   }
 
   drained(): void {}
@@ -108,8 +108,8 @@ export class DescriptorClient implements TransportHandler, FrameSink {
     this.#settle(undefined)
   }
 
-  head(): Take {
-    return TAKE.collect
+  head(): Disposition {
+    return DISPOSITION.collect
   }
 
   run(): void {}
@@ -118,13 +118,13 @@ export class DescriptorClient implements TransportHandler, FrameSink {
     const { type, prog } = readHeader(bytes, from)
     if (prog === PROGRAM.keepalive) return
     if (type !== MESSAGE.replyWithFds) return this.#replied(Buffer.from(bytes.subarray(from, to)), [])
-    const announced = DescriptorMail.announced(bytes, from, to)!
-    if (announced > 0) this.#mail.expect(bytes, from, to, announced)
+    const announced = DescriptorPassing.announced(bytes, from, to)!
+    if (announced > 0) this.#passing.expect(bytes, from, to, announced)
     else this.#replied(Buffer.from(bytes.subarray(from, to)), [])
   }
 
   tail(count: number): void {
-    this.#mail.tail(count)
+    this.#passing.tail(count)
   }
 
   illegal(length: number): void {

@@ -1,4 +1,4 @@
-import type { LossReason, Passage, TransportHandler } from '#workers/transport/transport.js'
+import type { LossReason, SplicePath, TransportHandler } from '#workers/transport/transport.js'
 
 /** A handler of a transport that keeps what it hears. */
 export class Recorder implements TransportHandler {
@@ -6,7 +6,7 @@ export class Recorder implements TransportHandler {
   readonly chunks: Buffer[] = []
   size = 0
   loss: LossReason | undefined
-  passage: Passage | undefined
+  splicePath: SplicePath | undefined
   onData: () => void = () => undefined
 
   get bytes(): Buffer {

@@ -1,7 +1,7 @@
 import { FdLedger } from '#workers/os/fd-ledger.js'
 import { ForeignCloser } from '#workers/os/foreign-close.js'
 import { Poller } from '#workers/os/poller.js'
-import { Conduit } from '#workers/transport/conduit.js'
+import { SplicePipe } from '#workers/transport/splice-pipe.js'
 import { makeReadBuffer, type ThreadIo } from '#workers/transport/polled.js'
 import type { Cleanup } from './cleanup.js'
 
@@ -14,13 +14,13 @@ export function threadIo(cleanup: Cleanup): ThreadIo {
     owner: 1,
     closer: new ForeignCloser(ledger),
     buffer: makeReadBuffer(),
-    conduit: new Conduit(ledger, 1),
+    pipe: new SplicePipe(ledger, 1),
     failed: (_, error) => {
       throw error
     }
   }
   cleanup.defer(() => {
-    io.conduit.close()
+    io.pipe.close()
     return Promise.resolve(io.poller.close())
   })
   return io

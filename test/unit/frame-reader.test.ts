@@ -1,13 +1,13 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
-import { FrameReader, TAKE, type FrameSink, type Take } from '#protocol/frame-reader.js'
+import { DISPOSITION, FrameReader, type Disposition, type FrameSink } from '#protocol/frame-reader.js'
 import { frameLength, frameProcedure, HEADER_BYTES, MAX_FRAME_BYTES } from '#protocol/header.js'
 import { giveBack, takeLarge } from '#protocol/spare-buffers.js'
 import { frame } from '../support/frame-socket.js'
 import { hex } from '../support/hex.js'
 import { pattern } from '../support/pattern.js'
 
-const WAYS = Object.keys(TAKE).length
+const WAYS = Object.keys(DISPOSITION).length
 
 /** Takes each frame the way that its procedure number says, and notes what comes. */
 class Recorder implements FrameSink {
@@ -17,18 +17,18 @@ class Recorder implements FrameSink {
   readonly frames: string[] = []
   readonly illegals: number[] = []
   /** Bytes of passed, held and split frames. */
-  readonly runs: Record<number, Buffer[]> = { [TAKE.pass]: [], [TAKE.hold]: [], [TAKE.split]: [] }
+  readonly runs: Record<number, Buffer[]> = { [DISPOSITION.pass]: [], [DISPOSITION.hold]: [], [DISPOSITION.split]: [] }
   /** Length of each run, in order. */
   readonly runLengths: number[] = []
 
-  head(bytes: Buffer, at: number, whole: boolean): Take {
+  head(bytes: Buffer, at: number, whole: boolean): Disposition {
     const proc = frameProcedure(bytes, at)
     this.heads.push(proc)
     this.wholes.push(whole)
-    return (Math.abs(proc) % WAYS) as Take
+    return (Math.abs(proc) % WAYS) as Disposition
   }
 
-  run(bytes: Buffer, from: number, to: number, take: Take): void {
+  run(bytes: Buffer, from: number, to: number, take: Disposition): void {
     this.runs[take]!.push(Buffer.from(bytes.subarray(from, to)))
     this.runLengths.push(to - from)
   }
@@ -44,8 +44,8 @@ class Recorder implements FrameSink {
   get outcome(): unknown {
     const { heads, frames, illegals } = this
     const bytes = (take: number): string => Buffer.concat(this.runs[take]!).toString('hex')
-    const split = joined(this.runs[TAKE.split]!)
-    return { heads, frames, illegals, passed: bytes(TAKE.pass), held: bytes(TAKE.hold), split }
+    const split = joined(this.runs[DISPOSITION.split]!)
+    return { heads, frames, illegals, passed: bytes(DISPOSITION.pass), held: bytes(DISPOSITION.hold), split }
   }
 }
 
@@ -118,12 +118,12 @@ describe('the frame reader', () => {
   it('gives each frame whole, whatever becomes of its neighbours', () => {
     fc.assert(
       fc.property(frames, list => {
-        const wanted = (take: Take): Buffer[] =>
+        const wanted = (take: Disposition): Buffer[] =>
           list.map((item, i) => (item.proc === take ? frame({ ...item, serial: i }, pattern(item.payload, i)) : hex('')))
         const got = read(encoded(list))
         expect(got.heads).to.deep.equal(list.map(({ proc }) => proc))
-        expect(got.frames).to.deep.equal(wanted(TAKE.collect).filter(f => f.length > 0).map(f => f.toString('hex')))
-        for (const take of [TAKE.pass, TAKE.hold, TAKE.split]) {
+        expect(got.frames).to.deep.equal(wanted(DISPOSITION.collect).filter(f => f.length > 0).map(f => f.toString('hex')))
+        for (const take of [DISPOSITION.pass, DISPOSITION.hold, DISPOSITION.split]) {
           expect(Buffer.concat(got.runs[take]!).equals(Buffer.concat(wanted(take)))).to.equal(true)
         }
       }),
@@ -166,7 +166,7 @@ describe('the frame reader', () => {
   it('judges no more than a thousand frames or so of one chunk', () => {
     const recorder = new Recorder()
     const reader = new FrameReader(recorder)
-    const bytes = Buffer.concat(Array.from({ length: 9000 }, (_, serial) => frame({ proc: TAKE.skip, serial })))
+    const bytes = Buffer.concat(Array.from({ length: 9000 }, (_, serial) => frame({ proc: DISPOSITION.skip, serial })))
     expect(reader.push(bytes, 0, bytes.length)).to.equal(1024 * HEADER_BYTES)
     expect(recorder.heads).to.have.length(1024)
   })
@@ -193,13 +193,13 @@ describe('the frame reader', () => {
       expect(recorder.illegals).to.be.empty
       reader.push(word, 3, 4)
       expect(recorder.illegals).to.deep.equal([length])
-      reader.push(frame({ proc: TAKE.collect }), 0, HEADER_BYTES)
+      reader.push(frame({ proc: DISPOSITION.collect }), 0, HEADER_BYTES)
       expect(recorder.heads).to.be.empty
     })
   }
 
   it('passes on what came before a length that cannot be', () => {
-    const good = frame({ proc: TAKE.pass }, pattern(10))
+    const good = frame({ proc: DISPOSITION.pass }, pattern(10))
     const { passed, illegals } = read(Buffer.concat([good, hex('00000001'), Buffer.alloc(40)])).outcome as {
       passed: string
       illegals: number[]
@@ -210,7 +210,7 @@ describe('the frame reader', () => {
 
   it('keeps a collected frame in memory that grows with what has come, not with what was announced', () => {
     const readers = Array.from({ length: 500 }, () => new FrameReader(new Recorder()))
-    const start = frame({ proc: TAKE.collect }, Buffer.alloc(100))
+    const start = frame({ proc: DISPOSITION.collect }, Buffer.alloc(100))
     start.writeUInt32BE(MAX_FRAME_BYTES)
     const before = process.memoryUsage()
     for (const reader of readers) reader.push(start, 0, start.length)
@@ -225,7 +225,7 @@ describe('the frame reader', () => {
       const recorder = new Recorder()
       return { recorder, reader: new FrameReader(recorder) }
     })
-    const large = (seed: number): Buffer => frame({ proc: TAKE.collect }, pattern(300_000 + 100_000 * seed, seed))
+    const large = (seed: number): Buffer => frame({ proc: DISPOSITION.collect }, pattern(300_000 + 100_000 * seed, seed))
     for (const round of [0, 1, 2]) {
       for (let at = 0; at < 1_000_000; at += 50_000) {
         for (const [index, { reader }] of readers.entries()) {
@@ -246,7 +246,7 @@ describe('the frame reader', () => {
 
   it('knows when a passed frame is not through', () => {
     const reader = new FrameReader(new Recorder())
-    const bytes = frame({ proc: TAKE.pass }, pattern(100))
+    const bytes = frame({ proc: DISPOSITION.pass }, pattern(100))
     reader.push(bytes, 0, 60)
     expect(reader.inPassedFrame).to.equal(true)
     reader.push(bytes, 60, bytes.length)
@@ -256,18 +256,18 @@ describe('the frame reader', () => {
   it('makes whole frames of what has come of a frame that is split, so that nothing has to wait for its end', () => {
     const recorder = new Recorder()
     const reader = new FrameReader(recorder)
-    const bytes = frame({ proc: TAKE.split, serial: 7 }, pattern(100))
+    const bytes = frame({ proc: DISPOSITION.split, serial: 7 }, pattern(100))
     const sizes: [number, number][] = [[0, 10], [10, HEADER_BYTES], [HEADER_BYTES, 60], [60, 61], [61, bytes.length]]
     for (const [from, to] of sizes) {
       push(reader, bytes.subarray(from, to))
       expect(reader.inPassedFrame).to.equal(false)
     }
-    expect(pieces(recorder.runs[TAKE.split]!).map(({ payload }) => payload.length / 2)).to.deep.equal([32, 1, 67])
-    expect(joined(recorder.runs[TAKE.split]!)).to.deep.equal(pieces([bytes]))
+    expect(pieces(recorder.runs[DISPOSITION.split]!).map(({ payload }) => payload.length / 2)).to.deep.equal([32, 1, 67])
+    expect(joined(recorder.runs[DISPOSITION.split]!)).to.deep.equal(pieces([bytes]))
   })
 
   it('hands the pieces of split frames that one chunk has over in one run', () => {
-    const bytes = encoded(Array.from({ length: 5 }, () => ({ proc: TAKE.split, payload: 100 })))
+    const bytes = encoded(Array.from({ length: 5 }, () => ({ proc: DISPOSITION.split, payload: 100 })))
     expect(read(bytes, [300]).runLengths).to.deep.equal([300, bytes.length - 300 + HEADER_BYTES])
     // Of the third frame only the header has come: a piece without payload would be the end of the data.
     expect(read(bytes, [2 * 128 + HEADER_BYTES]).runLengths).to.deep.equal([256, bytes.length - 256])
@@ -276,14 +276,14 @@ describe('the frame reader', () => {
   it('tells whether all of a frame has come already', () => {
     // Each has 128 bytes. What the cuts leave of them: all, all behind a cut header, a part, a header and a part, a part
     // behind a cut header.
-    const bytes = encoded([TAKE.hold, TAKE.collect, TAKE.pass, TAKE.collect, TAKE.skip].map(proc => ({ proc, payload: 100 })))
+    const bytes = encoded([DISPOSITION.hold, DISPOSITION.collect, DISPOSITION.pass, DISPOSITION.collect, DISPOSITION.skip].map(proc => ({ proc, payload: 100 })))
     expect(read(bytes, [128, 150, 300, 384 + HEADER_BYTES, 530, 545]).wholes).to.deep.equal([true, true, false, false, false])
   })
 
   it('can be told to hand over the end of a passed frame before the next one', () => {
     const recorder = new Recorder()
     const reader = new FrameReader(recorder)
-    const bytes = Buffer.concat([1, 2, 3].map(() => frame({ proc: TAKE.pass }, pattern(100))))
+    const bytes = Buffer.concat([1, 2, 3].map(() => frame({ proc: DISPOSITION.pass }, pattern(100))))
     reader.push(bytes, 0, 50)
     reader.cutAtFrameEnd()
     reader.push(bytes, 50, bytes.length)
@@ -293,9 +293,9 @@ describe('the frame reader', () => {
   it('drops the rest of a frame that is not to be passed any more', () => {
     const recorder = new Recorder()
     const reader = new FrameReader(recorder)
-    const bytes = Buffer.concat([frame({ proc: TAKE.pass }, pattern(100)), frame({ proc: TAKE.collect })])
+    const bytes = Buffer.concat([frame({ proc: DISPOSITION.pass }, pattern(100)), frame({ proc: DISPOSITION.collect })])
     reader.push(bytes, 0, 60)
-    reader.divert(TAKE.skip)
+    reader.divert(DISPOSITION.skip)
     reader.push(bytes, 60, bytes.length)
     expect(recorder.runLengths).to.deep.equal([60])
     expect(recorder.frames).to.have.length(1)
@@ -314,10 +314,10 @@ describe('the frame reader', () => {
       }
     })()
     reader = new FrameReader(recorder)
-    const bytes = Buffer.concat([frame({ proc: TAKE.collect }), hex('000000'), frame({ proc: TAKE.pass })])
+    const bytes = Buffer.concat([frame({ proc: DISPOSITION.collect }), hex('000000'), frame({ proc: DISPOSITION.pass })])
     reader.push(bytes, 0, HEADER_BYTES + 1)
     reader.push(bytes, HEADER_BYTES + 1, bytes.length)
     expect(tails).to.deep.equal([1, 2])
-    expect(recorder.heads).to.deep.equal([TAKE.collect, TAKE.pass])
+    expect(recorder.heads).to.deep.equal([DISPOSITION.collect, DISPOSITION.pass])
   })
 })

@@ -43,7 +43,6 @@ const EXCEPTIONS: readonly string[] = [
   'workers/policy/verdicts.ts -> workers/session/call-classes.ts',
   'workers/polkit/authority.ts -> workers/clock.ts',
   'workers/session/client-session.ts -> workers/actor.ts',
-  'workers/test-driver/session.ts -> workers/session/descriptor-mail.ts',
   'workers/tls/acceptor.ts -> workers/clock.ts',
   'workers/tls/acceptor.ts -> workers/log.ts',
   'workers/tls/acceptor.ts -> workers/peer-names.ts',
@@ -64,13 +63,13 @@ const IN_CIRCLES: readonly string[] = [
   'workers/actor.ts',
   'workers/auth/make-authentication.ts',
   'workers/session/call-flow.ts',
-  'workers/session/carry-over.ts',
   'workers/session/client-session.ts',
   'workers/session/client-side.ts',
   'workers/session/driver-side.ts',
   'workers/session/local-calls.ts',
   'workers/session/open-connection.ts',
-  'workers/session/upload-passage.ts',
+  'workers/session/reconnection.ts',
+  'workers/session/upload-path.ts',
   'workers/test-driver/checkpoints.ts',
   'workers/test-driver/dispatch.ts',
   'workers/test-driver/domain.ts',
@@ -83,9 +82,7 @@ const IN_CIRCLES: readonly string[] = [
   'workers/test-driver/session.ts',
   'workers/test-driver/snapshots.ts',
   'workers/tls/client-check.ts',
-  'workers/tls/secure-channel.ts',
-  'workers/transport/polled.ts',
-  'workers/transport/transport.ts'
+  'workers/tls/secure-channel.ts'
 ]
 
 const imports = sourceImports()

@@ -14,7 +14,7 @@ import { SOURCE } from '../log.js'
 import { SaslCodec } from '../sasl/codec.js'
 import type { SaslParameters } from '../sasl/libsasl.js'
 import type { SaslSuccess } from '../sasl/messages.js'
-import { SaslRefusal, type SaslAttempt, type SaslDesk, type SaslTurn } from '../sasl/sasl-desk.js'
+import { SaslRefusal, type SaslAttempt, type SaslThreadClient, type SaslTurn } from '../sasl/thread-client.js'
 import { isDeceptive, shown } from '../peer-names.js'
 import { authenticationFailed } from '../session/session-errors.js'
 import type { SaslLayer } from '../transport/sasl-layer.js'
@@ -40,7 +40,7 @@ export class SaslAuthentication implements Authentication {
   /** `layer`: set on connections that are not secure by themselves. */
   constructor(
     readonly applicant: Applicant,
-    readonly desk: SaslDesk,
+    readonly thread: SaslThreadClient,
     readonly layer: SaslLayer | undefined,
     readonly parameters: SaslParameters
   ) {}
@@ -75,7 +75,7 @@ export class SaslAuthentication implements Authentication {
 
   #init(call: Header): void {
     if (this.#attempt !== undefined) return this.#refuse(call, 'SASL_INIT within an attempt')
-    const attempt = this.desk.attempt()
+    const attempt = this.thread.attempt()
     this.#attempt = attempt
     this.#started = false
     this.#steps = 0

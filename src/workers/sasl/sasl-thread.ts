@@ -19,7 +19,7 @@ interface Attempt {
 }
 
 /** One actor thread's attempts, by their ids. */
-interface Desk {
+interface Client {
   port: MessagePort
   attempts: Map<number, Attempt>
 }
@@ -32,7 +32,7 @@ interface Desk {
 class SaslThread {
   readonly #sasl: Libsasl
   readonly #inventory: SaslInventory
-  readonly #queue: { desk: Desk; question: SaslQuestion }[] = []
+  readonly #queue: { client: Client; question: SaslQuestion }[] = []
   #scheduled = false
 
   constructor(sasl: Libsasl, inventory: SaslInventory) {
@@ -41,22 +41,22 @@ class SaslThread {
   }
 
   serve(port: MessagePort): void {
-    const desk: Desk = { port, attempts: new Map() }
+    const client: Client = { port, attempts: new Map() }
     port.on('message', (message: ToSaslThread) => {
-      if (message.kind === 'forget') return this.#forget(desk, message.id)
-      if (message.kind === 'begin') desk.attempts.set(message.id, { connection: undefined, mechanism: '' })
-      this.#queue.push({ desk, question: message })
+      if (message.kind === 'forget') return this.#forget(client, message.id)
+      if (message.kind === 'begin') client.attempts.set(message.id, { connection: undefined, mechanism: '' })
+      this.#queue.push({ client, question: message })
       this.#schedule()
     })
     // The actor thread has ended, and with it all that could use its connections.
     port.on('close', () => {
-      for (const id of [...desk.attempts.keys()]) this.#forget(desk, id)
+      for (const id of [...client.attempts.keys()]) this.#forget(client, id)
     })
   }
 
-  #forget(desk: Desk, id: number): void {
-    const connection = desk.attempts.get(id)?.connection
-    desk.attempts.delete(id)
+  #forget(client: Client, id: number): void {
+    const connection = client.attempts.get(id)?.connection
+    client.attempts.delete(id)
     if (connection !== undefined) this.#sasl.dispose(connection)
   }
 
@@ -66,15 +66,15 @@ class SaslThread {
     this.#scheduled = true
     setImmediate(() => {
       this.#scheduled = false
-      const { desk, question } = this.#queue.shift()!
-      desk.port.postMessage(this.#answer(desk, question))
+      const { client, question } = this.#queue.shift()!
+      client.port.postMessage(this.#answer(client, question))
       this.#schedule()
     })
   }
 
-  #answer(desk: Desk, question: SaslQuestion): SaslAnswer {
+  #answer(client: Client, question: SaslQuestion): SaslAnswer {
     const { id } = question
-    const attempt = desk.attempts.get(id)
+    const attempt = client.attempts.get(id)
     if (attempt === undefined) return { id, failed: 'no such attempt' }
     try {
       if (question.kind === 'begin') {

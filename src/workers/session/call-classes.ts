@@ -16,7 +16,7 @@ export const CALL = {
   unknown: 4,
   /** As `stream`, and holes are allowed in it. Found out from the arguments of the call. */
   sparseStream: 5,
-  /** Passed on; registers or deregisters for events, which must be known to carry the client over a restart. */
+  /** Passed on; registers or deregisters for events, which must be known to reconnect the client after a restart. */
   registration: 6,
   /** Refused by the policy. */
   forbidden: 7,

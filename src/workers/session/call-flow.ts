@@ -1,5 +1,5 @@
 import { errorReply, RemoteError } from '../../protocol/errors.js'
-import { TAKE, type Take } from '../../protocol/frame-reader.js'
+import { DISPOSITION, type Disposition } from '../../protocol/frame-reader.js'
 import { frameLength, HEADER_BYTES, MESSAGE, PROGRAM, readHeader, type Header } from '../../protocol/header.js'
 import { lookup } from '../../protocol/procedures.js'
 import { replyFrame } from '../../protocol/messages/frames.js'
@@ -49,21 +49,21 @@ export class CallFlow {
   }
 
   /** Decides whether a call for the driver daemon goes now or waits its turn. */
-  forward(prog: number, proc: number, serial: number, callClass: CallClass, length: number): Take {
+  forward(prog: number, proc: number, serial: number, callClass: CallClass, length: number): Disposition {
     if (this.#waits(prog, proc)) {
       this.#wait(prog, proc, serial, callClass, length)
-      return TAKE.hold
+      return DISPOSITION.hold
     }
     this.#handedOver(prog, proc, serial, callClass)
-    return TAKE.pass
+    return DISPOSITION.pass
   }
 
-  relay(bytes: Buffer, from: number, to: number, take: Take): void {
+  relay(bytes: Buffer, from: number, to: number, disposition: Disposition): void {
     const { client, driver } = this.session
-    if (take === TAKE.hold) {
+    if (disposition === DISPOSITION.hold) {
       this.#waiting!.append(bytes, from, to)
       if (this.#waiting!.full) client.pause(PAUSE.waitingFull)
-    } else if (driver !== undefined && !driver.outlet.relay(bytes, from, to)) client.pause(PAUSE.driverFull)
+    } else if (driver !== undefined && !driver.writer.relay(bytes, from, to)) client.pause(PAUSE.driverFull)
   }
 
   /** A call that was collected: answered here, or looked into before it goes on. */
@@ -90,18 +90,18 @@ export class CallFlow {
     const waiting = this.#waiting
     if (waiting === undefined) return
     const { client, driver, state, actor } = this.session
-    // While the client is being carried over, the new daemon has not opened anything yet.
+    // While the client is being reconnected, the new daemon has not opened anything yet.
     if (driver === undefined || state !== 'open') return
     while (waiting.size > 0 && this.calls.size < actor.settings.callsInFlight) {
       // The client has to be read for that frame to end, even if it was paused for having too many calls.
       if (client.reader.inPassedFrame) return client.resume(PAUSE.waitingFull)
       const call = waiting.release((bytes, next) => {
         if (next.callClass === CALL.registration) this.#registration(next, bytes)
-        this.relay(bytes, 0, bytes.length, TAKE.pass)
+        this.relay(bytes, 0, bytes.length, DISPOSITION.pass)
       })!
       if (call.descriptors.length > 0) this.#sendWithDescriptors(EMPTY, call.descriptors)
       this.#handedOver(call.prog, call.proc, call.serial, call.callClass)
-      if (call.missing > 0) client.reader.divert(TAKE.pass)
+      if (call.missing > 0) client.reader.divert(DISPOSITION.pass)
     }
     if (waiting.size === 0) this.#waiting = undefined
     if (!waiting.full) client.resume(PAUSE.waitingFull)
@@ -117,7 +117,7 @@ export class CallFlow {
   failWaiting(error: RemoteError): void {
     const { client } = this.session
     for (const call of this.drop()) client.write(errorReply(call, error))
-    client.reader.divert(TAKE.skip)
+    client.reader.divert(DISPOSITION.skip)
     client.resume(PAUSE.waitingFull)
   }
 
@@ -156,7 +156,7 @@ export class CallFlow {
     const { prog, proc, serial } = header
     if (this.#waits(prog, proc)) {
       this.#wait(prog, proc, serial, callClass, frame.length, descriptors)
-      return this.relay(frame, 0, frame.length, TAKE.hold)
+      return this.relay(frame, 0, frame.length, DISPOSITION.hold)
     }
     this.#handedOver(prog, proc, serial, callClass)
     this.#sendWithDescriptors(frame, descriptors)
@@ -164,12 +164,12 @@ export class CallFlow {
 
   #sendWithDescriptors(frame: Buffer, descriptors: readonly number[]): void {
     const { client, driver } = this.session
-    if (!driver!.outlet.relayWithDescriptors(frame, descriptors)) client.pause(PAUSE.driverFull)
+    if (!driver!.writer.relayWithDescriptors(frame, descriptors)) client.pause(PAUSE.driverFull)
   }
 
   /** Only now is it certain by which id the daemon knows what the client deregisters. */
   #registration({ prog, proc, serial }: Pick<Header, 'prog' | 'proc' | 'serial'>, frame: Buffer): void {
-    this.session.carryOver.registrations.asked(prog, proc, serial, frame)
+    this.session.reconnection.registrations.asked(prog, proc, serial, frame)
   }
 }
 

@@ -25,7 +25,7 @@ import type { Admission } from '../settings.js'
 import type { LossReason, Transport, TransportHandler } from '../transport/transport.js'
 import { CALL, isRefused, type CallClass } from './call-classes.js'
 import { CallFlow } from './call-flow.js'
-import { CarryOver } from './carry-over.js'
+import { Reconnection } from './reconnection.js'
 import { ClientSide, PAUSE } from './client-side.js'
 import type { DriverSide } from './driver-side.js'
 import { Newcomer } from './newcomer.js'
@@ -44,7 +44,7 @@ export class ClientSession implements Applicant, Timed {
   readonly streams = new OpenStreams()
   readonly client: ClientSide
   readonly authentication: Authentication
-  readonly carryOver = new CarryOver(this)
+  readonly reconnection = new Reconnection(this)
   driver: DriverSide | undefined
   /** Until the client is in: until it has logged in, or without authentication until it has sent anything like a call. */
   newcomer: Newcomer | undefined
@@ -218,9 +218,9 @@ export class ClientSession implements Applicant, Timed {
     return typeof finding === 'number' ? this.#refused(prog, proc, finding) : finding
   }
 
-  /** Whether a call can go to the driver daemon, now or when the client has been carried over to it. */
+  /** Whether a call can go to the driver daemon, now or when the client has been reconnected. */
   reachable(): boolean {
-    return this.#state === 'open' || this.#state === 'reopening' || this.carryOver.begin()
+    return this.#state === 'open' || this.#state === 'reopening' || this.reconnection.begin()
   }
 
   /** The client takes no more for now, so its driver daemon is not read. */
@@ -293,8 +293,8 @@ export class ClientSession implements Applicant, Timed {
     this.#verdicts = this.actor.policy.verdictsFor(subjectOf(this.admission, this.identity), readonly)
     this.client.tables = this.#verdicts.tables
     driver.opened = true
-    driver.outlet.feeder = this.client.reader
-    this.client.outlet.feeder = driver.reader
+    driver.writer.feeder = this.client.reader
+    this.client.writer.feeder = driver.reader
     this.become('open')
   }
 
@@ -314,18 +314,18 @@ export class ClientSession implements Applicant, Timed {
     driver.close(error)
     if (this.driver !== driver) return
     this.driver = undefined
-    if (this.#state === 'closing') return client.outlet.dropFeeder()
+    if (this.#state === 'closing') return client.writer.dropFeeder()
     // While it is being opened, whoever opens it sees its own calls fail.
     if (this.#state !== 'open') return
     this.log('info', `driver daemon lost: ${error.message}`, SOURCE.driver)
     // The client has the first part of it, and there is no way to take that back.
     if (inPassedFrame) return this.close('driver daemon died within a long reply', 'error')
     this.become('lost')
-    client.outlet.dropFeeder()
+    client.writer.dropFeeder()
     this.flow.fail(error)
     for (const frame of this.streams.breakAll(error)) client.write(frame)
     if (this.closeCallback) client.write(connectionClosedFrame(reason))
-    this.carryOver.lost(this.closeCallback)
+    this.reconnection.lost(this.closeCallback)
     this.closeCallback = false
     client.resume(PAUSE.driverFull)
     this.finishIfIdle()
@@ -338,8 +338,8 @@ export class ClientSession implements Applicant, Timed {
     const { client, driver } = this
     if (!this.become('closing')) return
     client.reader.stop()
-    if (reply !== undefined) client.outlet.write(reply)
-    client.outlet.end()
+    if (reply !== undefined) client.writer.write(reply)
+    client.writer.end()
     if (driver !== undefined && !driver.reader.inPassedFrame) this.#dropDriver()
     if (this.#state === 'closing') this.actor.clock.set(this.#timer, LINGER_MS)
   }
@@ -352,7 +352,7 @@ export class ClientSession implements Applicant, Timed {
     this.actor.clock.cancel(this.#timer)
     this.#dropDriver()
     this.flow.drop()
-    this.carryOver.stop()
+    this.reconnection.stop()
     this.client.stop()
     // Behind the transport, which may be using what the login has left to it.
     this.authentication.end()

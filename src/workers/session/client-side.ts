@@ -7,7 +7,7 @@ import {
   unknownProgram,
   type RemoteError
 } from '../../protocol/errors.js'
-import { TAKE, type FrameReader, type Take } from '../../protocol/frame-reader.js'
+import { DISPOSITION, type Disposition, type FrameReader } from '../../protocol/frame-reader.js'
 import {
   frameLength,
   frameProcedure,
@@ -38,11 +38,11 @@ import {
   type ClassTables
 } from './call-classes.js'
 import type { ClientSession } from './client-session.js'
-import { DescriptorMail } from './descriptor-mail.js'
+import { DescriptorPassing } from '../../protocol/descriptor-passing.js'
 import { FrameInput, type FrameInputOwner } from './frame-input.js'
 import { Keepalive, type KeepalivePeer } from './keepalive.js'
-import { Outlet } from './outlet.js'
-import { LEAST_PASSED_BYTES, UploadPassage } from './upload-passage.js'
+import { FrameWriter } from './frame-writer.js'
+import { LEAST_SPLICED_BYTES, UploadPath } from './upload-path.js'
 
 /** Why the client is not read for now; any number of these at once. */
 export const PAUSE = { driverFull: 1, clientFull: 2, waitingFull: 4, answersFull: 8 } as const
@@ -63,14 +63,14 @@ export class ClientSide implements TransportHandler, FrameInputOwner, KeepaliveP
   readonly transport: Transport
   readonly input: FrameInput
   readonly reader: FrameReader
-  readonly outlet: Outlet
+  readonly writer: FrameWriter
   readonly keepalive: Keepalive
   /** How the client's calls are classed, by what is kept from it. */
   tables: ClassTables = PLAIN_TABLES
   /** Made when the first descriptor, or call that announces some, comes. */
-  mail: DescriptorMail | undefined
+  #passing: DescriptorPassing | undefined
   /** While an upload goes on in long packets. */
-  passage: UploadPassage | undefined
+  splicePath: UploadPath | undefined
   #pauses = 0
   #refusals = 0
   /** Bytes that stand for this client in the thread's account of unopened connections. */
@@ -88,7 +88,7 @@ export class ClientSide implements TransportHandler, FrameInputOwner, KeepaliveP
     this.input = new FrameInput(this, this.transport, turns)
     this.reader = this.input.reader
     if (session.state === 'authenticating') this.transport.readAtMost(LOGIN_READ_BYTES)
-    this.outlet = new Outlet(this.transport, this)
+    this.writer = new FrameWriter(this.transport, this)
     this.keepalive = new Keepalive(clock, settings.keepalive, this)
     this.keepalive.heardAt = clock.now
   }
@@ -131,12 +131,12 @@ export class ClientSide implements TransportHandler, FrameInputOwner, KeepaliveP
 
   /** A whole frame from the broker itself. */
   write(frame: Buffer): void {
-    if (!this.outlet.write(frame)) this.#notTaken()
+    if (!this.writer.write(frame)) this.#notTaken()
   }
 
   /** Either the client does not read, or a reply that its daemon does not finish stands in the way. */
   #notTaken(): void {
-    if (this.outlet.crowded) this.pause(PAUSE.answersFull)
+    if (this.writer.crowded) this.pause(PAUSE.answersFull)
     else this.full()
   }
 
@@ -144,7 +144,7 @@ export class ClientSide implements TransportHandler, FrameInputOwner, KeepaliveP
     this.input.stop()
     this.#countMemory(0)
     this.keepalive.stop()
-    this.mail?.discard()
+    this.#passing?.discard()
     this.session.actor.clock.cancel(this.#stall)
     this.transport.destroy()
   }
@@ -157,7 +157,7 @@ export class ClientSide implements TransportHandler, FrameInputOwner, KeepaliveP
   }
 
   judged(all: boolean): void {
-    const offence = all && this.mail !== undefined ? this.#offence(this.mail) : undefined
+    const offence = all && this.#passing !== undefined ? this.#offence(this.#passing) : undefined
     if (offence !== undefined) this.session.close(offence, 'error')
     if (this.session.state !== 'open' || this.#counted > 0) {
       this.#countMemory(this.session.hasOpened ? 0 : this.input.keptBytes)
@@ -172,12 +172,12 @@ export class ClientSide implements TransportHandler, FrameInputOwner, KeepaliveP
   }
 
   receivedDescriptors(descriptors: readonly number[]): void {
-    this.#mail().arrived(descriptors)
+    this.#ownPassing().arrived(descriptors)
   }
 
   /** Nobody needs to pass descriptors in order to log in. */
-  #offence(mail: DescriptorMail): string | undefined {
-    return this.session.state === 'authenticating' ? 'file descriptors before the login' : mail.offence()
+  #offence(passing: DescriptorPassing): string | undefined {
+    return this.session.state === 'authenticating' ? 'file descriptors before the login' : passing.offence()
   }
 
   drained(): void {
@@ -201,17 +201,17 @@ export class ClientSide implements TransportHandler, FrameInputOwner, KeepaliveP
 
   /** Makes a peer that is gone altogether, and not only done with sending, answer with a reset. */
   probe(): void {
-    if (this.session.admission.transport !== 'unix') this.outlet.writeOnce(PONG_FRAME)
+    if (this.session.admission.transport !== 'unix') this.writer.writeOnce(PONG_FRAME)
   }
 
   // Keepalive
 
   ping(): void {
-    this.outlet.writeOnce(PING_FRAME)
+    this.writer.writeOnce(PING_FRAME)
   }
 
   pong(): void {
-    if (this.transport.pending === 0) this.outlet.writeOnce(PONG_FRAME)
+    if (this.transport.pending === 0) this.writer.writeOnce(PONG_FRAME)
   }
 
   dead(): void {
@@ -233,7 +233,7 @@ export class ClientSide implements TransportHandler, FrameInputOwner, KeepaliveP
 
   // Frames
 
-  head(bytes: Buffer, at: number): Take {
+  head(bytes: Buffer, at: number): Disposition {
     this.keepalive.heardAt = this.keepalive.clock.now
     const type = frameType(bytes, at)
     if (type === MESSAGE.call) {
@@ -242,9 +242,9 @@ export class ClientSide implements TransportHandler, FrameInputOwner, KeepaliveP
       const callClass = classify(this.tables, prog, proc)
       // The one path that nearly every frame takes.
       if (callClass === CALL.relay && this.session.state === 'open' && this.#plain(bytes, at)) {
-        const take = this.session.flow.forward(prog, proc, frameSerial(bytes, at), CALL.relay, frameLength(bytes, at))
-        if (take === TAKE.hold) this.input.spend()
-        return take
+        const disposition = this.session.flow.forward(prog, proc, frameSerial(bytes, at), CALL.relay, frameLength(bytes, at))
+        if (disposition === DISPOSITION.hold) this.input.spend()
+        return disposition
       }
       this.input.spend()
       return this.#unusualCall(bytes, at, callClass)
@@ -253,11 +253,11 @@ export class ClientSide implements TransportHandler, FrameInputOwner, KeepaliveP
     if (type === MESSAGE.callWithFds) return this.#callWithFdsHead(bytes, at)
     if (type === MESSAGE.event) this.#message(bytes, at)
     // REPLY, MESSAGE and unknown types are dropped without a word, as virtproxyd does.
-    return TAKE.skip
+    return DISPOSITION.skip
   }
 
-  run(bytes: Buffer, from: number, to: number, take: Take): void {
-    this.session.flow.relay(bytes, from, to, take)
+  run(bytes: Buffer, from: number, to: number, disposition: Disposition): void {
+    this.session.flow.relay(bytes, from, to, disposition)
   }
 
   frame(bytes: Buffer, from: number, to: number): void {
@@ -267,7 +267,7 @@ export class ClientSide implements TransportHandler, FrameInputOwner, KeepaliveP
   }
 
   tail(count: number): void {
-    this.mail?.tail(count)
+    this.#passing?.tail(count)
   }
 
   illegal(length: number): void {
@@ -285,9 +285,9 @@ export class ClientSide implements TransportHandler, FrameInputOwner, KeepaliveP
     this.session.close('too many calls that were refused before it logged in', 'warning')
   }
 
-  #refuse(bytes: Buffer, at: number, error: RemoteError): Take {
+  #refuse(bytes: Buffer, at: number, error: RemoteError): Disposition {
     this.refuse(readHeader(bytes, at), error)
-    return TAKE.skip
+    return DISPOSITION.skip
   }
 
   /** Why a call goes no further, if so. The checks come in the order of libvirt's dispatcher. */
@@ -301,7 +301,7 @@ export class ClientSide implements TransportHandler, FrameInputOwner, KeepaliveP
   }
 
   /** Any call that is not simply passed on. */
-  #unusualCall(bytes: Buffer, at: number, callClass: CallClass | undefined): Take {
+  #unusualCall(bytes: Buffer, at: number, callClass: CallClass | undefined): Disposition {
     const refusal = this.#refusal(bytes, at, callClass)
     if (refusal !== undefined) return this.#refuse(bytes, at, refusal)
     const prog = frameProgram(bytes, at)
@@ -321,22 +321,22 @@ export class ClientSide implements TransportHandler, FrameInputOwner, KeepaliveP
   }
 
   /** Longer arguments than any that decode are not kept. */
-  #collect(bytes: Buffer, at: number, maxBytes: number): Take {
-    return frameLength(bytes, at) <= HEADER_BYTES + maxBytes ? TAKE.collect : this.#refuse(bytes, at, undecodable())
+  #collect(bytes: Buffer, at: number, maxBytes: number): Disposition {
+    return frameLength(bytes, at) <= HEADER_BYTES + maxBytes ? DISPOSITION.collect : this.#refuse(bytes, at, undecodable())
   }
 
-  #mail(): DescriptorMail {
-    this.mail ??= new DescriptorMail(this.reader, this.session.actor.io.closer, (frame, descriptors) =>
+  #ownPassing(): DescriptorPassing {
+    this.#passing ??= new DescriptorPassing(this.reader, this.session.actor.io.closer, (frame, descriptors) =>
       this.#judged(frame, 0, frame.length, descriptors)
     )
-    return this.mail
+    return this.#passing
   }
 
   /**
    * How many descriptors follow stands behind the header, so the frame is looked at whole, and judged then. Before the
    * client is in nothing is kept for it: descriptors that follow a refused call end the connection.
    */
-  #callWithFdsHead(bytes: Buffer, at: number): Take {
+  #callWithFdsHead(bytes: Buffer, at: number): Disposition {
     this.input.spend()
     const { state, hasOpened, failure } = this.session
     if (state === 'authenticating' || failure !== undefined) {
@@ -348,10 +348,10 @@ export class ClientSide implements TransportHandler, FrameInputOwner, KeepaliveP
   }
 
   #callWithFds(bytes: Buffer, from: number, to: number): void {
-    const count = DescriptorMail.announced(bytes, from, to)
+    const count = DescriptorPassing.announced(bytes, from, to)
     if (count === 0) return this.#judged(bytes, from, to, [])
     if (count === undefined) return this.session.close('too many file descriptors announced', 'error')
-    if (this.transport.sender !== undefined) return this.#mail().expect(bytes, from, to, count)
+    if (this.transport.sender !== undefined) return this.#ownPassing().expect(bytes, from, to, count)
     // Where the next frame begins is not certain any more.
     const error = rpcError('file descriptors cannot be passed over this connection')
     this.session.closeInOrder(errorReply(readHeader(bytes, from), error))
@@ -366,18 +366,18 @@ export class ClientSide implements TransportHandler, FrameInputOwner, KeepaliveP
     this.#refuse(bytes, from, refusal)
   }
 
-  #streamPacket(bytes: Buffer, at: number, type: number): Take {
+  #streamPacket(bytes: Buffer, at: number, type: number): Disposition {
     const session = this.session
     const stream = session.state === 'open' ? session.streams.get(frameSerial(bytes, at)) : undefined
-    if (!stream?.open) return TAKE.skip
+    if (!stream?.open) return DISPOSITION.skip
     if (frameStatus(bytes, at) !== STATUS.continue) stream.finishing = true
     if (type === MESSAGE.streamHole && !stream.sparse) {
       // It deadlocks virtproxyd, and makes libvirtd close the connection.
       session.close('unexpected stream hole', 'error')
-      return TAKE.skip
+      return DISPOSITION.skip
     }
-    if (frameLength(bytes, at) >= LEAST_PASSED_BYTES) this.passage ??= new UploadPassage(this)
-    return TAKE.pass
+    if (frameLength(bytes, at) >= LEAST_SPLICED_BYTES) this.splicePath ??= new UploadPath(this)
+    return DISPOSITION.pass
   }
 
   #message(bytes: Buffer, at: number): void {
@@ -385,7 +385,7 @@ export class ClientSide implements TransportHandler, FrameInputOwner, KeepaliveP
     if (frameProcedure(bytes, at) !== KEEPALIVE.ping) return
     this.input.spend()
     this.keepalive.peerKnowsIt()
-    if (!this.outlet.writeOnce(PONG_FRAME)) this.#notTaken()
+    if (!this.writer.writeOnce(PONG_FRAME)) this.#notTaken()
   }
 }
 

@@ -1,5 +1,5 @@
 import { errorReply, rpcError, systemError, type RemoteError } from '../../protocol/errors.js'
-import { TAKE, type FrameReader, type Take } from '../../protocol/frame-reader.js'
+import { DISPOSITION, type Disposition, type FrameReader } from '../../protocol/frame-reader.js'
 import {
   frameLength,
   frameProcedure,
@@ -23,10 +23,10 @@ import { PolledTransport } from '../transport/polled.js'
 import type { LossReason, TransportHandler } from '../transport/transport.js'
 import { CALL, opensStream } from './call-classes.js'
 import type { ClientSession } from './client-session.js'
-import { DescriptorMail } from './descriptor-mail.js'
+import { DescriptorPassing } from '../../protocol/descriptor-passing.js'
 import { FrameInput, type FrameInputOwner } from './frame-input.js'
 import { Keepalive, type KeepalivePeer } from './keepalive.js'
-import { Outlet } from './outlet.js'
+import { FrameWriter } from './frame-writer.js'
 import { OwnCalls } from './own-calls.js'
 
 /** An own call's reply is a few hundred bytes, and so is an error's text; a daemon that sends more is not listened to. */
@@ -46,10 +46,10 @@ export class DriverSide implements TransportHandler, FrameInputOwner, KeepaliveP
   readonly transport: PolledTransport
   readonly input: FrameInput
   readonly reader: FrameReader
-  readonly outlet: Outlet
+  readonly writer: FrameWriter
   readonly keepalive: Keepalive
   readonly #own: OwnCalls
-  #mail: DescriptorMail | undefined
+  #passing: DescriptorPassing | undefined
   /** Set while frames are being read: the connection is given up when the chunk is through. */
   #violation: string | undefined
   /** A reply has come, so a call that waits may go. */
@@ -73,8 +73,8 @@ export class DriverSide implements TransportHandler, FrameInputOwner, KeepaliveP
     this.transport = new PolledTransport(io, fd, this, { daemon: true, sender })
     this.input = new FrameInput(this, this.transport, turns)
     this.reader = this.input.reader
-    this.outlet = new Outlet(this.transport)
-    this.#own = new OwnCalls(this.outlet)
+    this.writer = new FrameWriter(this.transport)
+    this.#own = new OwnCalls(this.writer)
     this.keepalive = new Keepalive(clock, settings.keepalive, this)
     this.keepalive.heardAt = clock.now
   }
@@ -127,7 +127,7 @@ export class DriverSide implements TransportHandler, FrameInputOwner, KeepaliveP
     this.keepalive.stop()
     this.input.stop()
     this.transport.destroy()
-    this.#mail?.discard()
+    this.#passing?.discard()
     this.#own.abandon(error)
   }
 
@@ -138,7 +138,7 @@ export class DriverSide implements TransportHandler, FrameInputOwner, KeepaliveP
   }
 
   judged(all: boolean): void {
-    const offence = all ? this.#mail?.offence() : undefined
+    const offence = all ? this.#passing?.offence() : undefined
     if (offence !== undefined) this.#violate(offence)
     if (this.#violation !== undefined) return this.session.driverFailed(this, this.#violation)
     if (this.#pinged) {
@@ -153,7 +153,7 @@ export class DriverSide implements TransportHandler, FrameInputOwner, KeepaliveP
   }
 
   receivedDescriptors(descriptors: readonly number[]): void {
-    this.#ownMail().arrived(descriptors)
+    this.#ownPassing().arrived(descriptors)
   }
 
   drained(): void {
@@ -182,12 +182,12 @@ export class DriverSide implements TransportHandler, FrameInputOwner, KeepaliveP
       // Whatever it answers: to a ping it has to.
       this.call(REMOTE.connectSupportsFeature, encodeFeature(FEATURE.keepalive)).catch(() => undefined)
     }
-    this.outlet.writeOnce(PING_FRAME)
+    this.writer.writeOnce(PING_FRAME)
   }
 
   /** What is queued for the daemon already shows it that we live, so that it cannot make the queue grow with pings. */
   pong(): void {
-    if (this.transport.pending === 0) this.outlet.writeOnce(PONG_FRAME)
+    if (this.transport.pending === 0) this.writer.writeOnce(PONG_FRAME)
   }
 
   dead(): void {
@@ -197,9 +197,9 @@ export class DriverSide implements TransportHandler, FrameInputOwner, KeepaliveP
 
   // Frames
 
-  head(bytes: Buffer, at: number, whole: boolean): Take {
+  head(bytes: Buffer, at: number, whole: boolean): Disposition {
     this.keepalive.heardAt = this.keepalive.clock.now
-    if (this.#violation !== undefined) return TAKE.skip
+    if (this.#violation !== undefined) return DISPOSITION.skip
     if (frameProgram(bytes, at) === PROGRAM.keepalive) return this.#keepaliveFrame(frameProcedure(bytes, at))
     const type = frameType(bytes, at)
     switch (type) {
@@ -211,30 +211,30 @@ export class DriverSide implements TransportHandler, FrameInputOwner, KeepaliveP
       case MESSAGE.streamHole:
         return this.#wholeFrame(bytes, at, type, whole)
       case MESSAGE.replyWithFds:
-        return frameLength(bytes, at) > MAX_COLLECTED_BYTES ? this.#violate('reply too long') : TAKE.collect
+        return frameLength(bytes, at) > MAX_COLLECTED_BYTES ? this.#violate('reply too long') : DISPOSITION.collect
       default:
         return this.#violate(`frame of type ${type}`)
     }
   }
 
   run(bytes: Buffer, from: number, to: number): void {
-    if (!this.session.client.outlet.relay(bytes, from, to)) this.session.clientFull()
+    if (!this.session.client.writer.relay(bytes, from, to)) this.session.clientFull()
   }
 
   frame(bytes: Buffer, from: number, to: number): void {
     this.input.spend()
     const type = frameType(bytes, from)
     if (type === MESSAGE.replyWithFds) return this.#replyWithFds(bytes, from, to)
-    const take = this.#way(bytes, from, type)
-    if (take === TAKE.pass) return this.run(bytes, from, to)
-    if (take !== TAKE.collect) return
+    const disposition = this.#way(bytes, from, type)
+    if (disposition === DISPOSITION.pass) return this.run(bytes, from, to)
+    if (disposition !== DISPOSITION.collect) return
     if (type === MESSAGE.event) return this.#translatedEvent(bytes.subarray(from, to))
     if (this.#own.has(frameSerial(bytes, from), frameProcedure(bytes, from))) this.#own.answered(bytes, from, to)
     else this.#registrationReply(bytes.subarray(from, to))
   }
 
   tail(count: number): void {
-    this.#mail?.tail(count)
+    this.#passing?.tail(count)
   }
 
   illegal(length: number): void {
@@ -242,47 +242,47 @@ export class DriverSide implements TransportHandler, FrameInputOwner, KeepaliveP
   }
 
   /** A frame that cannot be cut: nothing of it goes on before it has come whole, unless it is too long to wait for. */
-  #wholeFrame(bytes: Buffer, at: number, type: number, whole: boolean): Take {
-    return whole || frameLength(bytes, at) > MAX_KEPT_BYTES ? this.#way(bytes, at, type) : TAKE.collect
+  #wholeFrame(bytes: Buffer, at: number, type: number, whole: boolean): Disposition {
+    return whole || frameLength(bytes, at) > MAX_KEPT_BYTES ? this.#way(bytes, at, type) : DISPOSITION.collect
   }
 
-  #way(bytes: Buffer, at: number, type: number): Take {
+  #way(bytes: Buffer, at: number, type: number): Disposition {
     const serial = frameSerial(bytes, at)
     if (type === MESSAGE.reply) return this.#reply(bytes, at, frameProgram(bytes, at), serial)
     if (type === MESSAGE.event) return this.#event()
     return this.#streamPacket(serial, frameStatus(bytes, at))
   }
 
-  #reply(bytes: Buffer, at: number, prog: number, serial: number): Take {
+  #reply(bytes: Buffer, at: number, prog: number, serial: number): Disposition {
     const proc = frameProcedure(bytes, at)
     if (this.#own.has(serial, proc)) {
       if (frameLength(bytes, at) > MAX_OWN_REPLY_BYTES) return this.#violate('reply too long')
-      return TAKE.collect
+      return DISPOSITION.collect
     }
     const session = this.session
     const { calls } = session.flow
     const place = calls.find(prog, proc, serial)
     if (place < 0) return this.#failedHole(bytes, at, prog, proc, serial)
     const callClass = calls.classAt(place)
-    if (callClass === CALL.registration && frameLength(bytes, at) <= MAX_COLLECTED_BYTES) return TAKE.collect
+    if (callClass === CALL.registration && frameLength(bytes, at) <= MAX_COLLECTED_BYTES) return DISPOSITION.collect
     calls.remove(place)
     this.#replied = true
     if (callClass !== CALL.relay) this.#noteReply(callClass, proc, serial, frameStatus(bytes, at) === STATUS.ok)
-    return session.state === 'open' ? TAKE.pass : TAKE.skip
+    return session.state === 'open' ? DISPOSITION.pass : DISPOSITION.skip
   }
 
   /**
    * A hole that the daemon cannot make (its disk is full) is answered like a call, though it was none. The client is told
    * that its stream has failed, which is what it can make use of.
    */
-  #failedHole(bytes: Buffer, at: number, prog: number, proc: number, serial: number): Take {
+  #failedHole(bytes: Buffer, at: number, prog: number, proc: number, serial: number): Disposition {
     const stream = this.#hasStream(serial) ? this.session.streams.get(serial) : undefined
     const fits = stream?.prog === prog && stream.proc === proc && frameStatus(bytes, at) === STATUS.error
     if (!fits) return this.#violate(`reply to no call (serial ${serial})`)
     putFrameType(bytes, at, MESSAGE.stream)
     this.session.streams.ended(serial)
     this.session.log('info', `stream of ${procedureName(prog, proc)} failed: the daemon could not make a hole`, SOURCE.driver)
-    return TAKE.pass
+    return DISPOSITION.pass
   }
 
   /** What the reply to an unusual call changes here. */
@@ -296,56 +296,56 @@ export class DriverSide implements TransportHandler, FrameInputOwner, KeepaliveP
     }
   }
 
-  #ownMail(): DescriptorMail {
+  #ownPassing(): DescriptorPassing {
     const { closer } = this.session.actor.io
-    this.#mail ??= new DescriptorMail(this.reader, closer, (frame, descriptors) => this.#relay(frame, descriptors))
-    return this.#mail
+    this.#passing ??= new DescriptorPassing(this.reader, closer, (frame, descriptors) => this.#relay(frame, descriptors))
+    return this.#passing
   }
 
   #replyWithFds(bytes: Buffer, from: number, to: number): void {
-    const count = DescriptorMail.announced(bytes, from, to)
+    const count = DescriptorPassing.announced(bytes, from, to)
     if (count === undefined) this.#violate('too many file descriptors announced')
     else if (count === 0) this.#relay(Buffer.from(bytes.subarray(from, to)), [])
     else if (this.transport.sender === undefined) {
       this.reader.expectTail(count)
       this.#relay(Buffer.from(bytes.subarray(from, to)), [])
-    } else this.#ownMail().expect(bytes, from, to, count)
+    } else this.#ownPassing().expect(bytes, from, to, count)
   }
 
   /** A reply that has come whole, with its descriptors. */
   #relay(frame: Buffer, descriptors: readonly number[]): void {
     const { session } = this
     const header = readHeader(frame)
-    const take = this.#reply(frame, 0, header.prog, header.serial)
-    if (take === TAKE.pass && session.client.transport.sender !== undefined) {
-      if (!session.client.outlet.relayWithDescriptors(frame, descriptors)) session.clientFull()
+    const disposition = this.#reply(frame, 0, header.prog, header.serial)
+    if (disposition === DISPOSITION.pass && session.client.transport.sender !== undefined) {
+      if (!session.client.writer.relayWithDescriptors(frame, descriptors)) session.clientFull()
       return
     }
     session.flow.closeDescriptors(descriptors)
-    if (take === TAKE.collect) return void this.#violate('file descriptors with a reply that has none')
-    if (take !== TAKE.pass) return
+    if (disposition === DISPOSITION.collect) return void this.#violate('file descriptors with a reply that has none')
+    if (disposition !== DISPOSITION.pass) return
     const error = rpcError('file descriptors cannot be passed over this connection')
     session.client.write(errorReply(header, error))
   }
 
   /** The ids of registrations are looked at, and put into the client's terms after a reconnection. */
   #registrationReply(frame: Buffer): void {
-    const { flow, carryOver, state } = this.session
+    const { flow, reconnection, state } = this.session
     const { prog, proc, serial, status } = readHeader(frame)
     flow.calls.remove(flow.calls.find(prog, proc, serial))
     this.#replied = true
     if (state !== 'open') return
-    carryOver.registrations.answered(serial, status === STATUS.ok, frame)
+    reconnection.registrations.answered(serial, status === STATUS.ok, frame)
     this.run(frame, 0, frame.length)
   }
 
-  #event(): Take {
-    if (this.session.state !== 'open') return TAKE.skip
-    return this.session.carryOver.registrations.translating ? TAKE.collect : TAKE.pass
+  #event(): Disposition {
+    if (this.session.state !== 'open') return DISPOSITION.skip
+    return this.session.reconnection.registrations.translating ? DISPOSITION.collect : DISPOSITION.pass
   }
 
   #translatedEvent(frame: Buffer): void {
-    const { registrations } = this.session.carryOver
+    const { registrations } = this.session.reconnection
     if (!registrations.translate(frameProgram(frame, 0), frameProcedure(frame, 0), frame)) return
     this.run(frame, 0, frame.length)
   }
@@ -355,25 +355,25 @@ export class DriverSide implements TransportHandler, FrameInputOwner, KeepaliveP
   }
 
   /** What a packet says does not depend on where it is cut, as long as none is empty: that would be the data's end. */
-  #streamData(serial: number): Take {
-    return this.#hasStream(serial) ? TAKE.split : TAKE.skip
+  #streamData(serial: number): Disposition {
+    return this.#hasStream(serial) ? DISPOSITION.split : DISPOSITION.skip
   }
 
-  #streamPacket(serial: number, status: number): Take {
-    if (!this.#hasStream(serial)) return TAKE.skip
+  #streamPacket(serial: number, status: number): Disposition {
+    if (!this.#hasStream(serial)) return DISPOSITION.skip
     if (status !== STATUS.continue) this.session.streams.ended(serial)
-    return TAKE.pass
+    return DISPOSITION.pass
   }
 
-  #keepaliveFrame(proc: number): Take {
+  #keepaliveFrame(proc: number): Disposition {
     this.input.spend()
     if (proc === KEEPALIVE.ping) this.#pinged = true
-    return TAKE.skip
+    return DISPOSITION.skip
   }
 
-  #violate(what: string): Take {
+  #violate(what: string): Disposition {
     this.#violation ??= what
-    return TAKE.skip
+    return DISPOSITION.skip
   }
 }
 

@@ -21,7 +21,7 @@ export async function openConnection(session: ClientSession, name: string | unde
   const readonly = session.admission.readonly || (flags & OPEN_READONLY) !== 0
   const way = session.actor.names.find(name, readonly)
   const { driver, uri, candidate } = await openDriver(session, way, readonly)
-  session.carryOver.opened(candidate, readonly)
+  session.reconnection.opened(candidate, readonly)
   session.opened(driver, uri, readonly)
 }
 

@@ -1,7 +1,7 @@
 import { decodeError, rpcError, type RemoteError } from '../../protocol/errors.js'
 import { frameSerial, frameStatus, HEADER_BYTES, STATUS } from '../../protocol/header.js'
 import { callFrame } from '../../protocol/messages/frames.js'
-import type { Outlet } from './outlet.js'
+import type { FrameWriter } from './frame-writer.js'
 import { driverClosed } from './session-errors.js'
 
 interface OwnCall {
@@ -19,7 +19,7 @@ export class OwnCalls {
   #calls: Map<number, OwnCall> | undefined
   #nextSerial = FIRST_SERIAL
 
-  constructor(readonly outlet: Outlet) {}
+  constructor(readonly writer: FrameWriter) {}
 
   /** Resolves with the arguments of the reply. Rejects with the daemon's error, or with that of `abandon`. */
   call(proc: number, args: Buffer | undefined, prog: number): Promise<Buffer> {
@@ -27,7 +27,7 @@ export class OwnCalls {
     return new Promise<Buffer>((resolve, reject) => {
       this.#calls ??= new Map()
       this.#calls.set(serial, { proc, resolve, reject })
-      this.outlet.write(callFrame(proc, serial, args, prog))
+      this.writer.write(callFrame(proc, serial, args, prog))
     })
   }
 

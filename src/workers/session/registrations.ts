@@ -17,7 +17,7 @@ interface Asked {
   readonly registers: boolean
 }
 
-/** A client with more of them, or of bytes in them, is served all the same, but not carried over a restart. */
+/** A client with more of them, or of bytes in them, is served all the same, but not reconnected after a restart. */
 const MAX_KEPT = 1024
 const MAX_KEPT_BYTES = 256 * 1024
 

@@ -16,7 +16,7 @@ export const LEGAL: Record<SessionState, readonly SessionState[]> = {
   authenticated: ['opening', 'closing', 'closed'],
   opening: ['open', 'authenticated', 'lost', 'closing', 'closed'],
   open: ['lost', 'closing', 'closed'],
-  /** The driver daemon went away; the client may open again, or is carried over to the restarted daemon. */
+  /** The driver daemon went away; the client may open again, or is reconnected to the restarted daemon. */
   lost: ['opening', 'reopening', 'closing', 'closed'],
   reopening: ['open', 'lost', 'closing', 'closed'],
   /** CONNECT_CLOSE was answered; what is queued is still written. */

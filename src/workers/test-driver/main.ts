@@ -4,7 +4,7 @@ import { ForeignCloser } from '../os/foreign-close.js'
 import { Listener } from '../os/listener.js'
 import { listenUnix } from '../os/listening-sockets.js'
 import { Poller } from '../os/poller.js'
-import { Conduit } from '../transport/conduit.js'
+import { SplicePipe } from '../transport/splice-pipe.js'
 import { makeReadBuffer, type ThreadIo } from '../transport/polled.js'
 import { door } from './door.js'
 import { allHandlers, qemuHandlers } from './handlers.js'
@@ -45,7 +45,7 @@ export function startTestDriver(options: TestDriverOptions): { close(): void } {
     owner: OWNER,
     closer,
     buffer: makeReadBuffer(),
-    conduit: new Conduit(ledger, OWNER),
+    pipe: new SplicePipe(ledger, OWNER),
     failed: (session, error) => {
       failed(error)
       session?.close('internal failure', 'error')
@@ -87,7 +87,7 @@ export function startTestDriver(options: TestDriverOptions): { close(): void } {
     for (const listener of listeners) listener.close()
     for (const link of links) link.destroy()
     io.poller.close()
-    io.conduit.close()
+    io.pipe.close()
   }
   try {
     listeners.push(serve(options.socketPath, false), serve(`${options.socketPath}-ro`, true))

@@ -9,7 +9,7 @@ import {
   unknownProcedure,
   unknownProgram
 } from '../../protocol/errors.js'
-import { FrameReader, TAKE, type FrameSink, type Take } from '../../protocol/frame-reader.js'
+import { DISPOSITION, FrameReader, type Disposition, type FrameSink } from '../../protocol/frame-reader.js'
 import {
   encodeFrame,
   frameProcedure,
@@ -29,7 +29,7 @@ import { publicDomain, readOnlyPrevents } from '../../protocol/public-errors.js'
 import { publicName } from '../../protocol/public-name.js'
 import { XdrError, XdrReader, XdrWriter } from '../../protocol/xdr.js'
 import type { ForeignCloser } from '../os/foreign-close.js'
-import { DescriptorMail } from '../session/descriptor-mail.js'
+import { DescriptorPassing } from '../../protocol/descriptor-passing.js'
 import type { Call, Handler, HandlerTable } from './dispatch.js'
 import type { Listener } from './event-hub.js'
 import type { Hypervisor } from './hypervisor.js'
@@ -86,7 +86,7 @@ export class Session implements LinkOwner, FrameSink, Listener {
   readonly #slots: ReadonlyMap<number, (Slot | undefined)[]>
   readonly #reader: FrameReader
   readonly #streams: Streams
-  readonly #mail: DescriptorMail
+  readonly #passing: DescriptorPassing
   readonly keepalive: Keepalive
   /** The socket is a read-only one. */
   readonly #forcedReadOnly: boolean
@@ -110,7 +110,7 @@ export class Session implements LinkOwner, FrameSink, Listener {
     this.#forcedReadOnly = readOnly
     this.#reader = new FrameReader(this)
     this.#streams = new Streams(link)
-    this.#mail = new DescriptorMail(this.#reader, shared.closer, (frame, descriptors) =>
+    this.#passing = new DescriptorPassing(this.#reader, shared.closer, (frame, descriptors) =>
       this.#call(frame, 0, frame.length, HEADER_BYTES + 4, descriptors)
     )
     this.keepalive = new Keepalive(link, shared.now)
@@ -121,11 +121,11 @@ export class Session implements LinkOwner, FrameSink, Listener {
   received(bytes: Buffer, from: number, to: number): void {
     this.keepalive.heard()
     this.#reader.push(bytes, from, to)
-    if (this.#mail.offence() !== undefined) this.close()
+    if (this.#passing.offence() !== undefined) this.close()
   }
 
   receivedDescriptors(descriptors: readonly number[]): void {
-    this.#mail.arrived(descriptors)
+    this.#passing.arrived(descriptors)
   }
 
   drained(): void {
@@ -137,7 +137,7 @@ export class Session implements LinkOwner, FrameSink, Listener {
     this.#ended = true
     this.#reader.stop()
     this.#streams.closeAll()
-    this.#mail.discard()
+    this.#passing.discard()
     this.keepalive.stop()
     this.release()
     this.onLost()
@@ -154,8 +154,8 @@ export class Session implements LinkOwner, FrameSink, Listener {
 
   // The frame reader's side.
 
-  head(): Take {
-    return TAKE.collect
+  head(): Disposition {
+    return DISPOSITION.collect
   }
 
   run(): void {
@@ -163,7 +163,7 @@ export class Session implements LinkOwner, FrameSink, Listener {
   }
 
   tail(count: number): void {
-    this.#mail.tail(count)
+    this.#passing.tail(count)
   }
 
   illegal(): void {
@@ -186,9 +186,9 @@ export class Session implements LinkOwner, FrameSink, Listener {
       return this.#streams.received(readHeader(bytes, from), bytes.subarray(from + HEADER_BYTES, to))
     if (frameProgram(bytes, from) === PROGRAM.keepalive) return this.keepalive.received(frameProcedure(bytes, from))
     if (type === MESSAGE.callWithFds) {
-      const announced = DescriptorMail.announced(bytes, from, to)
+      const announced = DescriptorPassing.announced(bytes, from, to)
       if (announced === undefined) return this.close()
-      if (announced > 0) return this.#mail.expect(bytes, from, to, announced)
+      if (announced > 0) return this.#passing.expect(bytes, from, to, announced)
       this.#call(bytes, from, to, HEADER_BYTES + 4)
     }
     // Replies and events make no sense from a client; libvirt drops them.

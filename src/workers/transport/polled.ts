@@ -16,9 +16,9 @@ import {
   sendBytes
 } from '../os/libc.js'
 import { EDGE, FAILED, HUNG_UP, PEER_CLOSED, READABLE, WRITABLE, type Pollable, type Poller } from '../os/poller.js'
-import type { Conduit } from './conduit.js'
+import type { SplicePipe } from './splice-pipe.js'
 import { descriptorsMissed, lookAhead, receive, sendDescriptor } from './descriptors.js'
-import type { Passage, Transport, TransportHandler } from './transport.js'
+import type { SplicePath, Transport, TransportHandler } from './transport.js'
 
 /** More than a UNIX socket holds by default (208 KiB): a driver daemon that waits for room in it gets all of it at once. */
 const READ_BYTES = 256 * 1024
@@ -37,7 +37,7 @@ export interface ThreadIo {
   /** Closes descriptors that peers have sent, and sockets in which some may lie. */
   readonly closer: ForeignCloser
   readonly buffer: Memory
-  readonly conduit: Conduit
+  readonly pipe: SplicePipe
   /** An exception while one connection was served. It costs that connection only. */
   readonly failed: (session: Closable | undefined, error: unknown) => void
 }
@@ -67,7 +67,7 @@ const arrived: number[] = []
  * sends if it had come before the last of its data was read. Where descriptors travel a read stops at each of them
  * too; those sockets are told for as long as something is there.
  *
- * Of long frames that nobody needs to see, all but the header can be moved on within the kernel (`Passage`).
+ * Of long frames that nobody needs to see, all but the header can be moved on within the kernel (`SplicePath`).
  */
 export class PolledTransport implements Transport, Pollable {
   readonly sender: number | undefined
@@ -111,6 +111,11 @@ export class PolledTransport implements Transport, Pollable {
 
   get closed(): boolean {
     return this.#closed
+  }
+
+  /** The descriptor that bytes may be spliced into; undefined while others go first, or for good. */
+  get spliceTarget(): number | undefined {
+    return this.#closed || this.#pending > 0 ? undefined : this.#fd
   }
 
   send(bytes: Buffer, from: number, to: number): boolean {
@@ -198,8 +203,8 @@ export class PolledTransport implements Transport, Pollable {
       this.#take(this.#io.closer.hasRoom(this.sender) ? most : Math.min(most, this.#bytesAlone()), events)
       return
     }
-    const { passage } = this.handler
-    if (passage !== undefined) return this.#readPast(passage, events)
+    const { splicePath } = this.handler
+    if (splicePath !== undefined) return this.#readPast(splicePath, events)
     const count = this.#take(most, events)
     if (count === most || (count > 0 && events & PEER_CLOSED)) this.#askAgain()
   }
@@ -225,24 +230,24 @@ export class PolledTransport implements Transport, Pollable {
    * Between frames the next header and no more, then what it announces is moved on unseen. The header itself never is:
    * what stands in a pipe may still be the sender's own memory, and change after it was looked at.
    */
-  #readPast(passage: Passage, events: number): void {
-    if (passage.left < LEAST_MOVED_BYTES) {
-      const atHeader = passage.left === 0
-      if (this.#take(atHeader ? HEADER_BYTES : passage.left, events) <= 0) return
-      if (atHeader && passage.left < LEAST_MOVED_BYTES) passage.over()
+  #readPast(path: SplicePath, events: number): void {
+    if (path.left < LEAST_MOVED_BYTES) {
+      const atHeader = path.left === 0
+      if (this.#take(atHeader ? HEADER_BYTES : path.left, events) <= 0) return
+      if (atHeader && path.left < LEAST_MOVED_BYTES) path.over()
     }
-    if (passage.left >= LEAST_MOVED_BYTES && this.#interest & READABLE) this.#move(passage)
+    if (path.left >= LEAST_MOVED_BYTES && this.#interest & READABLE) this.#move(path)
     this.#askAgain()
   }
 
-  #move(passage: Passage): void {
-    const { buffer, conduit } = this.#io
-    const { left, to } = passage
-    if (to === undefined) return passage.over()
-    const count = conduit.move(this.#fd, to.#fd, Math.min(left, READ_BYTES))
-    if (count > 0) passage.moved(count, buffer.bytes, READ_AT, READ_AT + conduit.fetch(buffer.address + READ_AT))
+  #move(path: SplicePath): void {
+    const { buffer, pipe } = this.#io
+    const { left, to } = path
+    if (to === undefined) return path.over()
+    const count = pipe.move(this.#fd, to, Math.min(left, READ_BYTES))
+    if (count > 0) path.moved(count, buffer.bytes, READ_AT, READ_AT + pipe.fetch(buffer.address + READ_AT))
     // The end, and whatever else is the matter, is told by an ordinary read.
-    else if (count === 0 || errno() !== EAGAIN) passage.over()
+    else if (count === 0 || errno() !== EAGAIN) path.over()
   }
 
   /** Descriptors that find no room end the connection, and so do too many of one sender's. */

@@ -1,15 +1,14 @@
 import type { Closable } from '../clock.js'
-import type { PolledTransport } from './polled.js'
 
 /**
- * The way of long frames from one socket to another, of which nobody needs to see more than the header. A transport
+ * The path of long frames from one socket to another, of which nobody needs to see more than the header. A transport
  * that can do so lets the kernel move the rest; others need not ask.
  */
-export interface Passage {
+export interface SplicePath {
   /** Bytes of the frame in progress that are still to come; 0 between frames, and where they must be read. */
   readonly left: number
-  /** Where they go; undefined if it takes nothing for now. */
-  readonly to: PolledTransport | undefined
+  /** The socket that they go to, a transport's `spliceTarget`; undefined if it takes nothing for now. */
+  readonly to: number | undefined
   /** `count` of them have come. All have gone on but those at `from`…`to`, which are valid during the call only. */
   moved(count: number, bytes: Buffer, from: number, to: number): void
   /** The next frame is not long, or something is the matter: all is read again from now on. */
@@ -21,7 +20,7 @@ export interface TransportHandler {
   /** Whom an unexpected failure while this connection is served costs the connection. */
   readonly session: Closable
   /** Set while long frames are expected. */
-  readonly passage?: Passage | undefined
+  readonly splicePath?: SplicePath | undefined
   /**
    * Bytes came in. They are valid during the call only: the buffer is the whole thread's. They may be changed in place,
    * and so may, on a plain socket, the `HEADER_BYTES` before them.

@@ -10,7 +10,7 @@ import { SaslAuthentication } from '#workers/auth/sasl.js'
 import { isDeceptive, shown } from '#workers/peer-names.js'
 import type { SaslParameters } from '#workers/sasl/libsasl.js'
 import type { ToSaslThread } from '#workers/sasl/messages.js'
-import { SaslDesk } from '#workers/sasl/sasl-desk.js'
+import { SaslThreadClient } from '#workers/sasl/thread-client.js'
 
 describe('names that peers give themselves', () => {
   it('are cut for the log before they are made readable', () => {
@@ -35,8 +35,8 @@ describe('names that peers give themselves', () => {
       const success = { userName, strength: 256, maxOutput: 0, connection: 0 }
       if (kind === 'start') port2.postMessage({ id, data: undefined, success })
     })
-    const desk = new SaslDesk()
-    desk.connect(port1)
+    const thread = new SaslThreadClient()
+    thread.connect(port1)
     const lines: string[] = []
     let identity: Identity | undefined
     const replied = new EventTarget()
@@ -47,7 +47,7 @@ describe('names that peers give themselves', () => {
       refuse: () => replied.dispatchEvent(new Event('reply')),
       authenticated: (found: Identity) => (identity = found)
     } as unknown as Applicant
-    const sasl = new SaslAuthentication(applicant, desk, undefined, {} as SaslParameters)
+    const sasl = new SaslAuthentication(applicant, thread, undefined, {} as SaslParameters)
     const call = (proc: number, body: Buffer = Buffer.alloc(0)): Promise<unknown> => {
       const reply = once(replied, 'reply')
       sasl.take({ proc } as Header, body)
@@ -55,7 +55,7 @@ describe('names that peers give themselves', () => {
     }
     await call(REMOTE.authSaslInit)
     await call(REMOTE.authSaslStart, encodeSaslStart({ mechanism: 'PLAIN', data: undefined }))
-    desk.close()
+    thread.close()
     return { log: lines.join('\n'), identity }
   }
 

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { TAKE, type Take } from '#protocol/frame-reader.js'
+import { DISPOSITION, type Disposition } from '#protocol/frame-reader.js'
 import { frameSerial, HEADER_BYTES } from '#protocol/header.js'
 import { FrameInput, type FrameInputOwner } from '#workers/session/frame-input.js'
 import type { Transport } from '#workers/transport/transport.js'
@@ -19,7 +19,7 @@ class Peer implements FrameInputOwner {
   /** How many frames were judged in one go. */
   readonly goes: number[] = []
   paused = false
-  take: Take = TAKE.skip
+  take: Disposition = DISPOSITION.skip
   cost: 'each' | 'none' = 'each'
   readonly input: FrameInput
   #judged = 0
@@ -37,7 +37,7 @@ class Peer implements FrameInputOwner {
     bytes.fill(0xee)
   }
 
-  head(bytes: Buffer, at: number): Take {
+  head(bytes: Buffer, at: number): Disposition {
     this.serials.push(frameSerial(bytes, at))
     if (this.cost === 'each') this.input.spend()
     return this.take
@@ -72,7 +72,7 @@ describe('what one peer may cause in a turn of the loop', () => {
 
   it('is not bounded for frames that are only passed on, up to a thousand', () => {
     const peer = new Peer(new Turns(raise))
-    peer.take = TAKE.pass
+    peer.take = DISPOSITION.pass
     peer.cost = 'none'
     peer.receive(1000)
     expect(peer.serials).to.have.length(1000)
@@ -99,7 +99,7 @@ describe('what one peer may cause in a turn of the loop', () => {
     peer.head = (bytes, at) => {
       peer.serials.push(frameSerial(bytes, at))
       if (peer.serials.length === 5) peer.input.hold()
-      return TAKE.skip
+      return DISPOSITION.skip
     }
     peer.receive(20)
     expect(peer.serials).to.have.length(5)

@@ -4,7 +4,7 @@ import type { Transport } from '../transport/transport.js'
 /** Bytes of own frames that may wait for the end of a relayed one. Whoever causes them is not listened to beyond that. */
 const MAX_WAITING_BYTES = 64 * 1024
 
-export interface OutletOwner {
+export interface FrameWriterOwner {
   /** Own frames had to wait until `write` returned false, and are out now. */
   room(): void
 }
@@ -13,7 +13,7 @@ export interface OutletOwner {
  * The way out to one peer. Two kinds of frames leave by it: those relayed from the other side, in pieces as they come,
  * and the broker's own, which must not fall between the pieces of a relayed one and so wait for its end.
  */
-export class Outlet {
+export class FrameWriter {
   /** The reader whose passed frames go out here. */
   feeder: FrameReader | undefined
   #waiting: Buffer[] | undefined
@@ -22,7 +22,7 @@ export class Outlet {
 
   constructor(
     readonly transport: Transport,
-    readonly owner?: OutletOwner
+    readonly owner?: FrameWriterOwner
   ) {}
 
   /** Too many own frames wait for the end of a relayed one. */

@@ -67,22 +67,22 @@ describe('a python-libvirt client without a close callback, when libvirtd is kil
   })
   after(() => cleanup.run())
 
-  const carriedOver = (): number => broker.program.stderr.match(/carried over .* 3 registrations renewed/g)?.length ?? 0
+  const reconnected = (): number => broker.program.stderr.match(/reconnected .* 3 registrations renewed/g)?.length ?? 0
 
   for (const route of ['tcp', 'unix'] as const) {
     it(`goes on over ${route}: its calls, its streams, its events and the end of these`, async () => {
       const uri = route === 'tcp' ? broker.tcpUri('test', '/default') : broker.unixUri('test', '/default')
       const stayer = await Stayer.start(cleanup, uri)
       expect((await stayer.call('numOfDomains')).result).to.equal(1)
-      const before = carriedOver()
+      const before = reconnected()
       await daemon.stop('SIGKILL')
       await sleep(100)
       const began = performance.now()
       expect((await stayer.call('numOfDomains')).code, 'error code while the daemon is down').to.be.oneOf([1, 38])
       expect(performance.now() - began, 'ms until that error').to.be.lessThan(1000)
       await daemon.restart()
-      // Without a call of the client's: it is carried over because it listens.
-      await waitFor('the registrations', () => carriedOver() > before)
+      // Without a call of the client's: it is reconnected because it listens.
+      await waitFor('the registrations', () => reconnected() > before)
       const direct = daemon.uri('test', '/default')
       await virshOk(direct, 'destroy test')
       await stayer.hears('domain test 5')

@@ -10,7 +10,7 @@ const PIPE_BYTES = 1024 * 1024
  * A pipe by which the kernel hands bytes from one socket to another without copying them. One a thread: between two
  * uses it is empty. It is made with the thread: later there might be no descriptors for it, in the middle of an upload.
  */
-export class Conduit {
+export class SplicePipe {
   readonly #readEnd: number
   readonly #writeEnd: number
   #left = 0

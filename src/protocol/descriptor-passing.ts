@@ -1,12 +1,11 @@
-import { HEADER_BYTES, MAX_FRAME_FDS } from '../../protocol/header.js'
-import type { FrameReader } from '../../protocol/frame-reader.js'
-import type { ForeignCloser } from '../os/foreign-close.js'
+import type { FrameReader } from './frame-reader.js'
+import { HEADER_BYTES, MAX_FRAME_FDS } from './header.js'
 
 /**
  * Puts the descriptors that come from one peer together with the frame that announces them. They follow it, each
  * attached to one zero byte of its own; anything else is an offence that ends the connection.
  */
-export class DescriptorMail {
+export class DescriptorPassing {
   readonly #arrived: number[] = []
   /** The frame whose descriptors are coming, the number announced, and of their bytes those that have come. */
   #frame: Buffer | undefined
@@ -16,7 +15,8 @@ export class DescriptorMail {
 
   constructor(
     readonly reader: FrameReader,
-    readonly closer: ForeignCloser,
+    /** Closes descriptors that peers have sent. */
+    readonly closer: { close(descriptor: number): void },
     /** A frame with all its descriptors, which are now the taker's to close. */
     readonly taken: (frame: Buffer, descriptors: number[]) => void
   ) {}

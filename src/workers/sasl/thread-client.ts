@@ -16,8 +16,8 @@ interface Pending {
 /** An attempt has failed, for a reason that is for the log only. */
 export class SaslRefusal extends Error {}
 
-/** An actor thread's counter at the SASL thread. */
-export class SaslDesk {
+/** An actor thread's questions to the SASL thread. */
+export class SaslThreadClient {
   #port: MessagePort | undefined
   #ids = 0
   readonly #pending = new Map<number, Pending>()
@@ -71,13 +71,13 @@ export class SaslAttempt {
   offered: readonly string[] = []
 
   constructor(
-    readonly desk: SaslDesk,
+    readonly thread: SaslThreadClient,
     readonly id: number
   ) {}
 
   /** The list of mechanisms, joined by commas. Rejects with SaslRefusal. */
   async begin(parameters: SaslParameters): Promise<string> {
-    const answer = await this.desk.ask({ kind: 'begin', id: this.id, parameters })
+    const answer = await this.thread.ask({ kind: 'begin', id: this.id, parameters })
     const mechanisms = 'mechanisms' in answer ? answer.mechanisms : ''
     this.offered = mechanisms.split(',')
     return mechanisms
@@ -94,11 +94,11 @@ export class SaslAttempt {
   }
 
   forget(): void {
-    this.desk.dismiss(this.id)
+    this.thread.dismiss(this.id)
   }
 
   async #turn(question: SaslQuestion): Promise<SaslTurn> {
-    const answer = await this.desk.ask(question)
+    const answer = await this.thread.ask(question)
     if (!('data' in answer)) throw new SaslRefusal('unexpected answer of the SASL thread')
     const { data, success } = answer
     return { data: data && Buffer.from(data.buffer, data.byteOffset, data.byteLength), success }

@@ -216,7 +216,7 @@ describe('a client whose driver daemon is restarted', () => {
     await waitFor('the log', () => /an event registration was refused .*Domain not found: gone/.test(stage.broker.program.stderr))
   })
 
-  it('is not carried over behind its back when it registered a close callback, but told', async () => {
+  it('is not reconnected behind its back when it registered a close callback, but told', async () => {
     await client.call(REMOTE.connectRegisterCloseCallback)
     await registered(DOMAIN, 1)
     const { length } = stage.driver.connections
@@ -251,7 +251,7 @@ describe('a client whose driver daemon is down', () => {
   before(async () => (stage = await Stage.start(cleanup)))
   after(() => cleanup.run())
 
-  it('has its calls fail fast, and is carried over when the daemon is back', async () => {
+  it('has its calls fail fast, and is reconnected when the daemon is back', async () => {
     const { client } = await stage.open()
     await stage.driver.stop()
     await sleep(50)

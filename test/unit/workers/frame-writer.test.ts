@@ -1,6 +1,6 @@
 import { expect } from 'chai'
-import { FrameReader, TAKE, type FrameSink } from '#protocol/frame-reader.js'
-import { Outlet } from '#workers/session/outlet.js'
+import { DISPOSITION, FrameReader, type FrameSink } from '#protocol/frame-reader.js'
+import { FrameWriter } from '#workers/session/frame-writer.js'
 import type { Transport } from '#workers/transport/transport.js'
 import { frame } from '../../support/frame-socket.js'
 import { pattern } from '../../support/pattern.js'
@@ -8,17 +8,17 @@ import { pattern } from '../../support/pattern.js'
 const own = frame({ proc: 99 })
 const relayed = frame({ proc: 1 }, pattern(100))
 
-/** An outlet whose relayed frames come from a reader, and what has left it. */
-function outlet(): { out: Outlet; reader: FrameReader; sent: Buffer[]; ended: () => boolean } {
+/** An writer whose relayed frames come from a reader, and what has left it. */
+function writer(): { out: FrameWriter; reader: FrameReader; sent: Buffer[]; ended: () => boolean } {
   const sent: Buffer[] = []
   let ended = false
   const transport = {
     send: (bytes: Buffer, from: number, to: number) => sent.push(Buffer.from(bytes.subarray(from, to))) > 0,
     end: () => (ended = true)
   } as unknown as Transport
-  const out = new Outlet(transport)
+  const out = new FrameWriter(transport)
   const sink: FrameSink = {
-    head: () => TAKE.pass,
+    head: () => DISPOSITION.pass,
     run: (bytes, from, to) => void out.relay(bytes, from, to),
     frame: () => undefined,
     illegal: () => undefined
@@ -30,13 +30,13 @@ function outlet(): { out: Outlet; reader: FrameReader; sent: Buffer[]; ended: ()
 
 describe('the way out to a peer', () => {
   it('lets the broker\'s frames out at once when nothing is being relayed', () => {
-    const { out, sent } = outlet()
+    const { out, sent } = writer()
     out.write(own)
     expect(sent).to.deep.equal([own])
   })
 
   it('keeps them back until the end of a frame that is being relayed, and no longer', () => {
-    const { out, reader, sent } = outlet()
+    const { out, reader, sent } = writer()
     const stream = Buffer.concat([relayed, relayed, relayed])
     reader.push(stream, 0, 50)
     out.write(own)
@@ -48,7 +48,7 @@ describe('the way out to a peer', () => {
   })
 
   it('ends when the frame that is being relayed has ended', () => {
-    const { out, reader, sent, ended } = outlet()
+    const { out, reader, sent, ended } = writer()
     reader.push(relayed, 0, 50)
     out.write(own)
     out.end()
@@ -59,7 +59,7 @@ describe('the way out to a peer', () => {
   })
 
   it('lets out what waits when the rest of the frame will never come', () => {
-    const { out, reader, sent, ended } = outlet()
+    const { out, reader, sent, ended } = writer()
     reader.push(relayed, 0, 50)
     out.write(own)
     out.dropFeeder()

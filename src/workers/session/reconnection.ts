@@ -12,15 +12,15 @@ const FIRST_PAUSE_MS = 250
 const LAST_PAUSE_MS = 2000
 
 /**
- * Carries a client over a restart of its driver daemon: connects again, opens the same name with the same flags and
+ * Reconnects a client after a restart of its driver daemon: connects again, opens the same name with the same flags and
  * identity, and makes the event registrations anew. The client's next call starts it and waits for it; a client that
- * listens for events is carried over without one. What cannot be carried over has ended with an error before:
+ * listens for events is reconnected without one. What cannot be kept has ended with an error before:
  * calls in flight, streams.
  *
  * Not for a client that registered a close callback: that one asked to be told, and libvirt's programs then reconnect
  * by themselves.
  */
-export class CarryOver implements Timed, Waiter {
+export class Reconnection implements Timed, Waiter {
   readonly registrations = new Registrations()
   #target: { candidate: Candidate; readonly: boolean } | undefined
   #pauseMs = FIRST_PAUSE_MS
@@ -91,7 +91,7 @@ export class CarryOver implements Timed, Waiter {
     if (session.driver !== driver) throw rpcError('driver daemon was lost again')
     session.opened(driver, uri, readonly)
     session.actor.comebacks.seen(candidate.path)
-    session.log('info', `carried over to the restarted driver daemon, ${this.registrations.size} registrations renewed`, SOURCE.driver)
+    session.log('info', `reconnected to the restarted driver daemon, ${this.registrations.size} registrations renewed`, SOURCE.driver)
     session.flow.release()
   }
 
@@ -99,7 +99,7 @@ export class CarryOver implements Timed, Waiter {
     const { session } = this
     if (!(error instanceof RemoteError)) session.actor.failed(session, error)
     if (!session.become('lost')) return
-    session.log('info', `not carried over: ${String(error)}`, SOURCE.driver)
+    session.log('info', `not reconnected: ${String(error)}`, SOURCE.driver)
     this.#notBefore = session.actor.clock.now + this.#pauseMs
     this.#pauseMs = Math.min(2 * this.#pauseMs, LAST_PAUSE_MS)
     session.flow.failWaiting(error as RemoteError)
