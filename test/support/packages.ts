@@ -6,11 +6,13 @@ const packages = [
   'libvirt-daemon', 'libvirt-daemon-system', 'libvirt-clients', 'libvirt-wireshark', 'python3-libvirt',
   'qemu-system-x86', 'qemu-utils', 'gnutls-bin', 'openssl', 'tshark', 'netcat-openbsd', 'polkitd', 'dbus-daemon',
   'dbus-bin', 'sasl2-bin', 'libsasl2-modules', 'libsasl2-modules-db', 'libsasl2-modules-gssapi-mit',
-  'krb5-kdc', 'krb5-admin-server', 'krb5-user',
+  'krb5-kdc', 'krb5-admin-server', 'krb5-user', 'haproxy',
   'iproute2', 'util-linux', 'procps', 'diffutils', 'libnss-systemd', 'sudo'
 ]
 
 const LOCK = '/tmp/virtbroker-test-packages.lock'
+
+const installation = 'apt-get update -q && apt-get install -q -y --no-install-recommends "$@"'
 
 /** Suites in these folders need nothing but Node. */
 const selfContained = /\/test\/(unit|session)\//
@@ -38,17 +40,15 @@ function installPackages(): void {
     throw new Error(`${wanted}; install them (apt-get install --no-install-recommends ${missing.join(' ')})`)
   }
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }
-  const apt = (...args: string[]): void => {
-    try {
-      // Files that run side by side each ask for them.
-      execFileSync('flock', [LOCK, 'apt-get', ...args], { env, stdio: ['ignore', 'pipe', 'pipe'], encoding: 'utf8' })
-    } catch (error) {
-      const output = error instanceof Error && 'stderr' in error ? String(error.stderr) : ''
-      throw new Error(`${wanted}, and apt-get ${args.join(' ')} failed:\n${output}`, { cause: error })
-    }
+  try {
+    // Files that run side by side each want them: one installs, and the others, which wait, have nothing left to do.
+    execFileSync('flock', [LOCK, 'sh', '-c', installation, 'sh', ...missing], {
+      env, stdio: ['ignore', 'pipe', 'pipe'], encoding: 'utf8'
+    })
+  } catch (error) {
+    const output = error instanceof Error && 'stderr' in error ? String(error.stderr) : ''
+    throw new Error(`${wanted}, and they could not be installed:\n${output}`, { cause: error })
   }
-  apt('update', '-q')
-  apt('install', '-q', '-y', '--no-install-recommends', ...missing)
   const still = missingPackages()
   if (still.length > 0) throw new Error(`${wanted}, and apt-get did not install ${still.join(' ')}`)
 }
@@ -61,7 +61,7 @@ function needsRealComponents(root: Suite): boolean {
 /** Root hooks, loaded through "require" in .mocharc.json. */
 export const mochaHooks = {
   beforeAll(this: Context): void {
-    this.timeout(900000)
+    this.timeout(900_000)
     const root = this.test?.parent
     if (root !== undefined && needsRealComponents(root)) installPackages()
   }
