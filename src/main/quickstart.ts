@@ -1,5 +1,5 @@
 import './life/node-version.js'
-import '#workers/no-debugger.js'
+import '#workers/os/no-debugger.js'
 import { startClean } from './life/clean-start.js'
 
 await startClean()

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 import './life/node-version.js'
-import '#workers/no-debugger.js'
+import '#workers/os/no-debugger.js'
 import { startClean } from './life/clean-start.js'
 
 // Nothing else is imported before these have been evaluated.

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import type { SaslCodec } from '#workers/sasl/codec.js'
-import { SaslLayer } from '#workers/transport/sasl-layer.js'
+import { SaslLayer } from '#workers/sasl/sasl-layer.js'
 import type { Transport, TransportHandler } from '#workers/transport/transport.js'
 import { frame } from '../support/frame-socket.js'
 

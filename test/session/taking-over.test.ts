@@ -2,12 +2,12 @@ import { once } from 'node:events'
 import { setImmediate as turn } from 'node:timers/promises'
 import { MessageChannel } from 'node:worker_threads'
 import { expect } from 'chai'
-import { Actor } from '#workers/actor.js'
-import type { FromActor, ToActor } from '#workers/control.js'
+import { Actor } from '#workers/actor/actor.js'
+import type { FromActor, ToActor } from '#workers/thread/control.js'
 import { FdLedger } from '#workers/os/fd-ledger.js'
 import { LastHeard } from '#workers/os/last-heard.js'
 import { close, makePipe } from '#workers/os/libc.js'
-import type { ActorSettings } from '#workers/settings.js'
+import type { ActorSettings } from '#workers/thread/settings.js'
 
 const OWNER = 7
 const CLIENTS = 100

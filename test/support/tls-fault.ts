@@ -6,7 +6,7 @@ import { writeSync } from 'node:fs'
 import { Poller } from '#workers/os/poller.js'
 import { ClientSession } from '#workers/session/client-session.js'
 import { SecureChannel } from '#workers/tls/secure-channel.js'
-import { TlsTransport } from '#workers/transport/tls.js'
+import { TlsTransport } from '#workers/tls/tls-transport.js'
 
 const own = <T>(prototype: object, name: string): T => Object.getOwnPropertyDescriptor(prototype, name)!.value as T
 

@@ -5,6 +5,7 @@ import { circles, sourceImports } from '../support/source-imports.js'
 const ROOMS: readonly (readonly string[])[] = [
   ['protocol'],
   ['os'],
+  ['base'],
   ['transport'],
   ['tls', 'sasl', 'polkit'],
   ['thread'],
@@ -21,46 +22,25 @@ const ROOMS: readonly (readonly string[])[] = [
   ['main']
 ]
 
-/** Modules that lie beside the rooms of src/workers. */
-const BESIDE: Readonly<Record<string, string>> = {
-  'workers/actor.ts': 'actor',
-  'workers/actor-thread.ts': 'actor',
-  'workers/unix-arrivals.ts': 'arrival',
-  'workers/test-driver-process.ts': 'test-driver'
-}
-
 /** Imports against the direction, to be struck out one by one. */
 const EXCEPTIONS: readonly string[] = [
   'main/threads/test-driver-host.ts -> main/life/in-turn.ts',
-  'workers/auth/make-authentication.ts -> workers/actor.ts',
+  'workers/auth/make-authentication.ts -> workers/actor/actor.ts',
   'workers/auth/polkit.ts -> workers/session/session-errors.ts',
   'workers/auth/sasl.ts -> workers/session/session-errors.ts',
-  'workers/os/listener.ts -> workers/settings.ts',
   'workers/policy/conditions.ts -> workers/session/call-classes.ts',
   'workers/policy/policy.ts -> workers/session/call-classes.ts',
   'workers/policy/read-only.ts -> workers/session/call-classes.ts',
   'workers/policy/shield.ts -> workers/session/call-classes.ts',
   'workers/policy/verdicts.ts -> workers/session/call-classes.ts',
-  'workers/polkit/authority.ts -> workers/clock.ts',
-  'workers/session/client-session.ts -> workers/actor.ts',
-  'workers/tls/acceptor.ts -> workers/clock.ts',
-  'workers/tls/acceptor.ts -> workers/log.ts',
-  'workers/tls/acceptor.ts -> workers/peer-names.ts',
-  'workers/tls/acceptor.ts -> workers/settings.ts',
-  'workers/tls/acceptor.ts -> workers/turn-queue.ts',
-  'workers/tls/client-check.ts -> workers/peer-names.ts',
-  'workers/transport/polled.ts -> workers/clock.ts',
-  'workers/transport/sasl-layer.ts -> workers/sasl/codec.ts',
-  'workers/transport/tls.ts -> workers/tls/secure-channel.ts',
-  'workers/transport/transport.ts -> workers/clock.ts',
-  'workers/unix-arrivals.ts -> workers/session/identify.ts'
+  'workers/session/client-session.ts -> workers/actor/actor.ts'
 ]
 
 /** Modules that import each other by some way, to be struck out one by one. */
 const IN_CIRCLES: readonly string[] = [
   'protocol/procedure-table.ts',
   'protocol/procedures.ts',
-  'workers/actor.ts',
+  'workers/actor/actor.ts',
   'workers/auth/make-authentication.ts',
   'workers/session/call-flow.ts',
   'workers/session/client-session.ts',
@@ -90,8 +70,7 @@ const imports = sourceImports()
 function roomOf(file: string): string {
   const [first = '', room = '', ...within] = file.split('/')
   if (first === 'main' && within.length > 0) return `main/${room}`
-  if (first !== 'workers') return first
-  return BESIDE[file] ?? (within.length > 0 ? room : 'thread')
+  return first === 'workers' ? room : first
 }
 
 const levelOf = (file: string): number => ROOMS.findIndex(row => row.includes(roomOf(file)))

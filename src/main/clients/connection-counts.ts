@@ -1,5 +1,5 @@
 import { peerCredentials } from '../../workers/os/accounts.js'
-import type { ListenerKind } from '../../workers/os/listener.js'
+import type { ListenerKind } from '../../workers/os/listener-kind.js'
 
 /** Connections of one address or user, at most; 0 is no limit. */
 export interface CounterLimits {

@@ -1,6 +1,6 @@
 import { peerCredentials } from '../../workers/os/accounts.js'
 import { networkOf } from '../../workers/os/address.js'
-import type { ListenerKind } from '../../workers/os/listener.js'
+import type { ListenerKind } from '../../workers/os/listener-kind.js'
 
 /** Root, who is not locked out of the UNIX sockets by anybody else. */
 export const ROOT = 'user 0'

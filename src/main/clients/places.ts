@@ -1,4 +1,4 @@
-import type { ListenerKind } from '../../workers/os/listener.js'
+import type { ListenerKind } from '../../workers/os/listener-kind.js'
 
 /** How many clients are allowed. */
 export interface PlaceLimits {

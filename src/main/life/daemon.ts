@@ -11,7 +11,7 @@ import { inTurn } from './in-turn.js'
 import { ListeningSockets } from '../listen/sockets.js'
 import { createBrokerLogger, type Logger } from '../log/logger.js'
 import { PidFile } from './pid-file.js'
-import { SOURCE } from '../../workers/log.js'
+import { SOURCE } from '../../workers/base/log.js'
 import { Supervisor } from './supervisor.js'
 import { socketsOf, TestDriverHost, testDriverPlaces } from '../threads/test-driver-host.js'
 

@@ -1,7 +1,7 @@
 import { lookup } from 'node:dns/promises'
 import { isIP } from 'node:net'
 import { groupId } from '../../workers/names/lookup.js'
-import type { ListenerKind } from '../../workers/os/listener.js'
+import type { ListenerKind } from '../../workers/os/listener-kind.js'
 import { fitsUnixAddress, ListenError, pathTooLong } from '../../workers/os/listening-sockets.js'
 import { ConfError, EXIT, UNKNOWN_NAME } from '../config/grammar.js'
 import type { Config } from '../config/load.js'

@@ -1,5 +1,5 @@
 import { endpointText } from '../../workers/os/address.js'
-import type { ListenerKind } from '../../workers/os/listener.js'
+import type { ListenerKind } from '../../workers/os/listener-kind.js'
 import { cannotBind, ListenError, listenTcp, listenUnix, type ListeningSocket } from '../../workers/os/listening-sockets.js'
 import { close, EADDRINUSE, EADDRNOTAVAIL, EAFNOSUPPORT } from '../../workers/os/libc.js'
 import { occupantOf } from '../../workers/os/occupant.js'

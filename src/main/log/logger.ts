@@ -20,7 +20,7 @@ import { ConfError } from '../config/grammar.js'
 import { JOURNAL_SOCKET, type Paths } from '../config/paths.js'
 import { openOutput, type LogRecord } from './outputs.js'
 import { version } from '../config/version.js'
-import type { LogContext } from '../../workers/log.js'
+import type { LogContext } from '../../workers/base/log.js'
 
 /**
  * The broker's log. `source` names the part that speaks, in libvirt's terms (`rpc.netserver`, `daemon.virtproxyd`, …),

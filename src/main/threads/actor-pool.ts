@@ -2,12 +2,13 @@ import { MessageChannel, receiveMessageOnPort, type MessagePort } from 'node:wor
 import { transfer, wrap, type Remote } from 'comlink'
 import nodeEndpoint from 'comlink/dist/esm/node-adapter.mjs'
 import { Piscina } from 'piscina'
-import type { ActorControl, ActorNews, ActorTask, FromActor, ToActor } from '../../workers/control.js'
+import type { ActorControl, ActorNews, ActorTask, FromActor, ToActor } from '../../workers/thread/control.js'
 import type { LastHeard } from '../../workers/os/last-heard.js'
 import type { DescriptorLimits } from '../../workers/os/descriptor-limits.js'
 import type { ForeignCloser } from '../../workers/os/foreign-close.js'
-import type { ActorSettings, Admission } from '../../workers/settings.js'
-import { SOURCE } from '../../workers/log.js'
+import type { Admission } from '../../workers/thread/admission.js'
+import type { ActorSettings } from '../../workers/thread/settings.js'
+import { SOURCE } from '../../workers/base/log.js'
 import type { NameService } from './name-service.js'
 import { placeFor } from './placement.js'
 import type { SaslService } from './sasl-service.js'
@@ -92,7 +93,7 @@ export class ActorPool {
     this.#names = names
     this.#sasl = sasl
     this.#pool = new Piscina({
-      filename: new URL('../../workers/actor-thread.js', import.meta.url).href,
+      filename: new URL('../../workers/actor/actor-thread.js', import.meta.url).href,
       minThreads: threads,
       maxThreads: threads,
       idleTimeout: Infinity,

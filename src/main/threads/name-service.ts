@@ -1,6 +1,6 @@
 import { fork, type ChildProcess } from 'node:child_process'
 import { MessageChannel, type MessagePort } from 'node:worker_threads'
-import { SOURCE } from '../../workers/log.js'
+import { SOURCE } from '../../workers/base/log.js'
 import { keyOf, type NameAnswer, type NameQuestion } from '../../workers/names/messages.js'
 import type { Logger } from '../log/logger.js'
 

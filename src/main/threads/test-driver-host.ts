@@ -2,17 +2,17 @@ import { fork, type ChildProcess } from 'node:child_process'
 import { rmdir } from 'node:fs/promises'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { SOURCE } from '../../workers/log.js'
+import { SOURCE } from '../../workers/base/log.js'
 import { userIds } from '../../workers/names/lookup.js'
 import { fileId, removeIf, type FileId } from '../../workers/os/own-file.js'
-import type { TestDriverNews, TestDriverTask } from '../../workers/test-driver-process.js'
+import type { TestDriverNews, TestDriverTask } from '../../workers/test-driver/process.js'
 import { inTurn } from '../life/in-turn.js'
 import type { Logger } from '../log/logger.js'
 
 const RESTART_PAUSE_MS = 1000
 /** The process has nothing to put away when it is told to end. */
 const END_PATIENCE_MS = 2000
-const SCRIPT = fileURLToPath(new URL('../../workers/test-driver-process.js', import.meta.url))
+const SCRIPT = fileURLToPath(new URL('../../workers/test-driver/process.js', import.meta.url))
 
 export interface TestDriverPlaces {
   socket: string

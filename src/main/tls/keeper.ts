@@ -1,5 +1,5 @@
 import { unwatchFile, watchFile } from 'node:fs'
-import { SOURCE } from '../../workers/log.js'
+import { SOURCE } from '../../workers/base/log.js'
 import type { TlsSettings } from '../../workers/tls/tls-settings.js'
 import type { Logger } from '../log/logger.js'
 import type { LoadedTls, TlsOptions } from './load.js'

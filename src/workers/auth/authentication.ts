@@ -2,9 +2,10 @@ import type { Header } from '../../protocol/header.js'
 import type { RemoteError } from '../../protocol/errors.js'
 import type { Identity } from '../../protocol/identity.js'
 import type { AuthType } from '../../protocol/messages/auth.js'
-import type { Clock } from '../clock.js'
-import type { LogLevel, LogSource } from '../log.js'
-import type { Admission, ActorSettings } from '../settings.js'
+import type { Clock } from '../base/clock.js'
+import type { LogLevel, LogSource } from '../base/log.js'
+import type { Admission } from '../thread/admission.js'
+import type { ActorSettings } from '../thread/settings.js'
 
 /**
  * One way of letting a client in, made for one client. It is asked only while the client is not in yet; after that

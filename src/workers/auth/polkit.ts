@@ -2,7 +2,7 @@ import { CODE, DOMAIN, internalError, templated, type RemoteError } from '../../
 import type { Header } from '../../protocol/header.js'
 import { AUTH, encodePolkitReply, type AuthType } from '../../protocol/messages/auth.js'
 import { REMOTE } from '../../protocol/procedures.js'
-import { SOURCE } from '../log.js'
+import { SOURCE } from '../base/log.js'
 import { Withdrawn, type Authority, type Check, type Verdict } from '../polkit/authority.js'
 import { BusLost, ServiceError } from '../polkit/system-bus.js'
 import { authenticationFailed } from '../session/session-errors.js'

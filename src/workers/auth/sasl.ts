@@ -10,14 +10,14 @@ import {
   type SaslData
 } from '../../protocol/messages/auth.js'
 import { REMOTE } from '../../protocol/procedures.js'
-import { SOURCE } from '../log.js'
+import { SOURCE } from '../base/log.js'
 import { SaslCodec } from '../sasl/codec.js'
 import type { SaslParameters } from '../sasl/libsasl.js'
 import type { SaslSuccess } from '../sasl/messages.js'
 import { SaslRefusal, type SaslAttempt, type SaslThreadClient, type SaslTurn } from '../sasl/thread-client.js'
-import { isDeceptive, shown } from '../peer-names.js'
+import { isDeceptive, shown } from '../base/peer-names.js'
 import { authenticationFailed } from '../session/session-errors.js'
-import type { SaslLayer } from '../transport/sasl-layer.js'
+import type { SaslLayer } from '../sasl/sasl-layer.js'
 import type { Applicant, Authentication } from './authentication.js'
 
 /** Clients try once for each connection that they make. */

@@ -1,7 +1,7 @@
 import path from 'node:path'
 import { CODE, DOMAIN, templated, type RemoteError } from '../../protocol/errors.js'
 import { PROBE_ORDER_SESSION, PROBE_ORDER_SYSTEM, type ResolvedName } from '../../protocol/uri.js'
-import type { ActorSettings } from '../settings.js'
+import type { ActorSettings } from '../thread/settings.js'
 
 /** The socket of a daemon. */
 export interface DriverSocket {

@@ -1,5 +1,5 @@
 import { resolveName } from '../../protocol/uri.js'
-import type { ActorSettings } from '../settings.js'
+import type { ActorSettings } from '../thread/settings.js'
 import { wayTo, wayToAny, type Way } from './driver-sockets.js'
 
 /** Clients choose the names, so there must be an end to what is kept. */

@@ -1,5 +1,5 @@
 import type { MessagePort } from 'node:worker_threads'
-import type { Clock } from '../clock.js'
+import type { Clock } from '../base/clock.js'
 import { keyOf, type AccountKind, type NameAnswer, type NameQuestion } from './messages.js'
 
 /** A name is as good as new for so long, … */

@@ -1,5 +1,5 @@
-import '../no-debugger.js'
-import '../broker-signals.js'
+import '../os/no-debugger.js'
+import '../os/broker-signals.js'
 import { lookUpName } from './lookup.js'
 import type { NameAnswer, NameQuestion } from './messages.js'
 

@@ -15,8 +15,8 @@ import {
   SOCK_CLOEXEC,
   SOCK_NONBLOCK
 } from './libc.js'
+import type { ListenerKind } from './listener-kind.js'
 import type { ListeningSocket } from './listening-sockets.js'
-import type { AuthMethod, TransportKind } from '../settings.js'
 import type { ForeignCloser } from './foreign-close.js'
 import { isReset } from './peek.js'
 import { READABLE, type Pollable, type Poller } from './poller.js'
@@ -38,14 +38,6 @@ export interface ListenerHandler {
   acceptedAll(): void
   /** Accepting failed; it is tried again. */
   trouble(listener: Listener, message: string): void
-}
-
-export interface ListenerKind {
-  /** For logs, and for the admin interface. */
-  name: string
-  transport: TransportKind
-  readonly: boolean
-  auth: AuthMethod
 }
 
 const address = new Memory(ADDRESS_BYTES + 6)

@@ -1,6 +1,6 @@
 import type { Identity } from '../../protocol/identity.js'
-import { shown } from '../peer-names.js'
-import type { Admission } from '../settings.js'
+import { shown } from '../base/peer-names.js'
+import type { Admission } from '../thread/admission.js'
 import type { Subject } from './rules.js'
 
 /** What rules can ask of a client. */

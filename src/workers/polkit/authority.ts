@@ -1,6 +1,6 @@
 import { DbusWriter, type Incoming, type MethodCall } from './dbus-message.js'
 import { BusLost, SystemBus } from './system-bus.js'
-import { Timer, type Clock } from '../clock.js'
+import { Timer, type Clock } from '../base/clock.js'
 
 /** The process that asks to be let in, as the kernel saw it when it connected. */
 export interface Subject {

@@ -26,7 +26,7 @@ import {
 } from '../../protocol/header.js'
 import { PING_FRAME, PONG_FRAME } from '../../protocol/messages/keepalive.js'
 import { KEEPALIVE, REMOTE } from '../../protocol/procedures.js'
-import { Timer, type Timed } from '../clock.js'
+import { Timer, type Timed } from '../base/clock.js'
 import type { LossReason, Transport, TransportHandler } from '../transport/transport.js'
 import {
   CALL,

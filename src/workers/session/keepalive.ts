@@ -1,5 +1,5 @@
-import { Timer, type Clock, type Closable, type Timed } from '../clock.js'
-import type { KeepaliveSettings } from '../settings.js'
+import { Timer, type Clock, type Closable, type Timed } from '../base/clock.js'
+import type { KeepaliveSettings } from '../thread/settings.js'
 
 export interface KeepalivePeer {
   readonly session: Closable

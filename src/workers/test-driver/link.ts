@@ -1,4 +1,4 @@
-import type { Closable } from '../clock.js'
+import type { Closable } from '../base/clock.js'
 import { PolledTransport, type ThreadIo } from '../transport/polled.js'
 import type { TransportHandler } from '../transport/transport.js'
 

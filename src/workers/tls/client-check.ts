@@ -1,5 +1,5 @@
 import { compileGlob } from '../../protocol/glob.js'
-import { isDeceptive } from '../peer-names.js'
+import { isDeceptive } from '../base/peer-names.js'
 import { Certificate } from './certificate.js'
 import { dateFinding, findings } from './certificate-checks.js'
 import { isRevoked, REASON, type Revoked } from './chain.js'

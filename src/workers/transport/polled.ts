@@ -1,5 +1,5 @@
 import { HEADER_BYTES } from '../../protocol/header.js'
-import type { Closable } from '../clock.js'
+import type { Closable } from '../base/clock.js'
 import type { FdLedger } from '../os/fd-ledger.js'
 import { shutDown, type ForeignCloser } from '../os/foreign-close.js'
 import {

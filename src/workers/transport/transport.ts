@@ -1,4 +1,4 @@
-import type { Closable } from '../clock.js'
+import type { Closable } from '../base/clock.js'
 
 /**
  * The path of long frames from one socket to another, of which nobody needs to see more than the header. A transport

@@ -2,7 +2,7 @@ import { expect } from 'chai'
 import { RemoteError } from '#protocol/errors.js'
 import { resolveName } from '#protocol/uri.js'
 import { wayTo, wayToAny, type Candidate } from '#workers/driver/driver-sockets.js'
-import type { ActorSettings } from '#workers/settings.js'
+import type { ActorSettings } from '#workers/thread/settings.js'
 
 const settings = (given: Partial<ActorSettings> = {}): ActorSettings =>
   ({

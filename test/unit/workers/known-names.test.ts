@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { RemoteError } from '#protocol/errors.js'
 import { KnownNames } from '#workers/driver/known-names.js'
-import type { ActorSettings } from '#workers/settings.js'
+import type { ActorSettings } from '#workers/thread/settings.js'
 
 const settings = {
   driverSocketDir: '/run/libvirt',

@@ -1,7 +1,7 @@
 import { expect } from 'chai'
-import { Clock } from '#workers/clock.js'
-import { SOURCE } from '#workers/log.js'
-import { LogLimit } from '#workers/log-limit.js'
+import { Clock } from '#workers/base/clock.js'
+import { SOURCE } from '#workers/base/log.js'
+import { LogLimit } from '#workers/base/log-limit.js'
 
 describe('a bounded log', () => {
   let clock: Clock

@@ -2,9 +2,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { expect } from 'chai'
-import { Clock, Timer } from '#workers/clock.js'
+import { Clock, Timer } from '#workers/base/clock.js'
 import { Keepalive, type KeepalivePeer } from '#workers/session/keepalive.js'
-import type { KeepaliveSettings } from '#workers/settings.js'
+import type { KeepaliveSettings } from '#workers/thread/settings.js'
 
 describe('the coarse clock', () => {
   let clock: Clock

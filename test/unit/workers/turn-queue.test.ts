@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { TurnQueue } from '#workers/turn-queue.js'
+import { TurnQueue } from '#workers/base/turn-queue.js'
 
 /** Keeps the thread for so long. */
 function work(ms: number): void {

@@ -1,8 +1,8 @@
-import './no-debugger.js'
-import './broker-signals.js'
-import { failureText } from './log.js'
-import { startTestDriver } from './test-driver/main.js'
-import { PrivateFiles } from './test-driver/private-files.js'
+import '../os/no-debugger.js'
+import '../os/broker-signals.js'
+import { failureText } from '../base/log.js'
+import { startTestDriver } from './main.js'
+import { PrivateFiles } from './private-files.js'
 
 /** What the process is told, once. */
 export interface TestDriverTask {

@@ -1,8 +1,9 @@
-import { Timer, type Clock } from './clock.js'
-import { SOURCE, type Log } from './log.js'
-import type { AccountNames } from './names/account-names.js'
-import { identifyUnixPeer, type Identified } from './session/identify.js'
-import type { ActorSettings, Admission } from './settings.js'
+import { Timer, type Clock } from '../base/clock.js'
+import { SOURCE, type Log } from '../base/log.js'
+import type { AccountNames } from '../names/account-names.js'
+import { identifyUnixPeer, type Identified } from './unix-peer.js'
+import type { Admission } from '../thread/admission.js'
+import type { ActorSettings } from '../thread/settings.js'
 
 export interface ArrivalsOwner {
   readonly clock: Clock

@@ -1,8 +1,8 @@
 import { ECONNRESET } from '../os/libc.js'
 import { FAILED, HUNG_UP, READABLE, WRITABLE, type Pollable } from '../os/poller.js'
-import { RESULT, ROOM_BYTES, type SecureChannel } from '../tls/secure-channel.js'
-import type { ThreadIo } from './polled.js'
-import type { Transport, TransportHandler } from './transport.js'
+import { RESULT, ROOM_BYTES, type SecureChannel } from './secure-channel.js'
+import type { ThreadIo } from '../transport/polled.js'
+import type { Transport, TransportHandler } from '../transport/transport.js'
 
 /** A read that gave more was of long records. Short ones cost as much each: of them, there is one read a turn. */
 const LONG_READ_BYTES = 24 * 1024

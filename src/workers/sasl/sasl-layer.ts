@@ -1,6 +1,6 @@
 import { legalFrameLength } from '../../protocol/header.js'
-import type { SaslCodec } from '../sasl/codec.js'
-import type { LossReason, Transport, TransportHandler } from './transport.js'
+import type { SaslCodec } from './codec.js'
+import type { LossReason, Transport, TransportHandler } from '../transport/transport.js'
 
 /** Bytes that are unwrapped at once, the library's limit. */
 const MAX_DECODE_BYTES = 65_536

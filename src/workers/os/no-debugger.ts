@@ -25,8 +25,8 @@ async function closeDebugger(): Promise<void> {
   if (inspector.url() === undefined) return
   // Loaded only here: it is hardly ever needed, and the signal is to be caught before.
   const [{ endpoint }, { SHUT_RDWR, shutdown }] = await Promise.all([
-    import('./os/address.js'),
-    import('./os/libc.js')
+    import('./address.js'),
+    import('./libc.js')
   ])
   const url = inspector.url()
   if (url === undefined) return

@@ -1,5 +1,5 @@
 import { performance } from 'node:perf_hooks'
-import { Timer, type Clock, type Timed } from './clock.js'
+import { Timer, type Clock, type Timed } from '../base/clock.js'
 
 const WATCH_MS = 1000
 /** Shares of a second spent working. Apart, so that a thread in between does not change its mind every second. */

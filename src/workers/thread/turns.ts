@@ -1,4 +1,4 @@
-import type { Closable } from './clock.js'
+import type { Closable } from '../base/clock.js'
 
 /** Somebody who has something left over from an earlier turn. */
 export interface Unfinished {

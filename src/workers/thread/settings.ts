@@ -1,5 +1,5 @@
-import type { LogLevel } from './log.js'
-import type { TlsSettings } from './tls/tls-settings.js'
+import type { LogLevel } from '../base/log.js'
+import type { TlsSettings } from '../tls/tls-settings.js'
 
 /** What an actor thread has to know of the configuration: plain data, so that it can be posted to threads. */
 export interface ActorSettings {
@@ -58,20 +58,3 @@ export interface KeepaliveSettings {
   /** Pings without an answer before the peer counts as dead. */
   count: number
 }
-
-/** What the supervisor says of a connection that it hands to an actor. */
-export interface Admission {
-  /** Never used again while the process lives. */
-  id: number
-  fd: number
-  transport: TransportKind
-  /** `address:port` of a client that came over the network. */
-  peer: string | undefined
-  readonly: boolean
-  auth: AuthMethod
-  /** When the thread that serves it took it up, by that one's clock. */
-  takenAt?: number
-}
-
-export type TransportKind = 'unix' | 'tcp' | 'tls'
-export type AuthMethod = 'none' | 'sasl' | 'polkit'

@@ -1,4 +1,4 @@
-import type { Closable } from './clock.js'
+import type { Closable } from '../base/clock.js'
 
 /** What the clients of one thread that have opened nothing may hold together, in bytes. */
 const MOST_BYTES = 32 * 1024 * 1024

@@ -1,7 +1,7 @@
 import { expose } from 'comlink'
 import nodeEndpoint from 'comlink/dist/esm/node-adapter.mjs'
 import { Actor } from './actor.js'
-import type { ActorControl, ActorTask } from './control.js'
+import type { ActorControl, ActorTask } from '../thread/control.js'
 
 /** The pool's task: from here on the thread is an actor thread, until its supervisor shuts it down. */
 export default async function actorThread(task: ActorTask): Promise<void> {

@@ -1,9 +1,10 @@
 import type { MessagePort } from 'node:worker_threads'
-import type { Identity } from '../protocol/identity.js'
-import type { LogContext, LogLevel, LogSource } from './log.js'
-import type { DescriptorLimits } from './os/descriptor-limits.js'
-import type { ActorSettings, Admission } from './settings.js'
-import type { TlsSettings } from './tls/tls-settings.js'
+import type { Identity } from '../../protocol/identity.js'
+import type { LogContext, LogLevel, LogSource } from '../base/log.js'
+import type { DescriptorLimits } from '../os/descriptor-limits.js'
+import type { Admission } from './admission.js'
+import type { ActorSettings } from './settings.js'
+import type { TlsSettings } from '../tls/tls-settings.js'
 
 /** The task that makes a thread of the pool an actor thread. It ends when the thread is told to shut down. */
 export interface ActorTask {
