@@ -85,6 +85,7 @@ export class Actor implements ActorControl {
     this.polkit = new Authority(settings.systemBusAddress, this.clock)
     const known = new FdLedger(ledger, limits.own)
     const poller = new Poller(fd => known.close(fd))
+    poller.onPoll = () => this.turns.polled()
     known.adopt(poller.fd, number)
     this.io = {
       poller,

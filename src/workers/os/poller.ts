@@ -39,6 +39,8 @@ interface StreamHandle {
  * A `net.Socket` for each connection costs kilobytes and about 1 µs a wake-up more (docs/performance.md).
  */
 export class Poller {
+  /** Called before those that are ready are told. */
+  onPoll: () => void = () => {}
   readonly #epfd: number
   readonly #socket: net.Socket
   readonly #events = new Memory(BATCH * EVENT_BYTES)
@@ -114,6 +116,7 @@ export class Poller {
   }
 
   #dispatch(): void {
+    this.onPoll()
     const count = epollWait(this.#epfd, this.#events.address, BATCH, 0)
     if (count < 0 && errno() !== EINTR) throw new Error(`epoll_wait: ${errorText(errno())}`)
     for (let i = 0, at = 0; i < count; i++, at += EVENT_BYTES) {

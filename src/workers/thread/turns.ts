@@ -22,11 +22,16 @@ const TURN_MS = 5
  * Shares a thread's time among connections whose frames cost more than being passed on. Thousands of such frames fit
  * into one read, so a connection stops after its share, and goes on, in the order of arrival, when the others have been
  * looked at.
+ *
+ * What is left over goes on behind the poll for events, and begins a turn to which the next poll belongs. As long as
+ * nothing is left over each poll begins one, and nothing needs to be scheduled for that.
  */
 export class Turns {
   #left = THREAD_UNITS
-  /** Counts the turns in which anything was spent. */
+  /** Counts the turns. */
   number = 0
+  /** The turn has begun with what was left over. */
+  #begun = false
   #scheduled = false
   readonly #queue: Unfinished[] = []
 
@@ -39,7 +44,12 @@ export class Turns {
 
   spent(units: number): void {
     this.#left -= units
-    this.#schedule()
+  }
+
+  /** Those that are ready are about to be looked at. */
+  polled(): void {
+    if (!this.#begun && !this.#scheduled) this.#begin()
+    this.#begun = false
   }
 
   /** `unfinished` goes on in the next turn. It must not be in the queue already. */
@@ -55,10 +65,15 @@ export class Turns {
     setImmediate(() => this.#turn())
   }
 
-  #turn(): void {
-    this.#scheduled = false
+  #begin(): void {
     this.number++
     this.#left = THREAD_UNITS
+  }
+
+  #turn(): void {
+    this.#scheduled = false
+    this.#begin()
+    this.#begun = true
     const until = performance.now() + TURN_MS
     for (let count = this.#queue.length; count > 0 && this.#left > 0 && performance.now() < until; count--) {
       const next = this.#queue.shift()!

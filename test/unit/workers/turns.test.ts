@@ -70,6 +70,32 @@ describe('what one peer may cause in a turn of the loop', () => {
     expect(peer.serials).to.have.length(64)
   })
 
+  it('is what it was at the next poll for events, and nothing is scheduled for that', () => {
+    const turns = new Turns(raise)
+    const peer = new Peer(turns)
+    for (let poll = 1; poll <= 100; poll++) {
+      turns.polled()
+      peer.receive(64)
+      expect(peer.serials).to.have.length(64 * poll)
+      expect(peer.paused).to.equal(false)
+    }
+  })
+
+  it('is shared by the next poll for events and what is left over, for as long as there is any', async () => {
+    const turns = new Turns(raise)
+    const left = new Peer(turns)
+    const peers = Array.from({ length: 20 }, () => new Peer(turns))
+    turns.polled()
+    left.receive(100)
+    await new Promise(resolve => setImmediate(resolve))
+    expect(left.serials).to.have.length(100)
+    turns.polled()
+    for (const peer of peers) peer.receive(64)
+    expect(peers.reduce((sum, peer) => sum + peer.serials.length, 36)).to.be.within(512, 512 + 20)
+    left.receive(100)
+    expect(left.serials, 'of the same turn: its share is 64').to.have.length(128)
+  })
+
   it('is not bounded for frames that are only passed on, up to a thousand', () => {
     const peer = new Peer(new Turns(raise))
     peer.take = DISPOSITION.pass
