@@ -38,7 +38,7 @@ const MAX_MESSAGE_CHARACTERS = 4096
 const MAX_LEAVING = 1000
 /** Of each kind, about peers that have not logged in. */
 const STRANGERS_LINES_A_MINUTE = 30
-/** Connections taken up in one turn of the event loop: a flood of them is not to keep the calls of others waiting. */
+/** Connections after which the event loop turns: a flood of them is not to keep the calls of others waiting. */
 const ADMISSIONS_PER_TURN = 16
 const MAKES_ROOM = 'not logged in, closed to make room for others'
 
@@ -65,7 +65,8 @@ export class Actor implements ActorControl {
   readonly #work: MessagePort
   /** Handed over and not taken up. */
   readonly #arrivals: Admission[] = []
-  #admitting = false
+  /** Taken up since the loop was last seen to turn. */
+  #admitted = 0
   #news: (ActorNews | LoadNews)[] = []
   #logLevel: number
   #leaving = 0
@@ -123,7 +124,7 @@ export class Actor implements ActorControl {
     work.on('message', ({ admissions, evictions }: ToActor) => {
       for (const id of evictions) this.#evict(id)
       this.#arrivals.push(...admissions)
-      if (!this.#admitting) this.#admitSome()
+      this.#admitSome()
     })
   }
 
@@ -218,13 +219,16 @@ export class Actor implements ActorControl {
 
   // Connections
 
-  /** Messages come many in a turn, so that the next one waits for the turn after. */
+  /** Messages come many in a turn, so it is not each of them that may bring so many. */
   #admitSome(): void {
-    for (const admission of this.#arrivals.splice(0, ADMISSIONS_PER_TURN)) this.#admit(admission)
-    this.#admitting = true
+    const taken = this.#arrivals.splice(0, ADMISSIONS_PER_TURN - this.#admitted)
+    if (taken.length === 0) return
+    for (const admission of taken) this.#admit(admission)
+    this.#admitted += taken.length
+    if (this.#admitted < ADMISSIONS_PER_TURN) return
     setImmediate(() => {
-      this.#admitting = false
-      if (this.#arrivals.length > 0) this.#admitSome()
+      this.#admitted = 0
+      this.#admitSome()
     })
   }
 
