@@ -1,14 +1,16 @@
 import { statSync } from 'node:fs'
 import { userIds } from '../../workers/names/lookup.js'
-import type { Config } from './load.js'
+import type { AuthMethod, Config } from './load.js'
 import { fieldName, KEYS, keyNames, type Key, type KeyName } from './keys.js'
+import { isLoopback, PLACE_KEYS, type ListenerName } from './listeners.js'
 
 /**
  * What `--check-config` prints about a configuration that can be used: a few headed lists, empty ones left out. `found`:
  * warnings that came of looking at the host. `atStart`: what only a start can tell.
  */
 export function describeConfig(config: Config, found: readonly string[] = [], atStart: readonly string[] = []): string {
-  const given = keyNames.filter(name => config.given.has(name))
+  const places = placeKeys(config)
+  const given = keyNames.filter(name => config.given.has(name) && (config.passed === undefined || !places.includes(name)))
   const effects = (when: Key<unknown>['effect']['when']) => given.filter(name => KEYS[name].effect.when === when)
   return [
     `configuration file: ${config.file ?? `none (looked for ${config.paths.configFiles.join(', ')})`}`,
@@ -18,6 +20,7 @@ export function describeConfig(config: Config, found: readonly string[] = [], at
       effects('now').filter(name => differs(config, name)).map(name => `${name} = ${shown(config, name)}`)
     ),
     ...section('not effective yet', effects('later').map(name => withReason(config, name))),
+    ...section('without effect where systemd makes the sockets', config.passed === undefined ? places : []),
     ...section('ignored', effects('never').map(name => withReason(config, name))),
     ...section('unknown keys', config.unknown.map(({ name, line }) => `${name} (line ${line})`)),
     ...section('warnings', [...warnings(config), ...found]),
@@ -62,23 +65,27 @@ function withReason(config: Config, name: KeyName): string {
 
 /** Whether a socket's mode lets every user of this host in. */
 const open = (mode: number): boolean => (mode & 0o006) !== 0
-/** Who sets one of these means to serve over TLS; elsewhere sockets handed over by systemd do what listen_tls does here. */
+/** Who sets one of these means to serve over TLS. */
 const TLS_KEYS = ['ca_file', 'cert_file', 'key_file', 'cert_files', 'key_files', 'auth_tls'] as const satisfies readonly KeyName[]
+
+/** Keys of the file that say nothing about sockets of systemd's. */
+const placeKeys = ({ given }: Config): KeyName[] => PLACE_KEYS.filter(name => given.has(name))
 
 /** What is allowed and yet seldom meant. It is said at each start too. */
 export function warnings(config: Config): string[] {
   const found: string[] = []
-  if (config.authUnixRw === 'none' && open(config.unixSockRwPerms)) {
+  const { listeners } = config
+  if (listeners.has('main') && config.authUnixRw === 'none' && open(config.unixSockRwPerms)) {
     found.push('auth_unix_rw is "none" and the mode of the main socket lets every user of this host in')
   }
-  if (config.sockets.readOnly !== undefined && config.authUnixRo === 'none' && open(config.unixSockRoPerms) && config.privileged) {
+  if (listeners.has('readonly') && config.authUnixRo === 'none' && open(config.unixSockRoPerms) && config.privileged) {
     found.push('auth_unix_ro is "none" and the mode of the read-only socket lets every user of this host look')
   }
   if (config.listenTcp && config.authTcp === 'none') {
     const who = isLoopback(config.listenAddr)
       ? 'every user of this host in, also on a loopback address'
-      : 'everybody on the network in: set listen_addr to a loopback address'
-    found.push(`listen_tcp with auth_tcp = "none" lets ${who}`)
+      : `everybody on the network in: set ${config.passed === undefined ? 'listen_addr' : 'ListenStream='} to a loopback address`
+    found.push(`${config.passed === undefined ? 'listen_tcp' : 'the TCP socket'} with auth_tcp = "none" lets ${who}`)
   }
   if (config.listenTls && config.authTls === 'none' && config.tlsNoVerifyCertificate && !isLoopback(config.listenAddr)) {
     found.push('tls_no_verify_certificate with auth_tls = "none" lets everybody on the network in')
@@ -93,13 +100,16 @@ export function warnings(config: Config): string[] {
     found.push(`driver_socket_dir: others can write to ${config.driverSocketDir}, and put sockets of their own there`)
   }
   const idle = config.listenTls ? [] : TLS_KEYS.filter(name => config.given.has(name))
-  if (idle.length > 0) found.push(`listen_tls is 0, so there is no use for ${idle.join(', ')}`)
+  const noTls = config.passed === undefined ? 'listen_tls is 0' : 'systemd has made no socket for TLS'
+  if (idle.length > 0) found.push(`${noTls}, so there is no use for ${idle.join(', ')}`)
   if (config.priority !== undefined && config.priority.leftOut.length > 0) {
     found.push(`tls_priority asks for what is not supported, and goes without it: ${config.priority.leftOut.join(', ')}`)
   }
   if (config.metricsListen !== undefined && !isLoopback(config.metricsListen.host)) {
     found.push('metrics_listen shows the metrics to everybody on the network')
   }
+  const places = config.passed === undefined ? [] : placeKeys(config)
+  if (places.length > 0) found.push(`systemd has made the sockets, so there is no use for ${places.join(', ')}`)
   found.push(...testDriverWarnings(config))
   if (config.given.has('max_client_requests') && config.maxClientRequests < 2) {
     found.push('max_client_requests of 1 makes every client wait for each reply')
@@ -145,16 +155,12 @@ function testDriverWarnings(config: Config): string[] {
   return found
 }
 
-/** The listeners that a start opens, by the key of their authentication method. */
-export function openedListeners(config: Config): [string, Config['authTcp']][] {
-  return [
-    ['auth_unix_rw', config.authUnixRw],
-    ...(config.sockets.readOnly === undefined ? [] : ([['auth_unix_ro', config.authUnixRo]] as const)),
-    ...(config.listenTcp ? ([['auth_tcp', config.authTcp]] as const) : []),
-    ...(config.listenTls ? ([['auth_tls', config.authTls]] as const) : [])
-  ] as [string, Config['authTcp']][]
-}
+const AUTH_KEYS = { main: 'auth_unix_rw', readonly: 'auth_unix_ro', tcp: 'auth_tcp', tls: 'auth_tls' } as const
 
-/** Whether an address is only reachable from this host; no address at all means all addresses. */
-const isLoopback = (address: string | undefined): boolean =>
-  address !== undefined && /^(localhost|127(\.\d{1,3}){3}|::1)$/.test(address)
+/** The listeners that a start opens, by the key of their authentication method; the admin socket has none. */
+export function openedListeners({ listeners, authUnixRw, authUnixRo, authTcp, authTls }: Config): [string, AuthMethod][] {
+  const methods: [Exclude<ListenerName, 'admin'>, AuthMethod][] = [
+    ['main', authUnixRw], ['readonly', authUnixRo], ['tcp', authTcp], ['tls', authTls]
+  ]
+  return methods.filter(([name]) => listeners.has(name)).map(([name, method]) => [AUTH_KEYS[name], method])
+}

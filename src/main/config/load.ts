@@ -5,6 +5,7 @@ import { reasonOf } from '../../workers/os/libc.js'
 import { parseRule, RuleError } from '../../workers/policy/rules.js'
 import { ConfError, EXIT, MAX_CONF_BYTES, parseConf, UNKNOWN_NAME } from './grammar.js'
 import { readSettings, type FileContents, type KeyName, type Settings } from './keys.js'
+import { overruled, type ListenerName, type PassedSockets } from './listeners.js'
 import { logSettings, type LogSettings } from './log-settings.js'
 import { defaultPaths, socketPaths, type Paths, type SocketPaths } from './paths.js'
 import { badPort, portNumber } from './port.js'
@@ -29,6 +30,10 @@ export interface Config extends Omit<Settings, RefinedField> {
   unknown: FileContents['unknown']
   paths: Paths
   sockets: SocketPaths
+  /** What a start listens for. */
+  listeners: ReadonlySet<ListenerName>
+  /** Undefined: the broker makes its sockets itself. */
+  passed: PassedSockets | undefined
   unixSockRoPerms: number
   unixSockRwPerms: number
   unixSockAdminPerms: number
@@ -67,6 +72,8 @@ export interface LoadOptions {
   verbose?: boolean | undefined
   privileged: boolean
   env: Readonly<Record<string, string | undefined>>
+  /** Sockets that systemd has made. What the file says of places counts for nothing then. */
+  passed?: PassedSockets | undefined
 }
 
 /** Reads and checks the configuration. Throws a ConfError with libvirt's text and exit code. */
@@ -80,8 +87,9 @@ export function loadConfig(options: LoadOptions): Config {
 
 /** The rules in the order in which virtproxyd comes upon them, because the first one broken decides the exit code. */
 function checkConfig(contents: FileContents, file: string | undefined, paths: Paths, options: LoadOptions): Config {
-  const { settings, given, unknown } = contents
-  const { privileged, env } = options
+  const { given, unknown } = contents
+  const { privileged, env, passed } = options
+  const settings = passed === undefined ? contents.settings : overruled(contents.settings, passed)
   const own = asLoadError(file ?? '', () => {
     const auth = authMethods(settings, privileged, file ?? '')
     checkNumbers(settings, given)
@@ -99,7 +107,7 @@ function checkConfig(contents: FileContents, file: string | undefined, paths: Pa
     options.verbose ?? false
   )
   checkAccessDrivers(settings)
-  checkListeners(settings)
+  if (passed === undefined) checkListeners(settings)
   const priority = settings.listenTls ? tlsPriority(settings.tlsPriority, readSystemPolicy(env)) : undefined
   if (settings.maxAnonymousClients > settings.maxClients) {
     throw new ConfError(
@@ -108,6 +116,7 @@ function checkConfig(contents: FileContents, file: string | undefined, paths: Pa
       EXIT.init
     )
   }
+  const sockets = socketPaths(privileged, paths.runDir, settings.unixSockDir, passed)
   return {
     ...settings,
     ...own,
@@ -116,7 +125,9 @@ function checkConfig(contents: FileContents, file: string | undefined, paths: Pa
     given,
     unknown,
     paths,
-    sockets: socketPaths(privileged, paths.runDir, settings.unixSockDir),
+    sockets,
+    listeners: passed === undefined ? listeners(settings, sockets) : new Set(passed.keys()),
+    passed,
     // virtproxyd with 0 answers one message and never reads again.
     maxClientRequests: Math.max(1, settings.maxClientRequests),
     unixSockRoPerms: parseMode(settings.unixSockRoPerms),
@@ -131,6 +142,11 @@ function checkConfig(contents: FileContents, file: string | undefined, paths: Pa
     tls: settings.listenTls ? tlsFiles(settings, paths, exists) : undefined,
     priority
   }
+}
+
+function listeners({ listenTcp, listenTls }: Settings, { readOnly }: SocketPaths): Set<ListenerName> {
+  const names: [ListenerName, boolean][] = [['main', true], ['readonly', readOnly !== undefined], ['tcp', listenTcp], ['tls', listenTls]]
+  return new Set(names.flatMap(([name, wanted]) => (wanted ? [name] : [])))
 }
 
 /** A file that cannot be looked at counts as there, so that reading it gives the reason. */

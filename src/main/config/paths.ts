@@ -1,5 +1,6 @@
 import { homedir } from 'node:os'
 import { join } from 'node:path'
+import type { ListenerName, PassedSockets } from './listeners.js'
 
 export interface TlsPaths {
   ca: string
@@ -75,11 +76,23 @@ export interface SocketPaths {
 
 /**
  * The UNIX sockets have libvirtd's names. An ordinary user has no read-only one, and with `unix_sock_dir` set no admin
- * socket either.
+ * socket either. Sockets that are there already are where they are; then the main one, if it is not among them, is only
+ * a place beside which files can be.
  */
-export function socketPaths(privileged: boolean, runDir: string, configuredDir: string | undefined): SocketPaths {
+export function socketPaths(
+  privileged: boolean,
+  runDir: string,
+  configuredDir: string | undefined,
+  passed?: PassedSockets
+): SocketPaths {
+  const place = (name: ListenerName): string | undefined => passed?.get(name)?.[0]?.place
+  const [readOnly, admin] = [place('readonly'), place('admin')]
   // To virtproxyd an empty one is the root directory.
   const dir = configuredDir === '' ? '/' : (configuredDir ?? runDir)
+  if (passed !== undefined) {
+    const main = place('main')
+    return { main: main?.startsWith('/') ? main : join(dir, 'libvirt-sock'), ...(readOnly !== undefined && { readOnly }), ...(admin !== undefined && { admin }) }
+  }
   return {
     main: join(dir, 'libvirt-sock'),
     ...(privileged ? { readOnly: join(dir, 'libvirt-sock-ro') } : {}),

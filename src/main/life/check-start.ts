@@ -10,7 +10,7 @@ import type { Config } from '../config/load.js'
 import { exitCode } from './exit-code.js'
 import { hostWarnings } from '../config/host-warnings.js'
 import { inTurn, type Step } from './in-turn.js'
-import { isHostName, listeningPlaces } from '../listen/places.js'
+import { isHostName, listeningPlaces, ownSocketFiles } from '../listen/places.js'
 import { cannotOpenPidFile, pidFileObstacle } from './pid-file.js'
 import { saslFor } from '../threads/sasl-use.js'
 import { loadTls } from '../tls/load.js'
@@ -34,7 +34,7 @@ export async function checkStart(config: Config, pidFile: string): Promise<Check
   const found = hostWarnings(config, pidFile)
   const steps: Step[] = [
     ['log', () => checkLogFiles(config)],
-    ['directories', () => checkDirectories([config.sockets.main, pidFile])],
+    ['directories', () => checkDirectories([...ownSocketFiles(config), pidFile])],
     ['pid file', () => checkPidFile(pidFile)],
     ['listeners', () => checkListeners(config)],
     ['driver sockets', () => actorSettings(config, 'error', undefined)],
@@ -49,7 +49,8 @@ export async function checkStart(config: Config, pidFile: string): Promise<Check
   }
 }
 
-function unknownBefore({ listenAddr, listenTcp, listenTls }: Config): string[] {
+function unknownBefore({ listenAddr, listenTcp, listenTls, passed }: Config): string[] {
+  if (passed !== undefined) return []
   const network = listenTcp || listenTls
   return [
     `whether another process has the sockets${network ? ', addresses and ports' : ''}`,
@@ -129,6 +130,7 @@ function checkPidFile(pidFile: string): void {
 }
 
 async function checkListeners(config: Config): Promise<void> {
+  if (config.passed !== undefined) return
   for (const { path } of (await listeningPlaces(config)).unix) {
     const why = obstacleAt(path) ?? obstacleToFile(path)
     if (why !== undefined) throw cannotBind(path, why)

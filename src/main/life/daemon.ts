@@ -8,6 +8,7 @@ import type { Config } from '../config/load.js'
 import { levelNames } from '../config/log-settings.js'
 import { hostWarnings } from '../config/host-warnings.js'
 import { inTurn } from './in-turn.js'
+import { ownSocketFiles } from '../listen/places.js'
 import { ListeningSockets } from '../listen/sockets.js'
 import { createBrokerLogger, type Logger } from '../log/logger.js'
 import { PidFile } from './pid-file.js'
@@ -47,7 +48,7 @@ export class Daemon {
     const pidPath = this.#options.pidFile
     for (const warning of [...warnings(config), ...hostWarnings(config, pidPath)]) this.logger.warn(SOURCE.daemon, warning)
     try {
-      makeDirectories([config.sockets.main, pidPath], config.privileged)
+      makeDirectories([...ownSocketFiles(config), pidPath], config.privileged)
       if (pidPath !== '') this.#pidFile = new PidFile(pidPath)
       this.#sockets = await ListeningSockets.claim(config, this.#testDriverSockets())
       const testSocket = await this.#startTestDriver()

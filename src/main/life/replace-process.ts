@@ -1,6 +1,6 @@
 import { constants } from 'node:os'
 import koffi from 'koffi'
-import { errno, errorText, fcntl, Memory } from '../../workers/os/libc.js'
+import { errno, errorText, F_SETFD, fcntl, Memory } from '../../workers/os/libc.js'
 
 const libc = koffi.load(null)
 const execve = libc.func('int execve(const char *, uintptr_t, uintptr_t)') as (
@@ -10,7 +10,6 @@ const execve = libc.func('int execve(const char *, uintptr_t, uintptr_t)') as (
 ) => number
 const setHandler = libc.func('uintptr_t signal(int, uintptr_t)') as (signal: number, handler: number) => number
 
-const F_SETFD = 2
 const SIG_IGN = 1
 
 /**

@@ -20,6 +20,7 @@ import type { ListenerKind } from '../../workers/os/listener-kind.js'
 import { LEVEL } from '../config/log-settings.js'
 import { inTurn } from './in-turn.js'
 import type { Logger } from '../log/logger.js'
+import { ClosedDoor } from '../listen/closed-door.js'
 import type { ListeningSockets } from '../listen/sockets.js'
 import { NameService } from '../threads/name-service.js'
 import { saslFor } from '../threads/sasl-use.js'
@@ -78,7 +79,8 @@ export class Supervisor implements ListenerHandler {
     await this.#pool.started()
     this.#admission = new Admission(this.#config, this.#planDescriptors(), this.#admissionOwner(this.#pool))
     for (const { kind, socket } of sockets.open()) {
-      this.#listeners.push(new Listener(kind, socket, this.#poller, this.#closer, this))
+      const handler = kind.name === 'admin' ? new ClosedDoor(this.#closer, this.#log) : this
+      this.#listeners.push(new Listener(kind, socket, this.#poller, this.#closer, handler))
       this.#logger.info(SOURCE.listener, `listening on ${socket.place}`)
     }
   }

@@ -4,6 +4,7 @@ import { groupId } from '../../workers/names/lookup.js'
 import type { ListenerKind } from '../../workers/os/listener-kind.js'
 import { fitsUnixAddress, ListenError, pathTooLong } from '../../workers/os/listening-sockets.js'
 import { ConfError, EXIT, UNKNOWN_NAME } from '../config/grammar.js'
+import type { ListenerName } from '../config/listeners.js'
 import type { Config } from '../config/load.js'
 import { servicePort } from '../config/port.js'
 
@@ -31,28 +32,34 @@ export interface Places {
 
 /** Throws ConfError or ListenError for what could never be listened on. Asks nobody but the name service. */
 export async function listeningPlaces(config: Config): Promise<Places> {
-  const { sockets, unixSockRwPerms, unixSockRoPerms, authUnixRw, authUnixRo } = config
+  const { sockets, unixSockRwPerms, unixSockRoPerms } = config
   const group = socketGroup(config.unixSockGroup)
-  const unix: UnixPlace[] = [
-    { kind: { name: 'main', transport: 'unix', readonly: false, auth: authUnixRw }, path: sockets.main, mode: unixSockRwPerms }
-  ]
+  const unix: UnixPlace[] = [{ kind: listenerKind('main', config), path: sockets.main, mode: unixSockRwPerms }]
   if (sockets.readOnly !== undefined) {
-    const kind: ListenerKind = { name: 'readonly', transport: 'unix', readonly: true, auth: authUnixRo }
-    unix.push({ kind, path: sockets.readOnly, mode: unixSockRoPerms })
+    unix.push({ kind: listenerKind('readonly', config), path: sockets.readOnly, mode: unixSockRoPerms })
   }
   const tooLong = unix.find(({ path }) => !fitsUnixAddress(path))
   if (tooLong !== undefined) throw pathTooLong(tooLong.path)
   const tcp: TcpPlace[] = []
-  for (const [wanted, name, service, auth] of [
-    [config.listenTcp, 'tcp', config.tcpPort, config.authTcp],
-    [config.listenTls, 'tls', config.tlsPort, config.authTls]
+  for (const [wanted, name, service] of [
+    [config.listenTcp, 'tcp', config.tcpPort],
+    [config.listenTls, 'tls', config.tlsPort]
   ] as const) {
-    if (!wanted) continue
-    const kind: ListenerKind = { name, transport: name, readonly: false, auth }
-    tcp.push({ kind, key: `${name}_port`, service, port: await servicePort(service) })
+    if (wanted) tcp.push({ kind: listenerKind(name, config), key: `${name}_port`, service, port: await servicePort(service) })
   }
   return { unix, tcp, group }
 }
+
+/** Connections are counted by this object: all sockets of one listener share it. */
+export function listenerKind(name: ListenerName, { authUnixRw, authUnixRo, authTcp, authTls }: Config): ListenerKind {
+  const auth = { main: authUnixRw, readonly: authUnixRo, admin: 'none', tcp: authTcp, tls: authTls } as const
+  const transport = name === 'tcp' || name === 'tls' ? name : 'unix'
+  return { name, transport, readonly: name === 'readonly', auth: auth[name] }
+}
+
+/** The files for which a start makes the directories: sockets of its own. */
+export const ownSocketFiles = ({ passed, embeddedTestDriver, sockets }: Config): string[] =>
+  passed === undefined || embeddedTestDriver ? [sockets.main] : []
 
 function socketGroup(name: string | undefined): number | undefined {
   if (name === undefined) return undefined

@@ -1,12 +1,13 @@
 import { endpointText } from '../../workers/os/address.js'
 import type { ListenerKind } from '../../workers/os/listener-kind.js'
-import { cannotBind, ListenError, listenTcp, listenUnix, type ListeningSocket } from '../../workers/os/listening-sockets.js'
+import { cannotBind, ListenError, listenTcp, listenUnix, takeUp, type ListeningSocket } from '../../workers/os/listening-sockets.js'
 import { close, EADDRINUSE, EADDRNOTAVAIL, EAFNOSUPPORT } from '../../workers/os/libc.js'
 import { occupantOf } from '../../workers/os/occupant.js'
 import { tcpListener, unixListener } from '../../workers/os/process-info.js'
+import type { PassedSockets } from '../config/listeners.js'
 import type { Config } from '../config/load.js'
 import { inUse } from './in-use.js'
-import { addresses, listeningPlaces, type Places, type TcpPlace } from './places.js'
+import { addresses, listenerKind, listeningPlaces, type Places, type TcpPlace } from './places.js'
 
 export interface OpenedSocket {
   kind: ListenerKind
@@ -16,13 +17,17 @@ export interface OpenedSocket {
 /** Addresses that this host does not have, or not of this family. */
 const NOT_HERE: readonly number[] = [EADDRNOTAVAIL, EAFNOSUPPORT]
 
+/** Of a start that was given its sockets. */
+const NO_PLACES: Places = { unix: [], tcp: [], group: undefined }
+
 /**
- * All sockets that we listen on. A start that fails because somebody else has one of the places has touched none of
+ * All sockets that we listen on: those that systemd has made, or else our own. A start that fails because somebody else has one of the places has touched none of
  * them: first each UNIX socket that is there is asked whether anybody listens, and each port is taken; only then are
  * dead UNIX sockets replaced.
  */
 export class ListeningSockets {
-  readonly #tcp: OpenedSocket[] = []
+  /** Passed ones, or ports that are taken. */
+  readonly #there: OpenedSocket[] = []
 
   private constructor(
     readonly places: Places,
@@ -34,10 +39,12 @@ export class ListeningSockets {
    * Throws ConfError or ListenError.
    */
   static async claim(config: Config, others: readonly string[]): Promise<ListeningSockets> {
-    const places = await listeningPlaces(config)
+    const { passed } = config
+    const places = passed === undefined ? await listeningPlaces(config) : NO_PLACES
     for (const path of [...places.unix.map(place => place.path), ...others]) await mustBeFree(path)
     const sockets = new ListeningSockets(places, config.maxQueuedClients)
     try {
+      if (passed !== undefined) sockets.#takeUp(passed, config)
       for (const place of places.tcp) await sockets.#takePort(place, config.listenAddr)
     } catch (error) {
       sockets.close()
@@ -57,12 +64,19 @@ export class ListeningSockets {
       closeAll(opened)
       throw error
     }
-    return [...opened, ...this.#tcp.splice(0)]
+    return [...opened, ...this.#there.splice(0)]
   }
 
   /** Closes what has not been handed over. */
   close(): void {
-    closeAll(this.#tcp.splice(0))
+    closeAll(this.#there.splice(0))
+  }
+
+  #takeUp(passed: PassedSockets, config: Config): void {
+    for (const [name, its] of passed) {
+      const kind = listenerKind(name, config)
+      for (const { fd, place } of its) this.#there.push({ kind, socket: takeUp(fd, place, this.backlog) })
+    }
   }
 
   /** As virtproxyd, addresses that are not there are passed over as long as one can be bound; one that is taken is not. */
@@ -71,7 +85,7 @@ export class ListeningSockets {
     let bound = 0
     for (const ip of await addresses(listenAddr, service)) {
       try {
-        this.#tcp.push({ kind, socket: listenTcp(ip, port, this.backlog) })
+        this.#there.push({ kind, socket: listenTcp(ip, port, this.backlog) })
         bound++
       } catch (error) {
         if (!(error instanceof ListenError)) throw error

@@ -58,11 +58,15 @@ export function networkOf(endpoint: string): string {
   return `${groups.map(group => group.toString(16)).join(':')}::/64`
 }
 
+const MAPPED = Buffer.from('00000000000000000000ffff', 'hex')
+
 function readEndpoint({ bytes }: Memory): IpEndpoint | undefined {
   const family = bytes.readUInt16LE(0)
   const port = bytes.readUInt16BE(2)
   if (family === AF_INET) return { ip: bytes.subarray(4, 8).join('.'), port }
   if (family !== AF_INET6) return undefined
+  // A client of IPv4, on a socket that systemd has made for both.
+  if (bytes.subarray(8, 20).equals(MAPPED)) return { ip: bytes.subarray(20, 24).join('.'), port }
   const groups = Array.from({ length: 8 }, (_, i) => bytes.readUInt16BE(8 + 2 * i).toString(16))
   return { ip: new net.SocketAddress({ family: 'ipv6', address: groups.join(':') }).address, port }
 }
@@ -87,4 +91,14 @@ export function endpoint(fd: number, which: 'local' | 'peer'): IpEndpoint | unde
   own.bytes.writeUInt32LE(ADDRESS_BYTES, lengthAt)
   const get = which === 'local' ? getsockname : getpeername
   return get(fd, own.address, own.address + lengthAt) === 0 ? readEndpoint(own) : undefined
+}
+
+/** The path of a UNIX socket; `@` begins an abstract name. Undefined for another kind of socket, and for one without a name. */
+export function unixPath(fd: number): string | undefined {
+  const lengthAt = ADDRESS_BYTES + 2
+  own.bytes.writeUInt32LE(ADDRESS_BYTES, lengthAt)
+  if (getsockname(fd, own.address, own.address + lengthAt) !== 0 || own.bytes.readUInt16LE(0) !== AF_UNIX) return undefined
+  const name = own.bytes.subarray(2, own.bytes.readUInt32LE(lengthAt))
+  if (name.length === 0) return undefined
+  return name[0] === 0 ? `@${name.toString('utf8', 1)}` : name.toString('utf8').replace(/\0+$/, '')
 }

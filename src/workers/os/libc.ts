@@ -165,11 +165,17 @@ export const MSG_CMSG_CLOEXEC = 0x40000000
 export const SCM_RIGHTS = 1
 export const SOL_SOCKET = 1
 export const SO_REUSEADDR = 2
+export const SO_TYPE = 3
 export const SO_SNDBUF = 7
 export const SO_OOBINLINE = 10
 export const SO_PEERCRED = 17
+export const SO_ACCEPTCONN = 30
 export const SO_PEERSEC = 31
 export const SO_SNDBUFFORCE = 32
+export const F_SETFD = 2
+export const FD_CLOEXEC = 1
+export const F_GETFL = 3
+export const F_SETFL = 4
 export const SHUT_RDWR = 2
 /** The most descriptors that one message can carry. */
 export const SCM_MAX_FD = 253

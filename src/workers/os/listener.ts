@@ -110,7 +110,9 @@ export class Listener implements Pollable {
   close(): void {
     if (this.#closed) return
     this.#closed = true
-    if (this.kind.transport === 'unix') this.poller.remove(this.#slot, this.fd)
+    const { shared } = this.socket
+    // What another process has open is not forgotten by itself.
+    if (shared || this.kind.transport === 'unix') this.poller.remove(this.#slot, this.fd)
     else this.poller.forget(this.#slot)
     try {
       this.socket.removeFile()
@@ -118,8 +120,8 @@ export class Listener implements Pollable {
       this.handler.trouble(this, `cannot be removed: ${(error as Error).message}`)
     }
     if (this.kind.transport !== 'unix') return void close(this.fd)
-    // Whoever stands in the backlog may have sent something already.
-    shutdown(this.fd, SHUT_RDWR)
+    // Whoever stands in the backlog may have sent something already. Of a shared socket they wait for the next to accept.
+    if (!shared) shutdown(this.fd, SHUT_RDWR)
     this.closer.closeLater(this.fd)
   }
 

@@ -9,6 +9,9 @@ import {
   EADDRINUSE,
   errno,
   errorText,
+  F_GETFL,
+  F_SETFL,
+  fcntl,
   IPPROTO_IPV6,
   IPPROTO_TCP,
   IPV6_V6ONLY,
@@ -43,6 +46,8 @@ export interface ListeningSocket {
   readonly fd: number
   /** The path, or `address:port`. */
   readonly place: string
+  /** Another process has made it, and goes on listening when we do not. */
+  readonly shared: boolean
   /**
    * A UNIX socket's own file, and no other that may be in its place by now. To be called while the descriptor is still
    * open, as long as which the file's number is not given to another.
@@ -106,7 +111,7 @@ function bindUnix(fd: number, path: string, mode: number): boolean {
 function finishUnix(fd: number, path: string, group: number | undefined, backlog: number): ListeningSocket | undefined {
   if (path.startsWith('@')) {
     startListening(fd, path, backlog)
-    return { fd, place: path, removeFile: () => undefined }
+    return { fd, place: path, shared: false, removeFile: () => undefined }
   }
   const id = fileId(path)
   if (id === undefined) return undefined
@@ -120,7 +125,7 @@ function finishUnix(fd: number, path: string, group: number | undefined, backlog
     if (error instanceof ListenError) throw error
     throw new ListenError(`Cannot set group of socket '${path}': ${(error as Error).message}`, 0)
   }
-  return sameFile(fileId(path), id) ? { fd, place: path, removeFile } : undefined
+  return sameFile(fileId(path), id) ? { fd, place: path, shared: false, removeFile } : undefined
 }
 
 /** Binds one numeric address. IPv6 sockets take IPv6 only. Throws ListenError. */
@@ -139,11 +144,23 @@ export function listenTcp(ip: string, port: number, backlog: number): ListeningS
       throw new ListenError(`Unable to bind to port ${port} of ${ip}: ${errorText(code)}`, code)
     }
     startListening(fd, place, backlog)
-    return { fd, place, removeFile: () => undefined }
+    return { fd, place, shared: false, removeFile: () => undefined }
   } catch (error) {
     close(fd)
     throw error
   }
+}
+
+/**
+ * Takes up a socket that another process has made, which keeps it. What we would set on one of our own is set here too,
+ * as far as it is not the other's business. Throws ListenError.
+ */
+export function takeUp(fd: number, place: string, backlog: number): ListeningSocket {
+  fcntl(fd, F_SETFL, fcntl(fd, F_GETFL, 0) | SOCK_NONBLOCK)
+  // Accepted sockets inherit it; UNIX sockets have no such thing.
+  setIntOption(fd, IPPROTO_TCP, TCP_NODELAY, 1)
+  startListening(fd, place, backlog)
+  return { fd, place, shared: true, removeFile: () => undefined }
 }
 
 function newSocket(family: number): number {
