@@ -2,11 +2,10 @@ import { checkStart } from './life/check-start.js'
 import { parseCommandLine } from './cli.js'
 import { absolutePath, absolutePaths } from './config/absolute-paths.js'
 import { PROGRAM } from './config/paths.js'
-import { ConfError } from './config/grammar.js'
 import { loadConfig } from './config/load.js'
+import { exitCode, StartupError } from './config/startup-error.js'
 import { Daemon } from './life/daemon.js'
 import { daemonize, isDaemon, reportStatus } from './life/daemonize.js'
-import { exitCode } from './life/exit-code.js'
 import { takePassedSockets } from './listen/activation.js'
 
 const STOP_SIGNALS = ['SIGTERM', 'SIGINT', 'SIGQUIT'] as const
@@ -23,7 +22,7 @@ async function main(argv: readonly string[]): Promise<void> {
   const { options } = command
   const { config: configFile, verbose } = options
   const passed = takePassedSockets(process.env)
-  if (passed !== undefined && options.daemon) throw new ConfError('sockets of systemd\'s cannot be used in the background (-d)')
+  if (passed !== undefined && options.daemon) throw new StartupError('sockets of systemd\'s cannot be used in the background (-d)')
   const loaded = loadConfig({ configFile, verbose, privileged: process.geteuid?.() === 0, env: process.env, passed })
   const config = absolutePaths(loaded)
   const pidFile = absolutePath(options.pidFile ?? config.paths.pidFile)

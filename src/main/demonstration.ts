@@ -3,9 +3,9 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { Command, InvalidArgumentError } from 'commander'
 import { loadConfig } from './config/load.js'
+import { EXIT, exitCode } from './config/startup-error.js'
 import { Daemon } from './life/daemon.js'
 import { testDriverPlaces } from './threads/test-driver-host.js'
-import { ListenError } from '../workers/os/listening-sockets.js'
 
 /**
  * `npm start`: the broker in the foreground with the embedded test driver, for somebody who wants to see it work. It
@@ -65,7 +65,7 @@ try {
 (Ctrl and ] leaves the guest's console. Files can be in that directory only.) Ctrl-C here ends the broker.
 `)
 } catch (error) {
-  if (error instanceof ListenError) {
+  if (exitCode(error) === EXIT.network) {
     process.stderr.write(`\nPort ${port} is taken, by another libvirt daemon perhaps. Try: npm start -- --port 16599\n`)
   }
   end(1)

@@ -1,7 +1,7 @@
 import { lstat, mkdir, rm, stat, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect } from 'chai'
-import type { ConfError } from '#main/config/grammar.js'
+import type { StartupError } from '#main/config/startup-error.js'
 import { loadTls } from '#main/tls/load.js'
 import { tlsPriority } from '#main/config/tls-priority/tls-priority.js'
 import { Cleanup } from '../support/cleanup.js'
@@ -185,7 +185,7 @@ describe('a start beside that of libvirtd', function () {
     const load = ({ ca_file, cert_file, key_file, crl_file }: typeof files): Promise<'serves' | number> => {
       const named = { ca: ca_file, crl: crl_file, identities: [{ certificate: cert_file, key: key_file }], indexed: [] }
       const options = { files: named, priority: tlsPriority(), sanity: true, verify: true, allowedNames: undefined }
-      return loadTls(options).then(() => 'serves', (error: ConfError) => error.exitCode)
+      return loadTls(options).then(() => 'serves', (error: StartupError) => error.exitCode)
     }
 
     for (const [shape, write] of shapes) {

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { copyFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect } from 'chai'
-import { ConfError, EXIT } from '#main/config/grammar.js'
+import { EXIT, StartupError } from '#main/config/startup-error.js'
 import type { TlsFiles } from '#main/config/tls-files.js'
 import { RevokedSerials } from '#workers/tls/revoked-serials.js'
 import { loadTls, type TlsOptions } from '#main/tls/load.js'
@@ -47,8 +47,8 @@ describe('TLS files', function () {
     try {
       await loadTls(wanted)
     } catch (error) {
-      expect(error).to.be.instanceOf(ConfError)
-      expect((error as ConfError).exitCode).to.equal(EXIT.network)
+      expect(error).to.be.instanceOf(StartupError)
+      expect((error as StartupError).exitCode).to.equal(EXIT.network)
       return (error as Error).message
     }
     throw new Error('these files are not refused')

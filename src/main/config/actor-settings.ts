@@ -5,7 +5,8 @@ import { nameOf } from '../../workers/names/lookup.js'
 import { DEFAULT_BUS } from '../../workers/polkit/system-bus.js'
 import type { LogLevel } from '../../workers/base/log.js'
 import type { ActorSettings } from '../../workers/thread/settings.js'
-import { ConfError, parseConf } from './grammar.js'
+import { parseConf } from './grammar.js'
+import { StartupError } from './startup-error.js'
 import type { Config } from './load.js'
 
 /** Every client speaks first, and at once. */
@@ -13,7 +14,7 @@ const FIRST_FRAME_MS = 10_000
 
 /**
  * What the actor threads need of the configuration. `testDriverSocket`: where the embedded driver listens, if it does.
- * Throws ConfError.
+ * Throws StartupError.
  */
 export function actorSettings(
   config: Config,
@@ -23,7 +24,7 @@ export function actorSettings(
   const ownSockets = ownSocketPaths(config)
   for (const [, socket] of config.driverSockets) {
     if (!ownSockets.includes(realPath(socket))) continue
-    throw new ConfError(`driver_sockets: '${socket}' is a socket of this broker, not of a driver daemon`)
+    throw new StartupError(`driver_sockets: '${socket}' is a socket of this broker, not of a driver daemon`)
   }
   return {
     logLevel,
@@ -70,14 +71,14 @@ function realPath(socket: string): string {
   }
 }
 
-/** `uri_aliases` of libvirt.conf: names that clients may use instead of a URI. Throws ConfError. */
+/** `uri_aliases` of libvirt.conf: names that clients may use instead of a URI. Throws StartupError. */
 function readAliases(file: string): [string, string][] {
   let text: string
   try {
     text = readFileSync(file, 'latin1')
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return []
-    throw new ConfError(`cannot read ${file}: ${(error as Error).message}`)
+    throw new StartupError(`cannot read ${file}: ${(error as Error).message}`)
   }
   const aliases = parseConf(text, file).get('uri_aliases')?.value
   if (aliases?.kind !== 'list') return []
@@ -85,6 +86,6 @@ function readAliases(file: string): [string, string][] {
   try {
     return [...aliasMap(entries)]
   } catch (error) {
-    throw new ConfError(`${file}: ${(error as Error).message}`)
+    throw new StartupError(`${file}: ${(error as Error).message}`)
   }
 }

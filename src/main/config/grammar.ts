@@ -1,19 +1,4 @@
-/** What the exit codes of virtproxyd say about a failed start (`VIR_DAEMON_ERR_*`). */
-export const EXIT = { failure: 1, runDir: 2, init: 3, network: 6 } as const
-
-/** What the system's resolver says of a host that it does not know. */
-export const UNKNOWN_NAME = 'Name or service not known'
-
-/** The configuration cannot be used; the message is complete, `exitCode` is what the process should end with. */
-export class ConfError extends Error {
-  override name = 'ConfError'
-  constructor(
-    message: string,
-    readonly exitCode: number = EXIT.failure
-  ) {
-    super(message)
-  }
-}
+import { StartupError } from './startup-error.js'
 
 /** A value as written. Integers are big: their range is a matter of the key (`signed` means: it had a minus). */
 export type ConfValue =
@@ -43,7 +28,7 @@ const REST_OF_LINE = /[^\r\n]*/y
 
 /**
  * Reads the text of a configuration file by the grammar of libvirt's virConf. The first assignment to a name wins.
- * `fileName` appears in the messages of the ConfError that is thrown for anything that the grammar does not allow.
+ * `fileName` appears in the messages of the StartupError that is thrown for anything that the grammar does not allow.
  */
 export function parseConf(text: string, fileName: string): Map<string, Assignment> {
   return new Parser(text, fileName).parse()
@@ -108,7 +93,7 @@ class Parser {
     // Comparing lengths first: turning a megabyte of digits into a BigInt takes its time.
     const size = digits.replace(/^0+(?=.)/, '')
     if (size.length > 19 || BigInt(size) > MAX_NUMBER) {
-      throw new ConfError(`numerical overflow: ${this.fileName}:${this.#line}: numeric overflow in conf value`)
+      throw new StartupError(`numerical overflow: ${this.fileName}:${this.#line}: numeric overflow in conf value`)
     }
     return first === '-' ? { kind: 'signed', value: -BigInt(size) } : { kind: 'unsigned', value: BigInt(size) }
   }
@@ -170,6 +155,6 @@ class Parser {
   }
 
   #refuse(what: string): never {
-    throw new ConfError(`configuration file syntax error: ${this.fileName}:${this.#line}: ${what}`)
+    throw new StartupError(`configuration file syntax error: ${this.fileName}:${this.#line}: ${what}`)
   }
 }

@@ -1,4 +1,5 @@
-import { ConfError, type Assignment, type ConfValue } from './grammar.js'
+import { type Assignment, type ConfValue } from './grammar.js'
+import { StartupError } from './startup-error.js'
 
 /** How far a key works: at once, in a later version (`needs` says what for), or never (`because`). */
 export type Effect = { when: 'now' } | { when: 'later'; needs: string } | { when: 'never'; because: string }
@@ -8,7 +9,7 @@ export interface Key<T> {
   type: 'boolean' | 'unsigned integer' | 'signed integer' | 'string' | 'list of strings' | 'anything'
   default: T
   effect: Effect
-  /** Throws a ConfError in libvirt's words when the value is not of the key's type. */
+  /** Throws a StartupError in libvirt's words when the value is not of the key's type. */
   read(value: ConfValue, name: string, fileName: string): T
 }
 
@@ -23,7 +24,7 @@ const AUDIT = never('the driver daemons write the audit records')
 const HOST_UUID = never('a broker shows the host UUID of the driver daemons')
 
 function refuse(fileName: string, what: string): never {
-  throw new ConfError(`internal error: ${fileName}: ${what}`)
+  throw new StartupError(`internal error: ${fileName}: ${what}`)
 }
 
 function boolean(value: boolean, effect: Effect = NOW): Key<boolean> {
@@ -101,7 +102,7 @@ const optionalList = (effect: Effect = NOW): Key<readonly string[] | undefined> 
     if (found.kind !== 'list') refuse(fileName, `expected a string list for '${name}' parameter`)
     return found.value.map(item => {
       if (item.kind === 'string') return item.value
-      throw new ConfError(
+      throw new StartupError(
         `configuration file syntax error: ${fileName}: expected a string list for '${name}' parameter`
       )
     })

@@ -3,12 +3,13 @@ import { availableParallelism } from 'node:os'
 import { isAbsolute } from 'node:path'
 import { reasonOf } from '../../workers/os/libc.js'
 import { parseRule, RuleError } from '../../workers/policy/rules.js'
-import { ConfError, EXIT, MAX_CONF_BYTES, parseConf, UNKNOWN_NAME } from './grammar.js'
+import { MAX_CONF_BYTES, parseConf } from './grammar.js'
+import { EXIT, StartupError } from './startup-error.js'
 import { readSettings, type FileContents, type KeyName, type Settings } from './keys.js'
 import { overruled, type ListenerName, type PassedSockets } from './listeners.js'
 import { logSettings, type LogSettings } from './log-settings.js'
 import { defaultPaths, socketPaths, type Paths, type SocketPaths } from './paths.js'
-import { badPort, portNumber } from './port.js'
+import { badPort, portNumber, UNKNOWN_NAME } from './port.js'
 import { tlsPriority, type TlsPriority } from './tls-priority/tls-priority.js'
 import { readSystemPolicy } from './tls-priority/system-policy.js'
 import { tlsFiles, type TlsFiles } from './tls-files.js'
@@ -76,7 +77,7 @@ export interface LoadOptions {
   passed?: PassedSockets | undefined
 }
 
-/** Reads and checks the configuration. Throws a ConfError with libvirt's text and exit code. */
+/** Reads and checks the configuration. Throws a StartupError with libvirt's text and exit code. */
 export function loadConfig(options: LoadOptions): Config {
   const paths = defaultPaths(options.privileged, options.env)
   const file = options.configFile ?? paths.configFiles.find(exists)
@@ -110,7 +111,7 @@ function checkConfig(contents: FileContents, file: string | undefined, paths: Pa
   if (passed === undefined) checkListeners(settings)
   const priority = settings.listenTls ? tlsPriority(settings.tlsPriority, readSystemPolicy(env)) : undefined
   if (settings.maxAnonymousClients > settings.maxClients) {
-    throw new ConfError(
+    throw new StartupError(
       'internal error: The overall maximum number of clients must not be less than the number of clients waiting ' +
         'for authentication',
       EXIT.init
@@ -165,17 +166,17 @@ function readConfFile(file: string): string {
     if (bytes !== undefined && bytes.length <= MAX_CONF_BYTES) return bytes.toString('utf8')
   } catch (error) {
     const { syscall } = error as NodeJS.ErrnoException
-    throw new ConfError(`Failed to ${syscall === 'read' ? 'read' : 'open'} file '${file}': ${reasonOf(error)}`)
+    throw new StartupError(`Failed to ${syscall === 'read' ? 'read' : 'open'} file '${file}': ${reasonOf(error)}`)
   }
-  throw new ConfError(`Failed to read file '${file}': Value too large for defined data type`)
+  throw new StartupError(`Failed to read file '${file}': Value too large for defined data type`)
 }
 
 function asLoadError<T>(file: string, read: () => T): T {
   try {
     return read()
   } catch (error) {
-    if (!(error instanceof ConfError)) throw error
-    throw new ConfError(`Can't load config file: ${error.message}: ${file}`, error.exitCode)
+    if (!(error instanceof StartupError)) throw error
+    throw new StartupError(`Can't load config file: ${error.message}: ${file}`, error.exitCode)
   }
 }
 
@@ -184,7 +185,7 @@ const METHODS: readonly string[] = ['none', 'sasl', 'polkit'] satisfies AuthMeth
 function authMethods(settings: Settings, privileged: boolean, file: string) {
   const method = (key: string, value: string): AuthMethod => {
     if (METHODS.includes(value)) return value as AuthMethod
-    throw new ConfError(`unsupported configuration: ${file}: ${key}: unsupported auth ${value}`)
+    throw new StartupError(`unsupported configuration: ${file}: ${key}: unsupported auth ${value}`)
   }
   const unix = privileged ? 'polkit' : 'none'
   return {
@@ -200,19 +201,19 @@ const LEAST_SSF = 112
 function checkNumbers(settings: Settings, given: ReadonlySet<KeyName>): void {
   // The default, 56, is below the limit for values that are set.
   if (given.has('tcp_min_ssf') && settings.tcpMinSsf < LEAST_SSF) {
-    throw new ConfError(
+    throw new StartupError(
       `unsupported configuration: minimum SSF levels lower than ${LEAST_SSF} are not supported`
     )
   }
-  if (settings.maxWorkers === 0) throw new ConfError("internal error: 'max_workers' must be greater than 0")
+  if (settings.maxWorkers === 0) throw new StartupError("internal error: 'max_workers' must be greater than 0")
   if (settings.driverMaxRequests === 0) {
-    throw new ConfError("internal error: 'driver_max_requests' must be greater than 0")
+    throw new StartupError("internal error: 'driver_max_requests' must be greater than 0")
   }
   if (settings.driverConnectTimeout === 0) {
-    throw new ConfError("internal error: 'driver_connect_timeout' must be greater than 0")
+    throw new StartupError("internal error: 'driver_connect_timeout' must be greater than 0")
   }
   if (settings.driverOpenTimeout === 0) {
-    throw new ConfError("internal error: 'driver_open_timeout' must be greater than 0")
+    throw new StartupError("internal error: 'driver_open_timeout' must be greater than 0")
   }
 }
 
@@ -223,7 +224,7 @@ function checkListeners({ listenTcp, listenTls, listenAddr, tcpPort, tlsPort }: 
     if (portNumber(port) === 'none') throw badPort(port)
     // To the resolver an empty name is a name that it does not know, and not every address.
     if (listenAddr === '') {
-      throw new ConfError(`Unable to resolve address '' service '${port}': ${UNKNOWN_NAME}`, EXIT.network)
+      throw new StartupError(`Unable to resolve address '' service '${port}': ${UNKNOWN_NAME}`, EXIT.network)
     }
   }
 }
@@ -233,7 +234,7 @@ function checkPolicy(rules: readonly string[], file: string): void {
     for (const rule of rules) parseRule(rule)
   } catch (error) {
     if (!(error instanceof RuleError)) throw error
-    throw new ConfError(`unsupported configuration: ${file}: procedure_policy: ${error.message}`)
+    throw new StartupError(`unsupported configuration: ${file}: procedure_policy: ${error.message}`)
   }
 }
 
@@ -242,7 +243,7 @@ function parseDriverSockets(list: readonly string[], file: string): Map<string, 
   for (const item of list) {
     const [, scheme, path] = /^(\*|[A-Za-z][A-Za-z0-9.-]*)=(.*)$/s.exec(item) ?? []
     if (scheme === undefined || path === undefined || !isAbsolute(path)) {
-      throw new ConfError(
+      throw new StartupError(
         `unsupported configuration: ${file}: driver_sockets: '${item}' is not of the form SCHEME=/PATH`
       )
     }
@@ -256,7 +257,7 @@ function parseHostPort(text: string, file: string): HostPort | undefined {
   const [, bracketed, plain, port] = /^(?:\[([^\]]+)\]|([^:[\]]+)):([0-9]{1,5})$/.exec(text) ?? []
   const host = bracketed ?? plain
   if (host === undefined || Number(port) > 65535) {
-    throw new ConfError(`unsupported configuration: ${file}: metrics_listen: '${text}' is not of the form HOST:PORT`)
+    throw new StartupError(`unsupported configuration: ${file}: metrics_listen: '${text}' is not of the form HOST:PORT`)
   }
   return { host, port: Number(port) }
 }
@@ -267,19 +268,19 @@ function checkHostUuid(settings: Settings): void {
     const digits = hostUuid.replace(/[- ]/g, '')
     // Sixteen equal bytes are what careless firmware reports.
     if (!/^[0-9a-f]{32}$/i.test(digits) || digits === digits.slice(0, 2).repeat(16)) {
-      throw new ConfError(`invalid host UUID: ${hostUuid}`)
+      throw new StartupError(`invalid host UUID: ${hostUuid}`)
     }
   } else if (hostUuidSource !== undefined && hostUuidSource !== 'smbios' && hostUuidSource !== 'machine-id') {
-    throw new ConfError(`invalid UUID source: ${hostUuidSource}`)
+    throw new StartupError(`invalid UUID source: ${hostUuidSource}`)
   }
 }
 
 function checkAccessDrivers(settings: Settings): void {
   const unknown = settings.accessDrivers?.find(name => name !== 'none' && name !== 'polkit')
-  if (unknown !== undefined) throw new ConfError(`internal error: Cannot find security driver '${unknown}'`)
+  if (unknown !== undefined) throw new StartupError(`internal error: Cannot find security driver '${unknown}'`)
 }
 
 function parseMode(text: string): number {
-  if (!/^0*[0-7]{1,4}$/.test(text)) throw new ConfError(`Failed to parse mode '${text}'`, EXIT.network)
+  if (!/^0*[0-7]{1,4}$/.test(text)) throw new StartupError(`Failed to parse mode '${text}'`, EXIT.network)
   return parseInt(text, 8)
 }

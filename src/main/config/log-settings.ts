@@ -1,6 +1,6 @@
 import { resolve } from 'node:path'
 import { compileGlob } from '../../protocol/glob.js'
-import { ConfError } from './grammar.js'
+import { StartupError } from './startup-error.js'
 
 /** Log levels; libvirt's numbers, from talkative to silent. */
 export const LEVEL = { debug: 1, info: 2, warning: 3, error: 4 } as const
@@ -32,7 +32,7 @@ export interface LogSettings {
 const DEFAULT_LEVEL = LEVEL.warning
 
 function refuse(what: string): never {
-  throw new ConfError(`invalid argument: ${what}`)
+  throw new StartupError(`invalid argument: ${what}`)
 }
 
 /** `1` … `4`, as strtol reads them. */
@@ -40,7 +40,7 @@ const parseLevel = (text: string): Level | undefined => (/^\s*\+?0*[1-4]$/.test(
 
 const items = (text: string): string[] => text.split(' ').filter(item => item !== '')
 
-/** Reads `LEVEL:MATCH LEVEL:MATCH …`; the first filter that fits a source decides. Throws a ConfError. */
+/** Reads `LEVEL:MATCH LEVEL:MATCH …`; the first filter that fits a source decides. Throws a StartupError. */
 export function parseFilters(text: string): LogFilter[] {
   return items(text).map(item => {
     const [level, match] = item.split(':')
@@ -54,7 +54,7 @@ export function parseFilters(text: string): LogFilter[] {
   })
 }
 
-/** Reads `LEVEL:stderr LEVEL:file:PATH …`; of outputs to the same place the last is kept. Throws a ConfError. */
+/** Reads `LEVEL:stderr LEVEL:file:PATH …`; of outputs to the same place the last is kept. Throws a StartupError. */
 export function parseOutputs(text: string): LogOutput[] {
   const outputs = new Map<string, LogOutput>()
   for (const item of items(text)) {
@@ -107,7 +107,7 @@ export interface FileLogSettings {
   outputs: string | undefined
 }
 
-/** Brings together what the file, the environment and `-v` say; each beats the one before. Throws a ConfError. */
+/** Brings together what the file, the environment and `-v` say; each beats the one before. Throws a StartupError. */
 export function logSettings(
   file: FileLogSettings,
   env: Readonly<Record<string, string | undefined>>,

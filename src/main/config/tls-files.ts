@@ -1,4 +1,4 @@
-import { ConfError, EXIT } from './grammar.js'
+import { EXIT, StartupError } from './startup-error.js'
 import type { Settings } from './keys.js'
 import type { Paths } from './paths.js'
 
@@ -25,7 +25,7 @@ type TlsSettings = Pick<Settings, 'caFile' | 'certFile' | 'keyFile' | 'certFiles
 
 /**
  * Decides which files to use; does not read them. `exists` tells whether a path exists, because a user's own files fall
- * back to the system's. Throws a ConfError with exit code 6.
+ * back to the system's. Throws a StartupError with exit code 6.
  */
 export function tlsFiles(settings: TlsSettings, paths: Paths, exists: (path: string) => boolean): TlsFiles {
   const { certFiles, keyFiles } = settings
@@ -77,5 +77,5 @@ function pair(certificates: readonly string[], keys: readonly string[]): Pair[] 
 }
 
 function refuse(what: string): never {
-  throw new ConfError(`unsupported configuration: ${what}`, EXIT.network)
+  throw new StartupError(`unsupported configuration: ${what}`, EXIT.network)
 }

@@ -5,11 +5,11 @@ import { cannotBind } from '../../workers/os/listening-sockets.js'
 import { obstacleAt } from '../../workers/os/occupant.js'
 import { actorSettings } from '../config/actor-settings.js'
 import { describeConfig } from '../config/check.js'
-import { ConfError, EXIT } from '../config/grammar.js'
+import { EXIT, exitCode, StartupError } from '../config/startup-error.js'
 import type { Config } from '../config/load.js'
-import { exitCode } from './exit-code.js'
 import { hostWarnings } from '../config/host-warnings.js'
 import { inTurn, type Step } from './in-turn.js'
+import { cannotListen } from '../listen/cannot-listen.js'
 import { isHostName, listeningPlaces, ownSocketFiles } from '../listen/places.js'
 import { cannotOpenPidFile, pidFileObstacle } from './pid-file.js'
 import { saslFor } from '../threads/sasl-use.js'
@@ -61,7 +61,7 @@ function unknownBefore({ listenAddr, listenTcp, listenTls, passed }: Config): st
 function checkLogFiles({ log }: Config): void {
   for (const output of log.outputs) {
     const why = output.to === 'file' ? obstacleToAppending(output.path) : undefined
-    if (why !== undefined) throw new ConfError(why)
+    if (why !== undefined) throw new StartupError(why)
   }
 }
 
@@ -82,7 +82,7 @@ function checkDirectories(files: readonly string[]): void {
   for (const directory of files.filter(file => isAbsolute(file)).map(file => dirname(file))) {
     const there = lastThere(directory)
     const why = there === directory ? obstacleToEntering(there) : obstacleToMaking(there)
-    if (why !== undefined) throw new ConfError(`unable to create rundir ${directory}: ${why}`, EXIT.runDir)
+    if (why !== undefined) throw new StartupError(`unable to create rundir ${directory}: ${why}`, EXIT.runDir)
   }
 }
 
@@ -124,16 +124,16 @@ function obstacleToMaking(directory: string): string | undefined {
 function checkPidFile(pidFile: string): void {
   if (pidFile === '') return
   const obstacle = pidFileObstacle(pidFile)
-  if (obstacle !== undefined) throw new ConfError(obstacle)
+  if (obstacle !== undefined) throw new StartupError(obstacle)
   const why = obstacleToFile(pidFile)
-  if (why !== undefined) throw new ConfError(cannotOpenPidFile(pidFile, why))
+  if (why !== undefined) throw new StartupError(cannotOpenPidFile(pidFile, why))
 }
 
 async function checkListeners(config: Config): Promise<void> {
   if (config.passed !== undefined) return
   for (const { path } of (await listeningPlaces(config)).unix) {
     const why = obstacleAt(path) ?? obstacleToFile(path)
-    if (why !== undefined) throw cannotBind(path, why)
+    if (why !== undefined) throw cannotListen(cannotBind(path, why).message)
   }
 }
 

@@ -3,7 +3,7 @@ import { reasonOf } from '../../workers/os/libc.js'
 import { makeDirectory } from '../../workers/os/make-directory.js'
 import { actorSettings } from '../config/actor-settings.js'
 import { warnings } from '../config/check.js'
-import { ConfError, EXIT } from '../config/grammar.js'
+import { EXIT, StartupError } from '../config/startup-error.js'
 import type { Config } from '../config/load.js'
 import { levelNames } from '../config/log-settings.js'
 import { hostWarnings } from '../config/host-warnings.js'
@@ -42,7 +42,7 @@ export class Daemon {
     this.#supervisor = new Supervisor(config, this.logger)
   }
 
-  /** Resolves when the sockets are there. Rejects with ConfError or ListenError, and has put everything away then. */
+  /** Resolves when the sockets are there. Rejects with StartupError, and has put everything away then. */
   async start(): Promise<void> {
     const config = this.#config
     const pidPath = this.#options.pidFile
@@ -129,6 +129,6 @@ function makeRunDirectory(directory: string): void {
   try {
     makeDirectory(directory)
   } catch (error) {
-    throw new ConfError(`unable to create rundir ${directory}: ${reasonOf(error)}`, EXIT.runDir)
+    throw new StartupError(`unable to create rundir ${directory}: ${reasonOf(error)}`, EXIT.runDir)
   }
 }

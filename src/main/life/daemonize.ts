@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
-import { EXIT } from '../config/grammar.js'
+import { EXIT } from '../config/startup-error.js'
 import { PROGRAM } from '../config/paths.js'
 
 /** Set in the environment of the process that was started for `-d`. */

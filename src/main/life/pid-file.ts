@@ -2,7 +2,7 @@ import { closeSync, constants, fstatSync, ftruncateSync, lstatSync, openSync, wr
 import { errno, errorText, reasonOf, fcntlLock, Memory } from '../../workers/os/libc.js'
 import { kindOf } from '../../workers/os/occupant.js'
 import { fileId, removeIf, sameFile, type FileId } from '../../workers/os/own-file.js'
-import { ConfError } from '../config/grammar.js'
+import { StartupError } from '../config/startup-error.js'
 
 const F_SETLK = 6
 const F_WRLCK = 1
@@ -13,7 +13,7 @@ const MAX_TRIES = 100
 
 /**
  * The pid file: holding a write lock on its first byte says that an instance runs, so a stale file does no harm and
- * its content is simply replaced. Throws ConfError if another instance has it, or if it may be another file than it
+ * its content is simply replaced. Throws StartupError if another instance has it, or if it may be another file than it
  * seems: the directory can be one in which others make files.
  */
 export class PidFile {
@@ -28,7 +28,7 @@ export class PidFile {
       writeSync(this.#fd, String(process.pid))
     } catch (error) {
       this.remove()
-      throw new ConfError(`Failed to write to pid file '${path}': ${reasonOf(error)}`)
+      throw new StartupError(`Failed to write to pid file '${path}': ${reasonOf(error)}`)
     }
   }
 
@@ -66,11 +66,11 @@ function acquire(path: string): number {
   for (let tries = 0; tries < MAX_TRIES; tries++) {
     // What is wrong with a link or a device is said in words of our own.
     const why = pidFileObstacle(path)
-    if (why !== undefined) throw new ConfError(why)
+    if (why !== undefined) throw new StartupError(why)
     const fd = open(path)
     try {
       const later = objection(fstatSync(fd))
-      if (later !== undefined) throw new ConfError(cannotOpenPidFile(path, later))
+      if (later !== undefined) throw new StartupError(cannotOpenPidFile(path, later))
       lock(fd, path)
       if (sameFile(fileId(path), fileId(fd)!)) return fd
     } catch (error) {
@@ -79,14 +79,14 @@ function acquire(path: string): number {
     }
     closeSync(fd)
   }
-  throw new ConfError(`Failed to acquire pid file '${path}': it is removed again and again`)
+  throw new StartupError(`Failed to acquire pid file '${path}': it is removed again and again`)
 }
 
 function open(path: string): number {
   try {
     return openSync(path, O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0o644)
   } catch (error) {
-    throw new ConfError(cannotOpenPidFile(path, reasonOf(error)))
+    throw new StartupError(cannotOpenPidFile(path, reasonOf(error)))
   }
 }
 
@@ -98,5 +98,5 @@ function lock(fd: number, path: string): void {
   request.bytes.writeInt16LE(F_WRLCK, 0)
   request.bytes.writeBigInt64LE(1n, 16)
   if (fcntlLock(fd, F_SETLK, request.address) === 0) return
-  throw new ConfError(`Failed to acquire pid file '${path}': ${errorText(errno())}`)
+  throw new StartupError(`Failed to acquire pid file '${path}': ${errorText(errno())}`)
 }

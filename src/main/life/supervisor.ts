@@ -13,7 +13,7 @@ import { Admission, type AdmissionOwner } from '../clients/admission.js'
 import { BoundedLog } from '../log/bounded-log.js'
 import { openFiles, planDescriptors, type DescriptorPlan } from '../clients/descriptor-plan.js'
 import { openedListeners } from '../config/check.js'
-import { ConfError } from '../config/grammar.js'
+import { StartupError } from '../config/startup-error.js'
 import type { Config } from '../config/load.js'
 import { Listener, type ListenerHandler } from '../../workers/os/listener.js'
 import type { ListenerKind } from '../../workers/os/listener-kind.js'
@@ -62,7 +62,7 @@ export class Supervisor implements ListenerHandler {
     this.#log = new BoundedLog(logger, SOURCE.server)
   }
 
-  /** Starts the threads, then takes connections from the sockets. Throws ConfError or ListenError. */
+  /** Starts the threads, then takes connections from the sockets. Throws StartupError. */
   async start(settings: ActorSettings, sockets: ListeningSockets): Promise<void> {
     this.#tls = await this.#startTls()
     const all = { ...settings, tls: this.#tls?.settings }
@@ -96,7 +96,7 @@ export class Supervisor implements ListenerHandler {
   }
 
   /**
-   * Loads certificates and revocation list anew, for the connections that come from now on. Throws a ConfError, and
+   * Loads certificates and revocation list anew, for the connections that come from now on. Throws a StartupError, and
    * changes nothing, if any of the files cannot be used.
    */
   async updateTls(): Promise<void> {
@@ -111,7 +111,7 @@ export class Supervisor implements ListenerHandler {
 
   async #updateTls(): Promise<void> {
     if (this.#tls === undefined) {
-      throw new ConfError('internal error: no tls service found, unable to update tls files')
+      throw new StartupError('internal error: no tls service found, unable to update tls files')
     }
     await this.#pool!.setTls(await this.#tls.reload())
     this.#logger.info(SOURCE.daemon, 'TLS files loaded anew')

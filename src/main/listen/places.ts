@@ -2,11 +2,12 @@ import { lookup } from 'node:dns/promises'
 import { isIP } from 'node:net'
 import { groupId } from '../../workers/names/lookup.js'
 import type { ListenerKind } from '../../workers/os/listener-kind.js'
-import { fitsUnixAddress, ListenError, pathTooLong } from '../../workers/os/listening-sockets.js'
-import { ConfError, EXIT, UNKNOWN_NAME } from '../config/grammar.js'
+import { fitsUnixAddress, pathTooLong } from '../../workers/os/listening-sockets.js'
 import type { ListenerName } from '../config/listeners.js'
 import type { Config } from '../config/load.js'
-import { servicePort } from '../config/port.js'
+import { servicePort, UNKNOWN_NAME } from '../config/port.js'
+import { EXIT, StartupError } from '../config/startup-error.js'
+import { cannotListen } from './cannot-listen.js'
 
 export interface UnixPlace {
   kind: ListenerKind
@@ -30,7 +31,7 @@ export interface Places {
   group: number | undefined
 }
 
-/** Throws ConfError or ListenError for what could never be listened on. Asks nobody but the name service. */
+/** Throws StartupError for what could never be listened on. Asks nobody but the name service. */
 export async function listeningPlaces(config: Config): Promise<Places> {
   const { sockets, unixSockRwPerms, unixSockRoPerms } = config
   const group = socketGroup(config.unixSockGroup)
@@ -39,7 +40,7 @@ export async function listeningPlaces(config: Config): Promise<Places> {
     unix.push({ kind: listenerKind('readonly', config), path: sockets.readOnly, mode: unixSockRoPerms })
   }
   const tooLong = unix.find(({ path }) => !fitsUnixAddress(path))
-  if (tooLong !== undefined) throw pathTooLong(tooLong.path)
+  if (tooLong !== undefined) throw cannotListen(pathTooLong(tooLong.path).message)
   const tcp: TcpPlace[] = []
   for (const [wanted, name, service] of [
     [config.listenTcp, 'tcp', config.tcpPort],
@@ -65,7 +66,7 @@ function socketGroup(name: string | undefined): number | undefined {
   if (name === undefined) return undefined
   const group = groupId(name)
   if (group !== undefined) return group
-  throw new ConfError(`invalid argument: Failed to parse group '${name.replace(/^\+/, '')}'`, EXIT.network)
+  throw new StartupError(`invalid argument: Failed to parse group '${name.replace(/^\+/, '')}'`, EXIT.network)
 }
 
 /** Whether `addresses` has to ask the resolver. */
@@ -74,13 +75,13 @@ export const isHostName = (listenAddr: string | undefined): listenAddr is string
 
 /**
  * The numeric addresses to listen on, each once; all of them if none is configured, or an asterisk is, as with
- * getaddrinfo. Throws ListenError.
+ * getaddrinfo. Throws StartupError.
  */
 export async function addresses(listenAddr: string | undefined, service: string): Promise<string[]> {
   if (listenAddr === undefined || listenAddr === '*') return ['::', '0.0.0.0']
   if (!isHostName(listenAddr)) return [listenAddr]
-  const unresolved = (why: string): ListenError =>
-    new ListenError(`Unable to resolve address '${listenAddr}' service '${service}': ${why}`, 0)
+  const unresolved = (why: string): StartupError =>
+    cannotListen(`Unable to resolve address '${listenAddr}' service '${service}': ${why}`)
   let found: { address: string }[]
   try {
     found = await lookup(listenAddr, { all: true })

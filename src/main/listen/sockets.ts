@@ -6,6 +6,8 @@ import { occupantOf } from '../../workers/os/occupant.js'
 import { tcpListener, unixListener } from '../../workers/os/process-info.js'
 import type { PassedSockets } from '../config/listeners.js'
 import type { Config } from '../config/load.js'
+import type { StartupError } from '../config/startup-error.js'
+import { cannotListen, listening } from './cannot-listen.js'
 import { inUse } from './in-use.js'
 import { addresses, listenerKind, listeningPlaces, type Places, type TcpPlace } from './places.js'
 
@@ -36,7 +38,7 @@ export class ListeningSockets {
 
   /**
    * Takes the ports; connections wait from then on. `others`: paths of UNIX sockets that are to be made elsewhere.
-   * Throws ConfError or ListenError.
+   * Throws StartupError.
    */
   static async claim(config: Config, others: readonly string[]): Promise<ListeningSockets> {
     const { passed } = config
@@ -53,12 +55,12 @@ export class ListeningSockets {
     return sockets
   }
 
-  /** Makes the UNIX sockets, and hands over all that there are. Throws ListenError. */
+  /** Makes the UNIX sockets, and hands over all that there are. Throws StartupError. */
   open(): OpenedSocket[] {
     const opened: OpenedSocket[] = []
     try {
       for (const { kind, path, mode } of this.places.unix) {
-        opened.push({ kind, socket: listenUnix(path, mode, this.places.group, this.backlog) })
+        opened.push({ kind, socket: listening(() => listenUnix(path, mode, this.places.group, this.backlog)) })
       }
     } catch (error) {
       closeAll(opened)
@@ -75,7 +77,7 @@ export class ListeningSockets {
   #takeUp(passed: PassedSockets, config: Config): void {
     for (const [name, its] of passed) {
       const kind = listenerKind(name, config)
-      for (const { fd, place } of its) this.#there.push({ kind, socket: takeUp(fd, place, this.backlog) })
+      for (const { fd, place } of its) this.#there.push({ kind, socket: listening(() => takeUp(fd, place, this.backlog)) })
     }
   }
 
@@ -90,25 +92,25 @@ export class ListeningSockets {
       } catch (error) {
         if (!(error instanceof ListenError)) throw error
         if (error.errno === EADDRINUSE) throw await portTaken(error, ip, port, key)
-        if (!NOT_HERE.includes(error.errno)) throw error
+        if (!NOT_HERE.includes(error.errno)) throw cannotListen(error.message)
         notHere = error
       }
     }
-    if (bound === 0 && notHere !== undefined) throw notHere
+    if (bound === 0 && notHere !== undefined) throw cannotListen(notHere.message)
   }
 }
 
 async function mustBeFree(path: string): Promise<void> {
   const occupant = occupantOf(path)
-  if (occupant.kind === 'obstacle') throw cannotBind(path, occupant.why)
+  if (occupant.kind === 'obstacle') throw cannotListen(cannotBind(path, occupant.why).message)
   if (occupant.kind !== 'listener') return
   const pid = occupant.pid ?? unixListener(path)
-  throw new ListenError(await inUse({ place: path, pid, key: 'unix_sock_dir' }), EADDRINUSE)
+  throw cannotListen(await inUse({ place: path, pid, key: 'unix_sock_dir' }))
 }
 
-async function portTaken({ message }: ListenError, ip: string, port: number, key: string): Promise<ListenError> {
+async function portTaken({ message }: ListenError, ip: string, port: number, key: string): Promise<StartupError> {
   const who = await inUse({ place: endpointText({ ip, port }), pid: tcpListener(ip, port), key: `${key} or listen_addr` })
-  return new ListenError(`${message}; ${who}`, EADDRINUSE)
+  return cannotListen(`${message}; ${who}`)
 }
 
 function closeAll(sockets: readonly OpenedSocket[]): void {

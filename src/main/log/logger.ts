@@ -16,7 +16,7 @@ import {
   type LogOutput,
   type LogSettings
 } from '../config/log-settings.js'
-import { ConfError } from '../config/grammar.js'
+import { StartupError } from '../config/startup-error.js'
 import { JOURNAL_SOCKET, type Paths } from '../config/paths.js'
 import { openOutput, type LogRecord } from './outputs.js'
 import { version } from '../config/version.js'
@@ -41,7 +41,7 @@ export class Logger {
     format: format(record => record)()
   })
 
-  /** `fallback` is the output to be used when none is set. Throws a ConfError when an output cannot be opened. */
+  /** `fallback` is the output to be used when none is set. Throws a StartupError when an output cannot be opened. */
   constructor(settings: LogSettings, fallback: (level: Level) => LogOutput = level => ({ level, to: 'stderr' })) {
     this.#level = settings.level
     this.#fallback = fallback
@@ -107,7 +107,7 @@ export class Logger {
     this.#thresholds.clear()
   }
 
-  /** Everything is opened before anything is switched; on a ConfError nothing has changed. None: the default output. */
+  /** Everything is opened before anything is switched; on a StartupError nothing has changed. None: the default output. */
   setOutputs(outputs: readonly LogOutput[]): void {
     const wanted = outputs.length === 0 ? [this.#fallback(this.#level)] : outputs
     const preamble = [`virtbroker version: ${version}`, `hostname: ${hostname()}`]
@@ -164,7 +164,7 @@ function makeLogDirectory(directory: string): void {
   try {
     makeDirectory(directory, 0o700)
   } catch (error) {
-    throw new ConfError(`unable to create ${directory}: ${reasonOf(error)}`)
+    throw new StartupError(`unable to create ${directory}: ${reasonOf(error)}`)
   }
 }
 

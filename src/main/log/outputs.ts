@@ -3,7 +3,7 @@ import Transport from 'winston-transport'
 import { EMSGSIZE, UnixDatagramSender } from '../../workers/os/datagram.js'
 import { reasonOf } from '../../workers/os/libc.js'
 import { withContext, type LogContext } from '../../workers/base/log.js'
-import { ConfError } from '../config/grammar.js'
+import { StartupError } from '../config/startup-error.js'
 import { levelNames, type Level, type LevelName, type LogOutput } from '../config/log-settings.js'
 import { JOURNAL_SOCKET, PROGRAM } from '../config/paths.js'
 
@@ -27,7 +27,7 @@ const SOCKETS = { syslog: '/dev/log', journal: JOURNAL_SOCKET }
 const SAFE_DATAGRAM_BYTES = 64 * 1024
 const STDERR = 2
 
-/** Opens the place that an output names. Throws a ConfError when a file cannot be opened. */
+/** Opens the place that an output names. Throws a StartupError when a file cannot be opened. */
 export function openOutput(output: LogOutput, preamble: Preamble, sockets = SOCKETS): Transport {
   switch (output.to) {
     case 'stderr':
@@ -48,7 +48,7 @@ function openLogFile(path: string): number {
   try {
     return openSync(path, O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK, 0o600)
   } catch (error) {
-    throw new ConfError(`failed to open ${path}: ${reasonOf(error)}`)
+    throw new StartupError(`failed to open ${path}: ${reasonOf(error)}`)
   }
 }
 

@@ -30,7 +30,7 @@ export class TlsKeeper {
     this.#daily.unref()
   }
 
-  /** Throws a ConfError. */
+  /** Throws a StartupError. */
   static async start(options: TlsOptions, logger: Logger): Promise<TlsKeeper> {
     return new TlsKeeper(await loadTlsAside(options), options, logger)
   }
@@ -39,7 +39,7 @@ export class TlsKeeper {
     return this.#loaded.settings
   }
 
-  /** Reads everything anew. Throws a ConfError and keeps what it has if any of it cannot be used. */
+  /** Reads everything anew. Throws a StartupError and keeps what it has if any of it cannot be used. */
   async reload(): Promise<TlsSettings> {
     const loaded = await loadTlsAside(this.options)
     this.#loaded = loaded

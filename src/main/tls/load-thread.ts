@@ -1,5 +1,5 @@
 import { parentPort, Worker, workerData } from 'node:worker_threads'
-import { ConfError } from '../config/grammar.js'
+import { StartupError } from '../config/startup-error.js'
 import { loadTls, type LoadedTls, type TlsOptions } from './load.js'
 
 /** What the thread says: what it has loaded, or why it could not. */
@@ -7,7 +7,7 @@ type Outcome = { loaded: LoadedTls } | { message: string; exitCode: number | und
 
 /**
  * `loadTls` in a thread of its own, which ends with it: certificates and lists may be long, and the supervisor has
- * connections to accept meanwhile. Rejects with the same ConfError.
+ * connections to accept meanwhile. Rejects with the same StartupError.
  */
 export async function loadTlsAside(options: TlsOptions): Promise<LoadedTls> {
   const worker = new Worker(new URL(import.meta.url), { workerData: options })
@@ -16,13 +16,13 @@ export async function loadTlsAside(options: TlsOptions): Promise<LoadedTls> {
     worker.once('exit', () => reject(new Error('the thread that loads TLS files ended')))
   })
   if ('loaded' in outcome) return outcome.loaded
-  throw outcome.exitCode === undefined ? new Error(outcome.message) : new ConfError(outcome.message, outcome.exitCode)
+  throw outcome.exitCode === undefined ? new Error(outcome.message) : new StartupError(outcome.message, outcome.exitCode)
 }
 
 const outcomeOf = (options: TlsOptions): Promise<Outcome> =>
   loadTls(options).then(
     loaded => ({ loaded }),
-    (error: Error) => ({ message: error.message, exitCode: error instanceof ConfError ? error.exitCode : undefined })
+    (error: Error) => ({ message: error.message, exitCode: error instanceof StartupError ? error.exitCode : undefined })
   )
 
 if (parentPort !== null && isTask(workerData)) parentPort.postMessage(await outcomeOf(workerData))

@@ -8,7 +8,7 @@ import { pemBlocks, pemText } from '../../workers/tls/pem.js'
 import { RevokedSerials } from '../../workers/tls/revoked-serials.js'
 import { SecureContext } from '../../workers/tls/secure-context.js'
 import type { TlsContext, TlsSettings } from '../../workers/tls/tls-settings.js'
-import { ConfError, EXIT } from '../config/grammar.js'
+import { EXIT, StartupError } from '../config/startup-error.js'
 import type { Pair, TlsFiles } from '../config/tls-files.js'
 import type { TlsPriority } from '../config/tls-priority/tls-priority.js'
 import { isIssuer, readRevocationLists, type RevocationList } from './revocation.js'
@@ -36,7 +36,7 @@ interface Identity {
   chain: Certificate[]
 }
 
-/** Reads all files of a TLS listener and checks what can be checked. Throws a ConfError in libvirt's words. */
+/** Reads all files of a TLS listener and checks what can be checked. Throws a StartupError in libvirt's words. */
 export async function loadTls(options: TlsOptions, now = Date.now()): Promise<LoadedTls> {
   const { files, priority, sanity, verify, allowedNames } = options
   const warnings: string[] = []
@@ -172,7 +172,7 @@ async function readRevoked(
       lists.push(list)
     }
   } catch (error) {
-    if (error instanceof ConfError) throw error
+    if (error instanceof StartupError) throw error
     failed((error as Error).message)
   }
   return new RevokedSerials(RevokedSerials.share(lists))
@@ -203,5 +203,5 @@ async function readIfThere(file: string): Promise<string | undefined> {
 }
 
 function refuse(what: string): never {
-  throw new ConfError(what, EXIT.network)
+  throw new StartupError(what, EXIT.network)
 }

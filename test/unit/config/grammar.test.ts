@@ -1,6 +1,7 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
-import { ConfError, parseConf, type ConfValue } from '#main/config/grammar.js'
+import { parseConf, type ConfValue } from '#main/config/grammar.js'
+import { StartupError } from '#main/config/startup-error.js'
 
 const parse = (text: string) => parseConf(text, 'FILE')
 
@@ -15,8 +16,8 @@ function refusal(text: string): string {
   try {
     parse(text)
   } catch (error) {
-    expect(error).to.be.instanceOf(ConfError)
-    return (error as ConfError).message
+    expect(error).to.be.instanceOf(StartupError)
+    return (error as StartupError).message
   }
   return 'accepted'
 }
@@ -122,7 +123,7 @@ describe('the grammar of virtproxyd.conf', () => {
     expect(plain(parse(`a=[${'"x",'.repeat(count)}]`).get('a')!.value)).to.have.length(count)
   })
 
-  it('answers garbage with a ConfError and nothing else', () => {
+  it('answers garbage with a StartupError and nothing else', () => {
     const pieces = fc.constantFrom('a', '_', '=', ' ', '\n', '\r', ';', '#', '"', "'", '"""', '[', ']', ',', '-', '1', '\0')
     const text = fc.oneof(fc.string({ unit: 'binary' }), fc.array(pieces).map(parts => parts.join('')))
     fc.assert(
@@ -130,7 +131,7 @@ describe('the grammar of virtproxyd.conf', () => {
         try {
           parse(input)
         } catch (error) {
-          expect(error).to.be.instanceOf(ConfError)
+          expect(error).to.be.instanceOf(StartupError)
         }
       }),
       { numRuns: 3000 }

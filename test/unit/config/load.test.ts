@@ -2,7 +2,7 @@ import { expect } from 'chai'
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { ConfError } from '#main/config/grammar.js'
+import { StartupError } from '#main/config/startup-error.js'
 import { loadConfig, type Config } from '#main/config/load.js'
 import { tlsFiles, type Pair } from '#main/config/tls-files.js'
 
@@ -23,8 +23,8 @@ describe('loading the configuration', () => {
     try {
       load(text)
     } catch (error) {
-      expect(error).to.be.instanceOf(ConfError)
-      return [(error as ConfError).exitCode, (error as ConfError).message.replaceAll(file, 'FILE')]
+      expect(error).to.be.instanceOf(StartupError)
+      return [(error as StartupError).exitCode, (error as StartupError).message.replaceAll(file, 'FILE')]
     }
     return [0, 'accepted']
   }
@@ -205,7 +205,7 @@ describe('loading the configuration', () => {
   })
 
   const fileRefusal = (configFile: string) => {
-    expect(() => loadConfig({ configFile, privileged: true, env: {} })).to.throw(ConfError)
+    expect(() => loadConfig({ configFile, privileged: true, env: {} })).to.throw(StartupError)
     try {
       loadConfig({ configFile, privileged: true, env: {} })
     } catch (error) {

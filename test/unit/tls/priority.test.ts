@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { ConfError } from '#main/config/grammar.js'
+import { StartupError } from '#main/config/startup-error.js'
 import { tlsPriority } from '#main/config/tls-priority/tls-priority.js'
 import { parsePolicy } from '#main/config/tls-priority/system-policy.js'
 import { SecureContext } from '#workers/tls/secure-context.js'
@@ -103,7 +103,7 @@ describe('tls_priority', () => {
   ]
   for (const [text, why] of refused) {
     it(`${text === '' ? 'an empty string' : text} is refused by name`, () =>
-      expect(() => tlsPriority(text)).to.throw(ConfError, `Failed to set TLS session priority to ${text}: ${why}`))
+      expect(() => tlsPriority(text)).to.throw(StartupError, `Failed to set TLS session priority to ${text}: ${why}`))
   }
 
   it('gives what OpenSSL understands', () => {
@@ -166,10 +166,10 @@ describe('tls_priority', () => {
     })
 
     it('refuses words that are not in it', () =>
-      expect(() => tlsPriority('@NOBODY,Libvirt:-RSA', policy)).to.throw(ConfError, `'@NOBODY,Libvirt' is not known: '${file}' does not have it`))
+      expect(() => tlsPriority('@NOBODY,Libvirt:-RSA', policy)).to.throw(StartupError, `'@NOBODY,Libvirt' is not known: '${file}' does not have it`))
 
     it('takes a file with a line that is no setting for empty', () =>
-      expect(() => tlsPriority('@SYSTEM', parsePolicy('SYSTEM=NORMAL\nnonsense\n', file))).to.throw(ConfError, "'@SYSTEM' is not known"))
+      expect(() => tlsPriority('@SYSTEM', parsePolicy('SYSTEM=NORMAL\nnonsense\n', file))).to.throw(StartupError, "'@SYSTEM' is not known"))
 
     it('leaves out what the host does not allow', () => {
       const blocks = parsePolicy(

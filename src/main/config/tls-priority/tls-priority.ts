@@ -1,5 +1,5 @@
 import type { LeastStrength } from '../../../workers/tls/strength.js'
-import { ConfError, EXIT } from '../grammar.js'
+import { EXIT, StartupError } from '../startup-error.js'
 import { interpret, PriorityError } from './interpret.js'
 import { leftOut, negotiation, type Negotiation } from './openssl.js'
 import { leastStrength } from './profiles.js'
@@ -18,7 +18,7 @@ export interface TlsPriority {
 }
 
 /**
- * Reads a GnuTLS priority string and says what it means for OpenSSL, which does not know the language. Throws a ConfError
+ * Reads a GnuTLS priority string and says what it means for OpenSSL, which does not know the language. Throws a StartupError
  * that names what cannot be had: guessing would weaken what somebody wanted strong.
  */
 export function tlsPriority(text = 'NORMAL', policy: SystemPolicy = NO_POLICY): TlsPriority {
@@ -35,6 +35,6 @@ export function tlsPriority(text = 'NORMAL', policy: SystemPolicy = NO_POLICY): 
     }
   } catch (error) {
     if (!(error instanceof PriorityError)) throw error
-    throw new ConfError(`Failed to set TLS session priority to ${text}: ${error.message}`, EXIT.network)
+    throw new StartupError(`Failed to set TLS session priority to ${text}: ${error.message}`, EXIT.network)
   }
 }
