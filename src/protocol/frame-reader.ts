@@ -23,8 +23,8 @@ export interface FrameSink {
   head(bytes: Buffer, at: number, whole: boolean): Disposition
   /** Bytes `from`…`to` of frames that go one way. They are valid during the call only. */
   run(bytes: Buffer, from: number, to: number, disposition: Disposition): void
-  /** A whole collected frame. Its bytes are valid during the call only. */
-  frame(bytes: Buffer, from: number, to: number): void
+  /** A whole collected frame, and what `head` noted of it. Its bytes are valid during the call only. */
+  frame(bytes: Buffer, from: number, to: number, note: number): void
   /** `count` of the bytes that `expectTail` asked for have come. */
   tail?(count: number): void
   /** The length word cannot be: framing is lost, and the reader takes nothing more. */
@@ -47,6 +47,7 @@ export class FrameReader {
   /** Bytes of the current frame still to come. */
   #left = 0
   #disposition: Disposition = DISPOSITION.skip
+  #note = 0
   /** Bytes outside any frame that come next. */
   #tail = 0
   /**
@@ -63,6 +64,14 @@ export class FrameReader {
 
   constructor(sink: FrameSink) {
     this.#sink = sink
+  }
+
+  /**
+   * To be called from `head` before it says `collect`: what it has found out about the frame, so that it need not be
+   * found out again when the frame is there. The last note stands until the next.
+   */
+  note(note: number): void {
+    this.#note = note
   }
 
   /** Bytes of memory that are held for a frame which is being collected. */
@@ -187,7 +196,7 @@ export class FrameReader {
       if (disposition === DISPOSITION.collect && length <= end - at) {
         at += length
         run = at
-        this.#sink.frame(bytes, at - length, at)
+        this.#sink.frame(bytes, at - length, at, this.#note)
       } else if (disposition === DISPOSITION.split && length > end - at) {
         this.#left = length - (end - at)
         this.#ownHeader().set(bytes.subarray(at, at + HEADER_BYTES))
@@ -267,7 +276,7 @@ export class FrameReader {
     if (this.#left > 0) return
     this.#collected = undefined
     this.#collectedFill = 0
-    this.#sink.frame(kept, 0, need)
+    this.#sink.frame(kept, 0, need, this.#note)
     giveBack(kept)
   }
 }

@@ -1,11 +1,11 @@
 import { join } from 'node:path'
 import { expect } from 'chai'
+import { KIND, kindOf, PLAIN_KINDS } from '#protocol/call-kinds.js'
 import { decodeError } from '#protocol/errors.js'
 import { PROGRAM, STATUS } from '#protocol/header.js'
 import { proceduresOf, REMOTE, type Procedure } from '#protocol/procedures.js'
 import { XdrWriter } from '#protocol/xdr.js'
 import { policyName } from '#workers/policy/rules.js'
-import { CALL, classify, PLAIN_TABLES } from '#workers/session/call-classes.js'
 import { PrivateFiles } from '#workers/test-driver/private-files.js'
 import { startTestDriver } from '#workers/test-driver/main.js'
 import { Broker } from '../support/broker.js'
@@ -45,7 +45,7 @@ const MOVING = [
 
 const calls = [PROGRAM.remote, PROGRAM.qemu, PROGRAM.lxc]
   .flatMap(program => proceduresOf(program))
-  .filter(({ kind, program, number }) => kind === 'call' && classify(PLAIN_TABLES, program, number) !== CALL.local)
+  .filter(({ kind, program, number }) => kind === 'call' && kindOf(PLAIN_KINDS, program, number) !== KIND.local)
 
 /** What was answered, as text. The template of an error's text is written in one of two ways, by release. */
 function said(procedure: Procedure, { status, payload }: Frame): string {

@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
 import { DISPOSITION, FrameReader, type Disposition, type FrameSink } from '#protocol/frame-reader.js'
-import { frameLength, frameProcedure, HEADER_BYTES, MAX_FRAME_BYTES } from '#protocol/header.js'
+import { frameLength, frameProcedure, frameSerial, HEADER_BYTES, MAX_FRAME_BYTES } from '#protocol/header.js'
 import { giveBack, takeLarge } from '#protocol/spare-buffers.js'
 import { frame } from '../support/frame-socket.js'
 import { hex } from '../support/hex.js'
@@ -148,7 +148,7 @@ describe('the frame reader', () => {
             return recorder.head(chunk, at, whole)
           },
           run: (...run) => recorder.run(...run),
-          frame: (...found) => recorder.frame(...found),
+          frame: (...found) => recorder.frame(found[0], found[1], found[2]),
           illegal: length => recorder.illegal(length)
         })
         const chunk = Buffer.concat([Buffer.alloc(HEADER_BYTES), bytes])
@@ -319,5 +319,23 @@ describe('the frame reader', () => {
     reader.push(bytes, HEADER_BYTES + 1, bytes.length)
     expect(tails).to.deep.equal([1, 2])
     expect(recorder.heads).to.deep.equal([DISPOSITION.collect, DISPOSITION.pass])
+  })
+
+  it('hands back with a collected frame what was noted of it, in whatever pieces it comes', () => {
+    const bytes = Buffer.concat([1, 2, 3].map(serial => frame({ proc: DISPOSITION.collect, serial }, pattern(50))))
+    for (const size of [1, 27, 28, 40, 78, 100, bytes.length]) {
+      const notes: number[] = []
+      const reader: FrameReader = new FrameReader({
+        head: (header, at) => {
+          reader.note(100 + frameSerial(header, at))
+          return DISPOSITION.collect
+        },
+        run: () => undefined,
+        frame: (_bytes, _from, _to, note) => notes.push(note),
+        illegal: () => undefined
+      })
+      for (let at = 0; at < bytes.length; at += size) reader.push(bytes, at, Math.min(bytes.length, at + size))
+      expect(notes, `pieces of ${size}`).to.deep.equal([101, 102, 103])
+    }
   })
 })

@@ -26,13 +26,6 @@ const ROOMS: readonly (readonly string[])[] = [
 const EXCEPTIONS: readonly string[] = [
   'main/threads/test-driver-host.ts -> main/life/in-turn.ts',
   'workers/auth/make-authentication.ts -> workers/actor/actor.ts',
-  'workers/auth/polkit.ts -> workers/session/session-errors.ts',
-  'workers/auth/sasl.ts -> workers/session/session-errors.ts',
-  'workers/policy/conditions.ts -> workers/session/call-classes.ts',
-  'workers/policy/policy.ts -> workers/session/call-classes.ts',
-  'workers/policy/read-only.ts -> workers/session/call-classes.ts',
-  'workers/policy/shield.ts -> workers/session/call-classes.ts',
-  'workers/policy/verdicts.ts -> workers/session/call-classes.ts',
   'workers/session/client-session.ts -> workers/actor/actor.ts'
 ]
 

@@ -1,11 +1,11 @@
 import { expect } from 'chai'
+import { KIND, kindOf } from '#protocol/call-kinds.js'
 import { PROGRAM } from '#protocol/header.js'
 import { lookup, proceduresOf, REMOTE } from '#protocol/procedures.js'
 import { FLAG } from '#workers/policy/call-flags.js'
 import { Policy } from '#workers/policy/policy.js'
 import { parseRule, RuleError, type Subject } from '#workers/policy/rules.js'
 import { describeIdentity, subjectOf } from '#workers/policy/subject.js'
-import { CALL, classify } from '#workers/session/call-classes.js'
 
 const nobody: Subject = {
   listener: 'tcp', address: undefined, saslUser: undefined, name: undefined, uid: undefined
@@ -65,32 +65,32 @@ describe('a rule of the procedure policy', () => {
 })
 
 describe('the procedure policy', () => {
-  const classOf = (rules: string[], proc: number, subject: Partial<Subject> = {}): number | undefined => {
-    return classify(new Policy(rules, false).verdictsFor({ ...nobody, ...subject }, false).tables, PROGRAM.remote, proc)
+  const kindFor = (rules: string[], proc: number, subject: Partial<Subject> = {}): number | undefined => {
+    return kindOf(new Policy(rules, false).verdictsFor({ ...nobody, ...subject }, false).kinds, PROGRAM.remote, proc)
   }
 
   it('has nothing to say where no rule fits', () => {
-    expect(classOf(['listener=unix => deny *:*'], REMOTE.domainDestroy)).to.equal(CALL.relay)
+    expect(kindFor(['listener=unix => deny *:*'], REMOTE.domainDestroy)).to.equal(0)
   })
 
   it('never refuses what the broker answers itself', () => {
     for (const proc of [REMOTE.connectOpen, REMOTE.connectClose, REMOTE.authList, REMOTE.connectSetIdentity]) {
-      expect(classOf(['* => deny *:* *'], proc), lookup(PROGRAM.remote, proc)!.name).to.equal(CALL.local)
+      expect(kindFor(['* => deny *:* *'], proc), lookup(PROGRAM.remote, proc)!.name).to.equal(KIND.local)
     }
   })
 
   it('counts all rules that fit together, whatever their order', () => {
     const rules = ['* => allow domain:*', '* => deny domain:stop', '* => allow DOMAIN_DESTROY']
     for (const order of [rules, [...rules].reverse()]) {
-      expect(classOf(order, REMOTE.domainDestroy)).to.equal(CALL.forbidden)
-      expect(classOf(order, REMOTE.domainCreate)).to.equal(CALL.relay)
-      expect(classOf(order, REMOTE.storageVolDelete)).to.equal(CALL.forbidden)
+      expect(kindFor(order, REMOTE.domainDestroy)).to.equal(KIND.forbidden)
+      expect(kindFor(order, REMOTE.domainCreate)).to.equal(0)
+      expect(kindFor(order, REMOTE.storageVolDelete)).to.equal(KIND.forbidden)
     }
   })
 
   it('keeps streams and registrations what they are', () => {
-    expect(classOf(['* => deny domain:write'], REMOTE.storageVolUpload)).to.equal(CALL.stream)
-    expect(classOf(['* => deny storage_vol:data_write'], REMOTE.storageVolUpload)).to.equal(CALL.forbidden)
+    expect(kindFor(['* => deny domain:write'], REMOTE.storageVolUpload)).to.equal(KIND.stream)
+    expect(kindFor(['* => deny storage_vol:data_write'], REMOTE.storageVolUpload)).to.equal(KIND.stream | KIND.forbidden)
   })
 
   it('gives the same table to clients whom the same rules fit', () => {

@@ -1,4 +1,5 @@
 import { expect } from 'chai'
+import { KIND, kindOf, PLAIN_KINDS } from '#protocol/call-kinds.js'
 import { PROGRAM } from '#protocol/header.js'
 import { proceduresOf, REMOTE, type Procedure } from '#protocol/procedures.js'
 import { publicDomain, readOnlyPrevents } from '#protocol/public-errors.js'
@@ -6,7 +7,6 @@ import { XdrWriter } from '#protocol/xdr.js'
 import { Policy } from '#workers/policy/policy.js'
 import { changing } from '#workers/policy/read-only.js'
 import { policyName, type Subject } from '#workers/policy/rules.js'
-import { CALL, classify, PLAIN_TABLES } from '#workers/session/call-classes.js'
 
 const calls = [PROGRAM.remote, PROGRAM.qemu, PROGRAM.lxc]
   .flatMap(program => proceduresOf(program))
@@ -16,11 +16,11 @@ const names = (procedures: readonly Procedure[]): string[] => procedures.map(pol
 
 describe('a read-only connection', () => {
   const verdicts = new Policy([], false).verdictsFor(nobody, true)
-  const classOf = ({ program, number }: Procedure): number | undefined => classify(verdicts.tables, program, number)
+  const kindFor = ({ program, number }: Procedure): number | undefined => kindOf(verdicts.kinds, program, number)
 
   it('is told from one that is not', () => {
-    const { tables } = new Policy([], false).verdictsFor(nobody, false)
-    expect(tables).to.deep.equal(PLAIN_TABLES)
+    const { kinds } = new Policy([], false).verdictsFor(nobody, false)
+    expect(kinds).to.deep.equal(PLAIN_KINDS)
   })
 
   it('is allowed by libvirt what changes something in these cases only', () => {
@@ -56,15 +56,15 @@ describe('a read-only connection', () => {
   it('is refused what changes something, and nothing else', () => {
     for (const procedure of calls) {
       const { program, number, acl } = procedure
-      const plain = classify(PLAIN_TABLES, program, number)
-      const found = classOf(procedure)
-      if (plain === CALL.local) expect(found, procedure.name).to.equal(CALL.local)
-      else if (procedure.readonly === 'deny') expect(found, procedure.name).to.equal(CALL.readOnly)
-      else if (number === REMOTE.domainDelThrottleGroup) expect(found, procedure.name).to.equal(CALL.readOnly)
-      else if (acl.some(entry => /^domain:write:/.test(entry))) expect(found, procedure.name).to.equal(CALL.conditional)
+      const plain = kindOf(PLAIN_KINDS, program, number)
+      const found = kindFor(procedure)
+      if (plain === KIND.local) expect(found, procedure.name).to.equal(KIND.local)
+      else if (procedure.readonly === 'deny') expect(found, procedure.name).to.equal(plain! | KIND.readOnly)
+      else if (number === REMOTE.domainDelThrottleGroup) expect(found, procedure.name).to.equal(plain! | KIND.readOnly)
+      else if (acl.some(entry => /^domain:write:/.test(entry))) expect(found, procedure.name).to.equal(KIND.inspected)
       else expect(found, procedure.name).to.equal(plain)
     }
-    expect(classify(verdicts.tables, PROGRAM.remote, 4000)).to.equal(CALL.unknown)
+    expect(kindOf(verdicts.kinds, PROGRAM.remote, 4000)).to.equal(KIND.unknown)
   })
 
   it('is refused flags that change something', () => {
@@ -73,9 +73,9 @@ describe('a read-only connection', () => {
     const inspect = (proc: number, word: number) => verdicts.inspect(PROGRAM.remote, proc, domain(word))
     expect(inspect(REMOTE.domainGetVcpusFlags, 0)).to.equal(undefined)
     expect(inspect(REMOTE.domainGetVcpusFlags, 7)).to.equal(undefined)
-    expect(inspect(REMOTE.domainGetVcpusFlags, 9)).to.equal(CALL.readOnly)
+    expect(inspect(REMOTE.domainGetVcpusFlags, 9)).to.equal(KIND.readOnly)
     expect(inspect(REMOTE.domainInterfaceAddresses, 0)).to.equal(undefined)
-    expect(inspect(REMOTE.domainInterfaceAddresses, 1)).to.equal(CALL.readOnly)
+    expect(inspect(REMOTE.domainInterfaceAddresses, 1)).to.equal(KIND.readOnly)
     expect(inspect(REMOTE.domainInterfaceAddresses, 2)).to.equal(undefined)
     // Secrets in a description are the daemon's to refuse, in words of its own.
     expect(inspect(REMOTE.domainGetXmlDesc, 1)).to.equal(undefined)
@@ -83,14 +83,14 @@ describe('a read-only connection', () => {
 
   it('is kept within the procedure policy as well', () => {
     const both = new Policy(['* => deny domain:read domain:stop'], false).verdictsFor(nobody, true)
-    const classIn = (proc: number): number | undefined => classify(both.tables, PROGRAM.remote, proc)
-    expect(classIn(REMOTE.domainGetInfo)).to.equal(CALL.forbidden)
-    expect(classIn(REMOTE.domainDestroy)).to.equal(CALL.readOnly)
-    expect(classIn(REMOTE.domainInterfaceAddresses)).to.equal(CALL.forbidden)
-    expect(classIn(REMOTE.connectGetLibVersion)).to.equal(CALL.relay)
+    const kindIn = (proc: number): number | undefined => kindOf(both.kinds, PROGRAM.remote, proc)
+    expect(kindIn(REMOTE.domainGetInfo)).to.equal(KIND.forbidden)
+    expect(kindIn(REMOTE.domainDestroy)).to.equal(KIND.readOnly)
+    expect(kindIn(REMOTE.domainInterfaceAddresses)).to.equal(KIND.forbidden)
+    expect(kindIn(REMOTE.connectGetLibVersion)).to.equal(0)
     const allowed = new Policy(['* => allow *:*'], false).verdictsFor(nobody, true)
-    expect(classify(allowed.tables, PROGRAM.remote, REMOTE.domainDestroy)).to.equal(CALL.readOnly)
-    expect(classify(allowed.tables, PROGRAM.remote, 4000)).to.equal(CALL.forbidden)
+    expect(kindOf(allowed.kinds, PROGRAM.remote, REMOTE.domainDestroy)).to.equal(KIND.readOnly)
+    expect(kindOf(allowed.kinds, PROGRAM.remote, 4000)).to.equal(KIND.unknown | KIND.forbidden)
   })
 
   it('is told in the words of the function, and of its part of libvirt', () => {

@@ -5,7 +5,7 @@ import { REMOTE } from '../../protocol/procedures.js'
 import { SOURCE } from '../base/log.js'
 import { Withdrawn, type Authority, type Check, type Verdict } from '../polkit/authority.js'
 import { BusLost, ServiceError } from '../polkit/system-bus.js'
-import { authenticationFailed } from '../session/session-errors.js'
+import { authenticationFailed } from '../../protocol/broker-errors.js'
 import type { Applicant, Authentication } from './authentication.js'
 
 /** `virsh` gives up after five; each try may be somebody who types a password. */

@@ -16,7 +16,7 @@ import type { SaslParameters } from '../sasl/libsasl.js'
 import type { SaslSuccess } from '../sasl/messages.js'
 import { SaslRefusal, type SaslAttempt, type SaslThreadClient, type SaslTurn } from '../sasl/thread-client.js'
 import { isDeceptive, shown } from '../base/peer-names.js'
-import { authenticationFailed } from '../session/session-errors.js'
+import { authenticationFailed } from '../../protocol/broker-errors.js'
 import type { SaslLayer } from '../sasl/sasl-layer.js'
 import type { Applicant, Authentication } from './authentication.js'
 

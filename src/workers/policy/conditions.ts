@@ -1,7 +1,7 @@
+import type { CallKind } from '../../protocol/call-kinds.js'
 import { undecodable } from '../../protocol/errors.js'
 import { PROGRAM } from '../../protocol/header.js'
 import type { Procedure } from '../../protocol/procedures.js'
-import { CALL, PLAIN_TABLES, type CallClass } from '../session/call-classes.js'
 import { callFlags, FLAG, hasKnownFlags } from './call-flags.js'
 import type { Inspection } from './verdicts.js'
 
@@ -13,11 +13,11 @@ import type { Inspection } from './verdicts.js'
 export function unless(
   { program, number }: Procedure,
   missing: readonly string[],
-  refusal: CallClass
-): CallClass | Inspection | undefined {
+  refusal: CallKind
+): CallKind | Inspection | undefined {
   if (missing.length === 0) return undefined
   const conditions = missing.map(parseCondition).filter(condition => condition !== undefined)
-  const readable = program === PROGRAM.remote && hasKnownFlags(number) && PLAIN_TABLES.remote[number] === CALL.relay
+  const readable = program === PROGRAM.remote && hasKnownFlags(number)
   if (conditions.length < missing.length || !readable) return refusal
   return body => {
     const flags = callFlags(number, body)

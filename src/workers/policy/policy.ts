@@ -1,5 +1,5 @@
+import { KIND } from '../../protocol/call-kinds.js'
 import type { Procedure } from '../../protocol/procedures.js'
-import { CALL } from '../session/call-classes.js'
 import { unless } from './conditions.js'
 import { READ_ONLY } from './read-only.js'
 import { SHIELDED } from './shield.js'
@@ -9,7 +9,7 @@ import { workOut, type Restriction, type Verdicts } from './verdicts.js'
 /**
  * Who may call what: the rules of the procedure policy, what read-only connections may not do, and the shield. What that means for a
  * client is worked out once for each set of rules that apply together; from then on a call costs the look-up in the
- * table of classes that it costs anyway.
+ * table of kinds that it costs anyway.
  */
 export class Policy {
   readonly #rules: readonly Rule[]
@@ -45,11 +45,11 @@ function restriction(rules: readonly Rule[]): Restriction {
   return {
     of(procedure) {
       const missing = lacking(procedure, rules, someAllowed)
-      return missing === undefined ? CALL.forbidden : unless(procedure, missing, CALL.forbidden)
+      return missing === undefined ? KIND.forbidden : unless(procedure, missing, KIND.forbidden)
     },
-    inspected: CALL.conditional,
+    inspected: KIND.inspected,
     // A procedure that is newer than the table needs permissions that nobody here knows.
-    beyond: someAllowed ? CALL.forbidden : undefined
+    beyond: someAllowed ? KIND.forbidden : 0
   }
 }
 

@@ -1,6 +1,6 @@
+import { KIND } from '../../protocol/call-kinds.js'
 import { PROGRAM } from '../../protocol/header.js'
 import { REMOTE, type Procedure } from '../../protocol/procedures.js'
-import { CALL } from '../session/call-classes.js'
 import { unless } from './conditions.js'
 import { permissionOf } from './rules.js'
 import type { Restriction } from './verdicts.js'
@@ -22,6 +22,6 @@ export function changing({ program, number, acl }: Procedure): readonly string[]
  * libvirt keeps from them besides. Secrets in descriptions, which depend on flags, are left to the daemon.
  */
 export const READ_ONLY: Restriction = {
-  of: procedure => (procedure.readonly === 'deny' ? CALL.readOnly : unless(procedure, changing(procedure), CALL.readOnly)),
-  inspected: CALL.conditional
+  of: procedure => (procedure.readonly === 'deny' ? KIND.readOnly : unless(procedure, changing(procedure), KIND.readOnly)),
+  inspected: KIND.inspected
 }

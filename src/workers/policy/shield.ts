@@ -1,9 +1,9 @@
+import { KIND } from '../../protocol/call-kinds.js'
 import { internalError, RemoteError, undecodable } from '../../protocol/errors.js'
 import { PROGRAM } from '../../protocol/header.js'
 import { REMOTE } from '../../protocol/procedures.js'
 import { readParamRoom, readRoom } from '../../protocol/rooms.js'
 import type { XdrReader } from '../../protocol/xdr.js'
-import { CALL } from '../session/call-classes.js'
 import { decodeArguments } from './arguments.js'
 import type { Finding, Restriction } from './verdicts.js'
 
@@ -120,5 +120,5 @@ export const SHIELDED: Restriction = {
       return found === undefined ? undecodable() : found[0]
     }
   },
-  inspected: CALL.counted
+  inspected: KIND.inspected | KIND.brief
 }

@@ -1,14 +1,14 @@
+import { KIND, kindWithArguments, type CallKind } from '../../protocol/call-kinds.js'
 import { errorReply, RemoteError } from '../../protocol/errors.js'
 import { DISPOSITION, type Disposition } from '../../protocol/frame-reader.js'
-import { frameLength, HEADER_BYTES, MESSAGE, PROGRAM, readHeader, type Header } from '../../protocol/header.js'
+import { frameLength, HEADER_BYTES, MESSAGE, readHeader, type Header } from '../../protocol/header.js'
 import { lookup } from '../../protocol/procedures.js'
 import { replyFrame } from '../../protocol/messages/frames.js'
-import { CALL, classify, opensStream, PLAIN_TABLES, type CallClass } from './call-classes.js'
 import { CallTable } from './call-table.js'
-import { PAUSE, wantsHoles } from './client-side.js'
+import { PAUSE } from './client-side.js'
 import type { ClientSession } from './client-session.js'
 import { answerLocally } from './local-calls.js'
-import { driverClosed } from './session-errors.js'
+import { driverClosed } from '../../protocol/broker-errors.js'
 import { WaitingCalls } from './waiting-calls.js'
 
 const EMPTY = Buffer.alloc(0)
@@ -49,12 +49,12 @@ export class CallFlow {
   }
 
   /** Decides whether a call for the driver daemon goes now or waits its turn. */
-  forward(prog: number, proc: number, serial: number, callClass: CallClass, length: number): Disposition {
+  forward(prog: number, proc: number, serial: number, kind: CallKind, length: number): Disposition {
     if (this.#waits(prog, proc)) {
-      this.#wait(prog, proc, serial, callClass, length)
+      this.#wait(prog, proc, serial, kind, length)
       return DISPOSITION.hold
     }
-    this.#handedOver(prog, proc, serial, callClass)
+    this.#handedOver(prog, proc, serial, kind)
     return DISPOSITION.pass
   }
 
@@ -67,22 +67,22 @@ export class CallFlow {
   }
 
   /** A call that was collected: answered here, or looked into before it goes on. */
-  collected(bytes: Buffer, from: number, to: number, descriptors: readonly number[] = []): void {
+  collected(bytes: Buffer, from: number, to: number, noted: CallKind, descriptors: readonly number[] = []): void {
     const { session } = this
     const header = readHeader(bytes, from)
     const { prog, proc, serial } = header
     const body = bytes.subarray(from + HEADER_BYTES + (header.type === MESSAGE.callWithFds ? 4 : 0), to)
-    if (prog === PROGRAM.remote && answerLocally(session, header, body)) return this.closeDescriptors(descriptors)
+    if ((noted & KIND.local) !== 0 && answerLocally(session, header, body)) return this.closeDescriptors(descriptors)
     const answer = session.objection(prog, proc, body) ?? (session.reachable() ? undefined : driverClosed())
     if (answer !== undefined) {
       this.closeDescriptors(descriptors)
       if (answer instanceof RemoteError) return session.client.refuse(header, answer)
       return session.client.write(replyFrame(header, answer))
     }
-    const callClass = closerClass(header, bytes, from, to)
-    if (callClass === CALL.registration && !this.#waits(prog, proc)) this.#registration(header, bytes.subarray(from, to))
-    if (descriptors.length > 0) return this.#forwardWithDescriptors(bytes, header, descriptors, callClass)
-    this.relay(bytes, from, to, this.forward(prog, proc, serial, callClass, frameLength(bytes, from)))
+    const kind = kindWithArguments(noted, prog, proc, body)
+    if ((kind & KIND.registration) !== 0 && !this.#waits(prog, proc)) this.#registration(header, bytes.subarray(from, to))
+    if (descriptors.length > 0) return this.#forwardWithDescriptors(bytes, header, descriptors, kind)
+    this.relay(bytes, from, to, this.forward(prog, proc, serial, kind, frameLength(bytes, from)))
   }
 
   /** Gives the driver daemon the next calls that wait, as many as it takes now. */
@@ -96,11 +96,11 @@ export class CallFlow {
       // The client has to be read for that frame to end, even if it was paused for having too many calls.
       if (client.reader.inPassedFrame) return client.resume(PAUSE.waitingFull)
       const call = waiting.release((bytes, next) => {
-        if (next.callClass === CALL.registration) this.#registration(next, bytes)
+        if ((next.kind & KIND.registration) !== 0) this.#registration(next, bytes)
         this.relay(bytes, 0, bytes.length, DISPOSITION.pass)
       })!
       if (call.descriptors.length > 0) this.#sendWithDescriptors(EMPTY, call.descriptors)
-      this.#handedOver(call.prog, call.proc, call.serial, call.callClass)
+      this.#handedOver(call.prog, call.proc, call.serial, call.kind)
       if (call.missing > 0) client.reader.divert(DISPOSITION.pass)
     }
     if (waiting.size === 0) this.#waiting = undefined
@@ -137,28 +137,28 @@ export class CallFlow {
     prog: number,
     proc: number,
     serial: number,
-    callClass: CallClass,
+    kind: CallKind,
     length: number,
     descriptors?: readonly number[]
   ): void {
     this.#waiting ??= new WaitingCalls()
-    this.#waiting.add(prog, proc, serial, callClass, length, descriptors)
+    this.#waiting.add(prog, proc, serial, kind, length, descriptors)
     if (this.#waiting.full) this.session.client.pause(PAUSE.waitingFull)
   }
 
   /** A call is on its way to the driver daemon. */
-  #handedOver(prog: number, proc: number, serial: number, callClass: CallClass): void {
-    this.calls.add(prog, proc, serial, callClass)
-    if (opensStream(callClass)) this.session.streams.called(prog, proc, serial, callClass === CALL.sparseStream)
+  #handedOver(prog: number, proc: number, serial: number, kind: CallKind): void {
+    this.calls.add(prog, proc, serial, kind)
+    if ((kind & KIND.stream) !== 0) this.session.streams.called(prog, proc, serial, (kind & KIND.sparse) !== 0)
   }
 
-  #forwardWithDescriptors(frame: Buffer, header: Header, descriptors: readonly number[], callClass: CallClass): void {
+  #forwardWithDescriptors(frame: Buffer, header: Header, descriptors: readonly number[], kind: CallKind): void {
     const { prog, proc, serial } = header
     if (this.#waits(prog, proc)) {
-      this.#wait(prog, proc, serial, callClass, frame.length, descriptors)
+      this.#wait(prog, proc, serial, kind, frame.length, descriptors)
       return this.relay(frame, 0, frame.length, DISPOSITION.hold)
     }
-    this.#handedOver(prog, proc, serial, callClass)
+    this.#handedOver(prog, proc, serial, kind)
     this.#sendWithDescriptors(frame, descriptors)
   }
 
@@ -171,14 +171,4 @@ export class CallFlow {
   #registration({ prog, proc, serial }: Pick<Header, 'prog' | 'proc' | 'serial'>, frame: Buffer): void {
     this.session.reconnection.registrations.asked(prog, proc, serial, frame)
   }
-}
-
-/** The class of a collected call, which its arguments may tell. */
-function closerClass({ prog, proc, type }: Header, bytes: Buffer, from: number, to: number): CallClass {
-  const callClass = classify(PLAIN_TABLES, prog, proc) ?? CALL.relay
-  // libvirt never registers with descriptors, and the arguments would stand elsewhere.
-  if (callClass === CALL.registration && type === MESSAGE.call) return callClass
-  if (callClass !== CALL.stream) return callClass === CALL.closeCallback ? callClass : CALL.relay
-  const flags = to - from >= HEADER_BYTES + 4 ? bytes.readUInt32BE(to - 4) : 0
-  return wantsHoles(prog, proc, flags) ? CALL.sparseStream : CALL.stream
 }

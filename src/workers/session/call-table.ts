@@ -1,8 +1,8 @@
+import type { CallKind } from '../../protocol/call-kinds.js'
 import type { Header } from '../../protocol/header.js'
 import { MESSAGE, PROGRAM_VERSION, STATUS } from '../../protocol/header.js'
-import type { CallClass } from './call-classes.js'
 
-/** Words of an entry: program, procedure, serial (as a signed word: a small integer to V8), class. */
+/** Words of an entry: program, procedure, serial (as a signed word: a small integer to V8), kind. */
 const WORDS = 4
 
 /**
@@ -20,18 +20,18 @@ export class CallTable {
     return this.#end / WORDS
   }
 
-  add(prog: number, proc: number, serial: number, callClass: CallClass): void {
+  add(prog: number, proc: number, serial: number, kind: CallKind): void {
     const at = this.#end
     this.#end += WORDS
     this.total++
     // Most clients wait for each answer: room for one call.
-    if (this.#words.length === 0) this.#words = [prog, proc, serial | 0, callClass]
+    if (this.#words.length === 0) this.#words = [prog, proc, serial | 0, kind]
     else {
       const words = this.#words
       words[at] = prog
       words[at + 1] = proc
       words[at + 2] = serial | 0
-      words[at + 3] = callClass
+      words[at + 3] = kind
     }
   }
 
@@ -45,8 +45,8 @@ export class CallTable {
     return -1
   }
 
-  /** The class of the call in that place. */
-  classAt(place: number): number {
+  /** The kind of the call in that place. */
+  kindAt(place: number): CallKind {
     return this.#words[place + 3]!
   }
 

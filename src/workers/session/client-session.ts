@@ -1,3 +1,4 @@
+import { KIND, KIND_REFUSED, type CallKind } from '../../protocol/call-kinds.js'
 import {
   authenticationRequired,
   errorReply,
@@ -23,13 +24,12 @@ import { SOURCE, type LogContext, type LogLevel, type LogSource } from '../base/
 import type { Verdicts } from '../policy/verdicts.js'
 import type { Admission } from '../thread/admission.js'
 import type { LossReason, Transport, TransportHandler } from '../transport/transport.js'
-import { CALL, isRefused, type CallClass } from './call-classes.js'
 import { CallFlow } from './call-flow.js'
 import { Reconnection } from './reconnection.js'
 import { ClientSide, PAUSE } from './client-side.js'
 import type { DriverSide } from './driver-side.js'
 import { Newcomer } from '../arrival/newcomer.js'
-import { accessDenied, driverClosed, notOpen, secondaryNotOpen } from './session-errors.js'
+import { accessDenied, driverClosed, notOpen, secondaryNotOpen } from '../../protocol/broker-errors.js'
 import { LEGAL, type SessionState } from './session-state.js'
 import { OpenStreams } from './streams.js'
 
@@ -189,23 +189,23 @@ export class ClientSession implements Applicant, Timed {
   // From the client
 
   /** Why a known program's call cannot be served in the present state, if so. */
-  refusal(prog: number, proc: number, callClass: CallClass): RemoteError | undefined {
-    const refused = isRefused(callClass)
-    if (this.#state === 'open') return refused ? this.#refused(prog, proc, callClass) : undefined
-    if (callClass === CALL.unknown || (refused && lookup(prog, proc) === undefined)) return unknownProcedure(proc)
+  refusal(prog: number, proc: number, kind: CallKind): RemoteError | undefined {
+    const refused = (kind & KIND_REFUSED) !== 0
+    if (this.#state === 'open') return refused ? this.#refused(prog, proc, kind) : undefined
+    if ((kind & KIND.unknown) !== 0) return unknownProcedure(proc)
     if (this.failure !== undefined) return this.failure
-    if (callClass === CALL.local) {
+    if ((kind & KIND.local) !== 0) {
       return this.#state === 'authenticating' && !isAuthentication(proc) ? authenticationRequired() : undefined
     }
     if (this.#state === 'authenticating') return authenticationRequired()
-    if (this.hasOpened && refused) return this.#refused(prog, proc, callClass)
+    if (this.hasOpened && refused) return this.#refused(prog, proc, kind)
     if (this.hasOpened) return this.reachable() ? undefined : driverClosed()
     const owner = lookup(prog, proc)?.owner
     return owner === 'hypervisor' || owner === 'any' ? notOpen() : secondaryNotOpen()
   }
 
-  #refused(prog: number, proc: number, callClass: CallClass): RemoteError {
-    if (callClass === CALL.readOnly) return readOnlyPrevents(lookup(prog, proc)!)
+  #refused(prog: number, proc: number, kind: CallKind): RemoteError {
+    if ((kind & KIND.readOnly) !== 0) return readOnlyPrevents(lookup(prog, proc)!)
     this.#denials ??= new LogLimit(this.actor.clock, this.actor.log, DENIALS_LOGGED_A_MINUTE)
     const line = `policy: ${procedureName(prog, proc)} refused for ${describeIdentity(this.identity)}`
     this.#denials.write('warning', SOURCE.access, line, this.#about, 'policy')
@@ -291,7 +291,7 @@ export class ClientSession implements Applicant, Timed {
     this.uri = uri
     this.#nowKnown()
     this.#verdicts = this.actor.policy.verdictsFor(subjectOf(this.admission, this.identity), readonly)
-    this.client.tables = this.#verdicts.tables
+    this.client.kinds = this.#verdicts.kinds
     driver.opened = true
     driver.writer.feeder = this.client.reader
     this.client.writer.feeder = driver.reader

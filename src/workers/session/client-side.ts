@@ -1,4 +1,14 @@
 import {
+  KIND,
+  KIND_LOOKED_INTO,
+  KIND_WORK,
+  kindOf,
+  mostArgumentBytes,
+  PLAIN_KINDS,
+  type CallKind,
+  type KindTables
+} from '../../protocol/call-kinds.js'
+import {
   authenticationRequired,
   errorReply,
   rpcError,
@@ -25,18 +35,9 @@ import {
   type Header
 } from '../../protocol/header.js'
 import { PING_FRAME, PONG_FRAME } from '../../protocol/messages/keepalive.js'
-import { KEEPALIVE, REMOTE } from '../../protocol/procedures.js'
+import { KEEPALIVE } from '../../protocol/procedures.js'
 import { Timer, type Timed } from '../base/clock.js'
 import type { LossReason, Transport, TransportHandler } from '../transport/transport.js'
-import {
-  CALL,
-  classify,
-  MAX_BRIEF_BYTES,
-  MAX_LOCAL_BYTES,
-  PLAIN_TABLES,
-  type CallClass,
-  type ClassTables
-} from './call-classes.js'
 import type { ClientSession } from './client-session.js'
 import { DescriptorPassing } from '../../protocol/descriptor-passing.js'
 import { FrameInput, type FrameInputOwner } from './frame-input.js'
@@ -47,8 +48,6 @@ import { LEAST_SPLICED_BYTES, UploadPath } from './upload-path.js'
 /** Why the client is not read for now; any number of these at once. */
 export const PAUSE = { driverFull: 1, clientFull: 2, waitingFull: 4, answersFull: 8 } as const
 
-/** A stream call carries a volume or a domain and a few words; a longer frame cannot be decoded. */
-const MAX_STREAM_CALL_BYTES = 4 * 1024 * 1024
 /** An XML description and its descriptors. Where none can be served, such a call is only collected to be refused. */
 const MAX_CALL_WITH_FDS_BYTES = 8 * 1024 * 1024
 const MAX_REFUSED_CALL_WITH_FDS_BYTES = 64 * 1024
@@ -56,7 +55,6 @@ const MAX_REFUSED_CALL_WITH_FDS_BYTES = 64 * 1024
 const LOGIN_READ_BYTES = 4096
 /** A client that was refused so often before it logged in does not want to log in. */
 const MAX_REFUSALS_BEFORE_LOGIN = 64
-const SPARSE_FLAG = 1
 
 /** The connection to the client: judges its frames, and answers those that go no further. */
 export class ClientSide implements TransportHandler, FrameInputOwner, KeepalivePeer, Timed {
@@ -65,8 +63,8 @@ export class ClientSide implements TransportHandler, FrameInputOwner, KeepaliveP
   readonly reader: FrameReader
   readonly writer: FrameWriter
   readonly keepalive: Keepalive
-  /** How the client's calls are classed, by what is kept from it. */
-  tables: ClassTables = PLAIN_TABLES
+  /** Of what kinds the client's calls are, by what is kept from it. */
+  kinds: KindTables = PLAIN_KINDS
   /** Made when the first descriptor, or call that announces some, comes. */
   #passing: DescriptorPassing | undefined
   /** While an upload goes on in long packets. */
@@ -239,15 +237,15 @@ export class ClientSide implements TransportHandler, FrameInputOwner, KeepaliveP
     if (type === MESSAGE.call) {
       const prog = frameProgram(bytes, at)
       const proc = frameProcedure(bytes, at)
-      const callClass = classify(this.tables, prog, proc)
+      const kind = kindOf(this.kinds, prog, proc)
       // The one path that nearly every frame takes.
-      if (callClass === CALL.relay && this.session.state === 'open' && this.#plain(bytes, at)) {
-        const disposition = this.session.flow.forward(prog, proc, frameSerial(bytes, at), CALL.relay, frameLength(bytes, at))
+      if (kind !== undefined && (kind & KIND_WORK) === 0 && this.session.state === 'open' && this.#plain(bytes, at)) {
+        const disposition = this.session.flow.forward(prog, proc, frameSerial(bytes, at), kind, frameLength(bytes, at))
         if (disposition === DISPOSITION.hold) this.input.spend()
         return disposition
       }
       this.input.spend()
-      return this.#unusualCall(bytes, at, callClass)
+      return this.#unusualCall(bytes, at, kind)
     }
     if (type === MESSAGE.stream || type === MESSAGE.streamHole) return this.#streamPacket(bytes, at, type)
     if (type === MESSAGE.callWithFds) return this.#callWithFdsHead(bytes, at)
@@ -260,10 +258,10 @@ export class ClientSide implements TransportHandler, FrameInputOwner, KeepaliveP
     this.session.flow.relay(bytes, from, to, disposition)
   }
 
-  frame(bytes: Buffer, from: number, to: number): void {
+  frame(bytes: Buffer, from: number, to: number, kind: CallKind): void {
     this.input.spend(to - from)
     if (frameType(bytes, from) === MESSAGE.callWithFds) this.#callWithFds(bytes, from, to)
-    else this.session.flow.collected(bytes, from, to)
+    else this.session.flow.collected(bytes, from, to, kind)
   }
 
   tail(count: number): void {
@@ -291,33 +289,26 @@ export class ClientSide implements TransportHandler, FrameInputOwner, KeepaliveP
   }
 
   /** Why a call goes no further, if so. The checks come in the order of libvirt's dispatcher. */
-  #refusal(bytes: Buffer, at: number, callClass: CallClass | undefined): RemoteError | undefined {
+  #refusal(bytes: Buffer, at: number, kind: CallKind | undefined): RemoteError | undefined {
     const prog = frameProgram(bytes, at)
     const vers = frameVersion(bytes, at)
-    if (callClass === undefined || vers !== PROGRAM_VERSION) return unknownProgram(prog, vers)
+    if (kind === undefined || vers !== PROGRAM_VERSION) return unknownProgram(prog, vers)
     const status = frameStatus(bytes, at)
     if (status !== STATUS.ok) return unexpectedStatus(status)
-    return this.session.refusal(prog, frameProcedure(bytes, at), callClass)
+    return this.session.refusal(prog, frameProcedure(bytes, at), kind)
   }
 
   /** Any call that is not simply passed on. */
-  #unusualCall(bytes: Buffer, at: number, callClass: CallClass | undefined): Disposition {
-    const refusal = this.#refusal(bytes, at, callClass)
-    if (refusal !== undefined) return this.#refuse(bytes, at, refusal)
+  #unusualCall(bytes: Buffer, at: number, kind: CallKind | undefined): Disposition {
+    const refusal = this.#refusal(bytes, at, kind)
+    if (refusal !== undefined || kind === undefined) return this.#refuse(bytes, at, refusal!)
+    if ((kind & (KIND.local | KIND_LOOKED_INTO)) !== 0) {
+      this.reader.note(kind)
+      return this.#collect(bytes, at, mostArgumentBytes(kind))
+    }
     const prog = frameProgram(bytes, at)
     const proc = frameProcedure(bytes, at)
-    switch (callClass) {
-      case CALL.local:
-        return this.#collect(bytes, at, MAX_LOCAL_BYTES)
-      case CALL.stream:
-      case CALL.conditional:
-        return this.#collect(bytes, at, MAX_STREAM_CALL_BYTES)
-      case CALL.registration:
-      case CALL.counted:
-        return this.#collect(bytes, at, MAX_BRIEF_BYTES)
-      default:
-        return this.session.flow.forward(prog, proc, frameSerial(bytes, at), callClass!, frameLength(bytes, at))
-    }
+    return this.session.flow.forward(prog, proc, frameSerial(bytes, at), kind, frameLength(bytes, at))
   }
 
   /** Longer arguments than any that decode are not kept. */
@@ -340,8 +331,8 @@ export class ClientSide implements TransportHandler, FrameInputOwner, KeepaliveP
     this.input.spend()
     const { state, hasOpened, failure } = this.session
     if (state === 'authenticating' || failure !== undefined) {
-      const callClass = classify(this.tables, frameProgram(bytes, at), frameProcedure(bytes, at))
-      return this.#refuse(bytes, at, this.#refusal(bytes, at, callClass) ?? failure ?? authenticationRequired())
+      const kind = kindOf(this.kinds, frameProgram(bytes, at), frameProcedure(bytes, at))
+      return this.#refuse(bytes, at, this.#refusal(bytes, at, kind) ?? failure ?? authenticationRequired())
     }
     const served = hasOpened && this.transport.sender !== undefined
     return this.#collect(bytes, at, served ? MAX_CALL_WITH_FDS_BYTES : MAX_REFUSED_CALL_WITH_FDS_BYTES)
@@ -359,9 +350,10 @@ export class ClientSide implements TransportHandler, FrameInputOwner, KeepaliveP
 
   /** A call that has come whole, with its descriptors. */
   #judged(bytes: Buffer, from: number, to: number, descriptors: readonly number[]): void {
-    const callClass = classify(this.tables, frameProgram(bytes, from), frameProcedure(bytes, from))
-    const refusal = this.#refusal(bytes, from, callClass)
-    if (refusal === undefined) return this.session.flow.collected(bytes, from, to, descriptors)
+    const kind = kindOf(this.kinds, frameProgram(bytes, from), frameProcedure(bytes, from))
+    const refusal = this.#refusal(bytes, from, kind)
+    // libvirt never registers with descriptors, and the arguments would stand elsewhere.
+    if (refusal === undefined) return this.session.flow.collected(bytes, from, to, kind! & ~KIND.registration, descriptors)
     this.session.flow.closeDescriptors(descriptors)
     this.#refuse(bytes, from, refusal)
   }
@@ -387,10 +379,4 @@ export class ClientSide implements TransportHandler, FrameInputOwner, KeepaliveP
     this.keepalive.peerKnowsIt()
     if (!this.writer.writeOnce(PONG_FRAME)) this.#notTaken()
   }
-}
-
-/** Whether the call that opens a stream allows holes in it: the flags are the last word of its arguments. */
-export function wantsHoles(prog: number, proc: number, flags: number): boolean {
-  const transfers = proc === REMOTE.storageVolUpload || proc === REMOTE.storageVolDownload
-  return prog === PROGRAM.remote && transfers && (flags & SPARSE_FLAG) !== 0
 }

@@ -1,3 +1,4 @@
+import { KIND, KIND_REPLY, type CallKind } from '../../protocol/call-kinds.js'
 import { errorReply, rpcError, systemError, type RemoteError } from '../../protocol/errors.js'
 import { DISPOSITION, type Disposition, type FrameReader } from '../../protocol/frame-reader.js'
 import {
@@ -21,7 +22,6 @@ import { SOURCE } from '../base/log.js'
 import { ECONNRESET, EIO, EPIPE, errorText } from '../os/libc.js'
 import { PolledTransport } from '../transport/polled.js'
 import type { LossReason, TransportHandler } from '../transport/transport.js'
-import { CALL, opensStream } from './call-classes.js'
 import type { ClientSession } from './client-session.js'
 import { DescriptorPassing } from '../../protocol/descriptor-passing.js'
 import { FrameInput, type FrameInputOwner } from './frame-input.js'
@@ -263,11 +263,11 @@ export class DriverSide implements TransportHandler, FrameInputOwner, KeepaliveP
     const { calls } = session.flow
     const place = calls.find(prog, proc, serial)
     if (place < 0) return this.#failedHole(bytes, at, prog, proc, serial)
-    const callClass = calls.classAt(place)
-    if (callClass === CALL.registration && frameLength(bytes, at) <= MAX_COLLECTED_BYTES) return DISPOSITION.collect
+    const kind = calls.kindAt(place)
+    if ((kind & KIND.registration) !== 0 && frameLength(bytes, at) <= MAX_COLLECTED_BYTES) return DISPOSITION.collect
     calls.remove(place)
     this.#replied = true
-    if (callClass !== CALL.relay) this.#noteReply(callClass, proc, serial, frameStatus(bytes, at) === STATUS.ok)
+    if ((kind & KIND_REPLY) !== 0) this.#noteReply(kind, proc, serial, frameStatus(bytes, at) === STATUS.ok)
     return session.state === 'open' ? DISPOSITION.pass : DISPOSITION.skip
   }
 
@@ -286,12 +286,12 @@ export class DriverSide implements TransportHandler, FrameInputOwner, KeepaliveP
   }
 
   /** What the reply to an unusual call changes here. */
-  #noteReply(callClass: number, proc: number, serial: number, ok: boolean): void {
+  #noteReply(kind: CallKind, proc: number, serial: number, ok: boolean): void {
     const { streams } = this.session
-    if (opensStream(callClass)) {
+    if ((kind & KIND.stream) !== 0) {
       if (ok) streams.opened(serial)
       else streams.ended(serial)
-    } else if (callClass === CALL.closeCallback && ok) {
+    } else if ((kind & KIND.closeCallback) !== 0 && ok) {
       this.session.closeCallback = proc === REMOTE.connectRegisterCloseCallback
     }
   }

@@ -8,7 +8,7 @@ import { REMOTE } from '../../protocol/procedures.js'
 import { XdrError } from '../../protocol/xdr.js'
 import type { ClientSession } from './client-session.js'
 import { openConnection } from './open-connection.js'
-import { authenticationFailed, driverClosed, notOpen } from './session-errors.js'
+import { authenticationFailed, driverClosed, notOpen } from '../../protocol/broker-errors.js'
 
 /** The handler leaves the call to the driver daemon after all. */
 const PASS_ON = Symbol('pass on')

@@ -10,7 +10,7 @@ import { connectUnix, FOREIGN } from '../driver/unix-connect.js'
 import { EAGAIN, ENOENT, ETIMEDOUT, errorText } from '../os/libc.js'
 import type { ClientSession } from './client-session.js'
 import { DriverSide } from './driver-side.js'
-import { driverClosed } from './session-errors.js'
+import { driverClosed } from '../../protocol/broker-errors.js'
 
 /**
  * CONNECT_OPEN: finds the driver daemon, connects, opens the name there and tells it who the client is. The identity

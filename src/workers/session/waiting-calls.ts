@@ -1,5 +1,5 @@
+import type { CallKind } from '../../protocol/call-kinds.js'
 import { MESSAGE, PROGRAM_VERSION, STATUS, type Header } from '../../protocol/header.js'
-import type { CallClass } from './call-classes.js'
 
 /** Calls, bytes and descriptors beyond which the client is not read any more. The call in hand still finds room. */
 const MAX_CALLS = 256
@@ -15,7 +15,7 @@ interface Waiting {
   prog: number
   proc: number
   serial: number
-  callClass: CallClass
+  kind: CallKind
   length: number
   /** The first `length - missing` bytes are what has come of the frame. It grows with that, not with `length`. */
   bytes: Buffer
@@ -48,11 +48,11 @@ export class WaitingCalls {
     prog: number,
     proc: number,
     serial: number,
-    callClass: CallClass,
+    kind: CallKind,
     length: number,
     descriptors: readonly number[] = NO_DESCRIPTORS
   ): void {
-    this.#calls.push({ prog, proc, serial, callClass, length, bytes: EMPTY, missing: length, descriptors })
+    this.#calls.push({ prog, proc, serial, kind, length, bytes: EMPTY, missing: length, descriptors })
     this.#size += BYTES_A_CALL
     this.#descriptors += descriptors.length
   }

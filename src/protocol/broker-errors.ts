@@ -1,4 +1,4 @@
-import { CODE, constantError, DOMAIN, internalError, templated } from '../../protocol/errors.js'
+import { CODE, constantError, DOMAIN, internalError, templated } from './errors.js'
 
 /** What virtproxyd answers to calls after the driver daemon has gone. */
 export const driverClosed = constantError(() => internalError('client socket is closed'))
