@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { expect } from 'chai'
 import { decodeError } from '#protocol/errors.js'
 import { MESSAGE, PROGRAM, STATUS } from '#protocol/header.js'
+import { encodeOpen } from '#protocol/messages/connect.js'
 import { REMOTE } from '#protocol/procedures.js'
 import { ullongParam, stringParam, writeParams } from '#protocol/typed-params.js'
 import { XdrReader, XdrWriter } from '#protocol/xdr.js'
@@ -186,6 +187,102 @@ describe('the embedded test driver', () => {
       expect(body(await two.call(REMOTE.storageVolLookupByPath, text('/p/a'))).string()).to.equal('p')
       const missing = refusal(await (await RawClient.connect(cleanup, path)).open(`test://${dir}/none.xml`))
       expect(missing).to.deep.equal([38, 5, `failed to open file '${dir}/none.xml': No such file or directory`])
+    })
+  })
+
+  describe('opening a file of 3,000 domains', () => {
+    const domainXml = (i: number): string => `  <domain type='test'>
+    <name>guest-${i}</name>
+    <memory unit='KiB'>1048576</memory>
+    <vcpu>2</vcpu>
+    <os><type>hvm</type></os>
+    <devices>
+      <disk type='file' device='disk'><source file='/guest/${i}'/><target dev='vda' bus='virtio'/></disk>
+      <interface type='network'><mac address='52:54:00:00:00:01'/><source network='default'/></interface>
+      <console type='pty'/><graphics type='vnc' port='-1' autoport='yes' listen='127.0.0.1'/>
+    </devices>
+  </domain>`
+    const COUNT = 3000
+    /** The machine may be busy. */
+    const PATIENCE_MS = 50_000
+    const uri = (name: string): string => `test://${join(files.directory, name)}.xml`
+    const numberOf = async (one: RawClient): Promise<number> => body(await one.call(REMOTE.connectNumOfDomains)).i32()
+
+    before(async () => {
+      const domains = Array.from({ length: COUNT }, (_, i) => domainXml(i))
+      await writeFile(join(files.directory, 'large.xml'), `<node>\n${domains.join('\n')}\n</node>\n`)
+      domains[COUNT / 2] = '  <domain type="test"><name>no</name></domain>'
+      await writeFile(join(files.directory, 'wrong.xml'), `<node>\n${domains.join('\n')}\n</node>\n`)
+      domains[COUNT / 2] = '  <domain><name></domain>'
+      await writeFile(join(files.directory, 'broken.xml'), `<node>\n${domains.join('\n')}\n</node>\n`)
+    })
+
+    /** The answer to CONNECT_OPEN. */
+    function opening(one: RawClient, name = 'large'): Promise<Frame> {
+      const serial = one.post(REMOTE.connectOpen, encodeOpen({ name: uri(name), flags: 0 }))
+      return one.next({ serial }, PATIENCE_MS)
+    }
+
+    /** How many calls of somebody else are answered until `over`. */
+    async function answersUntil(over: Promise<unknown>): Promise<number> {
+      const bystander = await client()
+      let done = false
+      void over.finally(() => (done = true)).catch(() => undefined)
+      let answers = 0
+      for (; !done; answers++) body(await bystander.call(REMOTE.domainGetInfo, domain().finish()))
+      return answers
+    }
+
+    it('lets others have their answers meanwhile', async () => {
+      const one = await RawClient.connect(cleanup, path)
+      const opened = opening(one)
+      expect(await answersUntil(opened)).to.be.above(20)
+      body(await opened)
+      expect(await numberOf(one)).to.equal(COUNT)
+    })
+
+    it('gives each of several clients its own', async () => {
+      const [one, two] = [await RawClient.connect(cleanup, path), await RawClient.connect(cleanup, path)]
+      const all = Promise.all([opening(one), opening(two)])
+      expect(await answersUntil(all)).to.be.above(40)
+      for (const reply of await all) body(reply)
+      const guest = body(await one.call(REMOTE.domainLookupByName, text('guest-2999')))
+      body(await one.call(REMOTE.domainDestroy, new XdrWriter().string(guest.string()).fixed(guest.uuid()).i32(guest.i32()).finish()))
+      expect([await numberOf(one), await numberOf(two)]).to.deep.equal([COUNT - 1, COUNT])
+    })
+
+    it("serves the opener's further calls afterwards, in their order", async () => {
+      const one = await RawClient.connect(cleanup, path)
+      const open = encodeOpen({ name: uri('large'), flags: 0 })
+      const serials = [
+        one.post(REMOTE.connectOpen, open),
+        one.post(REMOTE.connectNumOfDomains),
+        one.post(REMOTE.connectOpen, open),
+        one.post(REMOTE.connectClose)
+      ]
+      const replies = [await one.next({}, PATIENCE_MS), await one.next(), await one.next(), await one.next()]
+      expect(replies.map(({ serial }) => serial)).to.deep.equal(serials)
+      expect(body(replies[1]!).i32()).to.equal(COUNT)
+      expect(refusal(replies[2]!)[2]).to.equal('internal error: connection already open')
+      await one.end()
+    })
+
+    it('fails at what is wrong in the middle, and leaves the client as it was', async () => {
+      const one = await RawClient.connect(cleanup, path)
+      const wrong = refusal(await opening(one, 'wrong'))[2]
+      expect(wrong).to.equal('XML error: an os <type> must be specified')
+      const broken = refusal(await opening(one, 'broken'))[2]
+      expect(broken).to.match(/^\(broken.xml\):16502: Opening and ending tag mismatch: name line 1 and domain\n {2}<domain>/)
+      body(await one.open('test:///default'))
+      expect(await numberOf(one)).to.equal(1)
+    })
+
+    it('stops when nobody waits for it any more', async () => {
+      const one = await RawClient.connect(cleanup, path)
+      one.post(REMOTE.connectOpen, encodeOpen({ name: uri('large'), flags: 0 }))
+      one.destroy()
+      const other = await client()
+      expect(await numberOf(other)).to.equal(1)
     })
   })
 

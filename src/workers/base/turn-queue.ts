@@ -16,6 +16,27 @@ export class TurnQueue {
     if (this.#pieces.push(piece) === 1) setImmediate(() => this.#turn())
   }
 
+  /**
+   * Work that pauses after each of its pieces. Resolves with what it returns. Fails with what it throws, or with the
+   * reason why it is not wanted any more.
+   */
+  run<T>(work: Iterator<void, T>, unwanted: AbortSignal): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const step = (): void => {
+        try {
+          unwanted.throwIfAborted()
+          const { done, value } = work.next()
+          if (done === true) resolve(value)
+          else this.add(piece)
+        } catch (error) {
+          reject(error instanceof Error ? error : new Error(String(error)))
+        }
+      }
+      const piece = { step }
+      this.add(piece)
+    })
+  }
+
   #turn(): void {
     const end = performance.now() + SHARE_MS
     do this.#pieces[this.#next++]!.step()

@@ -33,7 +33,7 @@ export const door: Readonly<Record<number, DoorHandler>> = {
   [REMOTE.authPolkit]: authFailed,
   [REMOTE.connectOpen]: (session, args) => {
     const uri = args.optional(readString)
-    session.open(uri, args.u32())
+    return session.open(uri, args.u32())
   },
   // The reply leaves before the link closes.
   [REMOTE.connectClose]: session => queueMicrotask(() => session.close()),

@@ -1,12 +1,15 @@
+import type { FrameReader } from '../../protocol/frame-reader.js'
 import type { Closable } from '../base/clock.js'
+import { FrameInput, type FrameInputOwner } from '../thread/frame-input.js'
 import { PolledTransport, type ThreadIo } from '../transport/polled.js'
 import type { TransportHandler } from '../transport/transport.js'
+import type { Turns } from '../thread/turns.js'
 
-/** What a link tells its owner. */
-export interface LinkOwner {
-  /** Bytes came in; they are valid during the call only. */
-  received(bytes: Buffer, from: number, to: number): void
-  /** Descriptors came with these bytes. They are the owner's to close. */
+/** What a link tells its owner, beside the frames that come. */
+export interface LinkOwner extends FrameInputOwner {
+  /** Something came in. */
+  heard(): void
+  /** Descriptors came with what is judged next. They are the owner's to close. */
   receivedDescriptors(descriptors: readonly number[]): void
   /** What was queued has left, after the link had been congested. */
   drained(): void
@@ -14,8 +17,17 @@ export interface LinkOwner {
   lost(): void
 }
 
+/** Why the peer is not read for now. */
+export type Hold = 'busy' | 'congested'
+
 /** The driver's end of one connection, whatever carries the bytes. */
 export interface Link {
+  readonly reader: FrameReader
+  /** No more frames, until `release`: those that have come wait, and nothing more is read. Callable from the sink. */
+  hold(why: Hold): void
+  release(why: Hold): void
+  /** A frame of `bytes` bytes has been served: a connection that has had its share of the turn waits for the next. */
+  spend(bytes: number): void
   /** Queues a whole frame, which must not be changed afterwards. */
   send(frame: Buffer): void
   /** Queues a frame and the descriptors that follow it; they are closed when they have left. */
@@ -36,21 +48,43 @@ let links = 0
 
 /** A link over a polled socket. All frames of one turn of the event loop leave with as few writes as possible. */
 export class PolledLink implements Link, TransportHandler {
-  readonly session: Closable = { close: () => this.#transport.destroy() }
   readonly #transport: PolledTransport
   readonly #owner: LinkOwner
+  readonly #input: FrameInput
+  readonly #holds = new Set<Hold>()
   #queue: Buffer[] = []
   #scheduled = false
-  #stuck = false
   #closing = false
 
-  constructor(io: ThreadIo, fd: number, makeOwner: (link: Link) => LinkOwner) {
+  constructor(io: ThreadIo, turns: Turns, fd: number, makeOwner: (link: Link) => LinkOwner) {
     this.#transport = new PolledTransport(io, fd, this, { sender: ++links })
     this.#owner = makeOwner(this)
+    this.#input = new FrameInput(this.#owner, this.#transport, turns)
+  }
+
+  get session(): Closable {
+    return this.#owner.session
+  }
+
+  get reader(): FrameReader {
+    return this.#input.reader
   }
 
   get congested(): boolean {
-    return this.#stuck
+    return this.#holds.has('congested')
+  }
+
+  hold(why: Hold): void {
+    if (this.#holds.size === 0) this.#input.hold()
+    this.#holds.add(why)
+  }
+
+  release(why: Hold): void {
+    if (this.#holds.delete(why) && this.#holds.size === 0) this.#input.release()
+  }
+
+  spend(bytes: number): void {
+    this.#input.spend(bytes)
   }
 
   send(frame: Buffer): void {
@@ -71,19 +105,23 @@ export class PolledLink implements Link, TransportHandler {
     if (this.#closing) return
     this.#flush()
     this.#closing = true
+    this.#input.stop()
     this.#transport.end()
   }
 
   /** Closes at once; the owner hears nothing more. */
   destroy(): void {
     this.#closing = true
+    this.#input.stop()
     this.#transport.destroy()
   }
 
   // The transport's side.
 
   received(bytes: Buffer, from: number, to: number): void {
-    if (!this.#closing) this.#owner.received(bytes, from, to)
+    if (this.#closing) return
+    this.#owner.heard()
+    this.#input.received(bytes, from, to)
   }
 
   receivedDescriptors(descriptors: readonly number[]): void {
@@ -91,18 +129,17 @@ export class PolledLink implements Link, TransportHandler {
   }
 
   drained(): void {
-    if (!this.#stuck) return
-    this.#stuck = false
-    this.#transport.resume()
+    if (!this.congested) return
+    this.release('congested')
     this.#owner.drained()
   }
 
   ended(): void {
-    this.#transport.destroy()
-    this.#owner.lost()
+    this.#input.ended()
   }
 
   lost(): void {
+    this.#input.stop()
     this.#owner.lost()
   }
 
@@ -119,8 +156,6 @@ export class PolledLink implements Link, TransportHandler {
       this.#transport.send(bytes, 0, bytes.length)
       first = Math.max(last, first + 1)
     }
-    if (this.#stuck || this.#transport.pending <= CONGESTED_BYTES) return
-    this.#stuck = true
-    this.#transport.pause()
+    if (this.#transport.pending > CONGESTED_BYTES) this.hold('congested')
   }
 }

@@ -1,4 +1,5 @@
 import { PROGRAM } from '../../protocol/header.js'
+import type { Closable } from '../base/clock.js'
 import { FdLedger } from '../os/fd-ledger.js'
 import { ForeignCloser } from '../os/foreign-close.js'
 import { Listener } from '../os/listener.js'
@@ -6,6 +7,7 @@ import { listenUnix } from '../os/listening-sockets.js'
 import { Poller } from '../os/poller.js'
 import { SplicePipe } from '../transport/splice-pipe.js'
 import { makeReadBuffer, type ThreadIo } from '../transport/polled.js'
+import { Turns } from '../thread/turns.js'
 import { door } from './door.js'
 import { allHandlers, qemuHandlers } from './handlers.js'
 import { PolledLink } from './link.js'
@@ -39,6 +41,11 @@ export function startTestDriver(options: TestDriverOptions): { close(): void } {
   const universe = new Universe(options.files, options.lasting ?? false)
   const ledger = new FdLedger()
   const closer = new ForeignCloser(ledger)
+  const failedFor = (session: Closable | undefined, error: unknown): void => {
+    failed(error)
+    session?.close('internal failure', 'error')
+  }
+  const turns = new Turns(failedFor)
   const io: ThreadIo = {
     poller: new Poller(),
     ledger,
@@ -46,10 +53,7 @@ export function startTestDriver(options: TestDriverOptions): { close(): void } {
     closer,
     buffer: makeReadBuffer(),
     pipe: new SplicePipe(ledger, OWNER),
-    failed: (session, error) => {
-      failed(error)
-      session?.close('internal failure', 'error')
-    }
+    failed: failedFor
   }
   const shared: Shared = {
     door,
@@ -58,7 +62,7 @@ export function startTestDriver(options: TestDriverOptions): { close(): void } {
       [PROGRAM.qemu, qemuHandlers]
     ]),
     closer,
-    attach: uri => universe.attach(uri),
+    attach: (uri, leaving) => universe.attach(uri, leaving),
     release: hypervisor => universe.release(hypervisor),
     now: () => performance.now(),
     failed
@@ -75,7 +79,7 @@ export function startTestDriver(options: TestDriverOptions): { close(): void } {
         mayAccept: () => true,
         accepted: (_, fd) => {
           ledger.adopt(fd, io.owner)
-          const link: PolledLink = new PolledLink(io, fd, end => new Session(end, shared, slots, readonly, () => links.delete(link)))
+          const link: PolledLink = new PolledLink(io, turns, fd, end => new Session(end, shared, slots, readonly, () => links.delete(link)))
           links.add(link)
         },
         acceptedAll: () => undefined,

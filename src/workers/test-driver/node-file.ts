@@ -26,6 +26,7 @@ import {
   textOf,
   type XmlElement
 } from './xml.js'
+import { parseXmlInPieces } from './xml-pieces.js'
 
 /** Elements of this namespace say in what state a domain is to be found. */
 const TEST_NAMESPACE = 'http://libvirt.org/schemas/domain/test/1.0'
@@ -35,20 +36,24 @@ const MAX_FILE_BYTES = 4 * 1024 * 1024
 export function loadDefault(files: PrivateFiles): Hypervisor {
   const hypervisor = new Hypervisor('test:///default', files)
   hypervisor.cells = [1n, 2n].map(n => ({ memory: n * 2_097_152n, free: n * 1_048_576n, cpus: 8 }))
-  fill(hypervisor, parseXml(DEFAULT_NODE_XML, '(test driver)'), '/')
+  const work = fill(hypervisor, parseXml(DEFAULT_NODE_XML, '(test driver)'), '/')
+  while (work.next().done !== true);
   return hypervisor
 }
 
-/** Throws RemoteError if the file cannot be read or is no `<node>`. */
-export function loadFile(uri: string, path: string, files: PrivateFiles): Hypervisor {
+/**
+ * Pauses again and again: a file may have thousands of domains. Throws RemoteError if it cannot be read or is no
+ * `<node>`.
+ */
+export function* loadFile(uri: string, path: string, files: PrivateFiles): Generator<void, Hypervisor> {
   const hypervisor = new Hypervisor(uri, files)
   hypervisor.node = { ...DEFAULT_NODE }
-  fill(hypervisor, readXml(files, path), path)
+  yield* fill(hypervisor, yield* readXml(files, path), path)
   return hypervisor
 }
 
-function readXml(files: PrivateFiles, path: string): XmlElement {
-  return parseXml(readText(files, path), path.slice(path.lastIndexOf('/') + 1))
+function readXml(files: PrivateFiles, path: string): Generator<void, XmlElement> {
+  return parseXmlInPieces(readText(files, path), path.slice(path.lastIndexOf('/') + 1))
 }
 
 function readText(files: PrivateFiles, path: string): string {
@@ -62,35 +67,38 @@ function readText(files: PrivateFiles, path: string): string {
   }
 }
 
-function fill(hypervisor: Hypervisor, node: XmlElement, file: string): void {
-  const beside = (other: string): XmlElement => readXml(hypervisor.files, resolve(dirname(file), other))
-  if (node.name !== 'node') throw xmlFailure("Root element is not 'node'")
-  fillNode(hypervisor, node)
-  const load = (name: string, root = name): XmlElement[] =>
-    childrenNamed(node, name).map(child => {
-      const other = attribute(child, 'file')
-      if (other === undefined) return child
-      const tree = beside(other)
-      expectRoot(tree, root)
-      return tree
-    })
-  for (const tree of load('domain')) addDomain(hypervisor, tree)
-  for (const tree of load('network')) adoptNetwork(hypervisor.networks, tree)
-  for (const tree of load('interface')) hypervisor.interfaces.put(completeInterface(tree)).active = true
-  for (const tree of load('pool')) {
-    const volumes = childrenNamed(tree, 'volume')
-    const pool = hypervisor.pools.put(
-      completePool({ ...tree, children: tree.children.filter(c => !volumes.includes(c as XmlElement)) }),
-      false
-    )
-    pool.active = true
-    for (const volume of volumes) {
-      const other = attribute(volume, 'file')
-      const from = other === undefined ? volume : beside(other)
-      pool.add(completeVolume(from, pool))
+function* fill(hypervisor: Hypervisor, node: XmlElement, file: string): Generator<void> {
+  /** The element itself, or what stands in the file that it names. */
+  function* loaded(tree: XmlElement): Generator<void, XmlElement> {
+    const other = attribute(tree, 'file')
+    return other === undefined ? tree : yield* readXml(hypervisor.files, resolve(dirname(file), other))
+  }
+  function* each(name: string, add: (tree: XmlElement) => Generator<void> | void): Generator<void> {
+    for (const child of childrenNamed(node, name)) {
+      const tree = yield* loaded(child)
+      if (tree !== child) expectRoot(tree, name)
+      const more = add(tree)
+      if (more) yield* more
+      yield
     }
   }
-  for (const tree of load('device')) hypervisor.devices.put(completeDevice(tree))
+  function* addPool(tree: XmlElement): Generator<void> {
+    const volumes = new Set(childrenNamed(tree, 'volume'))
+    const children = tree.children.filter(child => !volumes.has(child as XmlElement))
+    const pool = hypervisor.pools.put(completePool({ ...tree, children }), false)
+    pool.active = true
+    for (const volume of volumes) {
+      pool.add(completeVolume(yield* loaded(volume), pool))
+      yield
+    }
+  }
+  if (node.name !== 'node') throw xmlFailure("Root element is not 'node'")
+  fillNode(hypervisor, node)
+  yield* each('domain', tree => addDomain(hypervisor, tree))
+  yield* each('network', tree => adoptNetwork(hypervisor.networks, tree))
+  yield* each('interface', tree => void (hypervisor.interfaces.put(completeInterface(tree)).active = true))
+  yield* each('pool', addPool)
+  yield* each('device', tree => void hypervisor.devices.put(completeDevice(tree)))
 }
 
 function fillNode(hypervisor: Hypervisor, node: XmlElement): void {

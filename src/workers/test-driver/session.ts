@@ -9,7 +9,7 @@ import {
   unknownProcedure,
   unknownProgram
 } from '../../protocol/errors.js'
-import { DISPOSITION, FrameReader, type Disposition, type FrameSink } from '../../protocol/frame-reader.js'
+import { DISPOSITION, type Disposition } from '../../protocol/frame-reader.js'
 import {
   encodeFrame,
   frameProcedure,
@@ -37,8 +37,8 @@ import { Keepalive } from './keepalive.js'
 import type { Link, LinkOwner } from './link.js'
 import { HoleRefused, Streams } from './streams.js'
 
-/** A call that works before CONNECT_OPEN. */
-export type DoorHandler = (session: Session, args: XdrReader, reply: XdrWriter) => void
+/** A call that works before CONNECT_OPEN. One that takes its time returns a promise, and is answered when that is kept. */
+export type DoorHandler = (session: Session, args: XdrReader, reply: XdrWriter) => void | Promise<void>
 
 /** What the sessions of one driver share. */
 export interface Shared {
@@ -46,8 +46,8 @@ export interface Shared {
   /** By program. */
   readonly handlers: ReadonlyMap<number, HandlerTable>
   readonly closer: ForeignCloser
-  /** The hypervisor of a URI, shared by its clients; undefined if there is no such driver. Throws RemoteError. */
-  attach(uri: string | undefined): Hypervisor
+  /** The hypervisor of a URI. Fails with RemoteError, and of no use to anybody once `leaving` is aborted. */
+  attach(uri: string | undefined, leaving: AbortSignal): Promise<Hypervisor>
   /** The client that `attach`ed lets go of it. */
   release(hypervisor: Hypervisor): void
   readonly now: () => number
@@ -80,20 +80,23 @@ export function slotsOf(program: number, shared: Pick<Shared, 'door' | 'handlers
 }
 
 /** One client: reads its frames, answers its calls, and holds what it has opened. */
-export class Session implements LinkOwner, FrameSink, Listener {
+export class Session implements LinkOwner, Listener {
   readonly #link: Link
   readonly #shared: Shared
   readonly #slots: ReadonlyMap<number, (Slot | undefined)[]>
-  readonly #reader: FrameReader
   readonly #streams: Streams
-  readonly #passing: DescriptorPassing
+  /** Made when the first descriptor, or call that announces some, comes. */
+  #arriving: DescriptorPassing | undefined
   readonly keepalive: Keepalive
+  readonly session = this
   /** The socket is a read-only one. */
   readonly #forcedReadOnly: boolean
   /** Set by CONNECT_OPEN. */
   hypervisor: Hypervisor | undefined
   readOnly = false
   #closeCallback = false
+  /** While CONNECT_OPEN is at work. */
+  #opening: AbortController | undefined
   #ended = false
 
   /** `onLost`: called once, when the connection is gone. */
@@ -108,24 +111,26 @@ export class Session implements LinkOwner, FrameSink, Listener {
     this.#shared = shared
     this.#slots = slots
     this.#forcedReadOnly = readOnly
-    this.#reader = new FrameReader(this)
     this.#streams = new Streams(link)
-    this.#passing = new DescriptorPassing(this.#reader, shared.closer, (frame, descriptors) =>
-      this.#call(frame, 0, frame.length, HEADER_BYTES + 4, descriptors)
-    )
     this.keepalive = new Keepalive(link, shared.now)
   }
 
   // The link's side.
 
-  received(bytes: Buffer, from: number, to: number): void {
+  heard(): void {
     this.keepalive.heard()
-    this.#reader.push(bytes, from, to)
-    if (this.#passing.offence() !== undefined) this.close()
+  }
+
+  judged(all: boolean): void {
+    if (all && this.#arriving?.offence() !== undefined) this.close()
   }
 
   receivedDescriptors(descriptors: readonly number[]): void {
-    this.#passing.arrived(descriptors)
+    this.#passing().arrived(descriptors)
+  }
+
+  inputEnded(): void {
+    this.close()
   }
 
   drained(): void {
@@ -135,9 +140,9 @@ export class Session implements LinkOwner, FrameSink, Listener {
   lost(): void {
     if (this.#ended) return
     this.#ended = true
-    this.#reader.stop()
+    this.#opening?.abort()
     this.#streams.closeAll()
-    this.#passing.discard()
+    this.#arriving?.discard()
     this.keepalive.stop()
     this.release()
     this.onLost()
@@ -163,7 +168,7 @@ export class Session implements LinkOwner, FrameSink, Listener {
   }
 
   tail(count: number): void {
-    this.#passing.tail(count)
+    this.#passing().tail(count)
   }
 
   illegal(): void {
@@ -171,6 +176,7 @@ export class Session implements LinkOwner, FrameSink, Listener {
   }
 
   frame(bytes: Buffer, from: number, to: number): void {
+    this.#link.spend(to - from)
     try {
       this.#frame(bytes, from, to)
     } catch (error) {
@@ -188,7 +194,7 @@ export class Session implements LinkOwner, FrameSink, Listener {
     if (type === MESSAGE.callWithFds) {
       const announced = DescriptorPassing.announced(bytes, from, to)
       if (announced === undefined) return this.close()
-      if (announced > 0) return this.#passing.expect(bytes, from, to, announced)
+      if (announced > 0) return this.#passing().expect(bytes, from, to, announced)
       this.#call(bytes, from, to, HEADER_BYTES + 4)
     }
     // Replies and events make no sense from a client; libvirt drops them.
@@ -196,7 +202,6 @@ export class Session implements LinkOwner, FrameSink, Listener {
 
   /** Ends the connection when what has been queued is out. */
   close(): void {
-    this.#reader.stop()
     this.#link.close()
     this.lost()
   }
@@ -206,6 +211,12 @@ export class Session implements LinkOwner, FrameSink, Listener {
   }
 
   // Calls.
+
+  #passing(): DescriptorPassing {
+    return (this.#arriving ??= new DescriptorPassing(this.#link.reader, this.#shared.closer, (frame, descriptors) =>
+      this.#call(frame, 0, frame.length, HEADER_BYTES + 4, descriptors)
+    ))
+  }
 
   #call(bytes: Buffer, from: number, to: number, skip: number, descriptors: number[] = []): void {
     try {
@@ -234,8 +245,8 @@ export class Session implements LinkOwner, FrameSink, Listener {
   #serve(slot: Slot, header: Header, args: XdrReader, descriptors: number[]): void {
     const reply = new XdrWriter(128)
     if (slot.door) {
-      slot.door(this, args, reply)
-      return this.#answer(header, reply)
+      const pending = slot.door(this, args, reply)
+      return pending ? void this.#answerLater(pending, header, reply) : this.#answer(header, reply)
     }
     const hypervisor = this.hypervisor
     if (!hypervisor) throw internalError('hypervisor connection not open')
@@ -250,6 +261,20 @@ export class Session implements LinkOwner, FrameSink, Listener {
       this.#streams.add(header.serial, number, stream)
       this.#streams.pumpAll()
     }
+  }
+
+  /** The client's further calls wait, as its calls are done in their order. */
+  async #answerLater(pending: Promise<void>, header: Header, reply: XdrWriter): Promise<void> {
+    this.#link.hold('busy')
+    try {
+      await pending
+      this.#answer(header, reply)
+    } catch (error) {
+      // It may have been given up because the client is gone.
+      if (this.#ended) return
+      this.#refuse(header, asRemote(error, this.#shared))
+    }
+    this.#link.release('busy')
   }
 
   #answer(header: Header, reply: XdrWriter): void {
@@ -284,9 +309,13 @@ export class Session implements LinkOwner, FrameSink, Listener {
   }
 
   /** CONNECT_OPEN. */
-  open(uri: string | undefined, flags: number): void {
+  async open(uri: string | undefined, flags: number): Promise<void> {
     if (this.hypervisor) throw internalError('connection already open')
-    this.hypervisor = this.#shared.attach(uri)
+    this.#opening = new AbortController()
+    const hypervisor = await this.#shared.attach(uri, this.#opening.signal)
+    this.#opening = undefined
+    if (this.#ended) return this.#shared.release(hypervisor)
+    this.hypervisor = hypervisor
     this.readOnly = this.#forcedReadOnly || (flags & 1) !== 0
   }
 }

@@ -1,4 +1,5 @@
 import { CODE, DOMAIN, RemoteError } from '../../protocol/errors.js'
+import { TurnQueue } from '../base/turn-queue.js'
 import type { Hypervisor } from './hypervisor.js'
 import { loadDefault, loadFile } from './node-file.js'
 import { invalidArg } from './failures.js'
@@ -29,6 +30,7 @@ function testPath(uri: string): string | undefined {
  */
 export class Universe {
   #default: Hypervisor | undefined
+  readonly #loads = new TurnQueue()
   readonly #clients = new Map<Hypervisor, number>()
 
   constructor(
@@ -36,11 +38,15 @@ export class Universe {
     readonly lasting: boolean
   ) {}
 
-  attach(uri: string | undefined): Hypervisor {
+  /** Fails with RemoteError. A file that nobody waits for any more, as `leaving` is aborted, is not read to its end. */
+  async attach(uri: string | undefined, leaving: AbortSignal): Promise<Hypervisor> {
     const path = uri ? testPath(uri) : undefined
     if (path === undefined || !uri) throw noDriver(uri === undefined || uri === '' ? '<null>' : uri)
     if (path === '' || path === '/') throw invalidArg('testOpen: supply a path or use test:///default')
-    const hypervisor = path === '/default' ? (this.#default ??= loadDefault(this.files)) : loadFile(uri, path, this.files)
+    const hypervisor =
+      path === '/default'
+        ? (this.#default ??= loadDefault(this.files))
+        : await this.#loads.run(loadFile(uri, path, this.files), leaving)
     this.#clients.set(hypervisor, (this.#clients.get(hypervisor) ?? 0) + 1)
     return hypervisor
   }

@@ -96,25 +96,34 @@ function complaint(source: string, text: string, line: number, column: number, m
 }
 
 /** libxml2's words for the mistakes that people make, from what xmldom says of them. */
-function inLibxmlWords(message: string, text: string): [message: string, column?: number] {
+function inLibxmlWords(message: string, text: string): [message: string, column?: number, line?: number] {
   if (message === 'missing root element')
     return text === '' ? ['Document is empty', 0] : ["Start tag expected, '<' not found", text.search(/\S|$/)]
   let match = /^unclosed xml tag\(s\): (?:.*, )?(\S+)$/.exec(message)
-  if (match) return [`Premature end of data in tag ${match[1]} line 1`, text.length]
+  if (match) return [`Premature end of data in tag ${match[1]} line 1`, text.length, text.trimEnd().split('\n').length]
   match = /^Opening and ending tag mismatch: "(.*)" != "(.*)"$/.exec(message)
   if (match) return [`Opening and ending tag mismatch: ${match[1]} line 1 and ${match[2]}`, text.length]
   match = /^entity not found:&(.*);$/.exec(message)
   if (match) return [`Entity '${match[1]}' not defined`, text.indexOf(`&${match[1]};`) + match[1]!.length + 2]
   if (/Only one element can be added/.test(message)) return ['Extra content at the end of the document']
   if (/missed quot/.test(message)) return ['AttValue: " or \' expected']
-  return [message]
+  // Where it is, is told by line and mark.
+  return [message.replace(/ (?:starting )?at position \d+$/, '')]
+}
+
+/** A text that is part of a larger document, which errors are to show. */
+export interface Excerpt {
+  document: string
+  /** Where in it the text stands, but for the first `before` characters of the text, which were put before it. */
+  at: number
+  before: number
 }
 
 /**
  * Parses a whole document. `source` is what errors call it: `domain_definition`. With `root`, the document's root
  * must have that name. Throws RemoteError.
  */
-export function parseXml(text: string, source: string, root?: string): XmlElement {
+export function parseXml(text: string, source: string, root?: string, excerpt?: Excerpt): XmlElement {
   if (text.length > MAX_CHARACTERS) throw xmlFailure(`document of ${text.length} characters is too large`)
   let first: RemoteError | undefined
   let top: Element | null = null
@@ -125,10 +134,10 @@ export function parseXml(text: string, source: string, root?: string): XmlElemen
       message: string,
       context: { locator?: { lineNumber: number; columnNumber?: number } }
     ) => {
-      const [words, column] = inLibxmlWords(message, text)
-      const at = context.locator
-      const line = Math.max(1, at?.lineNumber ?? 1)
-      first ??= complaint(source, text, line, column ?? Math.max(0, (at?.columnNumber ?? 1) - 1), words)
+      const whole = excerpt?.document ?? text
+      const at = placed(Math.max(1, context.locator?.lineNumber ?? 1), (context.locator?.columnNumber ?? 1) - 1, excerpt)
+      const [words, column = Math.max(0, at.column), line = at.line] = inLibxmlWords(message, whole)
+      first ??= complaint(source, whole, line, column, words)
       throw first
     }
     top = new DOMParser({ onError: report }).parseFromString(text, 'text/xml').documentElement
@@ -139,6 +148,14 @@ export function parseXml(text: string, source: string, root?: string): XmlElemen
   const tree = fromDom(top, 0)
   if (root !== undefined) expectRoot(tree, root)
   return tree
+}
+
+/** Line, from 1 on, and column, from 0 on, in the document of the excerpt. */
+function placed(line: number, column: number, excerpt: Excerpt | undefined): { line: number; column: number } {
+  if (excerpt === undefined) return { line, column }
+  const above = excerpt.document.slice(0, excerpt.at).split('\n')
+  const shift = line === 1 ? above.at(-1)!.length - excerpt.before : 0
+  return { line: line + above.length - 1, column: column + shift }
 }
 
 export function expectRoot(tree: XmlElement, root: string, domain?: number): void {
@@ -162,17 +179,21 @@ function fromDom(node: Element, depth: number): XmlElement {
     if (child.nodeType === ELEMENT_NODE) children.push(fromDom(child as Element, depth + 1))
     else if (child.nodeType === TEXT_NODE || child.nodeType === CDATA_NODE) addText(children, child.nodeValue ?? '')
   }
-  // White space between elements is layout; the printer makes its own.
-  const kept = children.some(isElement) ? children.filter(child => isElement(child) || child.trim() !== '') : children
   const attributes: [string, string][] = []
   for (let i = 0; i < node.attributes.length; i++) {
     const at = node.attributes.item(i)!
     attributes.push([at.name, at.value])
   }
-  return { name: node.tagName, attributes, children: kept }
+  return { name: node.tagName, attributes, children: keptChildren(children) }
 }
 
-function addText(children: XmlNode[], text: string): void {
+/** White space between elements is layout; the printer makes its own. */
+export function keptChildren(children: XmlNode[]): XmlNode[] {
+  return children.some(isElement) ? children.filter(child => isElement(child) || child.trim() !== '') : children
+}
+
+/** Behind the last child. */
+export function addText(children: XmlNode[], text: string): void {
   const last = children.length - 1
   const before = children[last]
   if (typeof before === 'string') children[last] = before + text

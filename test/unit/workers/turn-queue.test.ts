@@ -40,4 +40,41 @@ describe('a queue of work in turns', () => {
     expect(steps).to.equal(1)
     while (steps < 3) await turn()
   })
+
+  it('does work that pauses piece by piece, side by side with other such work, and gives what comes of it', async () => {
+    const queue = new TurnQueue()
+    const done: string[] = []
+    function* pieces(name: string, count: number): Generator<void, string> {
+      for (let i = 1; i <= count; i++) {
+        done.push(`${name}${i}`)
+        yield
+      }
+      return name
+    }
+    const { signal } = new AbortController()
+    const results = [queue.run(pieces('a', 2), signal), queue.run(pieces('b', 3), signal)]
+    expect(await Promise.all(results)).to.deep.equal(['a', 'b'])
+    expect(done).to.deep.equal(['a1', 'b1', 'a2', 'b2', 'b3'])
+  })
+
+  it('leaves off work that throws, and work that nobody wants any more', async () => {
+    const queue = new TurnQueue()
+    const failure = new Error('no')
+    let steps = 0
+    function* failing(): Generator<void> {
+      yield
+      throw failure
+    }
+    function* endless(): Generator<void> {
+      for (;;) yield void steps++
+    }
+    const leaving = new AbortController()
+    const unwanted = queue.run(endless(), leaving.signal)
+    expect(await queue.run(failing(), leaving.signal).catch((error: unknown) => error)).to.equal(failure)
+    leaving.abort(failure)
+    expect(await unwanted.catch((error: unknown) => error)).to.equal(failure)
+    const before = steps
+    await turn()
+    expect([before > 0, steps - before]).to.deep.equal([true, 0])
+  })
 })
