@@ -1,13 +1,14 @@
 import { expect } from 'chai'
 import { CODE, systemError } from '#protocol/errors.js'
-import { MESSAGE, STATUS } from '#protocol/header.js'
+import { MESSAGE, PROGRAM, STATUS } from '#protocol/header.js'
 import { encodeOpen } from '#protocol/messages/connect.js'
 import { streamFinish } from '#protocol/messages/streams.js'
 import { REMOTE } from '#protocol/procedures.js'
 import { Cleanup } from '../support/cleanup.js'
 import type { DriverConnection } from '../support/fake-driver.js'
-import { frame, type Frame } from '../support/frame-socket.js'
+import { frame, ping, type Frame } from '../support/frame-socket.js'
 import { pattern } from '../support/pattern.js'
+import { openDescriptors } from '../support/process-state.js'
 import type { RawClient } from '../support/raw-client.js'
 import { Stage } from '../support/stage.js'
 import { waitFor } from '../support/waiting.js'
@@ -156,6 +157,40 @@ describe('a client that leaves', function () {
       await daemon.end()
       expect(daemon.serialsOf(CLOSE)).to.have.length(1)
     }
+  })
+
+  it('lets its daemon say something else before it answers the goodbye', async () => {
+    const stage = await Stage.start(cleanup)
+    stage.driver.on(CLOSE, () => undefined)
+    const { client, daemon } = await stage.open()
+    client.destroy()
+    const goodbye = await daemon.next({ proc: CLOSE })
+    daemon.answerPings = false
+    daemon.event(REMOTE.domainEventLifecycle, pattern(100))
+    daemon.write(ping())
+    await daemon.next({ prog: PROGRAM.keepalive })
+    daemon.reply(goodbye)
+    await daemon.end()
+  })
+
+  it('keeps nothing of a daemon that hangs up, with or without an answer to the goodbye', async () => {
+    const stage = await Stage.start(cleanup)
+    const { pid } = stage.broker.program
+    const others = await stage.open()
+    const before = openDescriptors(pid)
+    for (const answer of [true, false]) {
+      stage.driver.on(CLOSE, (call, connection) => {
+        if (answer) connection.reply(call)
+        connection.socket.end()
+        return undefined
+      })
+      const { client, daemon } = await stage.open()
+      client.write(close)
+      await daemon.end()
+      await waitFor('the descriptors to be closed', () => openDescriptors(pid) <= before)
+    }
+    expect(stage.broker.program.stderr).not.to.match(/error/)
+    expect((await others.client.call(DEFINE)).status).to.equal(STATUS.ok)
   })
 
   it('costs a daemon that does not answer the goodbye no connection for long', async () => {

@@ -158,11 +158,13 @@ export class Actor implements ActorControl {
   leave(driver: DriverSide): boolean {
     if (this.#leaving >= MAX_LEAVING) return false
     this.#leaving++
-    driver.leave(() => {
-      this.#leaving--
-      this.#finishIfEmpty()
-    })
+    driver.leave(this.#hasLeft)
     return true
+  }
+
+  readonly #hasLeft = (): void => {
+    this.#leaving--
+    this.#finishIfEmpty()
   }
 
   /** An exception while a client was served ends that client and nobody else. */

@@ -17,7 +17,6 @@ import {
 import { CLOSE_REASON, encodeFeature, FEATURE } from '../../protocol/messages/connect.js'
 import { PING_FRAME, PONG_FRAME } from '../../protocol/messages/keepalive.js'
 import { KEEPALIVE, procedureName, REMOTE } from '../../protocol/procedures.js'
-import { Timer } from '../base/clock.js'
 import { SOURCE } from '../base/log.js'
 import { ECONNRESET, EIO, EPIPE, errorText } from '../os/libc.js'
 import { PolledTransport } from '../transport/polled.js'
@@ -27,6 +26,7 @@ import { DescriptorPassing } from '../../protocol/descriptor-passing.js'
 import { FrameInput, type FrameInputOwner } from '../thread/frame-input.js'
 import { Keepalive, type KeepalivePeer } from './keepalive.js'
 import { FrameWriter } from './frame-writer.js'
+import { answersClose, CLOSE_FRAME, OrderlyClose } from './orderly-close.js'
 import { OwnCalls } from './own-calls.js'
 
 /** An own call's reply is a few hundred bytes, and so is an error's text; a daemon that sends more is not listened to. */
@@ -35,8 +35,6 @@ const MAX_OWN_REPLY_BYTES = 64 * 1024
 const MAX_COLLECTED_BYTES = 8 * 1024 * 1024
 /** Up to here a frame is passed on when it has come to its end, so that the client never waits for the rest of it. */
 const MAX_KEPT_BYTES = 1024 * 1024
-/** How long a daemon may take to say goodbye. */
-const LEAVE_MS = 2000
 
 /**
  * The connection to the client's driver daemon: frames that come from there, and the broker's own calls to it. One for
@@ -61,7 +59,7 @@ export class DriverSide implements TransportHandler, FrameInputOwner, KeepaliveP
   /** CONNECT_OPEN has succeeded. */
   opened = false
   /** Set while it takes leave. */
-  #left: (() => void) | undefined
+  #closing: OrderlyClose | undefined
 
   constructor(
     readonly session: ClientSession,
@@ -104,31 +102,26 @@ export class DriverSide implements TransportHandler, FrameInputOwner, KeepaliveP
 
   /**
    * Takes leave of the daemon, which logs an error for each connection that ends otherwise. `left` is called when the
-   * connection is closed: in a moment, or after `LEAVE_MS` if the daemon has no time.
+   * connection is closed: in a moment, or soon if the daemon has no time. There must be no calls and streams any more.
    */
   leave(left: () => void): void {
-    const { clock } = this.session.actor
-    const deadline = new Timer({ session: this.session, timeUp: () => this.#left?.() })
-    this.#left = () => {
-      this.#left = undefined
-      clock.cancel(deadline)
-      this.close()
-      left()
-    }
-    clock.set(deadline, LEAVE_MS)
+    this.#closing = new OrderlyClose(this, this.session.actor.clock, left)
     this.keepalive.stop()
+    this.transport.expectEnd()
     this.resume()
-    const over = (): void => this.#left?.()
-    this.call(REMOTE.connectClose).then(over, over)
+    this.writer.write(CLOSE_FRAME)
   }
 
   /** Ends it without a word to the session. Own calls are rejected. */
   close(error?: RemoteError): void {
+    const closing = this.#closing
+    this.#closing = undefined
     this.keepalive.stop()
     this.input.stop()
     this.transport.destroy()
     this.#passing?.discard()
     this.#own.abandon(error)
+    closing?.end()
   }
 
   // Transport
@@ -169,8 +162,8 @@ export class DriverSide implements TransportHandler, FrameInputOwner, KeepaliveP
   }
 
   lost({ errno }: LossReason): void {
-    this.#left?.()
-    this.session.driverLost(this, lossError(errno))
+    if (this.#closing !== undefined) this.close()
+    else this.session.driverLost(this, lossError(errno))
   }
 
   // Keepalive
@@ -258,6 +251,10 @@ export class DriverSide implements TransportHandler, FrameInputOwner, KeepaliveP
     if (this.#own.has(serial, proc)) {
       if (frameLength(bytes, at) > MAX_OWN_REPLY_BYTES) return this.#violate('reply too long')
       return DISPOSITION.collect
+    }
+    if (this.#closing !== undefined && answersClose(proc, serial)) {
+      this.close()
+      return DISPOSITION.skip
     }
     const session = this.session
     const { calls } = session.flow

@@ -89,6 +89,8 @@ export class PolledTransport implements Transport, Pollable {
   #inputOver = false
   /** Reading is over for good: `end` was called. */
   #ending = false
+  /** Once the peer has hung up, what it sent before is not read any more. */
+  #endExpected = false
   /** What the kernel did not take, oldest first: copies of bytes, and descriptors. `#sent` bytes of the first are out. */
   #queue: (Buffer | number)[] | undefined
   #sent = 0
@@ -164,6 +166,11 @@ export class PolledTransport implements Transport, Pollable {
     } else this.#want(this.#interest | READABLE)
   }
 
+  /** The peer is asked to hang up, and nothing that it still sends matters then. */
+  expectEnd(): void {
+    this.#endExpected = true
+  }
+
   end(): void {
     if (this.#closed) return
     this.#ending = true
@@ -190,6 +197,7 @@ export class PolledTransport implements Transport, Pollable {
     try {
       if (events & WRITABLE) this.#writeQueued()
       if (this.#closed) return
+      if (this.#endExpected && events & HUNG_UP) return this.#lose(0)
       if (events & READABLE && this.#interest & READABLE) this.#read(events)
       else if (events & (FAILED | HUNG_UP)) this.#hungUp()
     } catch (error) {
