@@ -80,7 +80,7 @@ describe('with sockets that systemd has made', function () {
     const otherwise = await RawClient.connect(cleanup, { host: '::1', port })
     expect((await otherwise.call(REMOTE.authList)).status).to.equal(STATUS.ok)
     await (await RawClient.connect(cleanup, port)).end()
-    expect(broker.stderr).to.contain('127.0.0.1 has 1 connections')
+    await waitFor('the line', () => broker.stderr.includes('127.0.0.1 has 1 connections'))
   })
 
   it('they survive the start without the environment\'s options for Node, and no other process has them', async () => {

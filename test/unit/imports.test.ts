@@ -24,7 +24,6 @@ const ROOMS: readonly (readonly string[])[] = [
 
 /** Imports against the direction, to be struck out one by one. */
 const EXCEPTIONS: readonly string[] = [
-  'main/threads/test-driver-host.ts -> main/life/in-turn.ts',
   'workers/auth/make-authentication.ts -> workers/actor/actor.ts',
   'workers/session/client-session.ts -> workers/actor/actor.ts'
 ]

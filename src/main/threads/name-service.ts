@@ -1,8 +1,9 @@
-import { fork, type ChildProcess } from 'node:child_process'
 import { MessageChannel, type MessagePort } from 'node:worker_threads'
 import { SOURCE } from '../../workers/base/log.js'
 import { keyOf, type NameAnswer, type NameQuestion } from '../../workers/names/messages.js'
 import type { Logger } from '../log/logger.js'
+import { ForkedProcess } from './forked-process.js'
+import { Keeper } from './keeper.js'
 
 /** More than there may be clients at once that are not in yet (`max_anonymous_clients`), each of which asks one thing. */
 const AT_ONCE = 32
@@ -12,6 +13,7 @@ const PATIENCE_MS = 60_000
 const MAX_TRIES = 2
 /** A process that dies at once again and again is not replaced faster than this. */
 const RESTART_PAUSE_MS = 500
+const SCRIPT = new URL('../../workers/names/name-process.js', import.meta.url)
 
 interface Lookup {
   readonly question: NameQuestion
@@ -26,15 +28,20 @@ export class NameService {
   readonly #logger: Pick<Logger, 'info' | 'warn'>
   readonly #patienceMs: number
   readonly #lookups = new Map<string, Lookup>()
-  #process: ChildProcess | undefined
   /** The first question starts the process: where all clients are root's or come over the network there is none. */
-  #started = false
+  readonly #keeper: Keeper<ForkedProcess>
   #atWork = 0
-  #stopped = false
 
   constructor(logger: Pick<Logger, 'info' | 'warn'>, patienceMs = PATIENCE_MS) {
     this.#logger = logger
     this.#patienceMs = patienceMs
+    this.#keeper = new Keeper({
+      patience: 0,
+      start: () => this.#startProcess(),
+      pause: () => RESTART_PAUSE_MS,
+      died: (_process, why) => this.#died(why),
+      replaced: () => this.#sendNext()
+    })
   }
 
   /** A way to ask, for one actor thread. */
@@ -47,24 +54,16 @@ export class NameService {
 
   /** Waits for nobody: lookups under way end with their process. */
   stop(): void {
-    this.#stopped = true
     for (const { patience } of this.#lookups.values()) clearTimeout(patience)
-    this.#process?.kill('SIGKILL')
+    void this.#keeper.stop()
   }
 
-  #start(): void {
-    if (this.#stopped) return
-    try {
-      const child = startProcess()
-      let why = ''
-      child.on('message', (answer: NameAnswer) => this.#answered(answer))
-      child.on('error', error => (why = error.message))
-      child.on('close', (code, signal) => this.#ended(why || `exit code ${signal ?? code}`))
-      this.#process = child
-    } catch (error) {
-      return this.#ended((error as Error).message)
-    }
-    this.#sendNext()
+  #startProcess(): ForkedProcess {
+    // Each lookup has a thread of libuv's pool for as long as it takes.
+    const env = { ...process.env, UV_THREADPOOL_SIZE: String(AT_ONCE) }
+    const child = new ForkedProcess(SCRIPT, { env, execArgv: [], stdio: 'ignore' })
+    child.onMessage = answer => this.#answered(answer as NameAnswer)
+    return child
   }
 
   #asked(question: NameQuestion, asker: MessagePort): void {
@@ -72,18 +71,18 @@ export class NameService {
     const lookup = this.#lookups.get(key) ?? { question, askers: new Set(), tries: 0, patience: undefined }
     lookup.askers.add(asker)
     this.#lookups.set(key, lookup)
-    if (this.#started) return this.#sendNext()
-    this.#started = true
-    this.#start()
+    if (this.#keeper.state === 'idle') void this.#keeper.start()
+    this.#sendNext()
   }
 
   #sendNext(): void {
-    if (this.#process?.connected !== true || this.#atWork >= AT_ONCE) return
+    const { run } = this.#keeper
+    if (run?.isConnected !== true || this.#atWork >= AT_ONCE) return
     for (const lookup of this.#lookups.values()) {
       if (lookup.patience !== undefined) continue
       lookup.tries++
       lookup.patience = setTimeout(() => this.#hangs(lookup), this.#patienceMs)
-      this.#process.send(lookup.question, () => undefined)
+      run.send(lookup.question)
       if (++this.#atWork === AT_ONCE) return
     }
   }
@@ -100,20 +99,17 @@ export class NameService {
     const { kind, id } = lookup.question
     this.#logger.warn(SOURCE.server, `the name service does not answer about ${kind} ${id}`)
     lookup.tries = MAX_TRIES
-    this.#process?.kill('SIGKILL')
+    this.#keeper.run?.kill()
   }
 
-  #ended(why: string): void {
-    this.#process = undefined
+  #died(why: string): void {
     this.#atWork = 0
-    if (this.#stopped) return
     for (const lookup of [...this.#lookups.values()]) {
       clearTimeout(lookup.patience)
       lookup.patience = undefined
       if (lookup.tries >= MAX_TRIES) this.#settle(lookup, { ...lookup.question, failed: true })
     }
     this.#logger.info(SOURCE.server, `the process that looks names up ended (${why}) and is replaced`)
-    setTimeout(() => this.#start(), RESTART_PAUSE_MS).unref()
   }
 
   #settle(lookup: Lookup, answer: NameAnswer): void {
@@ -121,13 +117,4 @@ export class NameService {
     this.#lookups.delete(keyOf(lookup.question))
     for (const asker of lookup.askers) asker.postMessage(answer)
   }
-}
-
-function startProcess(): ChildProcess {
-  return fork(new URL('../../workers/names/name-process.js', import.meta.url), {
-    // Each lookup has a thread of libuv's pool for as long as it takes.
-    env: { ...process.env, UV_THREADPOOL_SIZE: String(AT_ONCE) },
-    execArgv: [],
-    stdio: 'ignore'
-  })
 }

@@ -2,9 +2,14 @@ import { MessageChannel, Worker, type MessagePort } from 'node:worker_threads'
 import type { SaslIntroduction, SaslListener, SaslListeners, SaslReadiness, SaslRemark } from '../../workers/sasl/messages.js'
 import { openedListeners } from '../config/check.js'
 import type { Config } from '../config/load.js'
+import { Keeper, type Run } from './keeper.js'
 
-/** A thread that dies at once again and again is not replaced faster than this. */
+/** A thread that dies at once again and again is not replaced faster than this; one that cannot start … */
 const RESTART_PAUSE_MS = 500
+/** … is tried again after this. */
+const RETRY_PAUSE_MS = 5000
+/** A call of the library cannot be interrupted. */
+const END_MS = 5000
 
 /** Takes what is worth a line in the log. */
 export type Tell = (level: SaslRemark['level'], message: string) => void
@@ -12,57 +17,82 @@ export type Tell = (level: SaslRemark['level'], message: string) => void
 /** The library is missing or does not start. */
 export class SaslUnavailable extends Error {}
 
-/** Keeps the one thread that calls libsasl2. */
+/** The one thread that calls libsasl2. */
 export class SaslService {
-  #worker: Worker
-  readonly #listeners: SaslListeners
-  #stopped = false
+  readonly #keeper: Keeper<SaslThread>
   /** The thread was replaced: whoever has a port needs a new one. */
   onRestart: (why: string) => void = () => {}
 
-  private constructor(worker: Worker, listeners: SaslListeners) {
-    this.#worker = worker
-    this.#listeners = listeners
-    this.#watch()
+  private constructor(listeners: SaslListeners) {
+    this.#keeper = new Keeper({
+      patience: END_MS,
+      start: () => new SaslThread(listeners),
+      pause: died => (died === undefined ? RETRY_PAUSE_MS : RESTART_PAUSE_MS),
+      replaced: why => this.onRestart(why)
+    })
   }
 
   /** `tell`: which mechanisms there are, and why others are not offered. Rejects with SaslUnavailable. */
   static async start(config: Config, tell: Tell): Promise<SaslService> {
-    const listeners = saslListeners(config)
-    const { worker, remarks } = await startThread(listeners)
-    for (const { level, message } of remarks) tell(level, message)
-    return new SaslService(worker, listeners)
+    const service = new SaslService(saslListeners(config))
+    try {
+      await service.#keeper.start()
+    } catch (error) {
+      throw new SaslUnavailable((error as Error).message)
+    }
+    for (const { level, message } of service.#keeper.run!.remarks) tell(level, message)
+    return service
   }
 
-  /** A way to the thread, for one actor thread. */
+  /** A way to the thread, for one actor thread. While there is none it leads nowhere; another comes with the next. */
   connect(): MessagePort {
     const { port1, port2 } = new MessageChannel()
-    this.#worker.postMessage({ port: port1 } satisfies SaslIntroduction, [port1])
+    const { run } = this.#keeper
+    if (run === undefined) port1.close()
+    else run.introduce(port1)
     return port2
   }
 
   async stop(): Promise<void> {
-    this.#stopped = true
-    await this.#worker.terminate()
+    await this.#keeper.stop()
   }
+}
 
-  #watch(): void {
-    let why = 'it ended'
-    this.#worker.once('error', (error: Error) => (why = error.message))
-    this.#worker.once('exit', () => {
-      if (!this.#stopped) setTimeout(() => void this.#restart(why), RESTART_PAUSE_MS).unref()
+class SaslThread implements Run {
+  readonly #worker: Worker
+  readonly ready: Promise<void>
+  readonly ended: Promise<string>
+  /** Once it is ready. */
+  remarks: readonly SaslRemark[] = []
+
+  constructor(listeners: SaslListeners) {
+    const worker = new Worker(new URL('../../workers/sasl/sasl-thread.js', import.meta.url), { workerData: listeners })
+    this.#worker = worker
+    this.ready = new Promise((resolve, reject) => {
+      worker.once('message', (readiness: SaslReadiness) => {
+        if (!readiness.ready) return reject(new Error(readiness.why))
+        this.remarks = readiness.remarks
+        resolve()
+      })
+    })
+    this.ended = new Promise(resolve => {
+      let why = 'its thread ended'
+      worker.once('error', (error: Error) => (why = error.message))
+      worker.once('exit', () => resolve(why))
     })
   }
 
-  async #restart(why: string): Promise<void> {
-    if (this.#stopped) return
-    try {
-      this.#worker = (await startThread(this.#listeners)).worker
-    } catch (error) {
-      return void setTimeout(() => void this.#restart((error as Error).message), 10 * RESTART_PAUSE_MS).unref()
-    }
-    this.#watch()
-    this.onRestart(why)
+  /** The other end of `port` asks from now on. */
+  introduce(port: MessagePort): void {
+    this.#worker.postMessage({ port } satisfies SaslIntroduction, [port])
+  }
+
+  end(): void {
+    void this.#worker.terminate()
+  }
+
+  kill(): void {
+    this.end()
   }
 }
 
@@ -76,22 +106,4 @@ function saslListeners(config: Config): SaslListeners {
     { keys: secure, secure: true, minSsf: 0 }
   ]
   return { listeners: listeners.filter(({ keys }) => keys.length > 0) }
-}
-
-interface Started {
-  worker: Worker
-  remarks: readonly SaslRemark[]
-}
-
-async function startThread(listeners: SaslListeners): Promise<Started> {
-  const worker = new Worker(new URL('../../workers/sasl/sasl-thread.js', import.meta.url), { workerData: listeners })
-  const readiness = await new Promise<SaslReadiness>(resolve => {
-    worker.once('message', resolve)
-    worker.once('error', (error: Error) => resolve({ ready: false, why: error.message }))
-    worker.once('exit', () => resolve({ ready: false, why: 'its thread ended' }))
-  })
-  worker.removeAllListeners('error').removeAllListeners('exit')
-  if (readiness.ready) return { worker, remarks: readiness.remarks }
-  await worker.terminate()
-  throw new SaslUnavailable(readiness.why)
 }

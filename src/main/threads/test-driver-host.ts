@@ -1,18 +1,17 @@
-import { fork, type ChildProcess } from 'node:child_process'
 import { rmdir } from 'node:fs/promises'
 import path from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { SOURCE } from '../../workers/base/log.js'
 import { userIds } from '../../workers/names/lookup.js'
 import { fileId, removeIf, type FileId } from '../../workers/os/own-file.js'
 import type { TestDriverNews, TestDriverTask } from '../../workers/test-driver/process.js'
-import { inTurn } from '../life/in-turn.js'
 import type { Logger } from '../log/logger.js'
+import { ForkedProcess } from './forked-process.js'
+import { Keeper } from './keeper.js'
 
 const RESTART_PAUSE_MS = 1000
 /** The process has nothing to put away when it is told to end. */
 const END_PATIENCE_MS = 2000
-const SCRIPT = fileURLToPath(new URL('../../workers/test-driver/process.js', import.meta.url))
+const SCRIPT = new URL('../../workers/test-driver/process.js', import.meta.url)
 
 export interface TestDriverPlaces {
   socket: string
@@ -36,11 +35,9 @@ export const socketsOf = ({ socket }: TestDriverPlaces): string[] => [socket, `$
  */
 export class TestDriverHost {
   readonly #task: TestDriverTask
-  #child: ChildProcess | undefined
-  #hasServed = false
+  readonly #keeper: Keeper<ForkedProcess>
   /** The sockets that it has made. */
   readonly #made = new Map<string, FileId>()
-  #stopping = false
 
   /** `user`: whom it is to run as; empty, or one that does not exist: as the broker. */
   constructor(
@@ -49,81 +46,74 @@ export class TestDriverHost {
     readonly logger: Logger
   ) {
     this.#task = { socketPath: places.socket, directory: places.files, user: user === '' ? undefined : userIds(user) }
+    this.#keeper = new Keeper({
+      patience: END_PATIENCE_MS,
+      start: () => this.#startProcess(),
+      pause: () => RESTART_PAUSE_MS,
+      died: (_run, why) => logger.error(SOURCE.testDriver, `the embedded test driver died (${why})`),
+      failed: why => logger.error(SOURCE.testDriver, didNotStart(why))
+    })
   }
 
   /** Resolves when its socket is there. */
   async start(): Promise<void> {
-    await this.#run()
-    this.#hasServed = true
+    try {
+      await this.#keeper.start()
+    } catch (error) {
+      throw new Error(didNotStart((error as Error).message))
+    }
     this.logger.info(SOURCE.testDriver, `serving test:///default on ${this.places.socket}`)
   }
 
   /** Takes the sockets away, and the directory if there is nothing in it. */
   async stop(): Promise<void> {
-    this.#stopping = true
+    if (this.#keeper.state === 'idle') return
     // While they are open no other file can be taken for them.
-    const failures: Error[] = []
-    const removals = [...this.#made].map(([path, id]) => [path, () => removeIf(path, id)] as const)
-    await inTurn(removals, (_path, error) => failures.push(error))
-    const child = this.#child
-    if (child !== undefined) {
-      const ended = new Promise(resolve => child.once('exit', resolve))
-      const timer = setTimeout(() => child.kill('SIGKILL'), END_PATIENCE_MS)
-      if (child.connected) child.disconnect()
-      await ended
-      clearTimeout(timer)
-    }
-    if (!this.#hasServed) return
-    await rmdir(this.places.files).catch(() => undefined)
-    if (failures[0] !== undefined) throw failures[0]
-  }
-
-  #run(): Promise<void> {
-    const child = fork(SCRIPT, { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] })
-    this.#child = child
-    return new Promise((resolve, reject) => {
-      let ready = false
-      let failure: string | undefined
-      child.on('message', (said: unknown) => {
-        const news = asNews(said)
-        if (news.failure !== undefined) {
-          failure = news.failure
-          if (ready) this.logger.error(SOURCE.testDriver, failure)
-        }
-        if (news.notDropped !== undefined) {
-          const who = `the embedded test driver cannot run as the user '${this.user}' (${news.notDropped})`
-          this.logger.warn(SOURCE.testDriver, `${who}: it runs as root, and opens no file outside ${this.places.files}`)
-        }
-        if (news.ready !== true) return
-        ready = true
-        for (const path of socketsOf(this.places)) this.#note(path)
-        resolve()
-      })
-      const gone = (why: string): void => {
-        if (this.#child !== child) return
-        this.#child = undefined
-        if (!ready) reject(new Error(`the embedded test driver did not start: ${failure ?? why}`))
-        else if (!this.#stopping) this.#restart(`the embedded test driver died (${why})`)
+    const failures: unknown[] = []
+    for (const [path, id] of this.#made) {
+      try {
+        removeIf(path, id)
+      } catch (error) {
+        failures.push(error)
       }
-      child.on('error', error => gone(error.message))
-      child.once('exit', (code, signal) => gone(signal ?? `exit status ${code}`))
-      // That it died before it could read this is told by its exit.
-      child.send(this.#task, () => undefined)
+    }
+    await this.#keeper.stop()
+    await rmdir(this.places.files).catch(() => undefined)
+    if (failures.length > 0) throw failures[0]
+  }
+
+  #startProcess(): ForkedProcess {
+    const child = new ForkedProcess(SCRIPT, { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] })
+    child.ready = new Promise((resolve, reject) => {
+      let isReady = false
+      child.onMessage = said => {
+        const { ready, notDropped, failure } = asNews(said)
+        if (failure !== undefined && isReady) this.logger.error(SOURCE.testDriver, failure)
+        if (failure !== undefined) reject(new Error(failure))
+        if (ready !== true) return
+        isReady = true
+        this.#serves(notDropped)
+        resolve()
+      }
     })
+    child.send(this.#task)
+    return child
   }
 
-  #note(path: string): void {
-    const id = fileId(path)
-    if (id !== undefined) this.#made.set(path, id)
-  }
-
-  #restart(why: string): void {
-    this.logger.error(SOURCE.testDriver, why)
-    setTimeout(() => {
-      if (!this.#stopping) this.#run().catch((error: Error) => this.#restart(error.message))
-    }, RESTART_PAUSE_MS).unref()
+  /** `notDropped`: why it could not become the user. */
+  #serves(notDropped: string | undefined): void {
+    if (notDropped !== undefined) {
+      const who = `the embedded test driver cannot run as the user '${this.user}' (${notDropped})`
+      this.logger.warn(SOURCE.testDriver, `${who}: it runs as root, and opens no file outside ${this.places.files}`)
+    }
+    for (const path of socketsOf(this.places)) {
+      const id = fileId(path)
+      if (id !== undefined) this.#made.set(path, id)
+    }
   }
 }
+
+const didNotStart = (why: string): string => `the embedded test driver did not start: ${why}`
 
 /** Only what is of the right type: a process with fewer rights than ours is not relied upon. */
 function asNews(said: unknown): TestDriverNews {

@@ -1,0 +1,102 @@
+import { MessageChannel, receiveMessageOnPort, type MessagePort } from 'node:worker_threads'
+import { wrap, type Remote } from 'comlink'
+import nodeEndpoint from 'comlink/dist/esm/node-adapter.mjs'
+import type { Piscina } from 'piscina'
+import type { ActorControl, ActorNews, ActorTask, FromActor, ToActor } from '../../workers/thread/control.js'
+import type { Admission } from '../../workers/thread/admission.js'
+import type { Run } from './keeper.js'
+import type { Place } from './placement.js'
+
+/** One actor thread, for as long as it lives: a task of piscina's. Its number, from 1, is never used for another. */
+export class ActorThread implements Run, Place {
+  readonly number: number
+  readonly control: Remote<ActorControl>
+  readonly ended: Promise<string>
+  /** What it has been handed and has not reported as ended, by id. */
+  readonly clients = new Map<number, Admission>()
+  /** As it says itself. */
+  busy = false
+  readonly #work: MessagePort
+  readonly #news: (news: ActorNews) => void
+  /** Sent with the next `flush`. */
+  #outbox: ToActor = { admissions: [], evictions: [] }
+  /** Gives it up while it waits for a worker of piscina's. */
+  readonly #unstarted = new AbortController()
+
+  constructor(pool: Piscina, task: Omit<ActorTask, 'work' | 'control'>, news: (news: ActorNews) => void) {
+    const work = new MessageChannel()
+    const control = new MessageChannel()
+    this.number = task.number
+    this.control = wrap<ActorControl>(nodeEndpoint(control.port1))
+    this.#work = work.port1
+    this.#news = news
+    work.port1.on('message', (news: FromActor) => this.#told(news))
+    const whole: ActorTask = { ...task, work: work.port2, control: control.port2 }
+    this.ended = this.#run(pool, whole).then(why => {
+      // The end of its task comes another way than its last news, and may overtake them.
+      for (let last; (last = receiveMessageOnPort(this.#work)) !== undefined; ) this.#told(last.message as FromActor)
+      this.#work.close()
+      return why
+    })
+  }
+
+  async #run(pool: Piscina, task: ActorTask): Promise<string> {
+    const ports = [task.work, task.control, task.names, ...(task.sasl === undefined ? [] : [task.sasl])]
+    const { signal } = this.#unstarted
+    try {
+      await pool.run(task, { transferList: ports, signal })
+      return 'its task ended'
+    } catch (error) {
+      // Those that never went to the thread.
+      for (const port of ports) port.close()
+      return signal.aborted ? String(signal.reason) : error instanceof Error ? error.message : String(error)
+    }
+  }
+
+  /** There is no worker for it. */
+  giveUp(why: string): void {
+    this.#unstarted.abort(why)
+  }
+
+  get isGivenUp(): boolean {
+    return this.#unstarted.signal.aborted
+  }
+
+  /** Resolves when it serves, or has ended. */
+  async started(): Promise<void> {
+    await Promise.race([this.control.clients(), this.ended])
+  }
+
+  /** With the next `flush`, as evictions. */
+  hand(admission: Admission): void {
+    this.clients.set(admission.id, admission)
+    this.#outbox.admissions.push(admission)
+  }
+
+  evict(id: number): void {
+    this.#outbox.evictions.push(id)
+  }
+
+  flush(): void {
+    const { admissions, evictions } = this.#outbox
+    if (admissions.length === 0 && evictions.length === 0) return
+    this.#work.postMessage(this.#outbox)
+    this.#outbox = { admissions: [], evictions: [] }
+  }
+
+  /** Has it close its clients, and then end. */
+  end(): void {
+    void this.control.shutdown()
+  }
+
+  /** Left to the end of the pool. */
+  kill(): void {}
+
+  #told(news: FromActor): void {
+    for (const item of news) {
+      if (item.kind === 'ended') this.clients.delete(item.id)
+      if (item.kind === 'busy') this.busy = item.busy
+      else this.#news(item)
+    }
+  }
+}
