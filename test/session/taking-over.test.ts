@@ -37,7 +37,7 @@ describe('an actor that is handed many connections at once', () => {
     const given = pipes.map(([end]) => end)
     for (const fd of given) ledger.give(fd, OWNER)
     const admissions = given.map((fd, id) => (
-      { id, fd, transport: 'tcp', peer: '192.0.2.1:1', readonly: false, auth: 'none' } as const
+      { id, fd, since: 0, listener: { name: 'tcp', transport: 'tcp', readonly: false, auth: 'none' } as const, peer: '192.0.2.1:1' }
     ))
     work.port1.postMessage({ admissions, evictions: [] } satisfies ToActor)
     const waiting = (): number => given.filter(fd => ledger.isGiven(fd, OWNER)).length

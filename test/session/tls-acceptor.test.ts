@@ -9,11 +9,12 @@ import { tlsPriority } from '#main/config/tls-priority/tls-priority.js'
 import { Clock } from '#workers/base/clock.js'
 import { connectUnix } from '#workers/driver/unix-connect.js'
 import { EIO, MSG_DONTWAIT, MSG_NOSIGNAL, sendBytes } from '#workers/os/libc.js'
-import type { Admission } from '#workers/thread/admission.js'
 import type { ActorSettings } from '#workers/thread/settings.js'
 import { LastHeard } from '#workers/os/last-heard.js'
 import { RevokedSerials } from '#workers/tls/revoked-serials.js'
-import { TlsAcceptor } from '#workers/arrival/tls-handshake.js'
+import { Arrivals, type ArrivalsOwner } from '#workers/arrival/arrivals.js'
+import { TlsHandshakes } from '#workers/arrival/tls-handshake.js'
+import type { HandOver } from '#workers/thread/client-record.js'
 import { RESULT, SecureChannel } from '#workers/tls/secure-channel.js'
 import type { ThreadIo } from '#workers/transport/polled.js'
 import type { Transport, TransportHandler } from '#workers/transport/transport.js'
@@ -45,7 +46,8 @@ describe('TLS clients of a thread', () => {
   let path: string
   let authority: CraftedAuthority
   let good: Credentials
-  let acceptor: TlsAcceptor
+  let handshakes: TlsHandshakes
+  let arrivals: Arrivals
   const peers: Socket[] = []
   const log: string[] = []
   const begun: { heard: Recorder; transport: Transport; identity: Identity }[] = []
@@ -80,23 +82,21 @@ describe('TLS clients of a thread', () => {
       identities: [{ chain: [text(server_.certificate)], key: text(server_.key) }],
       authorities: [text(authority.ca.certificate)]
     }
-    const settings = {
-      loginTimeoutMs: 0,
-      firstFrameTimeoutMs: 0,
-      tls: { context, verify: true, least, allowedNames: undefined, revoked: RevokedSerials.share([]) }
-    } as Partial<ActorSettings> as ActorSettings
-    acceptor = new TlsAcceptor({
-      io,
-      clock,
-      lastHeard: new LastHeard(),
-      settings,
-      log: (_, __, message) => log.push(message),
-      begin: (_, make, identity) => begin(make, identity),
-      ended: () => undefined
-    })
+    handshakes = new TlsHandshakes(io)
+    handshakes.use({ context, verify: true, least, allowedNames: undefined, revoked: RevokedSerials.share([]) })
   })
 
   beforeEach(() => {
+    const owner: ArrivalsOwner = {
+      io,
+      clock,
+      lastHeard: new LastHeard(),
+      settings: { loginTimeoutMs: 0, firstFrameTimeoutMs: 0 } as Partial<ActorSettings> as ActorSettings,
+      log: (_, __, message) => log.push(message),
+      begin: ({ transport, record }) => begin(transport, record.identity),
+      ended: () => undefined
+    }
+    arrivals = new Arrivals(owner, { handshake: handshakes.handshake })
     begin = usual
     for (const list of [log, begun]) list.length = 0
     freed = 0
@@ -110,26 +110,26 @@ describe('TLS clients of a thread', () => {
     SecureChannel.prototype.accept = step
     SecureChannel.prototype.receive = receive
     SecureChannel.prototype.free = free
-    acceptor.closeAll('the test is over')
+    arrivals.closeAll('the test is over')
     for (const { transport } of begun) transport.destroy()
   })
 
   after(() => cleanup.run())
 
   /** A connection for the acceptor, and its other end. */
-  async function pair(): Promise<{ admission: Admission; peer: Socket }> {
+  async function pair(): Promise<{ handOver: HandOver; peer: Socket }> {
     const known = peers.length
     const { outcome: fd } = await connectUnix([{ path, named: true }], io.ledger, io.owner, 1000, { up: false })
     const peer = await waitFor('the peer', () => peers[known])
     peer.on('error', () => undefined)
     cleanup.defer(() => Promise.resolve(peer.destroy()))
-    const admission: Admission = { id: fd, fd, transport: 'tls', peer: undefined, readonly: false, auth: 'none' }
-    return { admission, peer }
+    const listener = { name: 'tls', transport: 'tls', readonly: false, auth: 'none' } as const
+    return { handOver: { id: fd, fd, since: 0, listener, peer: undefined }, peer }
   }
 
   async function accepted(): Promise<Socket> {
-    const { admission, peer } = await pair()
-    acceptor.accept(admission)
+    const { handOver, peer } = await pair()
+    arrivals.take([handOver])
     return peer
   }
 
@@ -160,7 +160,7 @@ describe('TLS clients of a thread', () => {
     const all: Awaited<ReturnType<typeof pair>>[] = []
     while (all.length < count) all.push(await pair())
     for (const { peer } of all) peer.write(inRecords(clientHello()))
-    for (const { admission } of all) acceptor.accept(admission)
+    arrivals.take(all.map(({ handOver }) => handOver))
     while (steps < count) {
       await turn()
       inTurn = 0
@@ -218,10 +218,10 @@ describe('TLS clients of a thread', () => {
 
   describe('that are in', () => {
     async function comeIn() {
-      const { admission, peer } = await pair()
-      acceptor.accept(admission)
+      const { handOver, peer } = await pair()
+      arrivals.take([handOver])
       const forger = await TlsForger.tls13(peer, good)
-      return { peer, forger, heard: begun[0]!.heard, fd: admission.fd }
+      return { peer, forger, heard: begun[0]!.heard, fd: handOver.fd }
     }
 
     it('are heard in records of any length, in whatever pieces they come', async () => {

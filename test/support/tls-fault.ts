@@ -23,7 +23,7 @@ Poller.prototype.add = function (fd, events, target) {
 // It is asked for when the transport has just been made.
 Object.defineProperty(ClientSession.prototype, 'state', {
   get(this: ClientSession): unknown {
-    if (this.admission.transport === 'tls' && clients === 2) throw new Error('a session cannot be made')
+    if (this.record.listener.transport === 'tls' && clients === 2) throw new Error('a session cannot be made')
     return state.call(this)
   }
 })

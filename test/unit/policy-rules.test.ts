@@ -6,6 +6,9 @@ import { FLAG } from '#workers/policy/call-flags.js'
 import { Policy } from '#workers/policy/policy.js'
 import { parseRule, RuleError, type Subject } from '#workers/policy/rules.js'
 import { describeIdentity, subjectOf } from '#workers/policy/subject.js'
+import type { Identity } from '#protocol/identity.js'
+import type { TransportKind } from '#workers/os/listener-kind.js'
+import type { ClientRecord } from '#workers/thread/client-record.js'
 
 const nobody: Subject = {
   listener: 'tcp', address: undefined, saslUser: undefined, name: undefined, uid: undefined
@@ -111,14 +114,16 @@ describe('the procedure policy', () => {
 })
 
 describe('what the policy knows of a client', () => {
-  const admission = { id: 1, fd: 9, readonly: false, auth: 'none' as const }
+  const client = (transport: TransportKind, readonly: boolean, peer?: string, identity: Identity = {}): ClientRecord => (
+    { id: 1, since: 0, listener: { name: transport, transport, readonly, auth: 'none' }, peer, identity, state: 'serving' }
+  )
 
   it('is its listener and its address', () => {
-    const tcp = subjectOf({ ...admission, transport: 'tcp', peer: '10.0.0.1:5000' }, {})
+    const tcp = subjectOf(client('tcp', false, '10.0.0.1:5000'))
     expect(tcp).to.include({ listener: 'tcp', address: '10.0.0.1' })
-    const tls = subjectOf({ ...admission, transport: 'tls', peer: '[2001:db8::1]:5000' }, {})
+    const tls = subjectOf(client('tls', false, '[2001:db8::1]:5000'))
     expect(tls).to.include({ listener: 'tls', address: '2001:db8::1' })
-    const unix = subjectOf({ ...admission, transport: 'unix', readonly: true, peer: undefined }, { userId: 7 })
+    const unix = subjectOf(client('unix', true, undefined, { userId: 7 }))
     expect(unix).to.deep.include({ listener: 'unix-ro', address: undefined, uid: 7 })
   })
 

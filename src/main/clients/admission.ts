@@ -1,7 +1,7 @@
 import type { LastHeard } from '../../workers/os/last-heard.js'
 import type { ListenerKind } from '../../workers/os/listener-kind.js'
 import { EDGE, READABLE, type Poller } from '../../workers/os/poller.js'
-import type { Admission as HandOver } from '../../workers/thread/admission.js'
+import type { HandOver } from '../../workers/thread/client-record.js'
 import type { BoundedLog } from '../log/bounded-log.js'
 import { ClientTable, type Client } from './client-table.js'
 import { ConnectionCounts, type CounterLimits } from './connection-counts.js'
@@ -210,7 +210,7 @@ export class Admission {
   // Places
 
   #enter(listener: ListenerState, fd: number, peer: string | undefined, counted: string | undefined, rootsOwn = false): void {
-    const { transport, readonly, auth } = listener.kind
+    const { transport, auth } = listener.kind
     const id = ++this.#ids
     const stage = transport === 'tls' ? 'handshake' : auth === 'none' ? 'in' : 'login'
     const since = Date.now()
@@ -218,7 +218,7 @@ export class Admission {
     this.clients.add(client)
     this.#counts.add(counted)
     this.places.enter(client)
-    this.owner.hand({ id, fd, transport, peer, readonly, auth })
+    this.owner.hand({ id, since, listener: listener.kind, peer, fd })
     if (this.clients.size === 1) this.owner.idle(false)
   }
 

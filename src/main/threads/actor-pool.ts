@@ -4,7 +4,7 @@ import type { ActorNews } from '../../workers/thread/control.js'
 import type { LastHeard } from '../../workers/os/last-heard.js'
 import type { DescriptorLimits } from '../../workers/os/descriptor-limits.js'
 import type { ForeignCloser } from '../../workers/os/foreign-close.js'
-import type { Admission } from '../../workers/thread/admission.js'
+import type { HandOver } from '../../workers/thread/client-record.js'
 import type { ActorSettings } from '../../workers/thread/settings.js'
 import { SOURCE } from '../../workers/base/log.js'
 import { ActorThread } from './actor-thread.js'
@@ -98,7 +98,7 @@ export class ActorPool {
   }
 
   /** Puts a connection into the outbox of a thread. `flush` sends it. */
-  hand(admission: Admission): void {
+  hand(admission: HandOver): void {
     const thread = placeFor(this.threads, this.#minClients)
     if (thread === undefined) {
       this.#closer.closeSocket(admission.fd)

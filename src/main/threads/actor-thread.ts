@@ -3,7 +3,7 @@ import { wrap, type Remote } from 'comlink'
 import nodeEndpoint from 'comlink/dist/esm/node-adapter.mjs'
 import type { Piscina } from 'piscina'
 import type { ActorControl, ActorNews, ActorTask, FromActor, ToActor } from '../../workers/thread/control.js'
-import type { Admission } from '../../workers/thread/admission.js'
+import type { HandOver } from '../../workers/thread/client-record.js'
 import type { Run } from './keeper.js'
 import type { Place } from './placement.js'
 
@@ -13,7 +13,7 @@ export class ActorThread implements Run, Place {
   readonly control: Remote<ActorControl>
   readonly ended: Promise<string>
   /** What it has been handed and has not reported as ended, by id. */
-  readonly clients = new Map<number, Admission>()
+  readonly clients = new Map<number, HandOver>()
   /** As it says itself. */
   busy = false
   readonly #work: MessagePort
@@ -64,11 +64,11 @@ export class ActorThread implements Run, Place {
 
   /** Resolves when it serves, or has ended. */
   async started(): Promise<void> {
-    await Promise.race([this.control.clients(), this.ended])
+    await Promise.race([this.control.ready(), this.ended])
   }
 
   /** With the next `flush`, as evictions. */
-  hand(admission: Admission): void {
+  hand(admission: HandOver): void {
     this.clients.set(admission.id, admission)
     this.#outbox.admissions.push(admission)
   }

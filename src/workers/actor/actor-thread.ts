@@ -8,8 +8,7 @@ export default async function actorThread(task: ActorTask): Promise<void> {
   const actor = new Actor(task)
   // Only what the supervisor may ask is within its reach.
   const control: ActorControl = {
-    clients: () => actor.clients(),
-    client: id => actor.client(id),
+    ready: () => undefined,
     disconnect: id => actor.disconnect(id),
     setLogLevel: level => actor.setLogLevel(level),
     setTls: settings => actor.setTls(settings),

@@ -6,9 +6,11 @@ export class Newcomer {
   #bytes = 0
   #owed = false
 
+  /** `takenAt`: when the thread took it up, by the thread's clock. */
   constructor(
     readonly lastHeard: LastHeard,
-    readonly fd: number
+    readonly fd: number,
+    readonly takenAt: number
   ) {}
 
   /** True when with these bytes the first header is complete, once. */

@@ -1,11 +1,14 @@
 import { systemError, type RemoteError } from '../../protocol/errors.js'
 import type { Identity } from '../../protocol/identity.js'
+import { failureText } from '../base/log.js'
 import type { AccountNames } from '../names/account-names.js'
 import { peerCredentials, peerSecurityContext, processStartTime, type PeerCredentials } from '../os/accounts.js'
+import { NOBODY } from '../os/foreign-close.js'
+import type { ArrivalStep, ArrivingClient } from './arriving-client.js'
 
-export interface Identified {
-  /** Undefined where the kernel does not tell. */
-  uid?: number
+interface Identified {
+  /** By whose number what he sends is counted. */
+  sender: number
   identity: Identity
   /** The identity cannot be established: what each of the client's calls is answered with. */
   failure?: RemoteError
@@ -13,11 +16,24 @@ export interface Identified {
 
 const EINVAL = 22
 
+/** Finds out who the client of a UNIX socket is. */
+export const identifying =
+  (names: AccountNames) =>
+  (client: ArrivingClient): ArrivalStep => ({
+    start() {
+      const identified = identifyUnixPeer(client.fd, names)
+      if (!(identified instanceof Promise)) return client.passed(identified)
+      identified.then(found => client.passed(found)).catch((error: unknown) => client.close(failureText(error), 'error'))
+    },
+    // A lookup goes on for the sake of the next who has that user's or group's id.
+    stop: () => undefined
+  })
+
 /**
  * Who a UNIX client is. uid and gid must have names, because that is what driver daemons check and log; it is a promise
  * if they are not known yet. What the process is like is looked at at once, while it is there.
  */
-export function identifyUnixPeer(fd: number, names: AccountNames): Identified | Promise<Identified> {
+function identifyUnixPeer(fd: number, names: AccountNames): Identified | Promise<Identified> {
   const peer = peerCredentials(fd)
   if (peer === undefined) return fail(`Failed to get client socket identity`)
   const context = peerSecurityContext(fd)
@@ -47,9 +63,9 @@ function identified(
 ): Identified {
   if (userName === undefined) return fail(`Failed to find user record for uid '${uid}'`, uid)
   if (groupName === undefined) return fail(`Failed to find group record for gid '${gid}'`, uid)
-  return { uid, identity: { userName, userId: uid, groupName, groupId: gid, ...process } }
+  return { sender: uid, identity: { userName, userId: uid, groupName, groupId: gid, ...process } }
 }
 
-function fail(message: string, uid?: number): Identified {
-  return { ...(uid !== undefined && { uid }), identity: {}, failure: systemError(EINVAL, message) }
+function fail(message: string, sender = NOBODY): Identified {
+  return { sender, identity: {}, failure: systemError(EINVAL, message) }
 }

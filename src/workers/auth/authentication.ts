@@ -4,7 +4,7 @@ import type { Identity } from '../../protocol/identity.js'
 import type { AuthType } from '../../protocol/messages/auth.js'
 import type { Clock } from '../base/clock.js'
 import type { LogLevel, LogSource } from '../base/log.js'
-import type { Admission } from '../thread/admission.js'
+import type { ClientRecord } from '../thread/client-record.js'
 import type { ActorSettings } from '../thread/settings.js'
 
 /**
@@ -22,9 +22,9 @@ export interface Authentication {
 
 /** What a method sees of the client's session. */
 export interface Applicant {
-  readonly admission: Admission
-  /** What the socket tells of the client. */
-  readonly identity: Identity
+  /** With the identity that the socket tells. */
+  readonly record: ClientRecord
+  readonly fd: number
   readonly actor: AuthActor
   log(level: LogLevel, message: string, source: LogSource): void
   reply(call: Header, body: Buffer): void

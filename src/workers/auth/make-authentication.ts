@@ -11,7 +11,7 @@ import { SaslAuthentication } from './sasl.js'
 
 /** The method of the listener that the client came by. */
 export function makeAuthentication(applicant: Applicant, actor: Actor, transport: Transport): Authentication {
-  switch (applicant.admission.auth) {
+  switch (applicant.record.listener.auth) {
     case 'polkit':
       return new PolkitAuthentication(applicant, actor.polkit)
     case 'sasl': {
@@ -26,9 +26,9 @@ export function makeAuthentication(applicant: Applicant, actor: Actor, transport
 /** For a UNIX socket both addresses are those of the host itself. */
 const LOCAL: IpEndpoint = { ip: '127.0.0.1', port: 0 }
 
-function saslParameters({ admission, actor }: Applicant, transport: Transport): SaslParameters {
+function saslParameters({ record, fd, actor }: Applicant, transport: Transport): SaslParameters {
   const address = (which: 'local' | 'peer'): string => {
-    const { ip, port } = (admission.transport === 'unix' ? undefined : endpoint(admission.fd, which)) ?? LOCAL
+    const { ip, port } = (record.listener.transport === 'unix' ? undefined : endpoint(fd, which)) ?? LOCAL
     return `${ip};${port}`
   }
   return {

@@ -23,7 +23,7 @@ export class PolkitAuthentication implements Authentication {
 
   /** Root may do anything anyway and is not asked: the one way in without AUTH_POLKIT, here and nowhere else. */
   list(): AuthType {
-    if (this.applicant.identity.userId !== 0) return AUTH.polkit
+    if (this.applicant.record.identity.userId !== 0) return AUTH.polkit
     this.applicant.authenticated({})
     return AUTH.none
   }
@@ -40,13 +40,13 @@ export class PolkitAuthentication implements Authentication {
 
   async #ask(call: Header): Promise<void> {
     const { applicant } = this
-    const { userId: uid, processId: pid, processTime: startTime } = applicant.identity
+    const { userId: uid, processId: pid, processTime: startTime } = applicant.record.identity
     if (uid === undefined || pid === undefined || pid <= 0 || startTime === undefined) {
       applicant.log('error', 'polkit: the process of the client is not known', SOURCE.polkit)
       return applicant.refuse(call, authenticationFailed())
     }
     if (this.#check !== undefined) return applicant.refuse(call, authenticationFailed())
-    const action = applicant.admission.readonly ? 'org.libvirt.unix.monitor' : 'org.libvirt.unix.manage'
+    const action = applicant.record.listener.readonly ? 'org.libvirt.unix.monitor' : 'org.libvirt.unix.manage'
     const check = this.authority.check({ pid, startTime, uid }, action)
     this.#check = check
     applicant.restartDeadline()

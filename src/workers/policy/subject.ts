@@ -1,10 +1,10 @@
 import type { Identity } from '../../protocol/identity.js'
 import { shown } from '../base/peer-names.js'
-import type { Admission } from '../thread/admission.js'
+import type { ClientRecord } from '../thread/client-record.js'
 import type { Subject } from './rules.js'
 
 /** What rules can ask of a client. */
-export function subjectOf({ transport, readonly, peer }: Admission, identity: Identity): Subject {
+export function subjectOf({ listener: { transport, readonly }, peer, identity }: ClientRecord): Subject {
   return {
     listener: transport === 'unix' && readonly ? 'unix-ro' : transport,
     address: peer?.replace(/:\d+$/, '').replace(/^\[(.*)\]$/, '$1'),

@@ -22,13 +22,14 @@ import { describeIdentity, subjectOf } from '../policy/subject.js'
 import { LogLimit } from '../base/log-limit.js'
 import { SOURCE, type LogContext, type LogLevel, type LogSource } from '../base/log.js'
 import type { Verdicts } from '../policy/verdicts.js'
-import type { Admission } from '../thread/admission.js'
-import type { LossReason, Transport, TransportHandler } from '../transport/transport.js'
+import type { ClientRecord } from '../thread/client-record.js'
+import type { LossReason } from '../transport/transport.js'
 import { CallFlow } from './call-flow.js'
 import { Reconnection } from './reconnection.js'
 import { ClientSide, PAUSE } from './client-side.js'
 import type { DriverSide } from './driver-side.js'
-import { Newcomer } from '../arrival/newcomer.js'
+import type { Newcomer } from '../arrival/newcomer.js'
+import type { Arrived } from '../arrival/arriving-client.js'
 import { accessDenied, driverClosed, notOpen, secondaryNotOpen } from '../../protocol/broker-errors.js'
 import { LEGAL, type SessionState } from './session-state.js'
 import { OpenStreams } from './streams.js'
@@ -45,6 +46,10 @@ export class ClientSession implements Applicant, Timed {
   readonly client: ClientSide
   readonly authentication: Authentication
   readonly reconnection = new Reconnection(this)
+  readonly record: ClientRecord
+  readonly fd: number
+  /** The identity cannot be established, and every call is answered with this. */
+  readonly failure: RemoteError | undefined
   driver: DriverSide | undefined
   /** Until the client is in: until it has logged in, or without authentication until it has sent anything like a call. */
   newcomer: Newcomer | undefined
@@ -64,17 +69,16 @@ export class ClientSession implements Applicant, Timed {
   /** Deadline for logging in, and later for reading the last replies. */
   readonly #timer = new Timer(this)
 
-  /** `failure`: the identity cannot be established, and every call is answered with this. */
   constructor(
     readonly actor: Actor,
-    readonly admission: Admission,
-    transport: (handler: TransportHandler) => Transport,
-    public identity: Identity,
-    readonly failure?: RemoteError
+    { record, fd, newcomer, failure, transport }: Arrived
   ) {
-    this.#about = { client: { id: admission.id, from: admission.peer ?? processOf(identity) } }
-    this.#state = admission.auth === 'none' ? 'authenticated' : 'authenticating'
-    this.newcomer = new Newcomer(actor.lastHeard, admission.fd)
+    this.record = record
+    this.fd = fd
+    this.newcomer = newcomer
+    this.failure = failure
+    this.#about = { client: { id: record.id, from: record.peer ?? processOf(record.identity) } }
+    this.#state = record.state === 'authenticating' ? 'authenticating' : 'authenticated'
     this.client = new ClientSide(this, transport)
     this.authentication = makeAuthentication(this, actor, this.client.transport)
     if (this.#state === 'authenticating') this.#setDeadline(actor.settings.firstFrameTimeoutMs)
@@ -121,7 +125,7 @@ export class ClientSession implements Applicant, Timed {
     this.newcomer!.hear()
     if (!first) return
     const { clock, settings } = this.actor
-    const spent = clock.now - this.admission.takenAt!
+    const spent = clock.now - this.newcomer!.takenAt
     if (settings.loginTimeoutMs > 0) this.#setDeadline(Math.max(1, settings.loginTimeoutMs - spent))
   }
 
@@ -155,7 +159,8 @@ export class ClientSession implements Applicant, Timed {
   authenticated(identity: Identity): void {
     if (!this.become('authenticated')) return
     this.client.loggedIn()
-    this.identity = { ...this.identity, ...identity }
+    this.record.identity = { ...this.record.identity, ...identity }
+    this.record.state = 'serving'
     this.#nowKnown()
     this.actor.clock.cancel(this.#timer)
     this.#isIn()
@@ -172,9 +177,10 @@ export class ClientSession implements Applicant, Timed {
     if (this.#known) return
     this.#known = true
     if (!this.actor.hears('info')) return
-    const { transport, readonly, auth } = this.admission
+    const { listener, identity } = this.record
+    const { transport, readonly, auth } = listener
     const by = `${transport}${readonly ? ', read-only' : ''}${auth === 'none' ? '' : `, ${auth}`}`
-    this.log('info', `logged in: ${describeIdentity(this.identity)} (${by})`)
+    this.log('info', `logged in: ${describeIdentity(identity)} (${by})`)
   }
 
   restartDeadline(): void {
@@ -207,7 +213,7 @@ export class ClientSession implements Applicant, Timed {
   #refused(prog: number, proc: number, kind: CallKind): RemoteError {
     if ((kind & KIND.readOnly) !== 0) return readOnlyPrevents(lookup(prog, proc)!)
     this.#denials ??= new LogLimit(this.actor.clock, this.actor.log, DENIALS_LOGGED_A_MINUTE)
-    const line = `policy: ${procedureName(prog, proc)} refused for ${describeIdentity(this.identity)}`
+    const line = `policy: ${procedureName(prog, proc)} refused for ${describeIdentity(this.record.identity)}`
     this.#denials.write('warning', SOURCE.access, line, this.#about, 'policy')
     return accessDenied()
   }
@@ -290,7 +296,7 @@ export class ClientSession implements Applicant, Timed {
   opened(driver: DriverSide, uri: string, readonly: boolean): void {
     this.uri = uri
     this.#nowKnown()
-    this.#verdicts = this.actor.policy.verdictsFor(subjectOf(this.admission, this.identity), readonly)
+    this.#verdicts = this.actor.policy.verdictsFor(subjectOf(this.record), readonly)
     this.client.kinds = this.#verdicts.kinds
     driver.opened = true
     driver.writer.feeder = this.client.reader

@@ -199,7 +199,7 @@ export class ClientSide implements TransportHandler, FrameInputOwner, KeepaliveP
 
   /** Makes a peer that is gone altogether, and not only done with sending, answer with a reset. */
   probe(): void {
-    if (this.session.admission.transport !== 'unix') this.writer.writeOnce(PONG_FRAME)
+    if (this.session.record.listener.transport !== 'unix') this.writer.writeOnce(PONG_FRAME)
   }
 
   // Keepalive

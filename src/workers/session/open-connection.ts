@@ -18,7 +18,7 @@ import { driverClosed } from '../../protocol/broker-errors.js'
  * try again.
  */
 export async function openConnection(session: ClientSession, name: string | undefined, flags: number): Promise<void> {
-  const readonly = session.admission.readonly || (flags & OPEN_READONLY) !== 0
+  const readonly = session.record.listener.readonly || (flags & OPEN_READONLY) !== 0
   const way = session.actor.names.find(name, readonly)
   const { driver, uri, candidate } = await openDriver(session, way, readonly)
   session.reconnection.opened(candidate, readonly)
@@ -104,7 +104,7 @@ async function shakeHands(
     guarded.add(candidate.path)
     await driver.call(REMOTE.connectOpen, open)
   }
-  const identified = driver.call(REMOTE.connectSetIdentity, encodeSetIdentity(session.identity))
+  const identified = driver.call(REMOTE.connectSetIdentity, encodeSetIdentity(session.record.identity))
   if (candidate.uri !== undefined) {
     await identified
     return candidate.uri

@@ -1,8 +1,7 @@
 import type { MessagePort } from 'node:worker_threads'
-import type { Identity } from '../../protocol/identity.js'
 import type { LogContext, LogLevel, LogSource } from '../base/log.js'
 import type { DescriptorLimits } from '../os/descriptor-limits.js'
-import type { Admission } from './admission.js'
+import type { HandOver } from './client-record.js'
 import type { ActorSettings } from './settings.js'
 import type { TlsSettings } from '../tls/tls-settings.js'
 
@@ -27,7 +26,7 @@ export interface ActorTask {
 
 /** Posted to the actor: connections to take over, and clients that are to make room, by id, if they are not in yet. */
 export interface ToActor {
-  admissions: Admission[]
+  admissions: HandOver[]
   evictions: number[]
 }
 
@@ -49,22 +48,10 @@ export interface LoadNews {
   busy: boolean
 }
 
-export interface ClientInfo {
-  id: number
-  state: string
-  uri: string
-  readonly: boolean
-  transport: string
-  identity: Identity
-  callsInFlight: number
-  callsWaiting: number
-  streams: number
-}
-
 /** What the supervisor may ask of an actor thread. */
 export interface ActorControl {
-  clients(): ClientInfo[]
-  client(id: number): ClientInfo | undefined
+  /** Answers as soon as the thread serves. */
+  ready(): void
   /** Closes a client at once. False if it is not here. */
   disconnect(id: number): boolean
   /** The level below which records are not worth sending has changed. */

@@ -1,0 +1,253 @@
+import { Timer, type Clock, type Timed } from '../base/clock.js'
+import { SOURCE, type Log, type LogLevel } from '../base/log.js'
+import type { LastHeard } from '../os/last-heard.js'
+import { setIntOption, SO_OOBINLINE, SOL_SOCKET } from '../os/libc.js'
+import { SaslLayer } from '../sasl/sasl-layer.js'
+import type { HandOver } from '../thread/client-record.js'
+import type { ActorSettings } from '../thread/settings.js'
+import { PolledTransport, type ThreadIo } from '../transport/polled.js'
+import type { Transport, TransportHandler } from '../transport/transport.js'
+import { LEGAL, STEPS, type ArrivalState, type Step } from './arrival-state.js'
+import type { ArrivalStep, Arrived, ArrivingClient, Found } from './arriving-client.js'
+import { Newcomer } from './newcomer.js'
+
+export interface ArrivalsOwner {
+  readonly clock: Clock
+  readonly io: ThreadIo
+  readonly lastHeard: LastHeard
+  readonly settings: ActorSettings
+  readonly log: Log
+  /** The client's session begins. If that fails, the connection ends, with its transport if that was made. */
+  readonly begin: (arrived: Arrived) => void
+  /** The connection is closed and never became a session. */
+  readonly ended: (id: number, why: string) => void
+}
+
+/** What there is for each step. */
+export type Steps = Partial<Record<Step, (client: ArrivingClient) => ArrivalStep>>
+
+/** Connections after which the event loop turns: a flood of them is not to keep the calls of others waiting. */
+const TAKEN_PER_TURN = 16
+
+const TOO_LATE: Record<Step, string> = {
+  proxy: 'PROXY header not sent in time',
+  handshake: 'TLS handshake not done in time',
+  identifying: 'names of user and group not found in time'
+}
+
+/** One thread's clients, from the hand-over of their descriptors until their sessions begin. */
+export class Arrivals {
+  readonly #owner: ArrivalsOwner
+  readonly #steps: Steps
+  readonly #all = new Map<number, Arrival>()
+  /** Handed over and not taken up: of these the ledger says that they can be given to another thread. */
+  readonly #waiting: Arrival[] = []
+  /** Taken up since the loop was last seen to turn. */
+  #taken = 0
+  /** Why nobody comes in any more. */
+  #closed: string | undefined
+
+  constructor(owner: ArrivalsOwner, steps: Steps) {
+    this.#owner = owner
+    this.#steps = steps
+  }
+
+  get size(): number {
+    return this.#all.size
+  }
+
+  /** Takes over connections that the ledger says are given to this thread. */
+  take(handOvers: readonly HandOver[]): void {
+    for (const handOver of handOvers) {
+      const arrival = new Arrival(this, this.#owner, handOver)
+      this.#all.set(handOver.id, arrival)
+      this.#waiting.push(arrival)
+    }
+    if (this.#closed !== undefined) this.closeAll(this.#closed)
+    else this.#takeSome()
+  }
+
+  /** Closes a connection. False if it is not here. */
+  close(id: number, why: string): boolean {
+    const arrival = this.#all.get(id)
+    if (arrival !== undefined) this.end(arrival, why, 'info')
+    return arrival !== undefined
+  }
+
+  /** Closes all that are here, and all that come from now on. */
+  closeAll(why: string): void {
+    this.#closed = why
+    for (const id of [...this.#all.keys()]) this.close(id, why)
+  }
+
+  // From the connections. What happens to them happens here and nowhere else.
+
+  passed(arrival: Arrival, found: Found): void {
+    arrival.step = undefined
+    arrival.found = { ...arrival.found, ...found }
+    this.#goOn(arrival)
+  }
+
+  end(arrival: Arrival, why: string, level: LogLevel): void {
+    const { state, step, handOver } = arrival
+    const { io, ended } = this.#owner
+    if (!arrival.become('closed')) return
+    if (state === 'accepted') io.ledger.adopt(handOver.fd, io.owner)
+    else arrival.log(level, state === 'handshake' ? why : `closed: ${why}`, state)
+    step?.stop()
+    this.#leave(arrival)
+    closeSocket(io, handOver)
+    ended(handOver.id, why)
+  }
+
+  /** Messages come many in a turn, so it is not each of them that may bring so many. */
+  #takeSome(): void {
+    const taken = this.#waiting.splice(0, TAKEN_PER_TURN - this.#taken)
+    if (taken.length === 0) return
+    const { clock, io } = this.#owner
+    for (const arrival of taken) {
+      // It may have been closed while it waited.
+      if (arrival.state !== 'accepted') continue
+      io.ledger.adopt(arrival.handOver.fd, io.owner)
+      arrival.takenAt = clock.now
+      this.#goOn(arrival)
+    }
+    this.#taken += taken.length
+    if (this.#taken < TAKEN_PER_TURN) return
+    setImmediate(() => {
+      this.#taken = 0
+      this.#takeSome()
+    })
+  }
+
+  #goOn(arrival: Arrival): void {
+    const step = this.#next(arrival)
+    const make = step && this.#steps[step]
+    if (step === undefined || make === undefined) return this.#begin(arrival)
+    if (!arrival.become(step)) return
+    try {
+      arrival.step = make(arrival)
+      arrival.step.start()
+    } catch (error) {
+      this.#owner.io.failed(arrival, error)
+    }
+    if (arrival.state === step) this.#setDeadline(arrival, step)
+  }
+
+  #next({ state, handOver }: Arrival): Step | undefined {
+    const steps = STEPS[handOver.listener.transport]
+    return steps.slice(steps.indexOf(state as Step) + 1).find(step => this.#steps[step] !== undefined)
+  }
+
+  /** One for all steps, from the moment at which the connection was taken up. */
+  #setDeadline(arrival: Arrival, step: Step): void {
+    const { clock, settings } = this.#owner
+    // Names are looked up by us; for the rest it is the client's turn, and clients speak at once.
+    const ms = step === 'identifying' ? settings.loginTimeoutMs : settings.firstFrameTimeoutMs
+    if (ms === 0) return
+    arrival.deadline ??= new Timer(arrival)
+    clock.set(arrival.deadline, Math.max(1, ms - (clock.now - arrival.takenAt)))
+  }
+
+  #begin(arrival: Arrival): void {
+    if (!arrival.become('begun')) return
+    const { handOver, found } = arrival
+    const { id, since, listener, peer, fd } = handOver
+    const { io, lastHeard, begin, ended } = this.#owner
+    this.#leave(arrival)
+    let made: Transport | undefined
+    let begun = false
+    try {
+      begin({
+        record: { id, since, listener, peer, identity: found.identity ?? {}, state: listener.auth === 'none' ? 'serving' : 'authenticating' },
+        fd,
+        newcomer: new Newcomer(lastHeard, fd, arrival.takenAt),
+        failure: found.failure,
+        transport: handler => (made = found.secured?.transport(handler) ?? plainTransport(io, handOver, found.sender, handler))
+      })
+      begun = made !== undefined
+    } catch (error) {
+      // No memory for one more in the kernel's tables, for instance.
+      io.failed(undefined, error)
+    }
+    if (begun) return
+    if (made === undefined) {
+      found.secured?.free()
+      closeSocket(io, handOver)
+    } else made.destroy()
+    ended(id, 'internal failure')
+  }
+
+  #leave({ handOver, deadline }: Arrival): void {
+    this.#all.delete(handOver.id)
+    if (deadline !== undefined) this.#owner.clock.cancel(deadline)
+  }
+}
+
+/** One of them. */
+class Arrival implements ArrivingClient, Timed {
+  state: ArrivalState = 'accepted'
+  step: ArrivalStep | undefined
+  found: Found = {}
+  /** By the thread's clock. */
+  takenAt = 0
+  deadline: Timer | undefined
+
+  constructor(
+    readonly arrivals: Arrivals,
+    readonly owner: Pick<ArrivalsOwner, 'lastHeard' | 'log'>,
+    readonly handOver: HandOver
+  ) {}
+
+  get fd(): number {
+    return this.handOver.fd
+  }
+
+  /** Whose a failure of its timer is. */
+  get session(): this {
+    return this
+  }
+
+  /** Moves on, or returns false where the table does not allow it. */
+  become(state: ArrivalState): boolean {
+    if (!LEGAL[this.state].includes(state)) return false
+    this.state = state
+    return true
+  }
+
+  heard(): void {
+    this.owner.lastHeard.hear(this.fd)
+  }
+
+  log(level: LogLevel, message: string, state: ArrivalState = this.state): void {
+    const { id, peer } = this.handOver
+    const source = state === 'handshake' ? SOURCE.tls : SOURCE.client
+    this.owner.log(level, source, message, { client: { id, from: peer } })
+  }
+
+  passed(found: Found): void {
+    this.arrivals.passed(this, found)
+  }
+
+  close(why: string, level: LogLevel): void {
+    this.arrivals.end(this, why, level)
+  }
+
+  timeUp(): void {
+    this.close(TOO_LATE[this.state as Step], 'warning')
+  }
+}
+
+/** What lies unread in a UNIX socket is closed with it, and that can take any time. */
+function closeSocket({ closer, ledger }: ThreadIo, { fd, listener }: HandOver): void {
+  if (listener.transport === 'unix') closer.closeSocket(fd)
+  else ledger.close(fd)
+}
+
+function plainTransport(io: ThreadIo, { fd, listener }: HandOver, sender: number | undefined, handler: TransportHandler): Transport {
+  // Left out of line, an urgent byte is dropped in the middle of a read, and descriptors that came with it.
+  if (sender !== undefined) setIntOption(fd, SOL_SOCKET, SO_OOBINLINE, 1)
+  const plain = (above: TransportHandler): Transport => new PolledTransport(io, fd, above, { sender })
+  if (listener.transport !== 'tcp' || listener.auth !== 'sasl') return plain(handler)
+  return new SaslLayer(plain, handler, error => io.failed(handler.session, error))
+}

@@ -1,0 +1,25 @@
+import type { Identity } from '../../protocol/identity.js'
+import type { ListenerKind } from '../os/listener-kind.js'
+
+/**
+ * `arriving` until its session begins, `authenticating` until it has logged in, where it has to; `closing` while the last
+ * replies are written.
+ */
+export type ClientState = 'arriving' | 'authenticating' | 'serving' | 'closing'
+
+/** One client as everybody outside its session sees it. */
+export interface ClientRecord {
+  /** From 1, in the order of arrival; never used again while the process lives. */
+  readonly id: number
+  /** When it was accepted, in milliseconds since the epoch. */
+  readonly since: number
+  readonly listener: ListenerKind
+  /** `address:port` of a client that came over the network. */
+  readonly peer: string | undefined
+  /** What it has proved of itself so far. */
+  identity: Identity
+  state: ClientState
+}
+
+/** What the supervisor says of a connection that it hands to a thread. */
+export type HandOver = Pick<ClientRecord, 'id' | 'since' | 'listener' | 'peer'> & { readonly fd: number }
