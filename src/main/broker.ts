@@ -6,6 +6,7 @@ import { loadConfig } from './config/load.js'
 import { exitCode, StartupError } from './config/startup-error.js'
 import { Daemon } from './life/daemon.js'
 import { daemonize, isDaemon, reportStatus } from './life/daemonize.js'
+import { Life } from './life/life.js'
 import { takePassedSockets } from './listen/activation.js'
 
 const STOP_SIGNALS = ['SIGTERM', 'SIGINT', 'SIGQUIT'] as const
@@ -40,20 +41,17 @@ async function main(argv: readonly string[]): Promise<void> {
   // All paths are known, and what runs in the background keeps no file system busy.
   if (isDaemon()) process.chdir('/')
   const daemon = new Daemon(config, { ...options, pidFile })
-  let started = Promise.resolve()
-  // A signal that comes during the start has its effect when that is over: no files stay behind. So it is caught before
-  // the first file is made. Whether the start failed is seen to below.
-  const whenStarted = (act: () => void): void => void started.then(act, () => undefined)
-  const stop = (): void => whenStarted(() => void daemon.stop().then(() => process.exit(0)))
-  for (const signal of STOP_SIGNALS) process.on(signal, stop)
-  process.on('SIGHUP', () => whenStarted(() => daemon.reload()))
+  const life = new Life(daemon)
+  // Caught before the first file is made: no files stay behind.
+  for (const signal of STOP_SIGNALS) process.on(signal, () => life.request('stop'))
+  process.on('SIGHUP', () => life.request('reload'))
   try {
-    started = daemon.start()
-    await started
+    await life.start()
   } catch (error) {
     return fail(error)
   }
-  daemon.stopWhenIdle(stop)
+  void life.stopped.then(() => process.exit(0))
+  daemon.whenIdle(() => life.request('stop'))
   reportStatus(0)
 }
 

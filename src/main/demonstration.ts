@@ -5,6 +5,7 @@ import { Command, InvalidArgumentError } from 'commander'
 import { loadConfig } from './config/load.js'
 import { EXIT, exitCode } from './config/startup-error.js'
 import { Daemon } from './life/daemon.js'
+import { Life } from './life/life.js'
 import { testDriverPlaces } from './threads/test-driver-host.js'
 
 /**
@@ -44,16 +45,16 @@ log_outputs = "3:stderr"
 const config = loadConfig({ configFile, privileged: process.geteuid?.() === 0, env: process.env })
 const daemon = new Daemon(config, { pidFile: path.join(directory, 'virtbrokerd.pid'), timeout: 0, daemon: false })
 
+const life = new Life(daemon)
 const end = (code: number): void => {
-  void daemon.stop().then(() => {
-    removeDirectory()
-    process.exit(code)
-  })
+  removeDirectory()
+  process.exit(code)
 }
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGQUIT', 'SIGHUP'] as const) process.on(signal, () => end(0))
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGQUIT', 'SIGHUP'] as const) process.on(signal, () => life.request('stop'))
 
 try {
-  await daemon.start()
+  await life.start()
+  void life.stopped.then(() => end(0))
   process.stdout.write(`virtbroker is ready, with its embedded test driver. From another terminal:
 
   virsh -c test+tcp://127.0.0.1:${port}/default list --all

@@ -8,6 +8,7 @@ import type { Config } from '../config/load.js'
 import { levelNames } from '../config/log-settings.js'
 import { hostWarnings } from '../config/host-warnings.js'
 import { inTurn } from './in-turn.js'
+import type { LifeEffects } from './life.js'
 import { ownSocketFiles } from '../listen/places.js'
 import { ListeningSockets } from '../listen/sockets.js'
 import { createBrokerLogger, type Logger } from '../log/logger.js'
@@ -25,7 +26,7 @@ export interface DaemonOptions {
 }
 
 /** The broker as a whole: log, pid file, embedded test driver, supervisor. */
-export class Daemon {
+export class Daemon implements LifeEffects {
   readonly logger: Logger
   readonly #config: Config
   readonly #options: DaemonOptions
@@ -33,7 +34,6 @@ export class Daemon {
   #pidFile: PidFile | undefined
   #sockets: ListeningSockets | undefined
   #testDriver: TestDriverHost | undefined
-  #stopped: Promise<void> | undefined
 
   constructor(config: Config, options: DaemonOptions) {
     this.#config = config
@@ -42,7 +42,7 @@ export class Daemon {
     this.#supervisor = new Supervisor(config, this.logger)
   }
 
-  /** Resolves when the sockets are there. Rejects with StartupError, and has put everything away then. */
+  /** Resolves when the sockets are there. Rejects with StartupError. */
   async start(): Promise<void> {
     const config = this.#config
     const pidPath = this.#options.pidFile
@@ -56,47 +56,53 @@ export class Daemon {
       await this.#supervisor.start(settings, this.#sockets)
     } catch (error) {
       this.logger.error(SOURCE.daemon, (error as Error).message)
-      await this.stop()
       throw error
     }
     this.logger.info(SOURCE.daemon, `ready, with ${this.#config.actorThreads} actor threads`)
   }
 
-  /** Calls `stop` when there has been no client for as long as `timeout` says. */
-  stopWhenIdle(stop: () => void): void {
+  /** Calls `act` when there has been no client for as long as `timeout` says. */
+  whenIdle(act: () => void): void {
     const ms = 1000 * this.#options.timeout
     if (ms === 0) return
-    let timer: NodeJS.Timeout | undefined = setTimeout(stop, ms)
+    let timer: NodeJS.Timeout | undefined = setTimeout(act, ms)
     this.#supervisor.onIdle = idle => {
       clearTimeout(timer)
-      timer = idle ? setTimeout(stop, ms) : undefined
+      timer = idle ? setTimeout(act, ms) : undefined
     }
   }
 
-  reload(): void {
-    void this.#supervisor.reload()
+  reload(): Promise<void> {
+    return this.#supervisor.reload()
+  }
+
+  /** Nobody is waited for: clients are cut off at a stop, as they are by virtproxyd. */
+  drain(): Promise<void> {
+    this.#supervisor.takeNoMore()
+    return Promise.resolve()
+  }
+
+  resume(): void {
+    this.#supervisor.takeAgain()
   }
 
   /**
    * Closes all clients, and leaves no file behind. What cannot be put away is logged, and the rest is put away all the
-   * same: it never rejects. More than one call is harmless.
+   * same: it never rejects.
    */
-  stop(): Promise<void> {
-    this.#stopped ??= (async () => {
-      this.logger.info(SOURCE.daemon, 'stopping')
-      const failed = (what: string, error: Error): void => this.logger.error(SOURCE.daemon, `${what}: ${error.message}`)
-      await inTurn(
-        [
-          ['stopping', () => this.#supervisor.stop()],
-          ['closing the sockets', () => this.#sockets?.close()],
-          ['ending the test driver', () => this.#testDriver?.stop()],
-          ['removing the pid file', () => this.#pidFile?.remove()]
-        ],
-        failed
-      )
-      await inTurn([['closing the log', () => this.logger.close()]], () => undefined)
-    })()
-    return this.#stopped
+  async stop(): Promise<void> {
+    this.logger.info(SOURCE.daemon, 'stopping')
+    const failed = (what: string, error: Error): void => this.logger.error(SOURCE.daemon, `${what}: ${error.message}`)
+    await inTurn(
+      [
+        ['stopping', () => this.#supervisor.stop()],
+        ['closing the sockets', () => this.#sockets?.close()],
+        ['ending the test driver', () => this.#testDriver?.stop()],
+        ['removing the pid file', () => this.#pidFile?.remove()]
+      ],
+      failed
+    )
+    await inTurn([['closing the log', () => this.logger.close()]], () => undefined)
   }
 
   /** Where the embedded test driver listens, if it is on. */

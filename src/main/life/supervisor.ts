@@ -50,6 +50,7 @@ export class Supervisor implements ListenerHandler {
   #nextUpdate: Promise<void> | undefined
   #sasl: SaslService | undefined
   #names: NameService | undefined
+  #takes = true
   /** Called when the number of clients goes to 0, and when it leaves it. */
   onIdle: (idle: boolean) => void = () => {}
 
@@ -154,7 +155,18 @@ export class Supervisor implements ListenerHandler {
 
   // Accepting
 
+  /** Connections that come stay in the backlog. */
+  takeNoMore(): void {
+    this.#takes = false
+  }
+
+  takeAgain(): void {
+    this.#takes = true
+    for (const listener of this.#listeners) listener.resume()
+  }
+
   mayAccept({ kind }: Listener): boolean {
+    if (!this.#takes) return false
     if (kind.transport === 'unix' && !this.#closer.hasRoom()) return this.#waitForRoom(kind)
     return this.#admission!.mayAccept(kind)
   }
@@ -193,6 +205,7 @@ export class Supervisor implements ListenerHandler {
   }
 
   #mayAcceptAgain(kind: ListenerKind): void {
+    if (!this.#takes) return
     for (const listener of this.#listeners) if (listener.kind === kind) listener.resume()
   }
 
