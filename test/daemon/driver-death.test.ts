@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import { HEADER_BYTES, MESSAGE, STATUS } from '#protocol/header.js'
 import { decodeText, encodeFeature } from '#protocol/messages/connect.js'
@@ -9,6 +8,7 @@ import { internalErrorPayload, systemErrorPayload } from '../support/error-paylo
 import type { DriverConnection } from '../support/fake-driver.js'
 import { frame } from '../support/frame-socket.js'
 import { hex } from '../support/hex.js'
+import { unreadBytes } from '../support/kernel-queues.js'
 import { pattern } from '../support/pattern.js'
 import type { RawClient } from '../support/raw-client.js'
 import { Stage } from '../support/stage.js'
@@ -28,7 +28,7 @@ describe('the death of a driver daemon, without driver_reconnect,', () => {
   let stage: Stage
   let client: RawClient
   let daemon: DriverConnection
-  before(async () => (stage = await Stage.start(cleanup, { driver_reconnect: 0 })))
+  before(async () => (stage = await Stage.start(cleanup, { driver_reconnect: 0, log_level: 2 })))
   after(() => cleanup.run())
   beforeEach(async () => {
     stage.driver.otherwise = () => Buffer.alloc(0)
@@ -66,8 +66,7 @@ describe('the death of a driver daemon, without driver_reconnect,', () => {
     daemon.stall()
     // More than the fake daemon's own socket reads ahead.
     client.post(GET_XML, pattern(180_000))
-    await client.call(REMOTE.authList)
-    await sleep(20)
+    await waitFor('bytes that nobody reads', () => unreadBytes(daemon.socket) > 0)
     die()
     expect((await client.next({ proc: GET_XML })).payload).to.deep.equal(
       systemErrorPayload(104, 'Cannot recv data: Connection reset by peer')
@@ -75,8 +74,7 @@ describe('the death of a driver daemon, without driver_reconnect,', () => {
   })
 
   it('leaves the client connected: the broker answers, and the daemon\'s calls fail', async () => {
-    die()
-    await sleep(50)
+    await stage.untilLost(die)
     expect((await client.call(REMOTE.authList)).status).to.equal(STATUS.ok)
     expect(decodeText((await client.call(REMOTE.connectGetUri)).payload)).to.equal('qemu:///system')
     for (const feature of [10, 14, 15]) {
@@ -93,8 +91,7 @@ describe('the death of a driver daemon, without driver_reconnect,', () => {
   })
 
   it('can be got over by opening again', async () => {
-    die()
-    await sleep(50)
+    await stage.untilLost(die)
     expect((await client.open('qemu:///system')).status).to.equal(STATUS.ok)
     expect((await client.call(GET_XML)).status).to.equal(STATUS.ok)
   })
@@ -116,8 +113,7 @@ describe('the death of a driver daemon, without driver_reconnect,', () => {
   it('is not told to a client that never registered, or has unregistered', async () => {
     await client.call(REMOTE.connectRegisterCloseCallback)
     await client.call(REMOTE.connectUnregisterCloseCallback)
-    die()
-    await sleep(50)
+    await stage.untilLost(die)
     await client.call(REMOTE.authList)
     expect(client.inbox).to.be.empty
   })
@@ -202,7 +198,7 @@ describe('the death of a driver daemon, without driver_reconnect,', () => {
     slow.client.post(GET_XML, undefined, { serial: 1 })
     const call = await slow.daemon.next({ serial: 1 })
     slow.daemon.socket.end(frame({ ...call, type: MESSAGE.reply }, pattern(700_000)))
-    await sleep(200)
+    await slow.daemon.untilRead()
     slow.client.goOn()
     expect((await slow.client.next({ serial: 1 })).payload.equals(pattern(700_000))).to.equal(true)
   })
@@ -210,7 +206,7 @@ describe('the death of a driver daemon, without driver_reconnect,', () => {
   it('while the client is in the middle of a call: that call fails, and the next is understood', async () => {
     const call = frame({ proc: GET_XML, serial: 40 }, pattern(5000))
     client.write(call.subarray(0, 2000))
-    await sleep(50)
+    await client.untilRead()
     daemon.socket.end()
     expect((await client.next({ serial: 40 })).payload).to.deep.equal(endOfFile())
     client.write(call.subarray(2000), frame({ proc: GET_XML, serial: 41 }))
@@ -223,7 +219,7 @@ describe('the death of a driver daemon, without driver_reconnect,', () => {
     await daemon.next({ serial: 4 })
     const call = frame({ proc: GET_XML, serial: 40 }, pattern(5000))
     client.write(call.subarray(0, 2000))
-    await sleep(50)
+    await client.untilRead()
     daemon.socket.end()
     expect((await client.next({ serial: 40 })).payload).to.deep.equal(endOfFile())
     client.write(call.subarray(2000), frame({ proc: GET_XML, serial: 41 }))
@@ -237,7 +233,7 @@ describe('the death of a driver daemon, without driver_reconnect,', () => {
     const data = streamData({ prog: 0x20008086, proc: UPLOAD, serial: 5 }, Buffer.alloc(1_000_000))
     for (let i = 0; i < 20; i++) uploader.write(data)
     const serial = uploader.post(REMOTE.authList, undefined, { serial: 6 })
-    await sleep(100)
+    await uploader.untilStuck()
     stalled.destroy()
     expect(await uploader.next({ serial: 5 })).to.include({ type: MESSAGE.stream, status: STATUS.error })
     expect((await uploader.next({ serial })).status).to.equal(STATUS.ok)
@@ -247,8 +243,7 @@ describe('the death of a driver daemon, without driver_reconnect,', () => {
     const network = await stage.addDriver('virtnetworkd-sock')
     const other = await stage.connect()
     await other.open('network:///system')
-    await stage.driver.stop()
-    await sleep(20)
+    await stage.untilLost(() => stage.driver.stop())
     expect((await other.call(REMOTE.connectListAllNetworks, hex('01'))).payload).to.deep.equal(hex('01'))
     await network.stop()
     expect((await other.call(REMOTE.connectListAllNetworks)).payload).to.deep.equal(socketClosed())
@@ -258,14 +253,13 @@ describe('the death of a driver daemon, without driver_reconnect,', () => {
 describe('the death of a driver daemon, with driver_reconnect,', () => {
   const cleanup = new Cleanup()
   let stage: Stage
-  before(async () => (stage = await Stage.start(cleanup)))
+  before(async () => (stage = await Stage.start(cleanup, { log_level: 2 })))
   after(() => cleanup.run())
 
   it('is got over with the next call, which waits for the new connection', async () => {
     const { client, daemon } = await stage.open()
     const again = stage.driver.nextConnection()
-    daemon.destroy()
-    await sleep(50)
+    await stage.untilLost(() => daemon.destroy())
     const replies = await Promise.all([1, 2, 3].map(i => client.call(GET_XML, pattern(10, i))))
     expect(replies.map(({ payload }) => payload)).to.deep.equal([1, 2, 3].map(i => pattern(10, i)))
     const [open] = (await again).calls.filter(call => call.proc === REMOTE.connectOpen)
@@ -275,15 +269,18 @@ describe('the death of a driver daemon, with driver_reconnect,', () => {
 
   it('is an error for each call as long as the daemon is away', async () => {
     const { client } = await stage.open()
-    await stage.driver.stop()
-    await sleep(50)
+    await stage.untilLost(() => stage.driver.stop())
     const first = await client.call(GET_XML)
     const message = `Failed to connect socket to '${stage.driver.path}': No such file or directory (is virtqemud.socket started?)`
-    expect(first.payload).to.deep.equal(systemErrorPayload(2, message))
-    expect((await client.call(GET_XML)).payload).to.deep.equal(socketClosed())
+    const refused = systemErrorPayload(2, message)
+    expect(first.payload).to.deep.equal(refused)
+    await waitFor('a call between two tries to connect', async () => {
+      const { payload } = await client.call(GET_XML)
+      if (!payload.equals(refused)) expect(payload).to.deep.equal(socketClosed())
+      return !payload.equals(refused)
+    })
     const back = await stage.addDriver('virtqemud-sock')
-    await sleep(500)
-    expect((await client.call(GET_XML)).status).to.equal(STATUS.ok)
+    await waitFor('an answer', async () => (await client.call(GET_XML)).status === STATUS.ok)
     await back.stop()
   })
 

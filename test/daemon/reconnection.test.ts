@@ -53,11 +53,7 @@ describe('a client whose driver daemon is restarted', () => {
   }
 
   /** The daemon ends and another is there in the same place. Resolves when the client is known to have lost it. */
-  async function restart(): Promise<void> {
-    daemon.destroy()
-    await daemon.end()
-    await sleep(30)
-  }
+  const restart = (): Promise<void> => stage.untilLost(() => daemon.destroy())
 
   /** What follows CONNECT_OPEN, the identity and all that: calls that are the client's, or made on its behalf. */
   const callsOf = ({ calls }: DriverConnection): Frame[] => {
@@ -82,9 +78,8 @@ describe('a client whose driver daemon is restarted', () => {
     const driver = await stage.addDriver('virtqemud-sock-ro')
     const reader = await stage.connect()
     await reader.open('qemu:///system', 1)
-    driver.latest.destroy()
     const connected = driver.nextConnection()
-    await sleep(30)
+    await stage.untilLost(() => driver.latest.destroy())
     expect((await reader.call(GET_XML)).status).to.equal(STATUS.ok)
     const open = (await connected).calls.find(({ proc }) => proc === REMOTE.connectOpen)!
     expect(decodeOpen(open.payload)).to.deep.equal({ name: 'qemu:///system', flags: 1 })
@@ -101,7 +96,7 @@ describe('a client whose driver daemon is restarted', () => {
     await restart()
     for (let serial = 1; serial <= 9; serial++) {
       client.post(GET_XML, pattern(10, serial), { serial })
-      await sleep(10)
+      await client.call(REMOTE.authList, undefined, { serial: 40 + serial })
     }
     const again = await connected
     await waitFor('CONNECT_OPEN', () => open)

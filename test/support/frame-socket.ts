@@ -1,6 +1,8 @@
 import type { Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { encodeFrame, HEADER_BYTES, MESSAGE, PROGRAM, PROGRAM_VERSION, readHeader, STATUS, type Header } from '#protocol/header.js'
+import { bytesOnTheWay } from './kernel-queues.js'
+import { waitFor } from './waiting.js'
 
 /** A frame that came in: its header's fields, its payload, and all its bytes. */
 export interface Frame extends Header {
@@ -11,7 +13,8 @@ export interface Frame extends Header {
 /** What a frame must look like: the fields named are equal. */
 export type Match = Partial<Header>
 
-const PATIENCE_MS = 5000
+const PATIENCE_MS = 10_000
+const STUCK_MS = 300
 const WITH_FDS: readonly number[] = [MESSAGE.callWithFds, MESSAGE.replyWithFds]
 
 /** A frame with the usual values in the fields not named: a call of the remote program. */
@@ -90,6 +93,23 @@ export class FrameSocket {
   /** Bytes of a frame that has not come to its end. */
   get unfinished(): number {
     return this.#restBytes + this.#tail
+  }
+
+  /** Resolves when the other process has read all that was sent. */
+  async untilRead(): Promise<void> {
+    await waitFor('all to be read', () => bytesOnTheWay(this.socket) === 0)
+  }
+
+  /** Resolves when the other process has read nothing for a while, of which there is more. */
+  async untilStuck(): Promise<void> {
+    let left = 0
+    let since = 0
+    await waitFor('an end to reading', () => {
+      const now = bytesOnTheWay(this.socket)
+      if (now !== left) since = performance.now()
+      left = now
+      return left > 0 && performance.now() - since > STUCK_MS
+    })
   }
 
   /** Nothing is read any more, so that the peer's writes pile up. */

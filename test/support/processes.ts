@@ -93,7 +93,7 @@ export async function mustRun(argv: readonly string[], options: RunOptions = {})
 }
 
 /** Resolves when the program has printed something that fits; the whole output so far is searched. */
-export async function printed(program: Program, pattern: RegExp, timeout = 15000): Promise<RegExpMatchArray> {
+export async function printed(program: Program, pattern: RegExp, timeout = 30_000): Promise<RegExpMatchArray> {
   const end = Date.now() + timeout
   for (;;) {
     const match = program.stdout.match(pattern)

@@ -32,6 +32,14 @@ export class Stage {
     await waitFor('the end of the first connections', () => ends() >= 3)
   }
 
+  /** Does what costs so many clients their daemon, and waits until the broker knows. Needs `log_level: 2`. */
+  async untilLost(deed: () => unknown, clients = 1): Promise<void> {
+    const lost = (): number => this.broker.program.stderr.match(/driver daemon lost/g)?.length ?? 0
+    const before = lost()
+    await deed()
+    await waitFor('the loss to be noticed', () => lost() >= before + clients)
+  }
+
   /** One more daemon, by the name of its socket. */
   addDriver(socket: string): Promise<FakeDriver> {
     return FakeDriver.listen(this.cleanup, join(this.driverDir, socket))

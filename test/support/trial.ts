@@ -48,6 +48,10 @@ export class Trial {
       const ports = new Set((await host.listening()).map(address => address.replace(/^.*:/, '')))
       // All addresses of a port are bound before the next answer.
       return ports.size >= listeners && (await answers(host.runPath('libvirt-sock'))) ? host.listening() : undefined
+    }).catch(async (error: unknown) => {
+      // The next one is to find the host as it was.
+      await program.stop()
+      throw new Error(program.describe(), { cause: error })
     })
     return new Trial(program, listening === 'ended' ? undefined : listening)
   }

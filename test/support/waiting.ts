@@ -9,7 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 export async function waitFor<T>(
   what: string,
   probe: () => T | undefined | false | Promise<T | undefined | false>,
-  timeout = 15000
+  timeout = 30_000
 ): Promise<T> {
   const end = Date.now() + timeout
   for (;;) {
