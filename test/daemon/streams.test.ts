@@ -1,5 +1,4 @@
 import { readFileSync } from 'node:fs'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import { internalError } from '#protocol/errors.js'
 import { MESSAGE, STATUS } from '#protocol/header.js'
@@ -14,7 +13,7 @@ import { pattern } from '../support/pattern.js'
 import { openDescriptors } from '../support/process-state.js'
 import type { RawClient } from '../support/raw-client.js'
 import { Stage } from '../support/stage.js'
-import { waitFor } from '../support/waiting.js'
+import { settled, waitFor } from '../support/waiting.js'
 
 const { storageVolUpload: UPLOAD, storageVolDownload: DOWNLOAD, domainOpenConsole: CONSOLE } = REMOTE
 const MIB = 1024 * 1024
@@ -202,7 +201,7 @@ describe('a stream that nobody takes', () => {
     client.stall()
     const data = streamData({ prog: 0x20008086, proc: DOWNLOAD, serial: 5 }, Buffer.alloc(MIB, 5))
     for (let i = 0; i < 100; i++) daemon.write(data)
-    await sleep(500)
+    await daemon.untilStuck()
     expect(daemon.socket.writableLength / MIB, 'MiB that the daemon could not write').to.be.greaterThan(95)
     expect(memory() - before, 'MiB that the broker has grown').to.be.lessThan(20)
     await expectBystander()
@@ -217,7 +216,7 @@ describe('a stream that nobody takes', () => {
     daemon.stall()
     const data = streamData({ prog: 0x20008086, proc: UPLOAD, serial: 5 }, Buffer.alloc(MIB, 5))
     for (let i = 0; i < 100; i++) client.write(data)
-    await sleep(500)
+    await client.untilStuck()
     expect(client.socket.writableLength / MIB, 'MiB that the client could not write').to.be.greaterThan(95)
     expect(memory() - before, 'MiB that the broker has grown').to.be.lessThan(20)
     await expectBystander()
@@ -227,18 +226,19 @@ describe('a stream that nobody takes', () => {
 
   it('to the daemon leaves no descriptors behind when its client leaves', async () => {
     const descriptors = (): number => openDescriptors(stage.broker.program.pid)
-    const before = descriptors()
+    const before = await settled('descriptors', descriptors)
     const { client, daemon } = await stage.open(stage.broker.socket)
     await client.call(UPLOAD, volume(false), { serial: 5 })
     daemon.stall()
     const data = streamData({ prog: 0x20008086, proc: UPLOAD, serial: 5 }, Buffer.alloc(MIB, 5))
     for (let i = 0; i < 20; i++) client.write(data)
-    await sleep(200)
+    await client.untilStuck()
+    const meanwhile = descriptors()
     client.destroy()
-    await sleep(100)
+    await waitFor('its descriptor to be closed', () => descriptors() < meanwhile)
     daemon.goOn()
     await daemon.end()
-    expect(descriptors()).to.equal(before)
+    await waitFor('all to be closed', () => descriptors() === before)
   })
 
   it('to the client does not hold up the pings of the daemon for ever', async () => {
@@ -249,7 +249,7 @@ describe('a stream that nobody takes', () => {
     client.stall()
     for (let i = 0; i < 40; i++) daemon.data(call, Buffer.alloc(MIB))
     daemon.write(ping())
-    const pong = await waitFor('a sign of life', () => daemon.take({ proc: 2 }), 12_000)
+    const pong = await waitFor('a sign of life', () => daemon.take({ proc: 2 }))
     expect(pong.payload).to.have.length(0)
   })
 })

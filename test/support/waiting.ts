@@ -19,3 +19,16 @@ export async function waitFor<T>(
     await sleep(20)
   }
 }
+
+/** What `probe` gives when it has given the same for half a second. */
+export async function settled(what: string, probe: () => number): Promise<number> {
+  let last = probe()
+  let since = performance.now()
+  await waitFor(`an end to changes of ${what}`, () => {
+    const now = probe()
+    if (now !== last) since = performance.now()
+    last = now
+    return performance.now() - since > 500
+  })
+  return last
+}
