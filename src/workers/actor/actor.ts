@@ -2,8 +2,8 @@ import type { MessagePort } from 'node:worker_threads'
 import { BusyWatch } from '../thread/busy-watch.js'
 import { Clock, type Closable } from '../base/clock.js'
 import type { ActorControl, ActorNews, ActorTask, LoadNews, ToActor } from '../thread/control.js'
-import { Comebacks } from '../driver/comebacks.js'
-import { KnownNames } from '../driver/known-names.js'
+import { Leaving } from '../driver/leaving.js'
+import { LocalDrivers } from '../driver/open-driver.js'
 import { LogLimit } from '../base/log-limit.js'
 import { AccountNames } from '../names/account-names.js'
 import { FdLedger } from '../os/fd-ledger.js'
@@ -16,7 +16,6 @@ import { SaslThreadClient } from '../sasl/thread-client.js'
 import { failureText, LOG_LEVELS, SOURCE, type Log, type LogLevel } from '../base/log.js'
 import type { ActorSettings } from '../thread/settings.js'
 import { ClientSession } from '../session/client-session.js'
-import type { DriverSide } from '../session/driver-side.js'
 import { Arrivals } from '../arrival/arrivals.js'
 import type { Arrived } from '../arrival/arriving-client.js'
 import { TlsHandshakes } from '../arrival/tls-handshake.js'
@@ -30,8 +29,6 @@ import { UnopenedMemory } from '../thread/unopened-memory.js'
 const NEWS_MS = 5
 /** Longer messages are cut: peers choose parts of them. */
 const MAX_MESSAGE_CHARACTERS = 4096
-/** Driver connections that take leave of their daemons at a time. Beyond that they are simply closed. */
-const MAX_LEAVING = 1000
 /** Of each kind, about peers that have not logged in. */
 const STRANGERS_LINES_A_MINUTE = 30
 const MAKES_ROOM = 'not logged in, closed to make room for others'
@@ -46,10 +43,9 @@ export class Actor implements ActorControl {
   readonly polkit: Authority
   readonly policy: Policy
   readonly sasl = new SaslThreadClient()
-  readonly names: KnownNames
-  /** Sockets whose daemons have asked for authentication. */
-  readonly guarded = new Set<string>()
-  readonly comebacks = new Comebacks()
+  readonly drivers: LocalDrivers
+  /** Driver connections that end in order. */
+  readonly leaving = new Leaving(() => this.#finishIfEmpty())
   readonly #sessions = new Map<number, ClientSession>()
   readonly #arrivals: Arrivals
   readonly #tls: TlsHandshakes
@@ -57,7 +53,6 @@ export class Actor implements ActorControl {
   readonly #work: MessagePort
   #news: (ActorNews | LoadNews)[] = []
   #logLevel: number
-  #leaving = 0
   #closing = false
   #over = false
   #finished: () => void = () => {}
@@ -66,7 +61,6 @@ export class Actor implements ActorControl {
 
   constructor({ number, settings, ledger, limits, lastHeard, work, names, sasl }: Omit<ActorTask, 'control'>) {
     this.settings = settings
-    this.names = new KnownNames(settings)
     this.#logLevel = LOG_LEVELS.indexOf(settings.logLevel)
     if (sasl !== undefined) this.sasl.connect(sasl)
     this.policy = new Policy(settings.policy, settings.shield)
@@ -84,6 +78,7 @@ export class Actor implements ActorControl {
       pipe: new SplicePipe(known, number),
       failed: (session, error) => this.failed(session, error)
     }
+    this.drivers = new LocalDrivers(this)
     this.#accounts = new AccountNames(names, this.clock, settings.superuser)
     this.#tls = new TlsHandshakes(this.io)
     if (settings.tls !== undefined) this.#tls.use(settings.tls)
@@ -129,19 +124,6 @@ export class Actor implements ActorControl {
     this.#sessions.delete(id)
     if (sender === undefined) this.#ended(id, why)
     else this.io.closer.whenRoom(sender, () => this.#ended(id, why))
-  }
-
-  /** Lets a driver connection that its client needs no more end in order. False if there is no room for that. */
-  leave(driver: DriverSide): boolean {
-    if (this.#leaving >= MAX_LEAVING) return false
-    this.#leaving++
-    driver.leave(this.#hasLeft)
-    return true
-  }
-
-  readonly #hasLeft = (): void => {
-    this.#leaving--
-    this.#finishIfEmpty()
   }
 
   /** An exception while a client was served ends that client and nobody else. */
@@ -204,7 +186,7 @@ export class Actor implements ActorControl {
 
   #finishIfEmpty(): void {
     if (!this.#closing) return
-    if (this.#sessions.size + this.#arrivals.size + this.#leaving === 0) this.#finish()
+    if (this.#sessions.size + this.#arrivals.size + this.leaving.size === 0) this.#finish()
   }
 
   /** News of a few milliseconds travels in one message: each wakes the supervisor's thread. */

@@ -1,46 +1,64 @@
-import { KIND, kindWithArguments, type CallKind } from '../../protocol/call-kinds.js'
-import { errorReply, RemoteError } from '../../protocol/errors.js'
+import { KIND, KIND_REPLY, type CallKind } from '../../protocol/call-kinds.js'
+import { errorReply, type RemoteError } from '../../protocol/errors.js'
 import { DISPOSITION, type Disposition } from '../../protocol/frame-reader.js'
-import { frameLength, HEADER_BYTES, MESSAGE, readHeader, type Header } from '../../protocol/header.js'
-import { lookup } from '../../protocol/procedures.js'
-import { replyFrame } from '../../protocol/messages/frames.js'
+import {
+  frameLength,
+  frameProcedure,
+  frameProgram,
+  frameSerial,
+  frameStatus,
+  frameType,
+  MESSAGE,
+  putFrameType,
+  STATUS,
+  type Header
+} from '../../protocol/header.js'
+import { connectionClosedFrame } from '../../protocol/messages/connect.js'
+import { lookup, procedureName, REMOTE } from '../../protocol/procedures.js'
+import { SOURCE } from '../base/log.js'
+import type { DriverPort, ReplyJudge } from '../driver/driver-port.js'
 import { CallTable } from './call-table.js'
-import { PAUSE } from './client-side.js'
-import type { ClientSession } from './client-session.js'
-import { answerLocally } from './local-calls.js'
-import { driverClosed } from '../../protocol/broker-errors.js'
+import { PAUSE, type CallSink, type ClientPort, type FlowOwner } from './ports.js'
+import { Registrations } from './registrations.js'
+import { OpenStreams } from './streams.js'
 import { WaitingCalls } from './waiting-calls.js'
 
+/** A reply to a registration is four bytes; one that is longer than this goes on without having been looked into. */
+const MAX_LOOKED_INTO_BYTES = 8 * 1024 * 1024
+const NO_DESCRIPTORS: readonly number[] = []
 const EMPTY = Buffer.alloc(0)
 
-/** The way of one client's calls to its driver daemon: at once, after others, or not at all. */
-export class CallFlow {
+/**
+ * The way of one client's calls to its driver daemon (at once, after others, or not at all), and what is known of those
+ * that are there: calls, streams, registrations. A call is settled in `replied`, or fails in `lost`, and nowhere else.
+ */
+export class CallFlow implements CallSink, ReplyJudge {
   /** With the daemon, and not answered. */
   readonly calls = new CallTable()
+  readonly streams = new OpenStreams()
+  readonly registrations = new Registrations()
+  readonly #client: ClientPort
+  readonly #owner: FlowOwner
+  readonly #closer: { close(descriptor: number): void }
+  #port: DriverPort | undefined
   /** Not given to the daemon yet; undefined while there are none, which is nearly always. */
   #waiting: WaitingCalls | undefined
+  /** The client wants CONNECT_EVENT_CONNECTION_CLOSED. */
+  #closeCallback = false
 
-  constructor(readonly session: ClientSession) {}
-
-  /** Asked for every call: a method, because a private getter is a call into the runtime of V8 each time. */
-  #waits(prog: number, proc: number): boolean {
-    const { state, actor } = this.session
-    const mustWait = this.#waiting !== undefined || state !== 'open' || this.calls.size >= actor.settings.callsInFlight
-    return mustWait && !this.#mayPass(prog, proc)
+  /** `closer`: of descriptors that nobody takes. */
+  constructor(client: ClientPort, owner: FlowOwner, closer: { close(descriptor: number): void }) {
+    this.#client = client
+    this.#owner = owner
+    this.#closer = closer
   }
 
-  /** The daemon has more calls than it takes without stopping to read. */
-  get beyondWindow(): boolean {
-    return this.calls.size > this.session.actor.settings.callsInFlight
+  get connected(): boolean {
+    return this.#port !== undefined
   }
 
-  /**
-   * A call that waits for no hypervisor, and comes back at once, may go beyond the window, and past those that wait: the
-   * daemon has other workers for it.
-   */
-  #mayPass(prog: number, proc: number): boolean {
-    const { state, actor } = this.session
-    return state === 'open' && this.calls.size <= actor.settings.callsInFlight && lookup(prog, proc)?.priority === 'high'
+  get spliceTarget(): number | undefined {
+    return this.#port?.writer.spliceTarget
   }
 
   /** How many calls are not given to the daemon yet. */
@@ -48,127 +66,187 @@ export class CallFlow {
     return this.#waiting?.size ?? 0
   }
 
-  /** Decides whether a call for the driver daemon goes now or waits its turn. */
-  forward(prog: number, proc: number, serial: number, kind: CallKind, length: number): Disposition {
-    if (this.#waits(prog, proc)) {
-      this.#wait(prog, proc, serial, kind, length)
-      return DISPOSITION.hold
+  /** Calls are not answered. */
+  get busy(): boolean {
+    return this.calls.size > 0 || this.#waiting !== undefined
+  }
+
+  // From the client
+
+  forward(bytes: Buffer, at: number, kind: CallKind, whole: boolean): Disposition {
+    return this.#forward(bytes, at, kind, whole, NO_DESCRIPTORS)
+  }
+
+  /** A call that has come whole, with its descriptors. It may be changed in place. */
+  whole(bytes: Buffer, from: number, to: number, kind: CallKind, descriptors: readonly number[]): void {
+    const [prog, proc, serial] = [frameProgram(bytes, from), frameProcedure(bytes, from), frameSerial(bytes, from)]
+    const disposition = this.#forward(bytes, from, kind, true, descriptors)
+    if (disposition === DISPOSITION.pass && (kind & KIND.registration) !== 0) {
+      // Only now is it certain by which id the daemon knows what the client deregisters.
+      this.registrations.asked(prog, proc, serial, bytes.subarray(from, to))
     }
-    this.#handedOver(prog, proc, serial, kind)
-    return DISPOSITION.pass
+    if (disposition === DISPOSITION.pass && descriptors.length > 0) this.#relayWithDescriptors(bytes, descriptors)
+    else this.relay(bytes, from, to, disposition)
+  }
+
+  packet(bytes: Buffer, at: number): Disposition | undefined {
+    const stream = this.#port === undefined ? undefined : this.streams.get(frameSerial(bytes, at))
+    if (!stream?.open) return DISPOSITION.skip
+    if (frameStatus(bytes, at) !== STATUS.continue) stream.finishing = true
+    // It deadlocks virtproxyd, and makes libvirtd close the connection.
+    return frameType(bytes, at) === MESSAGE.streamHole && !stream.sparse ? undefined : DISPOSITION.pass
   }
 
   relay(bytes: Buffer, from: number, to: number, disposition: Disposition): void {
-    const { client, driver } = this.session
     if (disposition === DISPOSITION.hold) {
       this.#waiting!.append(bytes, from, to)
-      if (this.#waiting!.full) client.pause(PAUSE.waitingFull)
-    } else if (driver !== undefined && !driver.writer.relay(bytes, from, to)) client.pause(PAUSE.driverFull)
-  }
-
-  /** A call that was collected: answered here, or looked into before it goes on. */
-  collected(bytes: Buffer, from: number, to: number, noted: CallKind, descriptors: readonly number[] = []): void {
-    const { session } = this
-    const header = readHeader(bytes, from)
-    const { prog, proc, serial } = header
-    const body = bytes.subarray(from + HEADER_BYTES + (header.type === MESSAGE.callWithFds ? 4 : 0), to)
-    if ((noted & KIND.local) !== 0 && answerLocally(session, header, body)) return this.closeDescriptors(descriptors)
-    const answer = session.objection(prog, proc, body) ?? (session.reachable() ? undefined : driverClosed())
-    if (answer !== undefined) {
-      this.closeDescriptors(descriptors)
-      if (answer instanceof RemoteError) return session.client.refuse(header, answer)
-      return session.client.write(replyFrame(header, answer))
-    }
-    const kind = kindWithArguments(noted, prog, proc, body)
-    if ((kind & KIND.registration) !== 0 && !this.#waits(prog, proc)) this.#registration(header, bytes.subarray(from, to))
-    if (descriptors.length > 0) return this.#forwardWithDescriptors(bytes, header, descriptors, kind)
-    this.relay(bytes, from, to, this.forward(prog, proc, serial, kind, frameLength(bytes, from)))
+      if (this.#waiting!.full) this.#client.pause(PAUSE.waitingFull)
+    } else if (this.#port?.writer.relay(bytes, from, to) === false) this.#client.pause(PAUSE.driverFull)
   }
 
   /** Gives the driver daemon the next calls that wait, as many as it takes now. */
   release(): void {
     const waiting = this.#waiting
-    if (waiting === undefined) return
-    const { client, driver, state, actor } = this.session
-    // While the client is being reconnected, the new daemon has not opened anything yet.
-    if (driver === undefined || state !== 'open') return
-    while (waiting.size > 0 && this.calls.size < actor.settings.callsInFlight) {
+    const port = this.#port
+    if (waiting === undefined || port === undefined) return
+    for (let next = waiting.first; next !== undefined; next = waiting.first) {
+      const { bytes, missing, kind, descriptors } = next
       // The client has to be read for that frame to end, even if it was paused for having too many calls.
-      if (client.reader.inPassedFrame) return client.resume(PAUSE.waitingFull)
-      const call = waiting.release((bytes, next) => {
-        if ((next.kind & KIND.registration) !== 0) this.#registration(next, bytes)
-        this.relay(bytes, 0, bytes.length, DISPOSITION.pass)
-      })!
-      if (call.descriptors.length > 0) this.#sendWithDescriptors(EMPTY, call.descriptors)
-      this.#handedOver(call.prog, call.proc, call.serial, call.kind)
-      if (call.missing > 0) client.reader.divert(DISPOSITION.pass)
+      if (this.#client.inPassedFrame) return this.#client.resume(PAUSE.waitingFull)
+      const disposition = port.begin(bytes, 0, missing === 0)
+      if (disposition === DISPOSITION.collect) return this.#client.resume(PAUSE.waitingFull)
+      if (disposition === DISPOSITION.hold) break
+      waiting.shift()
+      if ((kind & KIND.registration) !== 0) this.registrations.asked(next.prog, next.proc, next.serial, bytes)
+      this.relay(bytes, 0, next.length - missing, DISPOSITION.pass)
+      if (descriptors.length > 0) this.#relayWithDescriptors(EMPTY, descriptors)
+      this.#begun(next.prog, next.proc, next.serial, kind)
+      if (missing > 0) this.#client.divert(DISPOSITION.pass)
     }
     if (waiting.size === 0) this.#waiting = undefined
-    if (!waiting.full) client.resume(PAUSE.waitingFull)
+    if (!waiting.full) this.#client.resume(PAUSE.waitingFull)
   }
 
-  /** The calls with the daemon fail, and those that wait for it. */
-  fail(error: RemoteError): void {
-    for (const call of this.calls.takeAll()) this.session.client.write(errorReply(call, error))
+  #forward(bytes: Buffer, at: number, kind: CallKind, whole: boolean, descriptors: readonly number[]): Disposition {
+    const prog = frameProgram(bytes, at)
+    const proc = frameProcedure(bytes, at)
+    const serial = frameSerial(bytes, at)
+    const port = this.#port
+    // A call that waits for no hypervisor may go past those that wait.
+    const first = this.#waiting === undefined || lookup(prog, proc)?.priority === 'high'
+    const disposition = port !== undefined && first ? port.begin(bytes, at, whole) : DISPOSITION.hold
+    if (disposition === DISPOSITION.pass) this.#begun(prog, proc, serial, kind)
+    else if (disposition === DISPOSITION.hold) {
+      this.#waiting ??= new WaitingCalls()
+      this.#waiting.add(prog, proc, serial, kind, frameLength(bytes, at), descriptors)
+      if (this.#waiting.full) this.#client.pause(PAUSE.waitingFull)
+      if (port === undefined) this.#owner.driverWanted()
+    }
+    return disposition
+  }
+
+  /** A call is on its way to the driver daemon. */
+  #begun(prog: number, proc: number, serial: number, kind: CallKind): void {
+    this.calls.add(prog, proc, serial, kind)
+    if ((kind & KIND.stream) !== 0) this.streams.called(prog, proc, serial, (kind & KIND.sparse) !== 0)
+  }
+
+  #relayWithDescriptors(frame: Buffer, descriptors: readonly number[]): void {
+    if (this.#port?.writer.relayWithDescriptors(frame, descriptors) === false) this.#client.pause(PAUSE.driverFull)
+  }
+
+  // From the driver daemon
+
+  replied(bytes: Buffer, at: number, whole: boolean): Disposition | undefined {
+    const prog = frameProgram(bytes, at)
+    const proc = frameProcedure(bytes, at)
+    const serial = frameSerial(bytes, at)
+    const place = this.calls.find(prog, proc, serial)
+    if (place < 0) return undefined
+    const kind = this.calls.kindAt(place)
+    const lookedInto = (kind & KIND.registration) !== 0 && frameLength(bytes, at) <= MAX_LOOKED_INTO_BYTES
+    if (lookedInto && !whole) return DISPOSITION.collect
+    this.calls.remove(place)
+    if (this.#port === undefined) return DISPOSITION.skip
+    if ((kind & KIND_REPLY) === 0) return DISPOSITION.pass
+    const ok = frameStatus(bytes, at) === STATUS.ok
+    if ((kind & KIND.stream) !== 0) {
+      if (ok) this.streams.opened(serial)
+      else this.streams.ended(serial)
+    } else if (lookedInto) {
+      this.registrations.answered(serial, ok, bytes.subarray(at, at + frameLength(bytes, at)))
+    } else if ((kind & KIND.closeCallback) !== 0 && ok) {
+      this.#closeCallback = proc === REMOTE.connectRegisterCloseCallback
+    }
+    return DISPOSITION.pass
+  }
+
+  streamPacket(bytes: Buffer, at: number): Disposition | undefined {
+    const serial = frameSerial(bytes, at)
+    const stream = this.#port === undefined ? undefined : this.streams.get(serial)
+    if (stream === undefined) return undefined
+    const type = frameType(bytes, at)
+    const status = frameStatus(bytes, at)
+    if (type === MESSAGE.reply) {
+      const { prog, proc } = stream
+      if (prog !== frameProgram(bytes, at) || proc !== frameProcedure(bytes, at) || status !== STATUS.error) return undefined
+      // The client is told that its stream has failed, which is what it can make use of.
+      putFrameType(bytes, at, MESSAGE.stream)
+      const what = `stream of ${procedureName(prog, proc)} failed: the daemon could not make a hole`
+      this.#owner.log('info', what, SOURCE.driver)
+    } else if (type === MESSAGE.stream && status === STATUS.continue) return DISPOSITION.split
+    if (status !== STATUS.continue) this.streams.ended(serial)
+    return DISPOSITION.pass
+  }
+
+  event(bytes: Buffer, at: number, whole: boolean): Disposition {
+    if (this.#port === undefined) return DISPOSITION.skip
+    if (!this.registrations.translating) return DISPOSITION.pass
+    if (!whole) return DISPOSITION.collect
+    const frame = bytes.subarray(at, at + frameLength(bytes, at))
+    const known = this.registrations.translate(frameProgram(bytes, at), frameProcedure(bytes, at), frame)
+    return known ? DISPOSITION.pass : DISPOSITION.skip
+  }
+
+  // From the session
+
+  /** The name is open there. */
+  connect(port: DriverPort): void {
+    this.#port = port
+  }
+
+  /** The client is told no more of what is out there. */
+  disconnect(): void {
+    this.#port = undefined
+  }
+
+  /**
+   * The daemon is gone: calls fail, streams end with an error, and the client gets its event if it asked for it. Returns
+   * whether it did.
+   */
+  lost(error: RemoteError, reason: number): boolean {
+    const told = this.#closeCallback
+    this.#port = undefined
+    for (const call of this.calls.takeAll()) this.#client.write(errorReply(call, error))
     this.failWaiting(error)
+    for (const frame of this.streams.breakAll(error)) this.#client.write(frame)
+    if (told) this.#client.write(connectionClosedFrame(reason))
+    this.#closeCallback = false
+    this.#client.resume(PAUSE.driverFull)
+    return told
   }
 
   /** The calls that wait for the daemon fail, and what is still to come of the last one is not wanted. */
   failWaiting(error: RemoteError): void {
-    const { client } = this.session
-    for (const call of this.drop()) client.write(errorReply(call, error))
-    client.reader.divert(DISPOSITION.skip)
-    client.resume(PAUSE.waitingFull)
+    for (const call of this.drop()) this.#client.write(errorReply(call, error))
+    this.#client.divert(DISPOSITION.skip)
+    this.#client.resume(PAUSE.waitingFull)
   }
 
   /** Gives up the calls that wait for the daemon; returns their headers. */
   drop(): Header[] {
     const waiting = this.#waiting
     this.#waiting = undefined
-    return waiting?.takeAll(descriptor => this.session.actor.io.closer.close(descriptor)) ?? []
-  }
-
-  closeDescriptors(descriptors: readonly number[]): void {
-    for (const descriptor of descriptors) this.session.actor.io.closer.close(descriptor)
-  }
-
-  /** A call of `length` bytes, which are about to be given to `relay`. */
-  #wait(
-    prog: number,
-    proc: number,
-    serial: number,
-    kind: CallKind,
-    length: number,
-    descriptors?: readonly number[]
-  ): void {
-    this.#waiting ??= new WaitingCalls()
-    this.#waiting.add(prog, proc, serial, kind, length, descriptors)
-    if (this.#waiting.full) this.session.client.pause(PAUSE.waitingFull)
-  }
-
-  /** A call is on its way to the driver daemon. */
-  #handedOver(prog: number, proc: number, serial: number, kind: CallKind): void {
-    this.calls.add(prog, proc, serial, kind)
-    if ((kind & KIND.stream) !== 0) this.session.streams.called(prog, proc, serial, (kind & KIND.sparse) !== 0)
-  }
-
-  #forwardWithDescriptors(frame: Buffer, header: Header, descriptors: readonly number[], kind: CallKind): void {
-    const { prog, proc, serial } = header
-    if (this.#waits(prog, proc)) {
-      this.#wait(prog, proc, serial, kind, frame.length, descriptors)
-      return this.relay(frame, 0, frame.length, DISPOSITION.hold)
-    }
-    this.#handedOver(prog, proc, serial, kind)
-    this.#sendWithDescriptors(frame, descriptors)
-  }
-
-  #sendWithDescriptors(frame: Buffer, descriptors: readonly number[]): void {
-    const { client, driver } = this.session
-    if (!driver!.writer.relayWithDescriptors(frame, descriptors)) client.pause(PAUSE.driverFull)
-  }
-
-  /** Only now is it certain by which id the daemon knows what the client deregisters. */
-  #registration({ prog, proc, serial }: Pick<Header, 'prog' | 'proc' | 'serial'>, frame: Buffer): void {
-    this.session.reconnection.registrations.asked(prog, proc, serial, frame)
+    return waiting?.takeAll(descriptor => this.#closer.close(descriptor)) ?? []
   }
 }

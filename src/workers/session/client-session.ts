@@ -1,38 +1,43 @@
-import { KIND, KIND_REFUSED, type CallKind } from '../../protocol/call-kinds.js'
-import {
-  authenticationRequired,
-  errorReply,
-  rpcError,
-  unknownProcedure,
-  type RemoteError
-} from '../../protocol/errors.js'
-import type { Header } from '../../protocol/header.js'
+import { driverClosed } from '../../protocol/broker-errors.js'
+import { KIND, kindWithArguments, type CallKind } from '../../protocol/call-kinds.js'
+import { errorReply, internalError, RemoteError } from '../../protocol/errors.js'
+import { HEADER_BYTES, MESSAGE, readHeader, type Header } from '../../protocol/header.js'
 import type { Identity } from '../../protocol/identity.js'
 import { AUTH, type AuthType } from '../../protocol/messages/auth.js'
-import { CLOSE_REASON, connectionClosedFrame } from '../../protocol/messages/connect.js'
+import { OPEN_READONLY } from '../../protocol/messages/connect.js'
 import { replyFrame } from '../../protocol/messages/frames.js'
-import { lookup, procedureName, REMOTE } from '../../protocol/procedures.js'
-import { readOnlyPrevents } from '../../protocol/public-errors.js'
 import type { Actor } from '../actor/actor.js'
+import type { Arrived } from '../arrival/arriving-client.js'
+import type { Newcomer } from '../arrival/newcomer.js'
 import type { Applicant, Authentication } from '../auth/authentication.js'
 import { makeAuthentication } from '../auth/make-authentication.js'
 import { Timer, type Timed } from '../base/clock.js'
-import { EIO, EMFILE, errorText } from '../os/libc.js'
-import { describeIdentity, subjectOf } from '../policy/subject.js'
 import { LogLimit } from '../base/log-limit.js'
 import { SOURCE, type LogContext, type LogLevel, type LogSource } from '../base/log.js'
-import type { Verdicts } from '../policy/verdicts.js'
+import type { DriverEvents, DriverPort, DriverUser } from '../driver/driver-port.js'
+import type { Way } from '../driver/driver-sockets.js'
+import type { DriverOpening, OpenedDriver, OpeningLog } from '../driver/drivers.js'
+import type { FrameSource } from '../framing/frame-writer.js'
+import { EIO, EMFILE, errorText } from '../os/libc.js'
+import { describeIdentity, subjectOf } from '../policy/subject.js'
 import type { ClientRecord } from '../thread/client-record.js'
 import type { LossReason } from '../transport/transport.js'
 import { CallFlow } from './call-flow.js'
-import { Reconnection } from './reconnection.js'
-import { ClientSide, PAUSE } from './client-side.js'
-import type { DriverSide } from './driver-side.js'
-import type { Newcomer } from '../arrival/newcomer.js'
-import type { Arrived } from '../arrival/arriving-client.js'
-import { accessDenied, driverClosed, notOpen, secondaryNotOpen } from '../../protocol/broker-errors.js'
+import { ClientSide } from './client-side.js'
+import { answerLocally } from './local-calls.js'
+import {
+  PAUSE,
+  type ClientEvents,
+  type ClientStanding,
+  type ClientUser,
+  type FlowOwner,
+  type LocalCaller,
+  type LocalLogin,
+  type OpenConnection
+} from './ports.js'
+import { Reconnection, type ReconnectionOwner } from './reconnection.js'
+import { Refusals, type Progress, type RefusalLog } from './refusals.js'
 import { LEGAL, type SessionState } from './session-state.js'
-import { OpenStreams } from './streams.js'
 
 /** A client that goes on calling what it may not call is told so each time, and the log is not. */
 const DENIALS_LOGGED_A_MINUTE = 10
@@ -40,24 +45,40 @@ const DENIALS_LOGGED_A_MINUTE = 10
 const LINGER_MS = 10_000
 
 /** One client, from the hand-over of its socket to its end: it ties the client's side to the driver's. */
-export class ClientSession implements Applicant, Timed {
-  readonly flow = new CallFlow(this)
-  readonly streams = new OpenStreams()
+export class ClientSession
+  implements
+    Applicant,
+    ClientUser,
+    ClientStanding,
+    ClientEvents,
+    DriverUser,
+    DriverEvents,
+    FlowOwner,
+    LocalCaller,
+    LocalLogin,
+    OpenConnection,
+    OpeningLog,
+    Progress,
+    ReconnectionOwner,
+    RefusalLog,
+    Timed
+{
   readonly client: ClientSide
+  readonly flow: CallFlow
+  readonly refusals = new Refusals(this, this)
   readonly authentication: Authentication
-  readonly reconnection = new Reconnection(this)
   readonly record: ClientRecord
   readonly fd: number
   /** The identity cannot be established, and every call is answered with this. */
   readonly failure: RemoteError | undefined
-  driver: DriverSide | undefined
+  readonly #reconnection: Reconnection
+  /** While the name is open there, and while the session is closing until a frame from there is through. */
+  #driver: DriverPort | undefined
+  #opening: DriverOpening | undefined
   /** Until the client is in: until it has logged in, or without authentication until it has sent anything like a call. */
   newcomer: Newcomer | undefined
   /** What CONNECT_GET_URI says. */
   uri = ''
-  /** The client wants CONNECT_EVENT_CONNECTION_CLOSED. */
-  closeCallback = false
-  #verdicts: Verdicts | undefined
   #denials: LogLimit | undefined
   /** The client sends nothing more, and gets this when all that it sent before is done; undefined while it goes on. */
   #finish: { reply: Buffer | undefined } | undefined
@@ -79,7 +100,9 @@ export class ClientSession implements Applicant, Timed {
     this.failure = failure
     this.#about = { client: { id: record.id, from: record.peer ?? processOf(record.identity) } }
     this.#state = record.state === 'authenticating' ? 'authenticating' : 'authenticated'
-    this.client = new ClientSide(this, transport)
+    this.client = new ClientSide(actor, this, transport)
+    this.flow = new CallFlow(this.client, this, actor.io.closer)
+    this.#reconnection = new Reconnection(this, actor, this.flow.registrations)
     this.authentication = makeAuthentication(this, actor, this.client.transport)
     if (this.#state === 'authenticating') this.#setDeadline(actor.settings.firstFrameTimeoutMs)
   }
@@ -88,9 +111,76 @@ export class ClientSession implements Applicant, Timed {
     return this.#state
   }
 
-  /** A failure of its timer is its own. */
+  // What it is to its parts
+
   get session(): this {
     return this
+  }
+
+  get standing(): ClientStanding {
+    return this
+  }
+
+  get events(): ClientEvents {
+    return this
+  }
+
+  get calls(): CallFlow {
+    return this.flow
+  }
+
+  get driverEvents(): DriverEvents {
+    return this
+  }
+
+  get judge(): CallFlow {
+    return this.flow
+  }
+
+  get replies(): ClientSide {
+    return this.client
+  }
+
+  get relayed(): FrameSource {
+    return this.client.reader
+  }
+
+  get sender(): number | undefined {
+    return this.client.transport.sender
+  }
+
+  get connection(): OpenConnection {
+    return this
+  }
+
+  get login(): LocalLogin {
+    return this
+  }
+
+  // How far it has come
+
+  get authenticating(): boolean {
+    return this.#state === 'authenticating'
+  }
+
+  get isNew(): boolean {
+    return this.newcomer !== undefined
+  }
+
+  get isOpen(): boolean {
+    return this.#state === 'open'
+  }
+
+  get isLost(): boolean {
+    return this.#state === 'lost'
+  }
+
+  get reachable(): boolean {
+    return this.#state === 'reopening' || (this.#state === 'lost' && this.#reconnection.possible)
+  }
+
+  get carriesDescriptors(): boolean {
+    return this.client.carriesDescriptors
   }
 
   /** CONNECT_OPEN has succeeded, whatever has become of the driver daemon since. */
@@ -99,7 +189,7 @@ export class ClientSession implements Applicant, Timed {
   }
 
   /** Moves on, or returns false where the table does not allow it. */
-  become(state: SessionState): boolean {
+  #become(state: SessionState): boolean {
     if (!LEGAL[this.#state].includes(state)) return false
     this.#state = state
     return true
@@ -118,8 +208,7 @@ export class ClientSession implements Applicant, Timed {
 
   // Authentication
 
-  /** Bytes have come, and the client is not in. */
-  newcomerSends(bytes: number): void {
+  arrived(bytes: number): void {
     const first = this.newcomer!.completesHeader(bytes)
     if (first && this.#state !== 'authenticating') return this.#isIn()
     this.newcomer!.hear()
@@ -129,7 +218,6 @@ export class ClientSession implements Applicant, Timed {
     if (settings.loginTimeoutMs > 0) this.#setDeadline(Math.max(1, settings.loginTimeoutMs - spent))
   }
 
-  /** Whether the login has taken the call: it answers it, sooner or later. */
   takesPart(call: Header, body: Buffer): boolean {
     if (this.#state !== 'authenticating') return false
     this.newcomer?.owe()
@@ -138,7 +226,6 @@ export class ClientSession implements Applicant, Timed {
     return taken
   }
 
-  /** What AUTH_LIST says. Asking may be enough to be let in. */
   authenticationType(): AuthType {
     return this.#state === 'authenticating' ? this.authentication.list() : AUTH.none
   }
@@ -157,7 +244,7 @@ export class ClientSession implements Applicant, Timed {
 
   /** Authentication has succeeded; what it tells of the client joins what the socket told. */
   authenticated(identity: Identity): void {
-    if (!this.become('authenticated')) return
+    if (!this.#become('authenticated')) return
     this.client.loggedIn()
     this.record.identity = { ...this.record.identity, ...identity }
     this.record.state = 'serving'
@@ -194,77 +281,95 @@ export class ClientSession implements Applicant, Timed {
 
   // From the client
 
-  /** Why a known program's call cannot be served in the present state, if so. */
-  refusal(prog: number, proc: number, kind: CallKind): RemoteError | undefined {
-    const refused = (kind & KIND_REFUSED) !== 0
-    if (this.#state === 'open') return refused ? this.#refused(prog, proc, kind) : undefined
-    if ((kind & KIND.unknown) !== 0) return unknownProcedure(proc)
-    if (this.failure !== undefined) return this.failure
-    if ((kind & KIND.local) !== 0) {
-      return this.#state === 'authenticating' && !isAuthentication(proc) ? authenticationRequired() : undefined
+  collected(bytes: Buffer, from: number, to: number, noted: CallKind, descriptors: readonly number[]): void {
+    const call = readHeader(bytes, from)
+    const { prog, proc } = call
+    const args = bytes.subarray(from + HEADER_BYTES + (call.type === MESSAGE.callWithFds ? 4 : 0), to)
+    if ((noted & KIND.local) !== 0 && answerLocally(this, call, args)) return this.#closeDescriptors(descriptors)
+    const unreachable = this.isOpen || this.reachable ? undefined : driverClosed()
+    const answer = this.refusals.objection(prog, proc, args) ?? unreachable
+    if (answer === undefined) {
+      return this.flow.whole(bytes, from, to, kindWithArguments(noted, prog, proc, args), descriptors)
     }
-    if (this.#state === 'authenticating') return authenticationRequired()
-    if (this.hasOpened && refused) return this.#refused(prog, proc, kind)
-    if (this.hasOpened) return this.reachable() ? undefined : driverClosed()
-    const owner = lookup(prog, proc)?.owner
-    return owner === 'hypervisor' || owner === 'any' ? notOpen() : secondaryNotOpen()
+    this.#closeDescriptors(descriptors)
+    if (answer instanceof RemoteError) this.client.refuse(call, answer)
+    else this.client.write(replyFrame(call, answer))
   }
 
-  #refused(prog: number, proc: number, kind: CallKind): RemoteError {
-    if ((kind & KIND.readOnly) !== 0) return readOnlyPrevents(lookup(prog, proc)!)
+  #closeDescriptors(descriptors: readonly number[]): void {
+    for (const descriptor of descriptors) this.actor.io.closer.close(descriptor)
+  }
+
+  denied(procedure: string): void {
     this.#denials ??= new LogLimit(this.actor.clock, this.actor.log, DENIALS_LOGGED_A_MINUTE)
-    const line = `policy: ${procedureName(prog, proc)} refused for ${describeIdentity(this.record.identity)}`
+    const line = `policy: ${procedure} refused for ${describeIdentity(this.record.identity)}`
     this.#denials.write('warning', SOURCE.access, line, this.#about, 'policy')
-    return accessDenied()
-  }
-
-  /** What a collected call is answered that goes no further because of its arguments, if so. */
-  objection(prog: number, proc: number, body: Buffer): RemoteError | Buffer | undefined {
-    const finding = this.#verdicts?.inspect(prog, proc, body)
-    return typeof finding === 'number' ? this.#refused(prog, proc, finding) : finding
-  }
-
-  /** Whether a call can go to the driver daemon, now or when the client has been reconnected. */
-  reachable(): boolean {
-    return this.#state === 'open' || this.#state === 'reopening' || this.reconnection.begin()
   }
 
   /** The client takes no more for now, so its driver daemon is not read. */
-  clientFull(): void {
-    this.client.full()
-    this.driver?.pause()
+  taking(yes: boolean): void {
+    if (yes) this.#driver?.resume()
+    else this.#driver?.pause()
   }
 
-  clientTakesMore(): void {
-    this.driver?.resume()
+  // Calls that the broker answers
+
+  answer(call: Header, body?: Buffer): void {
+    this.client.write(replyFrame(call, body))
   }
 
-  driverTakesMore(): void {
-    this.client.resume(PAUSE.driverFull)
+  reject(call: Header, error: RemoteError): void {
+    this.client.refuse(call, error)
+  }
+
+  startPinging(): void {
+    this.client.startPinging()
+  }
+
+  connectOpen(call: Header, name: string | undefined, flags: number): void {
+    if (!this.#become('opening')) return this.reject(call, internalError('connection already open'))
+    const readonly = this.record.listener.readonly || (flags & OPEN_READONLY) !== 0
+    this.#open(name, readonly).then(
+      () => this.answer(call),
+      (error: unknown) => {
+        this.#opening = undefined
+        if (!(error instanceof RemoteError)) return this.failed(error)
+        // It may be closing meanwhile.
+        if (this.#become('authenticated')) this.reject(call, error)
+      }
+    ).then(() => this.#finishIfIdle(), (error: unknown) => this.failed(error))
+  }
+
+  connectClose(call: Header): void {
+    this.#finishWith(replyFrame(call))
   }
 
   /** The client has closed its direction of the connection. */
   inputEnded(): void {
     const { client } = this
     if (this.#state === 'closing') return this.close('closed by the client', 'debug')
-    if (this.#finish !== undefined) return client.probe()
+    if (this.#finish !== undefined) return this.#probe()
     // Nobody waits for an answer, or for the rest of a frame that never comes.
     const idle = !this.#outstanding && client.transport.pending === 0
     if (this.#state === 'authenticating' || client.reader.unfinished || idle) return this.clientLost({ errno: 0 })
-    this.finish(undefined)
-    client.probe()
+    this.#finishWith(undefined)
+    this.#probe()
+  }
+
+  #probe(): void {
+    if (this.record.listener.transport !== 'unix') this.client.probe()
   }
 
   /** The client wants no more than what it has asked for already; then it is told `reply`, and the connection closed. */
-  finish(reply: Buffer | undefined): void {
+  #finishWith(reply: Buffer | undefined): void {
     this.#finish = { reply }
-    this.client.reader.stop()
+    this.client.hear()
     this.actor.clock.set(this.#timer, this.actor.settings.closeTimeoutMs)
-    this.finishIfIdle()
+    this.#finishIfIdle()
   }
 
   /** To be asked whenever something has come to its end. */
-  finishIfIdle(): void {
+  #finishIfIdle(): void {
     if (this.#finish !== undefined && !this.#outstanding) this.closeInOrder(this.#finish.reply)
   }
 
@@ -273,9 +378,8 @@ export class ClientSession implements Applicant, Timed {
    * with CONNECT_CLOSE; but who only sends nothing more may still be reading one.
    */
   get #outstanding(): boolean {
-    const { flow, streams } = this
-    if (this.#state === 'opening' || this.#state === 'reopening') return true
-    if (flow.calls.size > 0 || flow.waiting > 0) return true
+    const { busy, streams } = this.flow
+    if (this.#state === 'opening' || this.#state === 'reopening' || busy) return true
     return this.#finish?.reply === undefined ? streams.size > 0 : streams.someFinishing
   }
 
@@ -289,76 +393,106 @@ export class ClientSession implements Applicant, Timed {
 
   // The driver
 
+  open(way: Way, readonly: boolean): Promise<OpenedDriver> {
+    this.#opening = this.actor.drivers.open({ way, readonly, identity: this.record.identity, user: this, log: this })
+    return this.#opening.opened
+  }
+
+  async #open(name: string | undefined, readonly: boolean): Promise<void> {
+    const opened = await this.open(this.actor.drivers.find(name, readonly), readonly)
+    if (!opened.serve()) throw driverClosed()
+    this.#reconnection.opened(opened.candidate, readonly)
+    this.#connected(opened, readonly)
+  }
+
   /**
-   * CONNECT_OPEN has succeeded. What the client may do goes by what it has proved of itself: a CONNECT_SET_IDENTITY of
-   * its own changes nothing.
+   * What the client may do goes by what it has proved of itself: a CONNECT_SET_IDENTITY of its own changes nothing.
    */
-  opened(driver: DriverSide, uri: string, readonly: boolean): void {
+  #connected({ port, source, uri }: OpenedDriver, readonly: boolean): void {
+    this.#opening = undefined
+    // Whoever closes the session abandons what is being opened, and then it does not serve.
+    if (!this.#become('open')) throw new Error(`a driver daemon was opened for a session that is ${this.#state}`)
+    this.#driver = port
     this.uri = uri
     this.#nowKnown()
-    this.#verdicts = this.actor.policy.verdictsFor(subjectOf(this.record), readonly)
-    this.client.kinds = this.#verdicts.kinds
-    driver.opened = true
-    driver.writer.feeder = this.client.reader
-    this.client.writer.feeder = driver.reader
-    this.become('open')
+    const verdicts = this.actor.policy.verdictsFor(subjectOf(this.record), readonly)
+    this.refusals.use(verdicts)
+    this.client.connected(source, verdicts.kinds)
+    this.flow.connect(port)
   }
 
-  /** The daemon broke the protocol: nothing more from it can be trusted. */
-  driverFailed(driver: DriverSide, what: string): void {
-    this.log('error', `driver daemon broke the protocol: ${what}`, SOURCE.driver)
-    this.driverLost(driver, rpcError(`driver daemon broke the protocol: ${what}`))
+  driverWanted(): void {
+    if (this.#state !== 'lost' || this.#reconnection.begin()) return
+    throw new Error('a call was let in that waits for a driver daemon nobody connects to')
   }
 
-  /**
-   * The daemon is gone. The client stays: its calls in flight fail at once, its streams end with an error, and it gets
-   * its event if it asked for it.
-   */
-  driverLost(driver: DriverSide, error: RemoteError, reason: number = CLOSE_REASON.endOfFile): void {
-    const { client } = this
-    const { inPassedFrame } = driver.reader
-    driver.close(error)
-    if (this.driver !== driver) return
-    this.driver = undefined
-    if (this.#state === 'closing') return client.writer.dropFeeder()
-    // While it is being opened, whoever opens it sees its own calls fail.
-    if (this.#state !== 'open') return
+  reconnecting(): boolean {
+    return this.#become('reopening')
+  }
+
+  reconnected(opened: OpenedDriver, readonly: boolean): void {
+    this.#connected(opened, readonly)
+    this.flow.release()
+  }
+
+  notReconnected(error: RemoteError): boolean {
+    this.#opening = undefined
+    if (!this.#become('lost')) return false
+    this.flow.failWaiting(error)
+    this.#finishIfIdle()
+    return true
+  }
+
+  failed(error: unknown): void {
+    this.actor.failed(this, error)
+  }
+
+  driverJudged(): void {
+    this.flow.release()
+    this.#finishIfIdle()
+  }
+
+  driverDrained(): void {
+    this.client.resume(PAUSE.driverFull)
+  }
+
+  driverViolated(what: string): void {
+    this.log('error', what, SOURCE.driver)
+  }
+
+  /** The client stays, unless it has the first part of a frame: there is no way to take that back. */
+  driverLost(driver: DriverPort, error: RemoteError, reason: number, cut: boolean): void {
+    if (this.#driver !== driver) return
+    this.#driver = undefined
+    if (this.#state === 'closing') return this.client.disconnected()
     this.log('info', `driver daemon lost: ${error.message}`, SOURCE.driver)
-    // The client has the first part of it, and there is no way to take that back.
-    if (inPassedFrame) return this.close('driver daemon died within a long reply', 'error')
-    this.become('lost')
-    client.writer.dropFeeder()
-    this.flow.fail(error)
-    for (const frame of this.streams.breakAll(error)) client.write(frame)
-    if (this.closeCallback) client.write(connectionClosedFrame(reason))
-    this.reconnection.lost(this.closeCallback)
-    this.closeCallback = false
-    client.resume(PAUSE.driverFull)
-    this.finishIfIdle()
+    if (cut) return this.close('driver daemon died within a long reply', 'error')
+    if (!this.#become('lost')) return
+    this.client.disconnected()
+    this.#reconnection.lost(this.flow.lost(error, reason))
+    this.#finishIfIdle()
   }
 
   // The end
 
   /** Closes when `reply`, if there is one, is out. Calls still running are abandoned. */
   closeInOrder(reply: Buffer | undefined): void {
-    const { client, driver } = this
-    if (!this.become('closing')) return
-    client.reader.stop()
-    if (reply !== undefined) client.writer.write(reply)
-    client.writer.end()
-    if (driver !== undefined && !driver.reader.inPassedFrame) this.#dropDriver()
+    if (!this.#become('closing')) return
+    this.client.end(reply)
+    if (!this.client.inRelayedFrame) this.#dropDriver()
+    this.flow.disconnect()
     if (this.#state === 'closing') this.actor.clock.set(this.#timer, LINGER_MS)
   }
 
   /** Closes at once; what is queued for the client is lost. */
   close(why: string, level: LogLevel): void {
-    if (!this.become('closed')) return
+    if (!this.#become('closed')) return
     this.#denials?.close()
     this.#logEnd(why, level)
     this.actor.clock.cancel(this.#timer)
     this.#dropDriver()
     this.flow.drop()
-    this.reconnection.stop()
+    this.#reconnection.stop()
     this.client.stop()
     // Behind the transport, which may be using what the login has left to it.
     this.authentication.end()
@@ -385,16 +519,16 @@ export class ClientSession implements Applicant, Timed {
    * running: for those it must not wait until they are done.
    */
   #dropDriver(): void {
-    const { driver, flow, streams } = this
-    this.driver = undefined
-    if (driver === undefined) return
-    if (flow.calls.size > 0 || streams.size > 0 || !driver.opened || !this.actor.leave(driver)) driver.close()
+    const driver = this.#driver
+    const { calls, streams } = this.flow
+    this.#driver = undefined
+    this.flow.disconnect()
+    this.#opening?.abandon()
+    this.#opening = undefined
+    if (calls.size > 0 || streams.size > 0) driver?.close()
+    else driver?.leave()
   }
 }
 
 const processOf = ({ userId, processId }: Identity): string | undefined =>
   userId === undefined ? undefined : `uid ${userId}, pid ${processId ?? -1}`
-
-function isAuthentication(proc: number): boolean {
-  return proc >= REMOTE.authList && proc <= REMOTE.authPolkit
-}

@@ -87,18 +87,17 @@ export class WaitingCalls {
     return at
   }
 
-  /**
-   * Takes the oldest call out and gives its bytes, as far as they have come, to `write`: in one piece, and free to be
-   * changed. The caller sees to the rest if `missing` is not 0.
-   */
-  release(write: (bytes: Buffer, call: Readonly<Waiting>) => void): Readonly<Waiting> | undefined {
+  /** The oldest call. What has come of its bytes stands in one piece, and may be changed. */
+  get first(): Readonly<Waiting> | undefined {
+    return this.#calls[0]
+  }
+
+  /** Takes the oldest call out. The caller sees to the rest if `missing` is not 0. */
+  shift(): void {
     const call = this.#calls.shift()
-    if (call === undefined) return undefined
-    const filled = call.length - call.missing
+    if (call === undefined) return
     this.#descriptors -= call.descriptors.length
     this.#size -= BYTES_A_CALL + call.bytes.length
-    if (filled > 0) write(call.bytes.subarray(0, filled), call)
-    return call
   }
 
   /** Empties the queue; returns the headers of the calls, for their error replies. */

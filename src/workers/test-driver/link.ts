@@ -1,6 +1,6 @@
 import type { FrameReader } from '../../protocol/frame-reader.js'
 import type { Closable } from '../base/clock.js'
-import { FrameInput, type FrameInputOwner } from '../thread/frame-input.js'
+import { FrameInput, type FrameInputOwner } from '../framing/frame-input.js'
 import { PolledTransport, type ThreadIo } from '../transport/polled.js'
 import type { TransportHandler } from '../transport/transport.js'
 import type { Turns } from '../thread/turns.js'

@@ -54,6 +54,8 @@ export interface Transport {
   /** Bytes accepted by `send` that the kernel has not taken yet. */
   readonly pending: number
   readonly closed: boolean
+  /** The descriptor that bytes may be spliced into; undefined while others go first, or where that cannot be. */
+  readonly spliceTarget?: number | undefined
   /**
    * Writes at once what the kernel takes, and queues a copy of the rest. Returns false if something is queued: then
    * the source of these bytes is to pause until `drained`.

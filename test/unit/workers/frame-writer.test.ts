@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import { DISPOSITION, FrameReader, type FrameSink } from '#protocol/frame-reader.js'
-import { FrameWriter } from '#workers/session/frame-writer.js'
+import { FrameWriter } from '#workers/framing/frame-writer.js'
 import type { Transport } from '#workers/transport/transport.js'
 import { frame } from '../../support/frame-socket.js'
 import { pattern } from '../../support/pattern.js'
@@ -24,7 +24,7 @@ function writer(): { out: FrameWriter; reader: FrameReader; sent: Buffer[]; ende
     illegal: () => undefined
   }
   const reader = new FrameReader(sink)
-  out.feeder = reader
+  out.relayFrom(reader)
   return { out, reader, sent, ended: () => ended }
 }
 
@@ -62,7 +62,7 @@ describe('the way out to a peer', () => {
     const { out, reader, sent, ended } = writer()
     reader.push(relayed, 0, 50)
     out.write(own)
-    out.dropFeeder()
+    out.relayNoMore()
     expect(sent.at(-1)).to.deep.equal(own)
     out.end()
     expect(ended()).to.equal(true)

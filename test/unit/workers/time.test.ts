@@ -3,7 +3,7 @@ import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { expect } from 'chai'
 import { Clock, Timer } from '#workers/base/clock.js'
-import { Keepalive, type KeepalivePeer } from '#workers/session/keepalive.js'
+import { Keepalive, type KeepalivePeer } from '#workers/framing/keepalive.js'
 import type { KeepaliveSettings } from '#workers/thread/settings.js'
 
 describe('the coarse clock', () => {

@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { DISPOSITION, type Disposition } from '#protocol/frame-reader.js'
 import { frameSerial, HEADER_BYTES } from '#protocol/header.js'
-import { FrameInput, type FrameInputOwner } from '#workers/thread/frame-input.js'
+import { FrameInput, type FrameInputOwner } from '#workers/framing/frame-input.js'
 import type { Transport } from '#workers/transport/transport.js'
 import { Turns } from '#workers/thread/turns.js'
 import { UnopenedMemory } from '#workers/thread/unopened-memory.js'

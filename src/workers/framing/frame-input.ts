@@ -2,7 +2,7 @@ import { FrameReader, type FrameSink } from '../../protocol/frame-reader.js'
 import { HEADER_BYTES } from '../../protocol/header.js'
 import type { Closable } from '../base/clock.js'
 import type { Transport } from '../transport/transport.js'
-import type { Turns, Unfinished } from './turns.js'
+import type { Turns, Unfinished } from '../thread/turns.js'
 
 /** Bytes of a collected frame that cost about as much to look into as a small frame does. */
 const BYTES_A_UNIT = 4096

@@ -1,7 +1,7 @@
 import { decodeError, rpcError, type RemoteError } from '../../protocol/errors.js'
 import { frameSerial, frameStatus, HEADER_BYTES, STATUS } from '../../protocol/header.js'
 import { callFrame } from '../../protocol/messages/frames.js'
-import type { FrameWriter } from './frame-writer.js'
+import type { FrameWriter } from '../framing/frame-writer.js'
 import { driverClosed } from '../../protocol/broker-errors.js'
 
 interface OwnCall {

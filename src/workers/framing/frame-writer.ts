@@ -1,8 +1,15 @@
-import type { FrameReader } from '../../protocol/frame-reader.js'
 import type { Transport } from '../transport/transport.js'
 
 /** Bytes of own frames that may wait for the end of a relayed one. Whoever causes them is not listened to beyond that. */
 const MAX_WAITING_BYTES = 64 * 1024
+
+/** Where relayed frames come from: a reader that passes them on. */
+export interface FrameSource {
+  /** One has begun to be passed on, and is not through. */
+  readonly inPassedFrame: boolean
+  /** What is passed on up to the end of that frame is to be a piece of its own. */
+  cutAtFrameEnd(): void
+}
 
 export interface FrameWriterOwner {
   /** Own frames had to wait until `write` returned false, and are out now. */
@@ -14,8 +21,7 @@ export interface FrameWriterOwner {
  * and the broker's own, which must not fall between the pieces of a relayed one and so wait for its end.
  */
 export class FrameWriter {
-  /** The reader whose passed frames go out here. */
-  feeder: FrameReader | undefined
+  #source: FrameSource | undefined
   #waiting: Buffer[] | undefined
   #waitingBytes = 0
   #ending = false
@@ -25,6 +31,21 @@ export class FrameWriter {
     readonly owner?: FrameWriterOwner
   ) {}
 
+  /** Descriptor that what follows may be spliced into; undefined while that cannot be. */
+  get spliceTarget(): number | undefined {
+    return this.transport.spliceTarget
+  }
+
+  /** A relayed frame has begun to go out, and is not through. */
+  get inRelayedFrame(): boolean {
+    return this.#source?.inPassedFrame === true
+  }
+
+  /** The frames that `source` passes on go out here from now on. */
+  relayFrom(source: FrameSource): void {
+    this.#source = source
+  }
+
   /** Too many own frames wait for the end of a relayed one. */
   get crowded(): boolean {
     return this.#waitingBytes >= MAX_WAITING_BYTES
@@ -33,7 +54,7 @@ export class FrameWriter {
   /** A piece of relayed frames. Returns false when the peer takes no more for now. */
   relay(bytes: Buffer, from: number, to: number): boolean {
     const taken = this.transport.send(bytes, from, to)
-    if ((this.#waiting === undefined && !this.#ending) || this.feeder?.inPassedFrame) return taken
+    if ((this.#waiting === undefined && !this.#ending) || this.inRelayedFrame) return taken
     return this.#writeWaiting()
   }
 
@@ -45,11 +66,12 @@ export class FrameWriter {
 
   /** A whole frame of the broker's own. Returns false when the peer takes no more for now. */
   write(frame: Buffer): boolean {
-    if (!this.feeder?.inPassedFrame) return this.transport.send(frame, 0, frame.length)
+    const source = this.#source
+    if (!source?.inPassedFrame) return this.transport.send(frame, 0, frame.length)
     this.#waiting ??= []
     this.#waiting.push(frame)
     this.#waitingBytes += frame.length
-    this.feeder.cutAtFrameEnd()
+    source.cutAtFrameEnd()
     return !this.crowded
   }
 
@@ -61,13 +83,13 @@ export class FrameWriter {
   /** Closes the transport once all frames, and the rest of one that is being relayed, are out. */
   end(): void {
     this.#ending = true
-    if (this.feeder?.inPassedFrame) this.feeder.cutAtFrameEnd()
+    if (this.#source?.inPassedFrame) this.#source.cutAtFrameEnd()
     else this.#writeWaiting()
   }
 
-  /** The feeder is gone, or has given up its frame: what waited for its end goes out. */
-  dropFeeder(): void {
-    this.feeder = undefined
+  /** The source is gone, or has given up its frame: what waited for its end goes out. */
+  relayNoMore(): void {
+    this.#source = undefined
     if (this.#waiting !== undefined || this.#ending) this.#writeWaiting()
   }
 

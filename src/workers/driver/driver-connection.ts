@@ -1,0 +1,396 @@
+import { errorReply, rpcError, systemError, type RemoteError } from '../../protocol/errors.js'
+import { DescriptorPassing } from '../../protocol/descriptor-passing.js'
+import { DISPOSITION, type Disposition } from '../../protocol/frame-reader.js'
+import {
+  frameLength,
+  frameProcedure,
+  frameProgram,
+  frameSerial,
+  frameStatus,
+  frameType,
+  MESSAGE,
+  PROGRAM,
+  readHeader,
+  STATUS
+} from '../../protocol/header.js'
+import { CLOSE_REASON, encodeFeature, FEATURE } from '../../protocol/messages/connect.js'
+import { PING_FRAME, PONG_FRAME } from '../../protocol/messages/keepalive.js'
+import { KEEPALIVE, lookup, REMOTE } from '../../protocol/procedures.js'
+import type { Clock, Closable } from '../base/clock.js'
+import { FrameInput, type FrameInputOwner } from '../framing/frame-input.js'
+import { FrameWriter, type FrameSource } from '../framing/frame-writer.js'
+import { Keepalive, type KeepalivePeer } from '../framing/keepalive.js'
+import { ECONNRESET, EIO, EPIPE, errorText } from '../os/libc.js'
+import type { ActorSettings } from '../thread/settings.js'
+import type { Turns } from '../thread/turns.js'
+import { PolledTransport, type ThreadIo } from '../transport/polled.js'
+import type { LossReason, TransportHandler } from '../transport/transport.js'
+import { LEGAL, type ConnectionState } from './connection-state.js'
+import type { DriverPort, DriverUser } from './driver-port.js'
+import type { Leaving } from './leaving.js'
+import { answersClose, CLOSE_FRAME, OrderlyClose } from './orderly-close.js'
+import { OwnCalls } from './own-calls.js'
+
+/** An own call's reply is a few hundred bytes, and so is an error's text; a daemon that sends more is not listened to. */
+const MAX_OWN_REPLY_BYTES = 64 * 1024
+/** As for calls with descriptors. */
+const MAX_REPLY_WITH_FDS_BYTES = 8 * 1024 * 1024
+/** Up to here a frame is passed on when it has come to its end, so that the client never waits for the rest of it. */
+const MAX_KEPT_BYTES = 1024 * 1024
+
+/** What a connection to a driver daemon needs of its thread. */
+export interface ConnectionServices {
+  readonly clock: Clock
+  readonly io: ThreadIo
+  readonly turns: Turns
+  readonly settings: Pick<ActorSettings, 'keepalive' | 'callsInFlight'>
+  readonly leaving: Leaving
+}
+
+/**
+ * A connection to a driver daemon that one session has for itself: frames that come from there, and the broker's own
+ * calls to it. One for each CONNECT_OPEN.
+ */
+export class DriverConnection implements DriverPort, TransportHandler, FrameInputOwner, KeepalivePeer {
+  readonly writer: FrameWriter
+  readonly #services: ConnectionServices
+  readonly #user: DriverUser
+  readonly #transport: PolledTransport
+  readonly #input: FrameInput
+  readonly #keepalive: Keepalive
+  readonly #own: OwnCalls
+  #state: ConnectionState = 'opening'
+  /** Calls of the session's that the daemon has and has not answered. */
+  #out = 0
+  #passing: DescriptorPassing | undefined
+  /** Set while frames are being read: the connection is given up when the chunk is through. */
+  #violation: string | undefined
+  /** It wants to know whether we live. However often it has asked in one read, it is told once. */
+  #pinged = false
+  #paused = false
+  #keepaliveAsked = false
+  /** While it takes leave. */
+  #closing: OrderlyClose | undefined
+
+  /** Takes over a connected socket, non-blocking and in the ledger. */
+  constructor(services: ConnectionServices, user: DriverUser, fd: number) {
+    const { io, clock, settings, turns } = services
+    this.#services = services
+    this.#user = user
+    // Descriptors are asked for only where the client can get them: it costs a little on every read.
+    this.#transport = new PolledTransport(io, fd, this, { daemon: true, sender: user.sender })
+    this.#input = new FrameInput(this, this.#transport, turns)
+    this.writer = new FrameWriter(this.#transport)
+    this.writer.relayFrom(user.relayed)
+    this.#own = new OwnCalls(this.writer)
+    this.#keepalive = new Keepalive(clock, settings.keepalive, this)
+    this.#keepalive.heardAt = clock.now
+  }
+
+  get session(): Closable {
+    return this.#user.session
+  }
+
+  /** Where the frames come from that are relayed to the client. */
+  get source(): FrameSource {
+    return this.#input.reader
+  }
+
+  /** Calls the daemon on the broker's behalf. Rejects with the daemon's error, or with the connection's. */
+  call(proc: number, args?: Buffer, prog: number = PROGRAM.remote): Promise<Buffer> {
+    return this.#own.call(proc, args, prog)
+  }
+
+  /** The name is open there: from now on the daemon is looked after. */
+  opened(): void {
+    this.#keepalive.startPinging()
+  }
+
+  /** The session uses it from now on, and hears of its loss. False: it is lost already. */
+  serve(): boolean {
+    return this.#become('serving')
+  }
+
+  // DriverPort
+
+  /**
+   * Past its own `max_client_requests` a daemon stops reading, keepalive included. A call that waits for no hypervisor,
+   * and comes back at once, may go one beyond the window: the daemon has other workers for it.
+   */
+  begin(bytes: Buffer, at: number): Disposition {
+    const { callsInFlight } = this.#services.settings
+    if (this.#out >= callsInFlight && (this.#out > callsInFlight || !hasPriority(bytes, at))) return DISPOSITION.hold
+    this.#out++
+    return DISPOSITION.pass
+  }
+
+  pause(): void {
+    if (this.#paused) return
+    this.#paused = true
+    this.#input.hold()
+    this.#keepalive.peerPaused()
+  }
+
+  resume(): void {
+    this.#paused = false
+    this.#input.release()
+  }
+
+  /** In order, if there is room: a daemon logs an error for each connection that ends otherwise. */
+  leave(): void {
+    const { clock, leaving } = this.#services
+    if (!LEGAL[this.#state].includes('leaving') || !leaving.enter()) return this.close()
+    this.#become('leaving')
+    this.#closing = new OrderlyClose(this, clock, leaving.left)
+    this.#keepalive.stop()
+    this.#transport.expectEnd()
+    this.resume()
+    this.writer.write(CLOSE_FRAME)
+  }
+
+  close(): void {
+    this.end()
+  }
+
+  /** Closes it without a word to the session. Own calls are rejected. */
+  end(error?: RemoteError): void {
+    if (!this.#become('closed')) return
+    this.#keepalive.stop()
+    this.#input.stop()
+    this.#transport.destroy()
+    this.#passing?.discard()
+    this.#own.abandon(error)
+    this.#closing?.end()
+  }
+
+  #become(state: ConnectionState): boolean {
+    if (!LEGAL[this.#state].includes(state)) return false
+    this.#state = state
+    return true
+  }
+
+  /** Of a daemon that is being opened its loss is seen by the failure of the calls that open it. */
+  #lose(error: RemoteError, reason: number): void {
+    const serving = this.#state === 'serving'
+    const cut = this.#input.reader.inPassedFrame
+    this.end(error)
+    if (serving) this.#user.driverEvents.driverLost(this, error, reason, cut)
+  }
+
+  // Transport
+
+  received(bytes: Buffer, from: number, to: number): void {
+    this.#input.received(bytes, from, to)
+  }
+
+  judged(all: boolean): void {
+    const offence = all ? this.#passing?.offence() : undefined
+    if (offence !== undefined) this.#violate(offence)
+    if (this.#violation !== undefined) {
+      const what = `driver daemon broke the protocol: ${this.#violation}`
+      this.#user.driverEvents.driverViolated(what)
+      return this.#lose(rpcError(what), CLOSE_REASON.endOfFile)
+    }
+    if (this.#pinged) {
+      this.#pinged = false
+      this.pong()
+    }
+    if (this.#state === 'serving') this.#user.driverEvents.driverJudged()
+  }
+
+  receivedDescriptors(descriptors: readonly number[]): void {
+    this.#ownPassing().arrived(descriptors)
+  }
+
+  drained(): void {
+    if (this.#state === 'serving') this.#user.driverEvents.driverDrained()
+  }
+
+  ended(): void {
+    this.#input.ended()
+  }
+
+  inputEnded(): void {
+    this.lost({ errno: 0 })
+  }
+
+  lost({ errno }: LossReason): void {
+    this.#lose(lossError(errno), CLOSE_REASON.endOfFile)
+  }
+
+  // Keepalive
+
+  /** One that has a call beyond its window may have stopped reading, and then it answers no ping. */
+  get paused(): boolean {
+    return this.#paused || this.#out > this.#services.settings.callsInFlight
+  }
+
+  /** Before the first ping the daemon is told that we speak keepalive, so that it looks after us too. */
+  ping(): void {
+    if (!this.#keepaliveAsked) {
+      this.#keepaliveAsked = true
+      // Whatever it answers: to a ping it has to.
+      this.call(REMOTE.connectSupportsFeature, encodeFeature(FEATURE.keepalive)).catch(() => undefined)
+    }
+    this.writer.writeOnce(PING_FRAME)
+  }
+
+  /** What is queued for the daemon already shows it that we live, so that it cannot make the queue grow with pings. */
+  pong(): void {
+    if (this.#transport.pending === 0) this.writer.writeOnce(PONG_FRAME)
+  }
+
+  dead(): void {
+    this.#lose(systemError(EIO, 'Cannot recv data: connection closed due to keepalive timeout'), CLOSE_REASON.keepalive)
+  }
+
+  // Frames
+
+  head(bytes: Buffer, at: number, whole: boolean): Disposition {
+    this.#keepalive.heardAt = this.#keepalive.clock.now
+    if (this.#violation !== undefined) return DISPOSITION.skip
+    if (frameProgram(bytes, at) === PROGRAM.keepalive) return this.#keepaliveFrame(frameProcedure(bytes, at))
+    const type = frameType(bytes, at)
+    switch (type) {
+      case MESSAGE.stream:
+        // What a packet says does not depend on where it is cut, as long as none is empty: that would be the data's end.
+        if (frameStatus(bytes, at) === STATUS.continue) return this.#streamPacket(bytes, at)
+        return this.#uncut(bytes, at, type, whole)
+      case MESSAGE.reply:
+      case MESSAGE.event:
+      case MESSAGE.streamHole:
+        return this.#uncut(bytes, at, type, whole)
+      case MESSAGE.replyWithFds:
+        return frameLength(bytes, at) > MAX_REPLY_WITH_FDS_BYTES ? this.#violate('reply too long') : DISPOSITION.collect
+      default:
+        return this.#violate(`frame of type ${type}`)
+    }
+  }
+
+  run(bytes: Buffer, from: number, to: number): void {
+    this.#user.replies.relay(bytes, from, to)
+  }
+
+  frame(bytes: Buffer, from: number, to: number): void {
+    this.#input.spend()
+    const type = frameType(bytes, from)
+    if (type === MESSAGE.replyWithFds) this.#replyWithFds(bytes, from, to)
+    else if (this.#judge(bytes, from, type, true) === DISPOSITION.pass) this.run(bytes, from, to)
+  }
+
+  tail(count: number): void {
+    this.#passing?.tail(count)
+  }
+
+  illegal(length: number): void {
+    this.#violate(`frame of ${length} bytes`)
+  }
+
+  /** A frame that cannot be cut: nothing of it goes on before it has come whole, unless it is too long to wait for. */
+  #uncut(bytes: Buffer, at: number, type: number, whole: boolean): Disposition {
+    const length = frameLength(bytes, at)
+    if (!whole && length <= MAX_KEPT_BYTES) return DISPOSITION.collect
+    // A header that came in two pieces does not stand before the rest.
+    return this.#judge(bytes, at, type, whole && at + length <= bytes.length)
+  }
+
+  #judge(bytes: Buffer, at: number, type: number, here: boolean): Disposition {
+    if (type === MESSAGE.reply) return this.#reply(bytes, at, here)
+    if (type !== MESSAGE.event) return this.#streamPacket(bytes, at)
+    const { judge } = this.#user
+    const disposition = judge.event(bytes, at, false)
+    if (disposition !== DISPOSITION.collect || !here) return disposition
+    this.#input.spend()
+    return judge.event(bytes, at, true)
+  }
+
+  #reply(bytes: Buffer, at: number, here: boolean): Disposition {
+    if (this.#own.has(frameSerial(bytes, at), frameProcedure(bytes, at))) return this.#ownReply(bytes, at, here)
+    if (this.#state === 'leaving' && answersClose(frameProcedure(bytes, at), frameSerial(bytes, at))) {
+      this.close()
+      return DISPOSITION.skip
+    }
+    let disposition = this.#settle(bytes, at, false)
+    if (disposition === DISPOSITION.collect && here) {
+      this.#input.spend()
+      disposition = this.#settle(bytes, at, true)
+    }
+    // A hole that the daemon cannot make (its disk is full) is answered like a call, though it was none.
+    return disposition ?? this.#user.judge.streamPacket(bytes, at) ?? this.#answersNothing(bytes, at)
+  }
+
+  #settle(bytes: Buffer, at: number, whole: boolean): Disposition | undefined {
+    const disposition = this.#user.judge.replied(bytes, at, whole)
+    if (disposition !== undefined && disposition !== DISPOSITION.collect) this.#out--
+    return disposition
+  }
+
+  #ownReply(bytes: Buffer, at: number, here: boolean): Disposition {
+    const length = frameLength(bytes, at)
+    if (length > MAX_OWN_REPLY_BYTES) return this.#violate('reply too long')
+    if (!here) return DISPOSITION.collect
+    this.#input.spend()
+    this.#own.answered(bytes, at, at + length)
+    return DISPOSITION.skip
+  }
+
+  #ownPassing(): DescriptorPassing {
+    const { closer } = this.#services.io
+    const taken = (frame: Buffer, descriptors: readonly number[]): void => this.#relay(frame, descriptors)
+    this.#passing ??= new DescriptorPassing(this.#input.reader, closer, taken)
+    return this.#passing
+  }
+
+  #replyWithFds(bytes: Buffer, from: number, to: number): void {
+    const count = DescriptorPassing.announced(bytes, from, to)
+    if (count === undefined) this.#violate('too many file descriptors announced')
+    else if (count === 0) this.#relay(Buffer.from(bytes.subarray(from, to)), [])
+    else if (this.#transport.sender === undefined) {
+      this.#input.reader.expectTail(count)
+      this.#relay(Buffer.from(bytes.subarray(from, to)), [])
+    } else this.#ownPassing().expect(bytes, from, to, count)
+  }
+
+  /** A reply that has come whole, with its descriptors. */
+  #relay(frame: Buffer, descriptors: readonly number[]): void {
+    const { replies } = this.#user
+    const own = this.#own.has(frameSerial(frame, 0), frameProcedure(frame, 0))
+    const disposition = own ? DISPOSITION.collect : (this.#settle(frame, 0, false) ?? this.#answersNothing(frame, 0))
+    if (disposition === DISPOSITION.pass && replies.carriesDescriptors) {
+      return replies.relayWithDescriptors(frame, descriptors)
+    }
+    for (const descriptor of descriptors) this.#services.io.closer.close(descriptor)
+    if (disposition === DISPOSITION.collect) return void this.#violate('file descriptors with a reply that has none')
+    if (disposition !== DISPOSITION.pass) return
+    const error = rpcError('file descriptors cannot be passed over this connection')
+    replies.write(errorReply(readHeader(frame), error))
+  }
+
+  #streamPacket(bytes: Buffer, at: number): Disposition {
+    return this.#user.judge.streamPacket(bytes, at) ?? DISPOSITION.skip
+  }
+
+  #keepaliveFrame(proc: number): Disposition {
+    this.#input.spend()
+    if (proc === KEEPALIVE.ping) this.#pinged = true
+    return DISPOSITION.skip
+  }
+
+  #answersNothing(bytes: Buffer, at: number): Disposition {
+    return this.#violate(`reply to no call (serial ${frameSerial(bytes, at)})`)
+  }
+
+  #violate(what: string): Disposition {
+    this.#violation ??= what
+    return DISPOSITION.skip
+  }
+}
+
+const hasPriority = (bytes: Buffer, at: number): boolean =>
+  lookup(frameProgram(bytes, at), frameProcedure(bytes, at))?.priority === 'high'
+
+/** What calls in flight fail with when the daemon's end of the connection goes away. */
+function lossError(errno: number): RemoteError {
+  if (errno === 0) return systemError(EIO, `End of file while reading data: ${errorText(EIO)}`)
+  return systemError(errno, `Cannot recv data: ${errorText(errno === EPIPE ? ECONNRESET : errno)}`)
+}

@@ -1,0 +1,194 @@
+import { driverClosed } from '../../protocol/broker-errors.js'
+import { authenticationRequired, CODE, DOMAIN, RemoteError, rpcError, systemError, templated } from '../../protocol/errors.js'
+import { encodeSetIdentity } from '../../protocol/identity.js'
+import { AUTH, decodeAuthList } from '../../protocol/messages/auth.js'
+import { decodeText, encodeOpen, OPEN_READONLY } from '../../protocol/messages/connect.js'
+import { REMOTE } from '../../protocol/procedures.js'
+import { XdrError } from '../../protocol/xdr.js'
+import { Timer } from '../base/clock.js'
+import { EAGAIN, ENOENT, ETIMEDOUT, errorText } from '../os/libc.js'
+import type { ActorSettings } from '../thread/settings.js'
+import { Comebacks } from './comebacks.js'
+import { DriverConnection, type ConnectionServices } from './driver-connection.js'
+import { noDriver, unitsFor, type Candidate, type Way } from './driver-sockets.js'
+import type { DriverOpening, Drivers, OpenedDriver, OpenOrder } from './drivers.js'
+import { KnownNames } from './known-names.js'
+import { connectUnix, FOREIGN } from './unix-connect.js'
+
+/** What is needed of the thread to open a connection. */
+export interface OpenServices extends ConnectionServices {
+  readonly settings: ActorSettings
+}
+
+/** The driver daemons of this host, each session with a connection of its own. */
+export class LocalDrivers implements Drivers {
+  readonly comebacks = new Comebacks()
+  readonly #services: OpenServices
+  readonly #names: KnownNames
+  /** Sockets whose daemons have asked for authentication. */
+  readonly #guarded = new Set<string>()
+
+  constructor(services: OpenServices) {
+    this.#services = services
+    this.#names = new KnownNames(services.settings)
+  }
+
+  find(name: string | undefined, readonly: boolean): Way {
+    return this.#names.find(name, readonly)
+  }
+
+  open(order: OpenOrder): DriverOpening {
+    return new Opening(this.#services, this.#guarded, order)
+  }
+}
+
+/** Finds the driver daemon, connects, opens the name there and tells it who the client is. */
+class Opening implements DriverOpening {
+  readonly opened: Promise<OpenedDriver>
+  readonly #services: OpenServices
+  readonly #guarded: Set<string>
+  readonly #order: OpenOrder
+  #driver: DriverConnection | undefined
+  /** Nobody waits for it any more. */
+  up = false
+
+  constructor(services: OpenServices, guarded: Set<string>, order: OpenOrder) {
+    this.#services = services
+    this.#guarded = guarded
+    this.#order = order
+    this.opened = this.#open()
+  }
+
+  abandon(): void {
+    this.up = true
+    this.#driver?.close()
+  }
+
+  async #open(): Promise<OpenedDriver> {
+    const { clock, settings } = this.#services
+    const { user } = this.#order
+    const [fd, candidate] = await this.#connect()
+    const driver = new DriverConnection(this.#services, user, fd)
+    this.#driver = driver
+    const late = notOpenedInTime(candidate.path, settings.driverOpenTimeoutMs)
+    const deadline = new Timer({ session: user.session, timeUp: () => driver.end(late()) })
+    clock.set(deadline, settings.driverOpenTimeoutMs)
+    try {
+      const uri = await this.#shakeHands(driver, candidate)
+      driver.opened()
+      return {
+        port: driver,
+        source: driver.source,
+        uri,
+        candidate,
+        call: (proc, args, prog) => driver.call(proc, args, prog),
+        serve: () => driver.serve()
+      }
+    } catch (error) {
+      driver.close()
+      throw clientError(error)
+    } finally {
+      clock.cancel(deadline)
+    }
+  }
+
+  /** Connects to the first candidate on whose socket somebody listens. Rejects with RemoteError. */
+  async #connect(): Promise<[fd: number, candidate: Candidate]> {
+    const { io, settings } = this.#services
+    const { way, log } = this.#order
+    const { candidates, sought } = way
+    const { driverConnectTimeoutMs: patience } = settings
+    const { outcome, at, passedOver } = await connectUnix(candidates, io.ledger, io.owner, patience, this)
+    const candidate = candidates[at]!
+    if (outcome === FOREIGN) log.log('warning', `socket ${candidate.path} is neither root's nor our own user's`)
+    if (outcome === -EAGAIN) {
+      throw timedOut(`Failed to connect socket to '${candidate.path}'`, patience, 'driver_connect_timeout')
+    }
+    if (outcome < 0 && passedOver.length < candidates.length) throw connectFailure(-outcome, candidate.path)
+    if (outcome < 0) {
+      const tried = candidates.map(({ path, named }, index) => ({ path, named, errno: passedOver[index]! }))
+      const error = nobodyListens(tried, sought)
+      log.logTrouble('warning', `no driver daemon: ${error.message}`)
+      throw sought === undefined ? noDriver() : error
+    }
+    if (!this.up) return [outcome, candidate]
+    io.closer.closeSocket(outcome)
+    throw driverClosed()
+  }
+
+  /** The identity goes before the client's answer, always. Returns the URI that the client is told. */
+  async #shakeHands(driver: DriverConnection, candidate: Candidate): Promise<string> {
+    const { identity, readonly } = this.#order
+    const open = encodeOpen({ name: candidate.name, flags: readonly ? OPEN_READONLY : 0 })
+    if (this.#guarded.has(candidate.path)) await authenticate(driver)
+    try {
+      await driver.call(REMOTE.connectOpen, open)
+    } catch (refusal) {
+      // Most daemons let us in without more ado. Of one that does not we learn it here, and remember it.
+      if (!isAuthenticationRequired(refusal)) throw refusal
+      await authenticate(driver)
+      this.#guarded.add(candidate.path)
+      await driver.call(REMOTE.connectOpen, open)
+    }
+    const identified = driver.call(REMOTE.connectSetIdentity, encodeSetIdentity(identity))
+    if (candidate.uri !== undefined) {
+      await identified
+      return candidate.uri
+    }
+    const [uri] = await Promise.all([driver.call(REMOTE.connectGetUri), identified])
+    return decodeText(uri)
+  }
+}
+
+/** As root, asking for the list is all that a daemon with polkit wants; for SASL we have no credentials. */
+async function authenticate(driver: DriverConnection): Promise<void> {
+  const [method] = decodeAuthList(await driver.call(REMOTE.authList))
+  if (method === AUTH.polkit) await driver.call(REMOTE.authPolkit)
+  else if (method !== AUTH.none) {
+    throw templated(
+      CODE.authFailed,
+      DOMAIN.rpc,
+      'authentication failed: %1$s',
+      `unsupported authentication type ${method}`
+    )
+  }
+}
+
+function isAuthenticationRequired(error: unknown): boolean {
+  return error instanceof RemoteError && error.message === authenticationRequired().message
+}
+
+const notOpenedInTime = (path: string, ms: number) => (): RemoteError =>
+  timedOut(`The driver daemon at '${path}' did not open the connection`, ms, 'driver_open_timeout')
+
+function timedOut(what: string, ms: number, key: string): RemoteError {
+  return systemError(ETIMEDOUT, `${what} within ${ms / 1000} s (${key}): ${errorText(ETIMEDOUT)}`)
+}
+
+interface Tried {
+  path: string
+  named: boolean
+  errno: number
+}
+
+/** Names all that was tried, what the configuration names first, and what is to be started. */
+function nobodyListens(tried: readonly Tried[], sought: string | undefined): RemoteError {
+  // A daemon of its own that no driver has is not tried, but it is what the client asked for.
+  const missing = sought === undefined || tried.some(({ path }) => path === sought) ? [] : [sought]
+  const all = [...missing.map(path => ({ path, named: false, errno: ENOENT })), ...tried]
+  const inOrder = [...all.filter(({ named }) => named), ...all.filter(({ named }) => !named)]
+  const failures = inOrder.map(({ path, errno }) => `'${path}': ${errorText(errno)}`)
+  const units = unitsFor(inOrder.map(({ path }) => path))
+  const hint = units.length === 0 ? '' : ` (is ${units.join(' or ')} started?)`
+  return systemError(inOrder[0]?.errno ?? ENOENT, `Failed to connect socket to ${failures.join('; ')}${hint}`)
+}
+
+function connectFailure(errno: number, path: string): RemoteError {
+  return systemError(errno, `Failed to connect socket to '${path}': ${errorText(errno)}`)
+}
+
+function clientError(error: unknown): RemoteError {
+  if (error instanceof RemoteError) return error
+  if (error instanceof XdrError) return rpcError('driver daemon sent a reply that cannot be decoded')
+  throw error
+}

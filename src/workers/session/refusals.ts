@@ -1,0 +1,73 @@
+import { accessDenied, driverClosed, notOpen, secondaryNotOpen } from '../../protocol/broker-errors.js'
+import { KIND, KIND_REFUSED, type CallKind } from '../../protocol/call-kinds.js'
+import { authenticationRequired, unknownProcedure, type RemoteError } from '../../protocol/errors.js'
+import { lookup, procedureName, REMOTE } from '../../protocol/procedures.js'
+import { readOnlyPrevents } from '../../protocol/public-errors.js'
+import type { Verdicts } from '../policy/verdicts.js'
+
+/** How far a client has come, as far as it matters for what it may call. Nothing here acts. */
+export interface Progress {
+  /** It has to log in first. */
+  readonly authenticating: boolean
+  /** CONNECT_OPEN has succeeded, whatever has become of the driver daemon since. */
+  readonly hasOpened: boolean
+  /** The driver daemon is there. */
+  readonly isOpen: boolean
+  /** It is not, but calls can wait until the client has been reconnected. */
+  readonly reachable: boolean
+  /** What any call is answered before the open, if anything. */
+  readonly failure: RemoteError | undefined
+}
+
+export interface RefusalLog {
+  /** The policy has refused this procedure. */
+  denied(procedure: string): void
+}
+
+/** What one client may not call, and what it is told instead. */
+export class Refusals {
+  readonly #progress: Progress
+  readonly #log: RefusalLog
+  #verdicts: Verdicts | undefined
+
+  constructor(progress: Progress, log: RefusalLog) {
+    this.#progress = progress
+    this.#log = log
+  }
+
+  /** What is kept from the client from now on. */
+  use(verdicts: Verdicts): void {
+    this.#verdicts = verdicts
+  }
+
+  /** Why a known program's call cannot be served as things stand, if so. */
+  refusal(prog: number, proc: number, kind: CallKind): RemoteError | undefined {
+    const { authenticating, hasOpened, isOpen, reachable, failure } = this.#progress
+    const refused = (kind & KIND_REFUSED) !== 0
+    if (isOpen) return refused ? this.#denied(prog, proc, kind) : undefined
+    if ((kind & KIND.unknown) !== 0) return unknownProcedure(proc)
+    if (failure !== undefined) return failure
+    if ((kind & KIND.local) !== 0) return authenticating && !isAuthentication(proc) ? authenticationRequired() : undefined
+    if (authenticating) return authenticationRequired()
+    if (hasOpened && refused) return this.#denied(prog, proc, kind)
+    if (hasOpened) return reachable ? undefined : driverClosed()
+    const owner = lookup(prog, proc)?.owner
+    return owner === 'hypervisor' || owner === 'any' ? notOpen() : secondaryNotOpen()
+  }
+
+  /** What a call that has come whole is answered, if it goes no further because of its arguments. */
+  objection(prog: number, proc: number, body: Buffer): RemoteError | Buffer | undefined {
+    const finding = this.#verdicts?.inspect(prog, proc, body)
+    return typeof finding === 'number' ? this.#denied(prog, proc, finding) : finding
+  }
+
+  #denied(prog: number, proc: number, kind: CallKind): RemoteError {
+    if ((kind & KIND.readOnly) !== 0) return readOnlyPrevents(lookup(prog, proc)!)
+    this.#log.denied(procedureName(prog, proc))
+    return accessDenied()
+  }
+}
+
+function isAuthentication(proc: number): boolean {
+  return proc >= REMOTE.authList && proc <= REMOTE.authPolkit
+}
