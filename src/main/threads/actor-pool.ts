@@ -1,3 +1,4 @@
+import { setFlagsFromString } from 'node:v8'
 import { transfer } from 'comlink'
 import { Piscina } from 'piscina'
 import type { ActorNews } from '../../workers/thread/control.js'
@@ -75,6 +76,9 @@ export class ActorPool {
     this.#handler = handler
     this.#names = names
     this.#sasl = sasl
+    // There are as many threads as cores already. Helpers in the collection of young objects, of which few are left each
+    // time, cost more than they do, and the thread waits for the last of them.
+    setFlagsFromString('--no-parallel-scavenge')
     this.#pool = new Piscina({
       filename: new URL('../../workers/actor/actor-thread.js', import.meta.url).href,
       minThreads: threads,
