@@ -1,3 +1,4 @@
+import { exitAtOnce } from '../workers/os/libc.js'
 import { checkStart } from './life/check-start.js'
 import { parseCommandLine } from './cli.js'
 import { absolutePath, absolutePaths } from './config/absolute-paths.js'
@@ -7,9 +8,12 @@ import { exitCode, StartupError } from './config/startup-error.js'
 import { Daemon } from './life/daemon.js'
 import { daemonize, isDaemon, reportStatus } from './life/daemonize.js'
 import { Life } from './life/life.js'
+import { ServiceManager } from './life/service-manager.js'
 import { takePassedSockets } from './listen/activation.js'
 
 const STOP_SIGNALS = ['SIGTERM', 'SIGINT', 'SIGQUIT'] as const
+
+const manager = ServiceManager.of(process.env)
 
 /** Failed starts end the process with virtproxyd's exit codes. */
 async function main(argv: readonly string[]): Promise<void> {
@@ -41,7 +45,8 @@ async function main(argv: readonly string[]): Promise<void> {
   // All paths are known, and what runs in the background keeps no file system busy.
   if (isDaemon()) process.chdir('/')
   const daemon = new Daemon(config, { ...options, pidFile })
-  const life = new Life(daemon)
+  const life = new Life(daemon, state => manager.entered(state))
+  manager.follow(daemon)
   // Caught before the first file is made: no files stay behind.
   for (const signal of STOP_SIGNALS) process.on(signal, () => life.request('stop'))
   process.on('SIGHUP', () => life.request('reload'))
@@ -50,14 +55,17 @@ async function main(argv: readonly string[]): Promise<void> {
   } catch (error) {
     return fail(error)
   }
-  void life.stopped.then(() => process.exit(0))
+  // Node would wait for a thread that hangs.
+  void life.stopped.then(() => (daemon.healthy() ? process.exit(0) : exitAtOnce(0)))
   daemon.whenIdle(() => life.request('stop'))
   reportStatus(0)
 }
 
 function fail(error: unknown): void {
+  const { message } = error as Error
   process.exitCode = exitCode(error)
-  reportStatus(process.exitCode, (error as Error).message)
+  manager.failed(message)
+  reportStatus(process.exitCode, message)
 }
 
 main(process.argv.slice(2)).catch((error: unknown) => {

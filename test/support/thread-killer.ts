@@ -7,8 +7,11 @@
  *     SIGIO     a thread uses up its memory (start with a small --max-old-space-size)
  *     SIGPWR    the same for the thread that calls libsasl2
  *     SIGURG    all threads do nothing for three seconds; each says so on standard error
+ *     SIGXCPU   a thread goes round in a circle, and comes to no end
+ *     SIGSTKFLT a thread waits in the kernel, for longer than anybody has patience
  */
 import { writeSync } from 'node:fs'
+import koffi from 'koffi'
 import { basename } from 'node:path'
 import { BroadcastChannel, isMainThread, threadId, type Worker } from 'node:worker_threads'
 
@@ -30,6 +33,15 @@ const deeds = {
     // Not by way of the main thread, which would hear of it when it is over.
     writeSync(2, 'a thread hangs\n')
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 3000)
+  },
+  circle: () => {
+    writeSync(2, 'a thread hangs\n')
+    for (;;) writeSync(2, '')
+  },
+  sleep: () => {
+    writeSync(2, 'a thread hangs\n')
+    const sleep = koffi.load(null).func('uint32_t sleep(uint32_t)') as (seconds: number) => number
+    for (;;) sleep(1000)
   }
 }
 
@@ -51,6 +63,8 @@ if (isMainThread) {
   process.on('SIGWINCH', () => order('throw'))
   process.on('SIGIO', () => order('exhaust'))
   process.on('SIGPWR', () => channel.postMessage({ thread: 'sasl-thread.js', deed: 'throw' } satisfies Order))
+  process.on('SIGXCPU', () => order('circle'))
+  process.on('SIGSTKFLT', () => order('sleep'))
   process.on('SIGURG', () => {
     for (const { threadId: thread } of workers) channel.postMessage({ thread, deed: 'hang' } satisfies Order)
   })

@@ -14,6 +14,7 @@ import { ListeningSockets } from '../listen/sockets.js'
 import { createBrokerLogger, type Logger } from '../log/logger.js'
 import { PidFile } from './pid-file.js'
 import { SOURCE } from '../../workers/base/log.js'
+import type { ServiceState } from './service-manager.js'
 import { Supervisor } from './supervisor.js'
 import { socketsOf, TestDriverHost, testDriverPlaces } from '../threads/test-driver-host.js'
 
@@ -26,7 +27,7 @@ export interface DaemonOptions {
 }
 
 /** The broker as a whole: log, pid file, embedded test driver, supervisor. */
-export class Daemon implements LifeEffects {
+export class Daemon implements LifeEffects, ServiceState {
   readonly logger: Logger
   readonly #config: Config
   readonly #options: DaemonOptions
@@ -84,6 +85,15 @@ export class Daemon implements LifeEffects {
 
   resume(): void {
     this.#supervisor.takeAgain()
+  }
+
+  status(): string {
+    const { clients } = this.#supervisor
+    return `${clients} client${clients === 1 ? '' : 's'}`
+  }
+
+  healthy(): boolean {
+    return this.#supervisor.healthy
   }
 
   /**

@@ -44,7 +44,11 @@ export class Life {
   /** Resolves when all is put away. */
   readonly stopped = new Promise<void>(resolve => (this.#end = resolve))
 
-  constructor(readonly effects: LifeEffects) {}
+  /** `entered`: is told of each state, before anything is done in it. */
+  constructor(
+    readonly effects: LifeEffects,
+    readonly entered: (state: LifeState) => void = () => {}
+  ) {}
 
   get state(): LifeState {
     return this.#state
@@ -78,6 +82,7 @@ export class Life {
   }
 
   #enter(state: LifeState, before: LifeState): void {
+    this.entered(state)
     switch (state) {
       case 'serving': {
         if (before === 'draining') this.effects.resume()

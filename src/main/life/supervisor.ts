@@ -86,6 +86,16 @@ export class Supervisor implements ListenerHandler {
     }
   }
 
+  /** How many there are, those included that are not in yet. */
+  get clients(): number {
+    return this.#admission?.clients.size ?? 0
+  }
+
+  /** Whether clients are served, or will be again: no thread hangs that cannot be replaced. */
+  get healthy(): boolean {
+    return this.#pool?.healthy ?? true
+  }
+
   /** What SIGHUP asks for. What cannot be loaded is logged, and the old goes on being used. */
   async reload(): Promise<void> {
     if (this.#tls === undefined) return this.#logger.info(SOURCE.daemon, 'nothing to reload')

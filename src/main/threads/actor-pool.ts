@@ -9,6 +9,7 @@ import type { HandOver } from '../../workers/thread/client-record.js'
 import type { ActorSettings } from '../../workers/thread/settings.js'
 import { SOURCE } from '../../workers/base/log.js'
 import { ActorThread } from './actor-thread.js'
+import { HangWatch } from './hang-watch.js'
 import { Keeper, type Kept } from './keeper.js'
 import type { NameService } from './name-service.js'
 import { placeFor } from './placement.js'
@@ -44,6 +45,8 @@ const SHUTDOWN_MS = 5000
 const SET_TLS_MS = 5000
 /** A thread that dies at once again and again is not replaced faster than this. */
 const RESTART_PAUSE_MS = 500
+const LOOK_MS = 1000
+const HANGS = 'its event loop had not turned for ten seconds'
 
 /** The actor threads: piscina keeps them, each runs one task that lasts as long as the thread. */
 export class ActorPool {
@@ -58,6 +61,8 @@ export class ActorPool {
   readonly #names: NameService
   readonly #sasl: SaslService | undefined
   readonly #keepers: readonly Keeper<ActorThread>[]
+  readonly #hangs = new HangWatch<ActorThread>()
+  readonly #looking: NodeJS.Timeout
   #numbers = 0
 
   constructor(
@@ -94,6 +99,12 @@ export class ActorPool {
     this.#pool.on('error', (error: Error) => this.#cannotStart(error))
     this.#keepers = Array.from({ length: threads }, () => new Keeper(this.#kept))
     for (const keeper of this.#keepers) void keeper.start()
+    this.#looking = setInterval(() => this.#look(), LOOK_MS).unref()
+  }
+
+  /** Whether all threads serve, or can be replaced. */
+  get healthy(): boolean {
+    return !this.#hangs.helpless
   }
 
   /** Resolves when each thread serves, or has ended: who is let in before would wait for them. */
@@ -140,6 +151,7 @@ export class ActorPool {
 
   /** Closes all clients, then the threads. */
   async close(): Promise<void> {
+    clearInterval(this.#looking)
     // Not the pool's own close: that one ends threads which are still starting, and koffi aborts the process then.
     const inTime = await Promise.all(this.#keepers.map(keeper => keeper.stop()))
     const late = inTime.filter(ended => !ended).length
@@ -147,7 +159,14 @@ export class ActorPool {
       const message = `${late} threads still had clients after ${SHUTDOWN_MS / 1000} s`
       this.#handler.news({ kind: 'log', level: 'error', source: SOURCE.server, message, about: undefined })
     }
-    await this.#pool.destroy()
+    // A thread that waits in the kernel never ends.
+    await within(SHUTDOWN_MS, this.#pool.destroy())
+  }
+
+  #look(): void {
+    const hanging = this.#hangs.look(this.threads)
+    for (const thread of this.threads) thread.stuck = this.#hangs.isStuck(thread)
+    for (const thread of hanging) thread.terminate(this.#pool.threads, HANGS)
   }
 
   get #kept(): Kept<ActorThread> {

@@ -1,14 +1,16 @@
-import { MessageChannel, receiveMessageOnPort, type MessagePort } from 'node:worker_threads'
+import { MessageChannel, receiveMessageOnPort, type MessagePort, type Worker } from 'node:worker_threads'
 import { wrap, type Remote } from 'comlink'
 import nodeEndpoint from 'comlink/dist/esm/node-adapter.mjs'
 import type { Piscina } from 'piscina'
 import type { ActorControl, ActorNews, ActorTask, FromActor, ToActor } from '../../workers/thread/control.js'
 import type { HandOver } from '../../workers/thread/client-record.js'
+import { Pulse } from '../../workers/thread/pulse.js'
+import type { Watched } from './hang-watch.js'
 import type { Run } from './keeper.js'
 import type { Place } from './placement.js'
 
 /** One actor thread, for as long as it lives: a task of piscina's. Its number, from 1, is never used for another. */
-export class ActorThread implements Run, Place {
+export class ActorThread implements Run, Place, Watched {
   readonly number: number
   readonly control: Remote<ActorControl>
   readonly ended: Promise<string>
@@ -16,6 +18,10 @@ export class ActorThread implements Run, Place {
   readonly clients = new Map<number, HandOver>()
   /** As it says itself. */
   busy = false
+  stuck = false
+  readonly pulse = new Pulse()
+  /** Why it was ended, if it was. */
+  #verdict: string | undefined
   readonly #work: MessagePort
   readonly #news: (news: ActorNews) => void
   /** Sent with the next `flush`. */
@@ -23,7 +29,7 @@ export class ActorThread implements Run, Place {
   /** Gives it up while it waits for a worker of piscina's. */
   readonly #unstarted = new AbortController()
 
-  constructor(pool: Piscina, task: Omit<ActorTask, 'work' | 'control'>, news: (news: ActorNews) => void) {
+  constructor(pool: Piscina, task: Omit<ActorTask, 'work' | 'control' | 'pulse'>, news: (news: ActorNews) => void) {
     const work = new MessageChannel()
     const control = new MessageChannel()
     this.number = task.number
@@ -31,7 +37,7 @@ export class ActorThread implements Run, Place {
     this.#work = work.port1
     this.#news = news
     work.port1.on('message', (news: FromActor) => this.#told(news))
-    const whole: ActorTask = { ...task, work: work.port2, control: control.port2 }
+    const whole: ActorTask = { ...task, pulse: this.pulse.shared, work: work.port2, control: control.port2 }
     this.ended = this.#run(pool, whole).then(why => {
       // The end of its task comes another way than its last news, and may overtake them.
       for (let last; (last = receiveMessageOnPort(this.#work)) !== undefined; ) this.#told(last.message as FromActor)
@@ -49,6 +55,7 @@ export class ActorThread implements Run, Place {
     } catch (error) {
       // Those that never went to the thread.
       for (const port of ports) port.close()
+      if (this.#verdict !== undefined) return this.#verdict
       return signal.aborted ? String(signal.reason) : error instanceof Error ? error.message : String(error)
     }
   }
@@ -87,6 +94,12 @@ export class ActorThread implements Run, Place {
   /** Has it close its clients, and then end. */
   end(): void {
     void this.control.shutdown()
+  }
+
+  /** Ends it, wherever it is in its program. `workers`: the pool's. */
+  terminate(workers: readonly Worker[], why: string): void {
+    this.#verdict = why
+    void workers.find(({ threadId }) => threadId === this.pulse.thread)?.terminate()
   }
 
   /** Left to the end of the pool. */

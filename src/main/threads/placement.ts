@@ -3,6 +3,8 @@ export interface Place {
   readonly clients: { readonly size: number }
   /** Has little time left for more. */
   readonly busy: boolean
+  /** Its event loop has not turned for a while. */
+  readonly stuck: boolean
 }
 
 /**
@@ -10,13 +12,16 @@ export interface Place {
  *
  * Each thread gets `fill` clients before the next one gets its first: what several clients have sent is then read at
  * one wake-up, and a wake-up is what a small call costs most. A busy thread is passed over. When no thread is left that
- * has fewer, clients are spread evenly.
+ * has fewer, clients are spread evenly. A thread that is stuck gets one only if all are.
  */
 export function placeFor<T extends Place>(threads: readonly T[], fill: number): T | undefined {
   let least: T | undefined
   for (const thread of threads) {
-    if (!thread.busy && thread.clients.size < fill) return thread
-    if (least === undefined || thread.clients.size < least.clients.size) least = thread
+    if (!thread.busy && !thread.stuck && thread.clients.size < fill) return thread
+    if (least === undefined || isBetter(thread, least)) least = thread
   }
   return least
 }
+
+const isBetter = (one: Place, other: Place): boolean =>
+  one.stuck === other.stuck ? one.clients.size < other.clients.size : other.stuck

@@ -1,11 +1,16 @@
+import { threadId } from 'node:worker_threads'
 import { expose } from 'comlink'
 import nodeEndpoint from 'comlink/dist/esm/node-adapter.mjs'
 import { Actor } from './actor.js'
 import type { ActorControl, ActorTask } from '../thread/control.js'
+import { Heart, Pulse } from '../thread/pulse.js'
 
 /** The pool's task: from here on the thread is an actor thread, until its supervisor shuts it down. */
 export default async function actorThread(task: ActorTask): Promise<void> {
   const actor = new Actor(task)
+  const pulse = new Pulse(task.pulse)
+  pulse.begin(threadId)
+  new Heart(actor.clock, pulse)
   // Only what the supervisor may ask is within its reach.
   const control: ActorControl = {
     ready: () => undefined,

@@ -59,7 +59,7 @@ export class Actor implements ActorControl {
   /** Resolves when `shutdown` was called and all is closed. */
   readonly done = new Promise<void>(resolve => (this.#finished = resolve))
 
-  constructor({ number, settings, ledger, limits, lastHeard, work, names, sasl }: Omit<ActorTask, 'control'>) {
+  constructor({ number, settings, ledger, limits, lastHeard, work, names, sasl }: Omit<ActorTask, 'control' | 'pulse'>) {
     this.settings = settings
     this.#logLevel = LOG_LEVELS.indexOf(settings.logLevel)
     if (sasl !== undefined) this.sasl.connect(sasl)

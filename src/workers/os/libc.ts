@@ -118,6 +118,8 @@ export const statx = libc.func('int statx(int, uintptr_t, int, uint32_t, uintptr
   at: number
 ) => number
 
+/** Ends the process whatever its threads are doing. */
+export const exitAtOnce = libc.func('void _exit(int)') as (status: number) => void
 export const close = libc.func('int close(int)') as (fd: number) => number
 export const dup3 = libc.func('int dup3(int, int, int)') as (from: number, to: number, flags: number) => number
 /** `mode` counts where the file is made. */

@@ -14,6 +14,8 @@ export interface ActorTask {
   limits: DescriptorLimits
   /** See LastHeard. */
   lastHeard: SharedArrayBuffer
+  /** See Pulse. */
+  pulse: SharedArrayBuffer
   /** Where connections come in and news goes out: plain messages, because there are thousands a second. */
   work: MessagePort
   /** Where names of users and groups are asked for. */

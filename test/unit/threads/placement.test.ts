@@ -1,8 +1,11 @@
 import { expect } from 'chai'
-import { placeFor } from '#main/threads/placement.js'
+import { placeFor, type Place } from '#main/threads/placement.js'
 
-const thread = (name: string, size: number, busy = false): { name: string; clients: { size: number }; busy: boolean } =>
-  ({ name, clients: { size }, busy })
+interface Thread extends Place {
+  name: string
+}
+
+const thread = (name: string, size: number, busy = false, stuck = false): Thread => ({ name, clients: { size }, busy, stuck })
 
 describe('the place for a new client', () => {
   it('is the first thread that has fewer clients than it may have before others get any', () => {
@@ -21,6 +24,12 @@ describe('the place for a new client', () => {
     expect(placeFor([thread('a', 1, true), thread('b', 15)], 16)).to.include({ name: 'b' })
     expect(placeFor([thread('a', 1, true), thread('b', 16)], 16)).to.include({ name: 'a' })
     expect(placeFor([thread('a', 2, true), thread('b', 1, true)], 16)).to.include({ name: 'b' })
+  })
+
+  it('is not a thread that is stuck as long as there is another', () => {
+    expect(placeFor([thread('a', 1, false, true), thread('b', 30, true)], 16)).to.include({ name: 'b' })
+    expect(placeFor([thread('a', 30, true), thread('b', 1, false, true)], 16)).to.include({ name: 'a' })
+    expect(placeFor([thread('a', 2, false, true), thread('b', 1, false, true)], 16)).to.include({ name: 'b' })
   })
 
   it('is nowhere when there is no thread', () => {

@@ -1,0 +1,76 @@
+import { join } from 'node:path'
+import { expect } from 'chai'
+import { REMOTE } from '#protocol/procedures.js'
+import { Cleanup } from '../support/cleanup.js'
+import { DatagramReceiver } from '../support/datagram-receiver.js'
+import { pattern } from '../support/pattern.js'
+import type { RawClient } from '../support/raw-client.js'
+import { Stage } from '../support/stage.js'
+import { tempDir } from '../support/temp-dir.js'
+import { waitFor } from '../support/waiting.js'
+
+const GET_XML = REMOTE.domainGetXmlDesc
+const killer = new URL('../support/thread-killer.js', import.meta.url).href
+
+/** A broker of two threads that tells us how it is, with two clients on each. */
+async function prepared(cleanup: Cleanup): Promise<{ stage: Stage; clients: RawClient[]; pings: () => number }> {
+  const notify = new DatagramReceiver(join(await tempDir(cleanup), 'notify'))
+  cleanup.defer(() => Promise.resolve(notify.close()))
+  const env = { NOTIFY_SOCKET: notify.path, WATCHDOG_USEC: '600000' }
+  const stage = await Stage.start(cleanup, { actor_threads: 2 }, { nodeOptions: ['--import', killer], env })
+  const clients: RawClient[] = []
+  for (let i = 0; i < 4; i++) clients.push((await stage.open()).client)
+  let count = 0
+  const pings = (): number => {
+    for (let text; (text = notify.receive()) !== undefined; ) if (text === 'WATCHDOG=1') count++
+    return count
+  }
+  return { stage, clients, pings }
+}
+
+/** Half of the clients. The others go on. */
+async function served(clients: readonly RawClient[]): Promise<void> {
+  const calls = clients.map(client => client.call(GET_XML, pattern(9)).then(() => 1, () => 0))
+  let answers = 0
+  for (const call of calls) void call.then(answer => (answers += answer))
+  await waitFor('the answers', () => answers === 2)
+}
+
+describe('an actor thread that hangs', function () {
+  this.timeout(90_000)
+  const cleanup = new Cleanup()
+  afterEach(() => cleanup.run())
+
+  it('is replaced after ten seconds, and the watchdog does not notice', async () => {
+    const { stage, clients, pings } = await prepared(cleanup)
+    const { program } = stage.broker
+    program.child.kill('SIGXCPU')
+    await waitFor('a thread that hangs', () => program.stderr.includes('a thread hangs'))
+    await served(clients)
+    await waitFor('the end of the thread', () => /actor thread died \(its event loop had not turned/.test(program.stderr), 30_000)
+    expect(program.stderr).to.contain('2 clients are lost with it')
+    await waitFor('the end of its clients', () => clients.filter(({ closed }) => closed).length === 2)
+    for (let i = 0; i < 4; i++) {
+      const { client } = await stage.open()
+      expect((await client.call(GET_XML, pattern(i))).payload).to.deep.equal(pattern(i))
+    }
+    const before = pings()
+    await waitFor('the watchdog\'s food', () => pings() > before + 2)
+  })
+
+  it('where it cannot be ended lets the watchdog starve, and a stop comes to its end', async () => {
+    const { stage, clients, pings } = await prepared(cleanup)
+    const { program } = stage.broker
+    program.child.kill('SIGSTKFLT')
+    await waitFor('a thread that hangs', () => program.stderr.includes('a thread hangs'))
+    await served(clients)
+    let [last, since] = [pings(), Date.now()]
+    await waitFor('an end to the pings', () => {
+      if (pings() !== last) [last, since] = [pings(), Date.now()]
+      return Date.now() - since > 2000
+    }, 60_000)
+    await stage.open()
+    await program.stop('SIGTERM', 30_000)
+    expect(await program.exited).to.deep.equal({ status: 0, signal: null })
+  })
+})
