@@ -23,8 +23,8 @@ import { Keepalive, type KeepalivePeer } from '../framing/keepalive.js'
 import { ECONNRESET, EIO, EPIPE, errorText } from '../os/libc.js'
 import type { ActorSettings } from '../thread/settings.js'
 import type { Turns } from '../thread/turns.js'
-import { PolledTransport, type ThreadIo } from '../transport/polled.js'
-import type { LossReason, TransportHandler } from '../transport/transport.js'
+import type { ThreadIo } from '../transport/polled.js'
+import type { LossReason, Transport, TransportHandler } from '../transport/transport.js'
 import { LEGAL, type ConnectionState } from './connection-state.js'
 import type { DriverPort, DriverUser } from './driver-port.js'
 import type { Leaving } from './leaving.js'
@@ -41,10 +41,16 @@ const MAX_KEPT_BYTES = 1024 * 1024
 /** What a connection to a driver daemon needs of its thread. */
 export interface ConnectionServices {
   readonly clock: Clock
-  readonly io: ThreadIo
+  readonly io: Pick<ThreadIo, 'closer'>
   readonly turns: Turns
   readonly settings: Pick<ActorSettings, 'keepalive' | 'callsInFlight'>
   readonly leaving: Leaving
+}
+
+/** How a driver daemon is reached. */
+export interface DriverTransport extends Transport {
+  /** The peer is asked to hang up, and nothing that it still sends matters then. */
+  expectEnd(): void
 }
 
 /**
@@ -55,7 +61,7 @@ export class DriverConnection implements DriverPort, TransportHandler, FrameInpu
   readonly writer: FrameWriter
   readonly #services: ConnectionServices
   readonly #user: DriverUser
-  readonly #transport: PolledTransport
+  readonly #transport: DriverTransport
   readonly #input: FrameInput
   readonly #keepalive: Keepalive
   readonly #own: OwnCalls
@@ -72,13 +78,15 @@ export class DriverConnection implements DriverPort, TransportHandler, FrameInpu
   /** While it takes leave. */
   #closing: OrderlyClose | undefined
 
-  /** Takes over a connected socket, non-blocking and in the ledger. */
-  constructor(services: ConnectionServices, user: DriverUser, fd: number) {
-    const { io, clock, settings, turns } = services
+  constructor(
+    services: ConnectionServices,
+    user: DriverUser,
+    transport: (handler: TransportHandler) => DriverTransport
+  ) {
+    const { clock, settings, turns } = services
     this.#services = services
     this.#user = user
-    // Descriptors are asked for only where the client can get them: it costs a little on every read.
-    this.#transport = new PolledTransport(io, fd, this, { daemon: true, sender: user.sender })
+    this.#transport = transport(this)
     this.#input = new FrameInput(this, this.#transport, turns)
     this.writer = new FrameWriter(this.#transport)
     this.writer.relayFrom(user.relayed)

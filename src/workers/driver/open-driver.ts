@@ -8,6 +8,7 @@ import { XdrError } from '../../protocol/xdr.js'
 import { Timer } from '../base/clock.js'
 import { EAGAIN, ENOENT, ETIMEDOUT, errorText } from '../os/libc.js'
 import type { ActorSettings } from '../thread/settings.js'
+import { PolledTransport, type ThreadIo } from '../transport/polled.js'
 import { Comebacks } from './comebacks.js'
 import { DriverConnection, type ConnectionServices } from './driver-connection.js'
 import { noDriver, unitsFor, type Candidate, type Way } from './driver-sockets.js'
@@ -17,6 +18,7 @@ import { connectUnix, FOREIGN } from './unix-connect.js'
 
 /** What is needed of the thread to open a connection. */
 export interface OpenServices extends ConnectionServices {
+  readonly io: ThreadIo
   readonly settings: ActorSettings
 }
 
@@ -65,10 +67,12 @@ class Opening implements DriverOpening {
   }
 
   async #open(): Promise<OpenedDriver> {
-    const { clock, settings } = this.#services
+    const { clock, io, settings } = this.#services
     const { user } = this.#order
     const [fd, candidate] = await this.#connect()
-    const driver = new DriverConnection(this.#services, user, fd)
+    // Descriptors are asked for only where the client can get them: it costs a little on every read.
+    const options = { daemon: true, sender: user.sender }
+    const driver = new DriverConnection(this.#services, user, handler => new PolledTransport(io, fd, handler, options))
     this.#driver = driver
     const late = notOpenedInTime(candidate.path, settings.driverOpenTimeoutMs)
     const deadline = new Timer({ session: user.session, timeUp: () => driver.end(late()) })

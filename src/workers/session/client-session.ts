@@ -244,7 +244,7 @@ export class ClientSession
 
   /** Authentication has succeeded; what it tells of the client joins what the socket told. */
   authenticated(identity: Identity): void {
-    if (!this.#become('authenticated')) return
+    if (this.#state !== 'authenticating' || !this.#become('authenticated')) return
     this.client.loggedIn()
     this.record.identity = { ...this.record.identity, ...identity }
     this.record.state = 'serving'

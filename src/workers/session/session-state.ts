@@ -1,5 +1,5 @@
 /**
- *     authenticating ─► authenticated ◄─► opening ◄─► lost ◄─► reopening
+ *     authenticating ─► authenticated ◄─► opening ◄── lost ◄─► reopening
  *            │                │               │          ▲           │
  *            │                │               └─► open ──┘           │
  *            │                │                    │ ▲───────────────┘
@@ -14,7 +14,7 @@ export type SessionState =
 export const LEGAL: Record<SessionState, readonly SessionState[]> = {
   authenticating: ['authenticated', 'closing', 'closed'],
   authenticated: ['opening', 'closing', 'closed'],
-  opening: ['open', 'authenticated', 'lost', 'closing', 'closed'],
+  opening: ['open', 'authenticated', 'closing', 'closed'],
   open: ['lost', 'closing', 'closed'],
   /** The driver daemon went away; the client may open again, or is reconnected to the restarted daemon. */
   lost: ['opening', 'reopening', 'closing', 'closed'],

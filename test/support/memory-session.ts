@@ -1,0 +1,89 @@
+import { PROGRAM } from '#protocol/header.js'
+import { encodeOpen } from '#protocol/messages/connect.js'
+import { REMOTE } from '#protocol/procedures.js'
+import type { Actor } from '#workers/actor/actor.js'
+import { Newcomer } from '#workers/arrival/newcomer.js'
+import type { Clock } from '#workers/base/clock.js'
+import { LastHeard } from '#workers/os/last-heard.js'
+import type { AuthMethod } from '#workers/os/listener-kind.js'
+import { Policy } from '#workers/policy/policy.js'
+import { ClientSession } from '#workers/session/client-session.js'
+import { Turns } from '#workers/thread/turns.js'
+import { UnopenedMemory } from '#workers/thread/unopened-memory.js'
+import { frame, type Frame } from './frame-socket.js'
+import { MemoryDrivers, type MemoryPort, type PortKind } from './memory-driver.js'
+import { MemoryTransport } from './memory-transport.js'
+
+const lastHeard = new LastHeard()
+
+/** Lets what was promised happen. */
+export const settle = (): Promise<void> => new Promise(resolve => setImmediate(resolve))
+
+/** A session between a client and driver daemons that are the test's, all in memory. */
+export class MemorySession {
+  readonly drivers: MemoryDrivers
+  readonly session: ClientSession
+  readonly transport: MemoryTransport
+  readonly log: string[] = []
+  readonly failures: unknown[] = []
+  ended: string | undefined
+  #serial = 0
+
+  constructor(clock: Clock, kind: PortKind, { auth = 'none', reconnects = true }: { auth?: AuthMethod; reconnects?: boolean } = {}) {
+    this.drivers = new MemoryDrivers(kind)
+    const write = (level: string, _source: string, message: string): void => void this.log.push(`${level}: ${message}`)
+    const failed = (_: unknown, error: unknown): void => void this.failures.push(error)
+    const services = {
+      clock, drivers: this.drivers, policy: new Policy([], false), turns: new Turns(failed), unopened: new UnopenedMemory(),
+      io: { closer: { close: () => undefined } },
+      log: write, strangers: { write }, hears: () => true, failed,
+      authenticated: () => undefined,
+      sessionEnded: (_: ClientSession, why: string) => (this.ended = why),
+      settings: {
+        keepalive: { intervalMs: 0, count: 0 }, driverReconnect: reconnects, loginTimeoutMs: 0, firstFrameTimeoutMs: 0,
+        closeTimeoutMs: 60_000, clientStallTimeoutMs: 0
+      }
+    }
+    let made: MemoryTransport | undefined
+    const listener = { name: 'unix', transport: 'unix', readonly: false, auth } as const
+    this.session = new ClientSession(services as unknown as Actor, {
+      record: {
+        id: 1, since: 0, listener, peer: undefined, identity: {}, state: auth === 'none' ? 'serving' : 'authenticating'
+      },
+      fd: 9,
+      newcomer: new Newcomer(lastHeard, 9, 0),
+      failure: undefined,
+      transport: handler => (made = new MemoryTransport(handler))
+    })
+    this.transport = made!
+  }
+
+  /** The client calls. Returns the serial. */
+  call(proc: number, args?: Uint8Array, pieces = Infinity): number {
+    const serial = ++this.#serial
+    this.transport.receive(frame({ prog: PROGRAM.remote, proc, serial }, args), pieces)
+    return serial
+  }
+
+  /** What the client has got since the last time. */
+  take(): Frame[] {
+    return this.transport.take()
+  }
+
+  get port(): MemoryPort {
+    return this.drivers.last.port
+  }
+
+  connectOpen(): number {
+    return this.call(REMOTE.connectOpen, encodeOpen({ name: 'test:///memory', flags: 0 }))
+  }
+
+  /** The client has a connection. */
+  async open(): Promise<MemoryPort> {
+    this.connectOpen()
+    this.drivers.last.succeed()
+    await settle()
+    this.take()
+    return this.port
+  }
+}
