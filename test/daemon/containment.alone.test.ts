@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import { connect } from 'node:net'
+import { fileURLToPath } from 'node:url'
 import { expect } from 'chai'
 import { STATUS } from '#protocol/header.js'
 import { encodeFeature } from '#protocol/messages/connect.js'
@@ -7,14 +8,15 @@ import { REMOTE } from '#protocol/procedures.js'
 import { Cleanup } from '../support/cleanup.js'
 import { frame } from '../support/frame-socket.js'
 import { pattern } from '../support/pattern.js'
-import { cpuMs } from '../support/process-state.js'
+import { printed, Program } from '../support/processes.js'
 import type { RawClient } from '../support/raw-client.js'
 import { Stage } from '../support/stage.js'
 import { waitFor } from '../support/waiting.js'
 
 const FAULTY_PROCEDURE = 7777
-const WINDOWS = 10
+const FLOODS = 12
 const SAMPLES = 500
+const closer = new URL('../support/closer.js', import.meta.url)
 const faults = new URL('../support/fault-injector.js', import.meta.url).href
 const killer = new URL('../support/thread-killer.js', import.meta.url).href
 
@@ -59,36 +61,31 @@ describe('the supervisor', () => {
   const cleanup = new Cleanup()
   after(() => cleanup.run())
 
-  it('takes and refuses connections at once while all actor threads are busy', async () => {
+  it('takes and refuses connections while all actor threads are busy', async () => {
     const conf = { actor_threads: 2, max_clients_per_address: 1, log_level: 1 }
     const stage = await Stage.start(cleanup, conf, { nodeOptions: ['--import', killer] })
     await stage.probesForgotten()
     const { client } = await stage.open()
     process.kill(stage.broker.program.pid, 'SIGURG')
     await waitFor('all threads to hang', () => stage.broker.program.stderr.split('a thread hangs').length > 2)
-    const since = performance.now()
-    const held = client.call(REMOTE.domainGetInfo)
-    const times: number[] = []
-    for (let i = 0; i < 20; i++) {
-      const began = performance.now()
-      await (await stage.connect()).end()
-      times.push(performance.now() - began)
-    }
-    times.sort((one, other) => one - other)
-    expect(times[10], 'median ms until a connection too many is refused').to.be.lessThan(50)
-    expect(times.at(-1), 'most ms').to.be.lessThan(1000)
+    let busy = true
+    const held = client.call(REMOTE.domainGetInfo).finally(() => (busy = false))
+    for (let i = 0; i < 20; i++) await (await stage.connect()).end()
+    expect(busy, 'the threads are still busy').to.equal(true)
     expect((await held).status).to.equal(STATUS.ok)
-    expect(performance.now() - since, 'ms that the threads were busy').to.be.greaterThan(1500)
   })
 
-  it('does so within 50 ms, 99 times of 100, while they are flooded with calls', async () => {
-    const floods = 12
+  it('does so at once while they are flooded with calls: hardly one of a hundred waits 50 ms for it', async () => {
     const stage = await Stage.start(cleanup, { actor_threads: 2, max_clients_per_address: 1, log_level: 1 })
     await stage.probesForgotten()
     const { client } = await stage.open()
+    // Closes whatever comes, and has nothing else to do: who waits for that waits for the machine.
+    const other = new Program([process.execPath, fileURLToPath(closer)])
+    cleanup.defer(() => other.stop())
+    const otherPort = Number((await printed(other, /^(\d+)\n/))[1])
     const unknown = Buffer.concat(Array.from({ length: 20_000 }, () => frame({ prog: 99 })))
     let answers = 0
-    for (let i = 0; i < floods; i++) {
+    for (let i = 0; i < FLOODS; i++) {
       const { socket } = (await stage.open(stage.broker.socket)).client
       // Not parsed: the test must have less to do than the broker.
       socket.removeAllListeners('data').on('data', ({ length }) => (answers += length))
@@ -96,22 +93,19 @@ describe('the supervisor', () => {
       again()
     }
     await waitFor('the first answers', () => answers > 1_000_000)
-    const { pid } = stage.broker.program
-    const [cpuBefore, since] = [cpuMs(pid), performance.now()]
-    // Whatever else the machine does, it does not do it all the time: one window must be good.
-    const late: number[][] = []
-    do {
-      const times: number[] = []
-      for (let i = 0; i < SAMPLES && times.length <= SAMPLES / 100; i++) {
-        const began = performance.now()
-        await once(connect({ host: '127.0.0.1', port: stage.broker.tcpPort }).resume(), 'close')
-        if (performance.now() - began > 50) times.push(Math.round(performance.now() - began))
-      }
-      late.push(times)
-    } while (late.length < WINDOWS && late.at(-1)!.length > SAMPLES / 100)
-    const cores = (cpuMs(pid) - cpuBefore) / (performance.now() - since)
-    expect(cores, 'cores that the broker used meanwhile').to.be.greaterThan(0.3)
-    expect(late.at(-1)!.length, `ms of the late ones, by window: ${JSON.stringify(late)}`).to.be.at.most(SAMPLES / 100)
+    const late = { broker: 0, other: 0 }
+    const isLate = async (port: number): Promise<boolean> => {
+      const began = performance.now()
+      await once(connect({ host: '127.0.0.1', port }).resume(), 'close')
+      return performance.now() - began > 50
+    }
+    for (let i = 0; i < SAMPLES; i++) {
+      const before = answers
+      if (await isLate(stage.broker.tcpPort)) late.broker++
+      if (await isLate(otherPort)) late.other++
+      await waitFor('more answers', () => answers > before)
+    }
+    expect(late.broker, `late of ${SAMPLES}`).to.be.at.most(SAMPLES / 100 + 2 * late.other)
     expect((await client.call(REMOTE.domainGetInfo)).status).to.equal(STATUS.ok)
   })
 })

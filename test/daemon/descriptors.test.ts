@@ -1,6 +1,5 @@
 import { expect } from 'chai'
 import { fstatSync, openSync } from 'node:fs'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { decodeError } from '#protocol/errors.js'
 import { encodeFrame, MESSAGE, PROGRAM, PROGRAM_VERSION, STATUS } from '#protocol/header.js'
 import { decodeSupported, encodeFeature, FEATURE } from '#protocol/messages/connect.js'
@@ -157,7 +156,7 @@ describe('file descriptors', () => {
     const client = await connect()
     const before = descriptorsOpen()
     void echo(client, nullDevices(3), 5)
-    await sleep(50)
+    await waitFor('them to arrive', () => descriptorsOpen() >= before + 3)
     client.transport.destroy()
     await noLeak(before)
     await isServed()

@@ -6,16 +6,15 @@ import { encodeFeature } from '#protocol/messages/connect.js'
 import { REMOTE } from '#protocol/procedures.js'
 import { AnsweringDriver, downloadArguments } from '../support/answering-driver.js'
 import { Cleanup } from '../support/cleanup.js'
-import { frame, ping } from '../support/frame-socket.js'
+import { frame, ping, type FrameSocket } from '../support/frame-socket.js'
 import { pattern } from '../support/pattern.js'
-import type { RawClient } from '../support/raw-client.js'
 import { Stage } from '../support/stage.js'
 
 const { storageVolDownload: DOWNLOAD, storageVolUpload: UPLOAD } = REMOTE
 const PONG = { prog: 0x6b656570, proc: 2 }
 
 /** Milliseconds until pings are answered, the median of some. */
-async function pingTime(client: RawClient): Promise<number> {
+async function pingTime(client: FrameSocket): Promise<number> {
   client.answerPings = false
   const times: number[] = []
   for (let i = 0; i < 15; i++) {
@@ -29,8 +28,7 @@ async function pingTime(client: RawClient): Promise<number> {
   return times.sort((one, other) => one - other)[7]!
 }
 
-describe('pings are answered within a tenth of a second', function () {
-  this.timeout(60_000)
+describe('pings are answered within a tenth of a second', () => {
   const cleanup = new Cleanup()
   let stage: Stage
   before(async () => {
@@ -39,12 +37,20 @@ describe('pings are answered within a tenth of a second', function () {
   })
   after(() => cleanup.run())
 
+  /** A tenth of a second later, at most, than those of a client of which nobody wants anything, on this machine, now. */
+  async function expectPingsAnswered(client: FrameSocket): Promise<void> {
+    const idle = await stage.connect()
+    const time = await pingTime(client)
+    expect(time, 'ms').to.be.lessThan(100 + await pingTime(idle))
+    idle.destroy()
+  }
+
   it('while two hundred calls wait for a daemon that hangs', async () => {
     const { client, daemon } = await stage.open()
     stage.driver.otherwise = () => undefined
     client.write(Buffer.concat(Array.from({ length: 200 }, (_, serial) => frame({ proc: REMOTE.domainGetInfo, serial }))))
     await daemon.next({ serial: 3 })
-    expect(await pingTime(client)).to.be.lessThan(100)
+    await expectPingsAnswered(client)
     stage.driver.otherwise = call => call.payload
   })
 
@@ -58,7 +64,7 @@ describe('pings are answered within a tenth of a second', function () {
         for (let end = false; !end; ) end = (await client.next({ type: MESSAGE.stream, serial })).payload.length === 0
       }
     })()
-    expect(await pingTime(client)).to.be.lessThan(100)
+    await expectPingsAnswered(client)
     busy = false
     await flood
   })
@@ -69,7 +75,7 @@ describe('pings are answered within a tenth of a second', function () {
     const packet = frame({ proc: DOWNLOAD, type: MESSAGE.stream, serial: 400, status: STATUS.continue }, pattern(262_120))
     daemon.write(packet.subarray(0, 100_000))
     const half = await client.data(400, 100_000 - HEADER_BYTES)
-    expect(await pingTime(client)).to.be.lessThan(100)
+    await expectPingsAnswered(client)
     daemon.write(packet.subarray(100_000))
     const rest = await client.data(400, packet.length - 100_000)
     expect(Buffer.concat([half, rest]).equals(pattern(262_120))).to.equal(true)
@@ -81,7 +87,7 @@ describe('pings are answered within a tenth of a second', function () {
     client.post(REMOTE.domainGetXmlDesc, undefined, { serial: 400 })
     const reply = frame({ ...(await daemon.next({ serial: 400 })), type: MESSAGE.reply }, pattern(500_000))
     daemon.write(reply.subarray(0, 300_000))
-    expect(await pingTime(client)).to.be.lessThan(100)
+    await expectPingsAnswered(client)
     daemon.write(reply.subarray(300_000))
     expect((await client.next({ serial: 400 })).bytes.equals(reply)).to.equal(true)
     stage.driver.otherwise = call => call.payload
@@ -95,14 +101,13 @@ describe('pings are answered within a tenth of a second', function () {
     const packet = frame({ proc: UPLOAD, type: MESSAGE.stream, serial: 500, status: STATUS.continue }, pattern(1_000_000))
     for (let i = 0; i < 20; i++) client.write(packet)
     client.answerPings = false
-    await sleep(1000)
-    while (client.take(PONG) !== undefined);
-    await sleep(3000)
-    const signs = client.inbox.filter(({ prog, proc }) => prog === PONG.prog && proc === PONG.proc).length
-    expect(signs, 'unasked pongs in 3 s').to.be.within(4, 8)
+    await client.next(PONG)
+    const since = performance.now()
+    for (let signs = 0; signs < 6; signs++) await client.next(PONG)
+    expect((performance.now() - since) / 6, 'ms between unasked pongs').to.be.within(400, 1000)
     daemon.goOn()
     for (let i = 0; i < 20; i++) await daemon.next({ type: MESSAGE.stream })
-    expect(await pingTime(client)).to.be.lessThan(100)
+    await expectPingsAnswered(client)
   })
 
   it('by the broker to a daemon whose window is full', async () => {
@@ -110,9 +115,7 @@ describe('pings are answered within a tenth of a second', function () {
     stage.driver.otherwise = () => undefined
     for (let serial = 1; serial <= 50; serial++) client.post(REMOTE.domainGetInfo, undefined, { serial })
     await daemon.next({ serial: 4 })
-    daemon.answerPings = false
-    daemon.write(ping())
-    expect((await daemon.next({ ...PONG }, 100)).payload).to.have.length(0)
+    await expectPingsAnswered(daemon)
     stage.driver.otherwise = call => call.payload
   })
 })

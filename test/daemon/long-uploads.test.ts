@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import { HEADER_BYTES, MESSAGE, STATUS } from '#protocol/header.js'
 import { REMOTE } from '#protocol/procedures.js'
@@ -65,7 +64,7 @@ describe('long packets of an upload', () => {
     for (const cut of [1, 4, 27, 28, 29, HEADER_BYTES + 60_000, HEADER_BYTES + 199_999]) {
       const bytes = packet(pattern(200_000, cut))
       client.write(bytes.subarray(0, cut))
-      await sleep(10)
+      await client.untilRead()
       client.write(bytes.subarray(cut), packet(pattern(90_000, cut)))
       await expectPacket(pattern(200_000, cut))
       await expectPacket(pattern(90_000, cut))
@@ -77,9 +76,10 @@ describe('long packets of an upload', () => {
     const packets = Array.from({ length: 60 }, (_, i) => pattern(MIB - i, i))
     for (const payload of packets) client.write(packet(payload))
     for (let i = 0; i < 5; i++) {
-      await sleep(100)
+      await client.untilStuck()
+      const { received } = daemon
       daemon.goOn()
-      await sleep(10)
+      await waitFor('some of it', () => daemon.received > received)
       daemon.stall()
     }
     const bystander = await stage.open()
@@ -95,7 +95,7 @@ describe('long packets of an upload', () => {
     await waitFor('the first part', () => daemon.unfinished >= 200_000 || undefined)
     // The answer is begun by the broker while the packet is under way.
     daemon.write(ping())
-    await sleep(50)
+    await daemon.untilRead()
     daemon.answerPings = false
     client.write(bytes.subarray(200_000))
     await expectPacket(pattern(300_000))

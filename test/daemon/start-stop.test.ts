@@ -171,8 +171,9 @@ describe('virtbrokerd', () => {
       const broker = await Broker.start(cleanup, { actor_threads: 2 }, { nodeOptions })
       const { pid } = broker.program
       const descriptors = openDescriptors(pid)
-      await sleep(1500)
-      expect(openDescriptors(pid), 'descriptors that were opened later').to.be.at.most(descriptors)
+      const clients = [await connect(broker), await connect(broker), await connect(broker), await connect(broker)]
+      for (const client of clients) await client.call(REMOTE.authList)
+      expect(openDescriptors(pid), 'and no others that were opened later').to.be.at.most(descriptors + clients.length)
     })
 
     it('for no more clients than max_clients: others wait, and are served when there is room', async () => {
@@ -239,14 +240,14 @@ describe('virtbrokerd', () => {
       const left = performance.now()
       client.destroy()
       expect((await program.exited).status).to.equal(0)
-      expect(performance.now() - left).to.be.within(900, 3000)
+      expect(performance.now() - left).to.be.at.least(900)
     })
 
     it('not on SIGHUP', async () => {
-      const broker = await Broker.start(cleanup, {})
+      const broker = await Broker.start(cleanup, { log_level: 2 })
       const client = await connect(broker)
       broker.program.child.kill('SIGHUP')
-      await sleep(100)
+      await waitFor('the log', () => broker.program.stderr.includes('nothing to reload'))
       await client.call(REMOTE.authList)
     })
   })

@@ -341,7 +341,7 @@ describe('an open connection', () => {
     client.post(REMOTE.domainGetXmlDesc)
     client.post(REMOTE.connectClose)
     // Whatever has not left the daemon when the client asks to close is abandoned, except a frame that has begun.
-    await new Promise(resolve => setTimeout(resolve, 200))
+    await client.untilRead()
     client.goOn()
     await client.end()
     const [first, ...others] = client.inbox

@@ -115,7 +115,7 @@ describe('names of users and groups', function () {
   it('are given up one by one where the service never answers, and others are looked up', async () => {
     accounts.nameOf = id => (id < 4950 ? new Promise(() => undefined) : Promise.resolve(`user${id}`))
     const hanging = Array.from({ length: 32 }, (_, i) => 4900 + i)
-    const argv = [process.execPath, ASKER, '1000', ...hanging.map(String), '4950']
+    const argv = [process.execPath, ASKER, '3000', ...hanging.map(String), '4950']
     const { stdout } = await run([...accounts.within, ...argv])
     for (const id of hanging) expect(stdout).to.contain(`${id}: nobody can say\n`)
     // It had to wait for a place, and then was not given up with those that had theirs.

@@ -1,5 +1,6 @@
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import { Broker } from '../support/broker.js'
 import { Cleanup } from '../support/cleanup.js'
@@ -153,7 +154,8 @@ describe('a client of the broker when the driver daemon is killed', () => {
       expect((await watcher.call('numOfDomains')).result).to.equal(1)
       await daemon.signal('SIGSTOP')
       const pending = watcher.call('numOfDomains')
-      await new Promise(resolve => setTimeout(resolve, 300))
+      // Nothing shows that a call has come to a daemon that does not read.
+      await sleep(1000)
       await daemon.stop('SIGKILL')
       const { code, domain, message } = await pending
       expect({ code, domain }).to.deep.equal({ code: 38, domain: 7 })

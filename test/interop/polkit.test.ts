@@ -1,5 +1,4 @@
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import { decodeError } from '#protocol/errors.js'
 import { STATUS } from '#protocol/header.js'
@@ -11,6 +10,7 @@ import { BusClient, flood } from '../support/bus-client.js'
 import { BusRelay } from '../support/bus-relay.js'
 import { Cleanup } from '../support/cleanup.js'
 import type { Frame } from '../support/frame-socket.js'
+import { openDescriptors } from '../support/process-state.js'
 import { PolkitBus } from '../support/polkit-bus.js'
 import { run } from '../support/processes.js'
 import type { RawClient } from '../support/raw-client.js'
@@ -152,9 +152,10 @@ describe('polkit', function () {
     bus.polkitd.child.kill('SIGSTOP')
     const user = await client(USER.daemon)
     user.post(REMOTE.authPolkit)
-    await sleep(100)
+    await user.untilRead()
+    const before = openDescriptors(stage.broker.program.pid)
     user.destroy()
-    await sleep(100)
+    await waitFor('it to be missed', () => openDescriptors(stage.broker.program.pid) < before)
     bus.polkitd.child.kill('SIGCONT')
     const next = await client(USER.daemon)
     expect((await next.call(REMOTE.authPolkit)).status).to.equal(STATUS.ok)

@@ -58,6 +58,14 @@ function needsRealComponents(root: Suite): boolean {
   return root.suites.some(suite => !selfContained.test(suite.file ?? ''))
 }
 
+/**
+ * A process of mocha's that dies between two test files leaves mocha without anything to wait for, and it would end with 0.
+ * The exit code is mocha's when it has counted the failures, and not before.
+ */
+export function mochaGlobalSetup(): void {
+  process.exitCode = 1
+}
+
 /** Root hooks, loaded through "require" in .mocharc.json. */
 export const mochaHooks = {
   beforeAll(this: Context): void {

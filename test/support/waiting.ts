@@ -12,10 +12,12 @@ export async function waitFor<T>(
   timeout = 30_000
 ): Promise<T> {
   const end = Date.now() + timeout
+  // Made here, it knows who waits.
+  const vain = new Error(`waited ${timeout} ms in vain for ${what}`)
   for (;;) {
     const found = await probe()
     if (found !== undefined && found !== false) return found
-    if (Date.now() > end) throw new Error(`waited ${timeout} ms in vain for ${what}`)
+    if (Date.now() > end) throw vain
     await sleep(20)
   }
 }

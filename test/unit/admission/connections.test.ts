@@ -32,7 +32,7 @@ describe('when a client was last heard', () => {
     heard.begin(7)
     expect(other.silence(7)).to.deep.equal({ silentMs: 0, hasSpoken: false })
     await sleep(350)
-    expect(other.silence(7)!.silentMs).to.be.within(200, 2000)
+    expect(other.silence(7)!.silentMs).to.be.at.least(200)
     heard.hear(7)
     expect(other.silence(7)).to.deep.equal({ silentMs: 0, hasSpoken: true })
     heard.end(7)

@@ -1,4 +1,5 @@
 import { openSync } from 'node:fs'
+import { stat } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import { FdLedger } from '#workers/os/fd-ledger.js'
@@ -24,6 +25,8 @@ describe('a closer of foreign descriptors', () => {
   let ledger: FdLedger
   let closer: ForeignCloser
   let threads: number
+  // Node starts the threads of its pool with the first use of it.
+  before(() => stat('/'))
   beforeEach(() => {
     ledger = new FdLedger()
     closer = new ForeignCloser(ledger, 64)
