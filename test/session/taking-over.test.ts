@@ -3,6 +3,7 @@ import { setImmediate as turn } from 'node:timers/promises'
 import { MessageChannel } from 'node:worker_threads'
 import { expect } from 'chai'
 import { Actor } from '#workers/actor/actor.js'
+import type { ClientState } from '#workers/thread/client-record.js'
 import type { FromActor, ToActor } from '#workers/thread/control.js'
 import { FdLedger } from '#workers/os/fd-ledger.js'
 import { LastHeard } from '#workers/os/last-heard.js'
@@ -28,18 +29,19 @@ describe('an actor that is handed many connections at once', () => {
       number: OWNER, settings, ledger: ledger.shared, limits: LIMITS, lastHeard: lastHeard.shared,
       work: work.port2, names: names.port2, sasl: undefined
     })
-    const ended = new Set<number>()
+    /** What each had come to. */
+    const ended = new Map<number, ClientState>()
     work.port1.on('message', (news: FromActor) => {
-      for (const item of news) if (item.kind === 'ended') ended.add(item.id)
+      for (const item of news) if (item.kind === 'ended') ended.set(item.id, item.state)
     })
     const pipes = Array.from({ length: CLIENTS }, makePipe)
     // Nothing comes of the other end, and the peer is not gone either.
     const given = pipes.map(([end]) => end)
     for (const fd of given) ledger.give(fd, OWNER)
-    const admissions = given.map((fd, id) => (
+    const handOvers = given.map((fd, id) => (
       { id, fd, since: 0, listener: { name: 'tcp', transport: 'tcp', readonly: false, auth: 'none' } as const, peer: '192.0.2.1:1' }
     ))
-    work.port1.postMessage({ admissions, evictions: [] } satisfies ToActor)
+    work.port1.postMessage({ handOvers, evictions: [] } satisfies ToActor)
     const waiting = (): number => given.filter(fd => ledger.isGiven(fd, OWNER)).length
     let left = CLIENTS
     do {
@@ -54,6 +56,7 @@ describe('an actor that is handed many connections at once', () => {
     await actor.done
     if (ended.size < CLIENTS) await once(work.port1, 'close')
     expect(ended.size).to.equal(CLIENTS)
+    expect([ended.get(0), ended.get(CLIENTS - 1)]).to.deep.equal(['serving', 'arriving'])
     expect(waiting()).to.equal(0)
     for (const [, other] of pipes) close(other)
     names.port1.close()

@@ -37,7 +37,7 @@ export class MemorySession {
       clock, drivers: this.drivers, policy: new Policy([], false), turns: new Turns(failed), unopened: new UnopenedMemory(),
       io: { closer: { close: () => undefined } },
       log: write, strangers: { write }, hears: () => true, failed,
-      authenticated: () => undefined,
+      changed: () => undefined,
       sessionEnded: (_: ClientSession, why: string) => (this.ended = why),
       settings: {
         keepalive: { intervalMs: 0, count: 0 }, driverReconnect: reconnects, loginTimeoutMs: 0, firstFrameTimeoutMs: 0,

@@ -25,7 +25,6 @@ const ROOMS: readonly (readonly string[])[] = [
 
 /** Imports against the direction, to be struck out one by one. */
 const EXCEPTIONS: readonly string[] = [
-  'workers/auth/make-authentication.ts -> workers/actor/actor.ts',
   'workers/session/client-session.ts -> workers/actor/actor.ts'
 ]
 
@@ -34,7 +33,6 @@ const IN_CIRCLES: readonly string[] = [
   'protocol/procedure-table.ts',
   'protocol/procedures.ts',
   'workers/actor/actor.ts',
-  'workers/auth/make-authentication.ts',
   'workers/session/client-session.ts',
   'workers/test-driver/checkpoints.ts',
   'workers/test-driver/dispatch.ts',

@@ -1,16 +1,16 @@
 import type { LastHeard } from '../../workers/os/last-heard.js'
 import type { ListenerKind } from '../../workers/os/listener-kind.js'
 import { EDGE, READABLE, type Poller } from '../../workers/os/poller.js'
-import type { HandOver } from '../../workers/thread/client-record.js'
+import { CLIENT_STATES, NO_IDENTITY, type ClientRecord, type ClientState, type HandOver } from '../../workers/thread/client-record.js'
 import type { BoundedLog } from '../log/bounded-log.js'
-import { ClientTable, type Client } from './client-table.js'
+import { Clients, stageOf, type Client } from './clients.js'
 import { ConnectionCounts, type CounterLimits } from './connection-counts.js'
 import type { DescriptorPlan } from './descriptor-plan.js'
 import { SILENCE_MS, type Claim } from './eviction.js'
 import { Arrival, ListenerState } from './listener-state.js'
 import { MakingRoom } from './making-room.js'
 import { ownerOf, ROOT } from './owner.js'
-import { Places, type Shortage, type Stage } from './places.js'
+import { Places, type Shortage } from './places.js'
 
 export interface AdmissionLimits extends CounterLimits {
   maxAnonymousClients: number
@@ -22,17 +22,24 @@ export interface AdmissionOwner {
   readonly poller: Poller
   readonly lastHeard: LastHeard
   readonly log: BoundedLog
-  /** Gives a client to a thread, with the next `flush`. */
-  hand(client: HandOver): void
-  /** Has a client closed by its thread if it is still not in, with the next `flush`. */
-  evict(id: number): void
-  flush(): void
+  readonly threads: ClientThreads
   /** Closes a connection that no thread was given. */
   closeUnserved(kind: ListenerKind, fd: number): void
   /** Listeners that were told to take no more may ask again. */
   mayAcceptAgain(kind: ListenerKind): void
   /** The first client has come, or the last has gone. */
   idle(idle: boolean): void
+}
+
+/** The threads that clients are given to. What they are told goes with the next `flush`. */
+export interface ClientThreads {
+  /** Gives a connection to a thread. Returns the thread's number, or undefined if there is none. */
+  hand(client: HandOver): number | undefined
+  /** Whether the thread was given the descriptor, and has not taken it up. */
+  isGiven(fd: number, thread: number): boolean
+  /** Has a client closed by its thread if it is still not in. */
+  evict(thread: number, id: number): void
+  flush(): void
 }
 
 /** While connections wait, it is looked so often whether somebody must make room. */
@@ -42,9 +49,12 @@ const MOST_AT_ONCE = 64
 /** In the log, a minute and topic. */
 const LINES = 5
 
+/** What a thread has to say of a client. */
+export type ClientChange = Pick<ClientRecord, 'id' | 'state' | 'identity'>
+
 /** Which connections are served, which wait, and which must go (docs/reliability.md, Admission). */
 export class Admission {
-  readonly clients = new ClientTable()
+  readonly clients = new Clients()
   readonly #counts: ConnectionCounts
   readonly places: Places
   readonly #listeners = new Map<ListenerKind, ListenerState>()
@@ -155,15 +165,12 @@ export class Admission {
 
   // Clients go on, and go
 
-  /** The TLS handshake is through. */
-  secured(id: number): void {
+  /** What its thread says of a client. */
+  became({ id, state, identity }: ClientChange): void {
     const client = this.clients.get(id)
-    if (client?.stage === 'handshake') this.#advance(client, client.listener.kind.auth === 'none' ? 'in' : 'login')
-  }
-
-  authenticated(id: number): void {
-    const client = this.clients.get(id)
-    if (client !== undefined) this.#advance(client, 'in')
+    if (client === undefined) return
+    if (Object.keys(identity).length > 0) client.identity = identity
+    this.#advance(client, state)
   }
 
   /** It was to go, and had come in meanwhile. */
@@ -175,9 +182,11 @@ export class Admission {
     this.places.enter(client)
   }
 
-  ended(id: number): void {
+  /** `state`: the last that it had come to, of which nothing may have been heard. */
+  ended(id: number, state?: ClientState): void {
     const client = this.clients.get(id)
     if (client === undefined) return
+    if (state !== undefined) this.#advance(client, state)
     this.clients.delete(client)
     this.#counts.remove(client.counted)
     if (client.leaving) this.#leaving--
@@ -186,12 +195,21 @@ export class Admission {
     this.#fillSoon()
   }
 
-  /** What a thread was told and had not come to died with it; its clients may be another's now. */
-  threadDied(): void {
-    queueMicrotask(() => {
-      for (const client of this.clients.leaving()) this.owner.evict(client.id)
-      this.owner.flush()
-    })
+  /**
+   * Connections that the thread had not taken up go to another; the rest died with it. Returns how many those are. What the
+   * thread was told and had not come to died with it too; its clients may be another's now.
+   */
+  threadDied(thread: number): number {
+    const { threads } = this.owner
+    // A descriptor's number may stand here twice: the older client has ended, and the news of it did not come through.
+    const byFd = new Map([...this.clients.of(thread)].map(client => [client.fd, client]))
+    const waiting = new Set([...byFd.values()].filter(({ fd }) => threads.isGiven(fd, thread)))
+    const lost = [...this.clients.of(thread)].filter(client => !waiting.has(client))
+    for (const { id } of lost) this.ended(id)
+    for (const client of waiting) this.#hand(client)
+    for (const client of this.clients.leaving()) threads.evict(client.thread, client.id)
+    threads.flush()
+    return lost.length
   }
 
   /** Nobody waits any longer. */
@@ -200,7 +218,11 @@ export class Admission {
     for (const { waiting } of this.#listeners.values()) for (const arrival of waiting.all) this.gone(arrival)
   }
 
-  #advance(client: Client, stage: Stage): void {
+  #advance(client: Client, state: ClientState): void {
+    // What comes from a thread is a string of its own.
+    client.state = CLIENT_STATES.find(known => known === state)!
+    const stage = stageOf(state, client.listener)
+    if (stage === client.stage) return
     if (client.leaving) client.stage = stage
     else this.places.advance(client, stage)
     if (stage === 'in') this.clients.isIn(client)
@@ -209,17 +231,38 @@ export class Admission {
 
   // Places
 
-  #enter(listener: ListenerState, fd: number, peer: string | undefined, counted: string | undefined, rootsOwn = false): void {
-    const { transport, auth } = listener.kind
-    const id = ++this.#ids
-    const stage = transport === 'tls' ? 'handshake' : auth === 'none' ? 'in' : 'login'
-    const since = Date.now()
-    const client: Client = { id, listener, fd, peer, since, stage, rootsOwn, leaving: false, counted, owner: undefined }
+  #enter(at: ListenerState, fd: number, peer: string | undefined, counted: string | undefined, rootsOwn = false): void {
+    const client: Client = {
+      id: ++this.#ids,
+      since: Date.now(),
+      listener: at.kind,
+      peer,
+      identity: NO_IDENTITY,
+      state: 'arriving',
+      at,
+      stage: stageOf('arriving', at.kind),
+      rootsOwn,
+      fd,
+      thread: 0,
+      leaving: false,
+      counted,
+      owner: undefined
+    }
     this.clients.add(client)
     this.#counts.add(counted)
     this.places.enter(client)
-    this.owner.hand({ id, since, listener: listener.kind, peer, fd })
     if (this.clients.size === 1) this.owner.idle(false)
+    this.#hand(client)
+  }
+
+  #hand(client: Client): void {
+    const { id, since, listener, peer, fd } = client
+    const thread = this.owner.threads.hand({ id, since, listener, peer, fd })
+    if (thread !== undefined) client.thread = thread
+    else {
+      this.owner.closeUnserved(listener, fd)
+      this.ended(id)
+    }
   }
 
   #enterWaiting(arrival: Arrival, rootsOwn: boolean): void {
@@ -253,7 +296,7 @@ export class Admission {
       idle = this.#fillOne(listeners[i % listeners.length]!, held) ? 0 : idle + 1
     }
     for (const listener of listeners) this.#reopen(listener)
-    this.owner.flush()
+    this.owner.threads.flush()
   }
 
   #reopen(listener: ListenerState): void {
@@ -338,13 +381,13 @@ export class Admission {
   }
 
   #evict(client: Client, shortage: Shortage): void {
-    const { name } = client.listener.kind
+    const { name } = client.listener
     const what = `a connection of ${client.owner} that is not logged in is closed for another`
     this.owner.log.warn(`${name} eviction`, LINES, () => `${name}: ${this.#describe(shortage)}: ${what}`)
     client.leaving = true
     this.#leaving++
     this.places.leave(client)
-    this.owner.evict(client.id)
+    this.owner.threads.evict(client.thread, client.id)
   }
 
   #describe(shortage: Shortage): string {

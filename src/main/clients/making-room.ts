@@ -1,6 +1,6 @@
 import type { LastHeard } from '../../workers/os/last-heard.js'
 import { hasUnread } from '../../workers/os/peek.js'
-import type { Client, ClientTable } from './client-table.js'
+import type { Client, Clients } from './clients.js'
 import { Eviction, type Candidate, type Claim } from './eviction.js'
 import type { ListenerState } from './listener-state.js'
 import type { Places, Shortage } from './places.js'
@@ -15,7 +15,7 @@ interface Evictable extends Candidate {
 }
 
 export interface RoomNeeds {
-  readonly clients: ClientTable
+  readonly clients: Clients
   readonly places: Places
   readonly lastHeard: LastHeard
   /** How many were told to go, and have not gone. */

@@ -57,7 +57,8 @@ export class ListenerPlaces {
 
 /** Who takes a place. */
 export interface Occupant {
-  readonly listener: ListenerPlaces
+  /** Of its listener. */
+  readonly at: ListenerPlaces
   stage: Stage
   /** One of root's own, which counts nowhere else. */
   rootsOwn: boolean
@@ -100,7 +101,7 @@ export class Places {
   }
 
   advance(occupant: Occupant, stage: Stage): void {
-    if (occupant.stage === 'handshake') occupant.listener.handshakeDone(this.now())
+    if (occupant.stage === 'handshake') occupant.at.handshakeDone(this.now())
     if (!occupant.rootsOwn) this.#count(occupant, -1)
     occupant.stage = stage
     if (!occupant.rootsOwn) this.#count(occupant, 1)
@@ -119,15 +120,15 @@ export class Places {
   /** Root's own places are for coming in: one who is in takes any other as soon as there is one. */
   #releaseRoot(): void {
     for (const occupant of this.#root) {
-      if (occupant.stage !== 'in' || this.#isFull(occupant.listener)) continue
+      if (occupant.stage !== 'in' || this.#isFull(occupant.at)) continue
       this.#root.delete(occupant)
       occupant.rootsOwn = false
       this.#count(occupant, 1)
     }
   }
 
-  #count({ listener, stage }: Occupant, by: 1 | -1): void {
-    listener.counts[stage] += by
+  #count({ at, stage }: Occupant, by: 1 | -1): void {
+    at.counts[stage] += by
     this.#size += by
   }
 }

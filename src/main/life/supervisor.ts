@@ -70,7 +70,7 @@ export class Supervisor implements ListenerHandler {
     await this.#startSasl()
     const handler = {
       news: (news: ActorNews) => this.#news(news),
-      threadDied: (reason: string, lost: readonly number[]) => this.#threadDied(reason, lost)
+      threadDied: (thread: number, reason: string) => this.#threadDied(thread, reason)
     }
     const { actorThreads, actorMinClients } = this.#config
     const shared = { closer: this.#closer, lastHeard: this.#lastHeard }
@@ -205,9 +205,7 @@ export class Supervisor implements ListenerHandler {
       poller: this.#poller,
       lastHeard: this.#lastHeard,
       log: this.#log,
-      hand: client => pool.hand(client),
-      evict: id => pool.evict(id),
-      flush: () => pool.flush(),
+      threads: pool,
       closeUnserved: (kind, fd) => this.#closeUnserved(kind, fd),
       mayAcceptAgain: kind => this.#mayAcceptAgain(kind),
       idle: idle => this.onIdle(idle)
@@ -245,11 +243,9 @@ export class Supervisor implements ListenerHandler {
     const admission = this.#admission!
     switch (news.kind) {
       case 'ended':
-        return admission.ended(news.id)
-      case 'secured':
-        return admission.secured(news.id)
-      case 'authenticated':
-        return admission.authenticated(news.id)
+        return admission.ended(news.id, news.state)
+      case 'client':
+        return admission.became(news)
       case 'kept':
         return admission.kept(news.id)
       case 'log':
@@ -257,9 +253,8 @@ export class Supervisor implements ListenerHandler {
     }
   }
 
-  #threadDied(reason: string, lost: readonly number[]): void {
-    this.#logger.error(SOURCE.server, `an actor thread died (${reason}); ${lost.length} clients are lost with it`)
-    for (const id of lost) this.#admission?.ended(id)
-    this.#admission?.threadDied()
+  #threadDied(thread: number, reason: string): void {
+    const lost = this.#admission?.threadDied(thread) ?? 0
+    this.#logger.error(SOURCE.server, `an actor thread died (${reason}); ${lost} clients are lost with it`)
   }
 }

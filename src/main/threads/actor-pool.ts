@@ -19,8 +19,8 @@ import type { TlsSettings } from '../../workers/tls/tls-settings.js'
 
 export interface ActorPoolHandler {
   news(news: ActorNews): void
-  /** A thread died and is being replaced. `lost`: ids of its clients, which are gone with it. */
-  threadDied(reason: string, lost: readonly number[]): void
+  /** A thread died and is being replaced. Its clients are to be given to others, or up. */
+  threadDied(thread: number, reason: string): void
 }
 
 export interface ActorPoolSize {
@@ -112,22 +112,23 @@ export class ActorPool {
     await within(START_MS, Promise.all(this.threads.map(thread => thread.started())))
   }
 
-  /** Puts a connection into the outbox of a thread. `flush` sends it. */
-  hand(admission: HandOver): void {
+  /** Puts a connection into the outbox of a thread, and returns its number; undefined if there is no thread. */
+  hand(client: HandOver): number | undefined {
     const thread = placeFor(this.threads, this.#minClients)
-    if (thread === undefined) {
-      this.#closer.closeSocket(admission.fd)
-      this.#handler.news({ kind: 'ended', id: admission.id, why: 'no actor thread' })
-      return
-    }
-    this.#closer.ledger.give(admission.fd, thread.number)
-    this.#lastHeard.begin(admission.fd)
-    thread.hand(admission)
+    if (thread === undefined) return undefined
+    this.#closer.ledger.give(client.fd, thread.number)
+    this.#lastHeard.begin(client.fd)
+    thread.hand(client)
+    return thread.number
+  }
+
+  isGiven(fd: number, thread: number): boolean {
+    return this.#closer.ledger.isGiven(fd, thread)
   }
 
   /** Has a client closed that is still not in. `flush` sends it. */
-  evict(id: number): void {
-    this.threads.find(({ clients }) => clients.has(id))?.evict(id)
+  evict(thread: number, id: number): void {
+    this.threads.find(({ number }) => number === thread)?.evict(id)
   }
 
   flush(): void {
@@ -203,18 +204,9 @@ export class ActorPool {
     for (const thread of this.threads.slice(this.threads.length - waiting)) thread.giveUp(error.message)
   }
 
-  /** Connections that the thread had not taken up yet go to another; the rest died with it. */
   #died(thread: ActorThread, reason: string): void {
     this.threads.splice(this.threads.indexOf(thread), 1)
-    const { number } = thread
-    // A descriptor's number may stand here twice: the older client has ended, and the news of it did not come through.
-    const byFd = new Map([...thread.clients.values()].map(admission => [admission.fd, admission]))
-    const waiting = [...byFd.values()].filter(({ fd }) => this.#closer.ledger.isGiven(fd, number))
-    const handedAgain = new Set(waiting)
-    const lost = [...thread.clients.values()].filter(client => !handedAgain.has(client)).map(({ id }) => id)
-    this.#closer.closeAllOf(number)
-    this.#handler.threadDied(reason, lost)
-    for (const admission of waiting) this.hand(admission)
-    this.flush()
+    this.#closer.closeAllOf(thread.number)
+    this.#handler.threadDied(thread.number, reason)
   }
 }

@@ -14,8 +14,8 @@ export class ActorThread implements Run, Place, Watched {
   readonly number: number
   readonly control: Remote<ActorControl>
   readonly ended: Promise<string>
-  /** What it has been handed and has not reported as ended, by id. */
-  readonly clients = new Map<number, HandOver>()
+  /** Handed over, and not reported as ended. */
+  clients = 0
   /** As it says itself. */
   busy = false
   stuck = false
@@ -25,7 +25,7 @@ export class ActorThread implements Run, Place, Watched {
   readonly #work: MessagePort
   readonly #news: (news: ActorNews) => void
   /** Sent with the next `flush`. */
-  #outbox: ToActor = { admissions: [], evictions: [] }
+  #outbox: ToActor = { handOvers: [], evictions: [] }
   /** Gives it up while it waits for a worker of piscina's. */
   readonly #unstarted = new AbortController()
 
@@ -75,9 +75,9 @@ export class ActorThread implements Run, Place, Watched {
   }
 
   /** With the next `flush`, as evictions. */
-  hand(admission: HandOver): void {
-    this.clients.set(admission.id, admission)
-    this.#outbox.admissions.push(admission)
+  hand(client: HandOver): void {
+    this.clients++
+    this.#outbox.handOvers.push(client)
   }
 
   evict(id: number): void {
@@ -85,10 +85,10 @@ export class ActorThread implements Run, Place, Watched {
   }
 
   flush(): void {
-    const { admissions, evictions } = this.#outbox
-    if (admissions.length === 0 && evictions.length === 0) return
+    const { handOvers, evictions } = this.#outbox
+    if (handOvers.length === 0 && evictions.length === 0) return
     this.#work.postMessage(this.#outbox)
-    this.#outbox = { admissions: [], evictions: [] }
+    this.#outbox = { handOvers: [], evictions: [] }
   }
 
   /** Has it close its clients, and then end. */
@@ -107,7 +107,7 @@ export class ActorThread implements Run, Place, Watched {
 
   #told(news: FromActor): void {
     for (const item of news) {
-      if (item.kind === 'ended') this.clients.delete(item.id)
+      if (item.kind === 'ended') this.clients--
       if (item.kind === 'busy') this.busy = item.busy
       else this.#news(item)
     }

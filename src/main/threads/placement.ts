@@ -1,6 +1,7 @@
 /** A thread that clients can be given to. */
 export interface Place {
-  readonly clients: { readonly size: number }
+  /** How many it has. */
+  readonly clients: number
   /** Has little time left for more. */
   readonly busy: boolean
   /** Its event loop has not turned for a while. */
@@ -17,11 +18,11 @@ export interface Place {
 export function placeFor<T extends Place>(threads: readonly T[], fill: number): T | undefined {
   let least: T | undefined
   for (const thread of threads) {
-    if (!thread.busy && !thread.stuck && thread.clients.size < fill) return thread
+    if (!thread.busy && !thread.stuck && thread.clients < fill) return thread
     if (least === undefined || isBetter(thread, least)) least = thread
   }
   return least
 }
 
 const isBetter = (one: Place, other: Place): boolean =>
-  one.stuck === other.stuck ? one.clients.size < other.clients.size : other.stuck
+  one.stuck === other.stuck ? one.clients < other.clients : other.stuck

@@ -14,6 +14,7 @@ import { Policy } from '../policy/policy.js'
 import { Authority } from '../polkit/authority.js'
 import { SaslThreadClient } from '../sasl/thread-client.js'
 import { failureText, LOG_LEVELS, SOURCE, type Log, type LogLevel } from '../base/log.js'
+import type { ClientRecord, ClientState } from '../thread/client-record.js'
 import type { ActorSettings } from '../thread/settings.js'
 import { ClientSession } from '../session/client-session.js'
 import { Arrivals } from '../arrival/arrivals.js'
@@ -52,6 +53,9 @@ export class Actor implements ActorControl {
   readonly #accounts: AccountNames
   readonly #work: MessagePort
   #news: (ActorNews | LoadNews)[] = []
+  /** Clients of whose records the supervisor has not heard yet. */
+  readonly #changed = new Set<ClientRecord>()
+  #toFlush = false
   #logLevel: number
   #closing = false
   #over = false
@@ -89,14 +93,14 @@ export class Actor implements ActorControl {
       settings,
       log: this.strangers.write,
       begin: (arrived: Arrived) => this.#begin(arrived),
-      ended: (id: number, why: string) => this.#ended(id, why)
+      ended: (id: number, why: string) => this.#ended(id, why, 'arriving')
     }
     this.#arrivals = new Arrivals(owner, { handshake: this.#tls.handshake, identifying: identifying(this.#accounts) })
     new BusyWatch(this.clock, busy => this.#tell({ kind: 'busy', busy }))
     this.#work = work
-    work.on('message', ({ admissions, evictions }: ToActor) => {
+    work.on('message', ({ handOvers, evictions }: ToActor) => {
       for (const id of evictions) this.#evict(id)
-      this.#arrivals.take(admissions)
+      this.#arrivals.take(handOvers)
     })
   }
 
@@ -119,11 +123,13 @@ export class Actor implements ActorControl {
 
   /** A client is counted for as long as its connection may have to wait for being closed. */
   sessionEnded(session: ClientSession, why: string): void {
-    const { id } = session.record
+    const { record } = session
     const { sender } = session.client.transport
-    this.#sessions.delete(id)
-    if (sender === undefined) this.#ended(id, why)
-    else this.io.closer.whenRoom(sender, () => this.#ended(id, why))
+    this.#sessions.delete(record.id)
+    this.#changed.delete(record)
+    const ended = (): void => this.#ended(record.id, why, record.state)
+    if (sender === undefined) ended()
+    else this.io.closer.whenRoom(sender, ended)
   }
 
   /** An exception while a client was served ends that client and nobody else. */
@@ -132,8 +138,10 @@ export class Actor implements ActorControl {
     session?.close('internal failure', 'error')
   }
 
-  authenticated(session: ClientSession): void {
-    this.#tell({ kind: 'authenticated', id: session.record.id })
+  /** Something has changed in the record of a client. */
+  changed(record: ClientRecord): void {
+    this.#changed.add(record)
+    this.#flushSoon()
   }
 
   // ActorControl
@@ -174,13 +182,13 @@ export class Actor implements ActorControl {
   }
 
   #begin(arrived: Arrived): void {
-    const { id, listener } = arrived.record
-    if (listener.transport === 'tls') this.#tell({ kind: 'secured', id })
-    this.#sessions.set(id, new ClientSession(this, arrived))
+    const { record } = arrived
+    this.#sessions.set(record.id, new ClientSession(this, arrived))
+    this.changed(record)
   }
 
-  #ended(id: number, why: string): void {
-    this.#tell({ kind: 'ended', id, why })
+  #ended(id: number, why: string, state: ClientState): void {
+    this.#tell({ kind: 'ended', id, why, state })
     this.#finishIfEmpty()
   }
 
@@ -191,13 +199,23 @@ export class Actor implements ActorControl {
 
   /** News of a few milliseconds travels in one message: each wakes the supervisor's thread. */
   #tell(news: ActorNews | LoadNews): void {
-    if (this.#news.length === 0) setTimeout(() => this.#flush(), NEWS_MS)
     this.#news.push(news)
+    this.#flushSoon()
+  }
+
+  #flushSoon(): void {
+    if (this.#toFlush) return
+    this.#toFlush = true
+    setTimeout(() => this.#flush(), NEWS_MS)
   }
 
   #flush(): void {
+    this.#toFlush = false
     const news = this.#news
+    // What clients have become in the end: of one that has ended it came with that.
+    for (const { id, state, identity } of this.#changed) news.push({ kind: 'client', id, state, identity })
     this.#news = []
+    this.#changed.clear()
     if (news.length > 0) this.#work.postMessage(news)
   }
 

@@ -3,7 +3,8 @@ import { SOURCE, type Log, type LogLevel } from '../base/log.js'
 import type { LastHeard } from '../os/last-heard.js'
 import { setIntOption, SO_OOBINLINE, SOL_SOCKET } from '../os/libc.js'
 import { SaslLayer } from '../sasl/sasl-layer.js'
-import type { HandOver } from '../thread/client-record.js'
+import type { ListenerKind } from '../os/listener-kind.js'
+import { NO_IDENTITY, type HandOver } from '../thread/client-record.js'
 import type { ActorSettings } from '../thread/settings.js'
 import { PolledTransport, type ThreadIo } from '../transport/polled.js'
 import type { Transport, TransportHandler } from '../transport/transport.js'
@@ -42,6 +43,7 @@ export class Arrivals {
   readonly #all = new Map<number, Arrival>()
   /** Handed over and not taken up: of these the ledger says that they can be given to another thread. */
   readonly #waiting: Arrival[] = []
+  readonly #listeners = new Map<string, ListenerKind>()
   /** Taken up since the loop was last seen to turn. */
   #taken = 0
   /** Why nobody comes in any more. */
@@ -152,14 +154,15 @@ export class Arrivals {
   #begin(arrival: Arrival): void {
     if (!arrival.become('begun')) return
     const { handOver, found } = arrival
-    const { id, since, listener, peer, fd } = handOver
+    const { id, since, peer, fd } = handOver
+    const listener = this.#known(handOver.listener)
     const { io, lastHeard, begin, ended } = this.#owner
     this.#leave(arrival)
     let made: Transport | undefined
     let begun = false
     try {
       begin({
-        record: { id, since, listener, peer, identity: found.identity ?? {}, state: listener.auth === 'none' ? 'serving' : 'authenticating' },
+        record: { id, since, listener, peer, identity: found.identity ?? NO_IDENTITY, state: listener.auth === 'none' ? 'serving' : 'authenticating' },
         fd,
         newcomer: new Newcomer(lastHeard, fd, arrival.takenAt),
         failure: found.failure,
@@ -176,6 +179,13 @@ export class Arrivals {
       closeSocket(io, handOver)
     } else made.destroy()
     ended(id, 'internal failure')
+  }
+
+  /** Each comes as an object of its own, and one is enough for all clients of a listener. */
+  #known(listener: ListenerKind): ListenerKind {
+    const known = this.#listeners.get(listener.name)
+    if (known === undefined) this.#listeners.set(listener.name, listener)
+    return known ?? listener
   }
 
   #leave({ handOver, deadline }: Arrival): void {

@@ -2,10 +2,11 @@ import type { Header } from '../../protocol/header.js'
 import type { RemoteError } from '../../protocol/errors.js'
 import type { Identity } from '../../protocol/identity.js'
 import type { AuthType } from '../../protocol/messages/auth.js'
-import type { Clock } from '../base/clock.js'
 import type { LogLevel, LogSource } from '../base/log.js'
 import type { ClientRecord } from '../thread/client-record.js'
 import type { ActorSettings } from '../thread/settings.js'
+import type { Authority } from '../polkit/authority.js'
+import type { SaslThreadClient } from '../sasl/thread-client.js'
 
 /**
  * One way of letting a client in, made for one client. It is asked only while the client is not in yet; after that
@@ -24,8 +25,6 @@ export interface Authentication {
 export interface Applicant {
   /** With the identity that the socket tells. */
   readonly record: ClientRecord
-  readonly fd: number
-  readonly actor: AuthActor
   log(level: LogLevel, message: string, source: LogSource): void
   reply(call: Header, body: Buffer): void
   refuse(call: Header, error: RemoteError): void
@@ -36,8 +35,9 @@ export interface Applicant {
   close(why: string, level: LogLevel): void
 }
 
-/** What a method needs of the actor. */
-export interface AuthActor {
-  readonly clock: Clock
+/** What methods need of their thread. */
+export interface AuthServices {
   readonly settings: ActorSettings
+  readonly polkit: Pick<Authority, 'check'>
+  readonly sasl: Pick<SaslThreadClient, 'attempt'>
 }

@@ -1,5 +1,4 @@
-import type { Actor } from '../actor/actor.js'
-import type { Applicant, Authentication } from './authentication.js'
+import type { Applicant, Authentication, AuthServices } from './authentication.js'
 import { noAuthentication } from './none.js'
 import { endpoint, type IpEndpoint } from '../os/address.js'
 import type { SaslParameters } from '../sasl/libsasl.js'
@@ -9,14 +8,22 @@ import type { Transport } from '../transport/transport.js'
 import { PolkitAuthentication } from './polkit.js'
 import { SaslAuthentication } from './sasl.js'
 
-/** The method of the listener that the client came by. */
-export function makeAuthentication(applicant: Applicant, actor: Actor, transport: Transport): Authentication {
-  switch (applicant.record.listener.auth) {
+/** The method of the listener that the client came by. `fd`: its socket. */
+export function makeAuthentication(
+  applicant: Applicant,
+  fd: number,
+  services: AuthServices,
+  transport: Transport
+): Authentication {
+  const { listener } = applicant.record
+  switch (listener.auth) {
     case 'polkit':
-      return new PolkitAuthentication(applicant, actor.polkit)
+      return new PolkitAuthentication(applicant, services.polkit)
     case 'sasl': {
       const layer = transport instanceof SaslLayer ? transport : undefined
-      return new SaslAuthentication(applicant, actor.sasl, layer, saslParameters(applicant, transport))
+      const { tcpMinSsf } = services.settings
+      const parameters = saslParameters(listener.transport === 'unix' ? undefined : fd, tcpMinSsf, transport)
+      return new SaslAuthentication(applicant, services, layer, parameters)
     }
     default:
       return noAuthentication
@@ -26,16 +33,16 @@ export function makeAuthentication(applicant: Applicant, actor: Actor, transport
 /** For a UNIX socket both addresses are those of the host itself. */
 const LOCAL: IpEndpoint = { ip: '127.0.0.1', port: 0 }
 
-function saslParameters({ record, fd, actor }: Applicant, transport: Transport): SaslParameters {
+function saslParameters(fd: number | undefined, minSsf: number, transport: Transport): SaslParameters {
   const address = (which: 'local' | 'peer'): string => {
-    const { ip, port } = (record.listener.transport === 'unix' ? undefined : endpoint(fd, which)) ?? LOCAL
+    const { ip, port } = (fd === undefined ? undefined : endpoint(fd, which)) ?? LOCAL
     return `${ip};${port}`
   }
   return {
     local: address('local'),
     remote: address('peer'),
     secure: !(transport instanceof SaslLayer),
-    minSsf: actor.settings.tcpMinSsf,
+    minSsf,
     externalSsf: transport instanceof TlsTransport ? transport.cipherBits : 0
   }
 }

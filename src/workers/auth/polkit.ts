@@ -3,10 +3,10 @@ import type { Header } from '../../protocol/header.js'
 import { AUTH, encodePolkitReply, type AuthType } from '../../protocol/messages/auth.js'
 import { REMOTE } from '../../protocol/procedures.js'
 import { SOURCE } from '../base/log.js'
-import { Withdrawn, type Authority, type Check, type Verdict } from '../polkit/authority.js'
+import { Withdrawn, type Check, type Verdict } from '../polkit/authority.js'
 import { BusLost, ServiceError } from '../polkit/system-bus.js'
 import { authenticationFailed } from '../../protocol/broker-errors.js'
-import type { Applicant, Authentication } from './authentication.js'
+import type { Applicant, Authentication, AuthServices } from './authentication.js'
 
 /** `virsh` gives up after five; each try may be somebody who types a password. */
 const MAX_TRIES = 10
@@ -18,7 +18,7 @@ export class PolkitAuthentication implements Authentication {
 
   constructor(
     readonly applicant: Applicant,
-    readonly authority: Authority
+    readonly authority: AuthServices['polkit']
   ) {}
 
   /** Root may do anything anyway and is not asked: the one way in without AUTH_POLKIT, here and nowhere else. */

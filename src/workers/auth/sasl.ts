@@ -14,11 +14,11 @@ import { SOURCE } from '../base/log.js'
 import { SaslCodec } from '../sasl/codec.js'
 import type { SaslParameters } from '../sasl/libsasl.js'
 import type { SaslSuccess } from '../sasl/messages.js'
-import { SaslRefusal, type SaslAttempt, type SaslThreadClient, type SaslTurn } from '../sasl/thread-client.js'
+import { SaslRefusal, type SaslAttempt, type SaslTurn } from '../sasl/thread-client.js'
 import { isDeceptive, shown } from '../base/peer-names.js'
 import { authenticationFailed } from '../../protocol/broker-errors.js'
 import type { SaslLayer } from '../sasl/sasl-layer.js'
-import type { Applicant, Authentication } from './authentication.js'
+import type { Applicant, Authentication, AuthServices } from './authentication.js'
 
 /** Clients try once for each connection that they make. */
 const MAX_FAILURES = 5
@@ -40,7 +40,7 @@ export class SaslAuthentication implements Authentication {
   /** `layer`: set on connections that are not secure by themselves. */
   constructor(
     readonly applicant: Applicant,
-    readonly thread: SaslThreadClient,
+    readonly services: AuthServices,
     readonly layer: SaslLayer | undefined,
     readonly parameters: SaslParameters
   ) {}
@@ -75,7 +75,7 @@ export class SaslAuthentication implements Authentication {
 
   #init(call: Header): void {
     if (this.#attempt !== undefined) return this.#refuse(call, 'SASL_INIT within an attempt')
-    const attempt = this.thread.attempt()
+    const attempt = this.services.sasl.attempt()
     this.#attempt = attempt
     this.#started = false
     this.#steps = 0
@@ -144,7 +144,7 @@ export class SaslAuthentication implements Authentication {
       return `negotiated SSF ${strength} was not strong enough`
     }
     if (isDeceptive(userName)) return `SASL client identity '${shown(userName)}' holds characters that are not text`
-    const allowed = this.applicant.actor.settings.saslAllowedUsers
+    const allowed = this.services.settings.saslAllowedUsers
     if (allowed === undefined || allowed.some(pattern => compileGlob(pattern)(userName))) return undefined
     return `SASL client identity '${shown(userName)}' not allowed by ACL`
   }

@@ -68,7 +68,6 @@ export class ClientSession
   readonly refusals = new Refusals(this, this)
   readonly authentication: Authentication
   readonly record: ClientRecord
-  readonly fd: number
   /** The identity cannot be established, and every call is answered with this. */
   readonly failure: RemoteError | undefined
   readonly #reconnection: Reconnection
@@ -85,7 +84,6 @@ export class ClientSession
   /** It has logged in, or opened a connection where nobody has to log in. */
   #known = false
   readonly #about: LogContext
-  readonly #since = Date.now()
   #state: SessionState
   /** Deadline for logging in, and later for reading the last replies. */
   readonly #timer = new Timer(this)
@@ -95,7 +93,6 @@ export class ClientSession
     { record, fd, newcomer, failure, transport }: Arrived
   ) {
     this.record = record
-    this.fd = fd
     this.newcomer = newcomer
     this.failure = failure
     this.#about = { client: { id: record.id, from: record.peer ?? processOf(record.identity) } }
@@ -103,7 +100,7 @@ export class ClientSession
     this.client = new ClientSide(actor, this, transport)
     this.flow = new CallFlow(this.client, this, actor.io.closer)
     this.#reconnection = new Reconnection(this, actor, this.flow.registrations)
-    this.authentication = makeAuthentication(this, actor, this.client.transport)
+    this.authentication = makeAuthentication(this, fd, actor, this.client.transport)
     if (this.#state === 'authenticating') this.#setDeadline(actor.settings.firstFrameTimeoutMs)
   }
 
@@ -251,7 +248,7 @@ export class ClientSession
     this.#nowKnown()
     this.actor.clock.cancel(this.#timer)
     this.#isIn()
-    this.actor.authenticated(this)
+    this.actor.changed(this.record)
   }
 
   #isIn(): void {
@@ -503,7 +500,7 @@ export class ClientSession
     const said = this.#known && level === 'debug' ? 'info' : level
     if (!this.actor.hears(said)) return
     if (!this.#known) return this.log(said, `closed: ${why}`)
-    const seconds = ((Date.now() - this.#since) / 1000).toFixed(1)
+    const seconds = ((Date.now() - this.record.since) / 1000).toFixed(1)
     const line = `closed: ${why}; after ${seconds} s and ${this.flow.calls.total} calls`
     this.log(said, line)
   }

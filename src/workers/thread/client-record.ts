@@ -5,7 +5,11 @@ import type { ListenerKind } from '../os/listener-kind.js'
  * `arriving` until its session begins, `authenticating` until it has logged in, where it has to; `closing` while the last
  * replies are written.
  */
-export type ClientState = 'arriving' | 'authenticating' | 'serving' | 'closing'
+export const CLIENT_STATES = ['arriving', 'authenticating', 'serving', 'closing'] as const
+export type ClientState = (typeof CLIENT_STATES)[number]
+
+/** Of a client that has proved nothing of itself: of them there can be thousands. */
+export const NO_IDENTITY: Identity = Object.freeze({})
 
 /** One client as everybody outside its session sees it. */
 export interface ClientRecord {

@@ -1,7 +1,8 @@
 import type { MessagePort } from 'node:worker_threads'
+import type { Identity } from '../../protocol/identity.js'
 import type { LogContext, LogLevel, LogSource } from '../base/log.js'
 import type { DescriptorLimits } from '../os/descriptor-limits.js'
-import type { HandOver } from './client-record.js'
+import type { ClientState, HandOver } from './client-record.js'
 import type { ActorSettings } from './settings.js'
 import type { TlsSettings } from '../tls/tls-settings.js'
 
@@ -28,18 +29,17 @@ export interface ActorTask {
 
 /** Posted to the actor: connections to take over, and clients that are to make room, by id, if they are not in yet. */
 export interface ToActor {
-  admissions: HandOver[]
+  handOvers: HandOver[]
   evictions: number[]
 }
 
 /** Posted by the actor, several at once. */
 export type FromActor = readonly (ActorNews | LoadNews)[]
 export type ActorNews =
-  | { kind: 'ended'; id: number; why: string }
-  /** The TLS handshake is through. */
-  | { kind: 'secured'; id: number }
-  /** The client counts as anonymous no longer. Not sent for a listener without authentication. */
-  | { kind: 'authenticated'; id: number }
+  /** Told once a client is no longer arriving, and whenever anything of this changes. */
+  | { kind: 'client'; id: number; state: ClientState; identity: Identity }
+  /** `state`: the last that it had come to, of which nothing may have been told. */
+  | { kind: 'ended'; id: number; why: string; state: ClientState }
   /** It was to make room, and is in. */
   | { kind: 'kept'; id: number }
   | { kind: 'log'; level: LogLevel; source: LogSource; message: string; about: LogContext | undefined }

@@ -9,6 +9,7 @@ import { READABLE } from '#workers/os/poller.js'
 import { waitFor } from '../../support/waiting.js'
 
 const TCP = { name: 'tcp', transport: 'tcp', readonly: false, auth: 'sasl' } as const
+const TLS = { name: 'tls', transport: 'tls', readonly: false, auth: 'sasl' } as const
 const OPEN = { name: 'open', transport: 'tcp', readonly: false, auth: 'none' } as const
 /** No process has descriptors of such numbers. */
 const FIRST_FD = 900_000
@@ -23,11 +24,17 @@ describe('admission', () => {
   let reopened: string[]
   let lines: string[]
   let fds: number
+  let closed: number[]
+  /** Descriptors that their thread has not taken up. */
+  let given: Set<number>
+  /** How many there are; the last gets all. */
+  let threads: number
 
   function start(more: Partial<Admission['limits']> = {}, plan: DescriptorPlan = plenty): void {
     lastHeard = new LastHeard()
     watched = new Map()
-    ;[handed, evicted, reopened, lines, fds] = [[], [], [], [], FIRST_FD]
+    ;[handed, evicted, reopened, lines, closed, fds] = [[], [], [], [], [], FIRST_FD]
+    ;[given, threads] = [new Set(), 1]
     const owner: AdmissionOwner = {
       poller: {
         add: (fd: number, _: number, target: Pollable) => (watched.set(fd, target), fd),
@@ -35,10 +42,18 @@ describe('admission', () => {
       } as unknown as Poller,
       lastHeard,
       log: new BoundedLog({ warn: (_: string, text: string) => lines.push(text) } as unknown as Logger, 'admission'),
-      hand: ({ id, fd }) => (handed.push(id), lastHeard.begin(fd)),
-      evict: id => evicted.push(id),
-      flush: () => undefined,
-      closeUnserved: () => undefined,
+      threads: {
+        hand({ id, fd }) {
+          if (threads === 0) return undefined
+          handed.push(id)
+          lastHeard.begin(fd)
+          return threads
+        },
+        isGiven: fd => given.has(fd),
+        evict: (_, id) => evicted.push(id),
+        flush: () => undefined
+      },
+      closeUnserved: (_, fd) => closed.push(fd),
       mayAcceptAgain: ({ name }) => reopened.push(name),
       idle: () => undefined
     }
@@ -49,7 +64,7 @@ describe('admission', () => {
   afterEach(() => admission.close())
 
   /** Returns the descriptor. */
-  function come(address: string, kind: typeof TCP | typeof OPEN = TCP): number {
+  function come(address: string, kind: typeof TCP | typeof TLS | typeof OPEN = TCP): number {
     const fd = fds++
     if (admission.mayAccept(kind)) admission.accepted(kind, 'here', fd, `${address}:1`)
     return fd
@@ -93,13 +108,58 @@ describe('admission', () => {
     for (let i = 0; i < 2; i++) come('192.0.2.1')
     speak(come('192.0.2.2'))
     await waitFor('somebody to be told to go', () => evicted.length > 0)
-    admission.threadDied()
-    await Promise.resolve()
+    expect(admission.threadDied(2)).to.equal(0)
     expect(evicted).to.deep.equal([1, 1])
     admission.ended(1)
-    admission.threadDied()
-    await Promise.resolve()
+    expect(admission.threadDied(2)).to.equal(0)
     expect(evicted).to.deep.equal([1, 1])
+  })
+
+  it('gives clients to another thread that their own had not taken up when it died, and gives up the others', () => {
+    start({ maxAnonymousClients: 0 })
+    const fds = [1, 2, 3].map(() => come('192.0.2.1'))
+    threads = 2
+    come('192.0.2.1')
+    given.add(fds[1]!)
+    expect(admission.threadDied(1)).to.equal(2)
+    expect(handed).to.deep.equal([1, 2, 3, 4, 2])
+    expect([...admission.clients.of(2)].map(({ id }) => id)).to.deep.equal([2, 4])
+    expect(admission.clients.size).to.equal(2)
+    expect(closed, 'descriptors are the dead thread\'s').to.deep.equal([])
+  })
+
+  it('closes connections that there is no thread for', () => {
+    start({ maxAnonymousClients: 1 })
+    threads = 0
+    const fds = [1, 2, 3].map(() => come('192.0.2.1'))
+    expect(closed).to.deep.equal(fds)
+    expect(admission.clients.size).to.equal(0)
+  })
+
+  it('knows of its clients what their threads say, and counts them by it', () => {
+    start({ maxAnonymousClients: 1, maxHandshakes: 1 })
+    come('192.0.2.1', TLS)
+    const record = { identity: { x509DistinguishedName: 'CN=client' }, id: 1 }
+    expect(admission.clients.get(1)).to.include({ state: 'arriving', stage: 'handshake', peer: '192.0.2.1:1', listener: TLS })
+    admission.became({ ...record, state: 'authenticating' })
+    expect(admission.clients.get(1)).to.include({ state: 'authenticating', stage: 'login', identity: record.identity })
+    admission.became({ ...record, state: 'serving' })
+    admission.became({ ...record, state: 'closing' })
+    expect(admission.clients.get(1)).to.include({ state: 'closing', stage: 'in' })
+    come('192.0.2.1', TLS)
+    expect(handed, 'there is room for another').to.deep.equal([1, 2])
+  })
+
+  it('counts a handshake as done of which it hears only when its client has gone', () => {
+    start({ maxAnonymousClients: 0, maxHandshakes: 1 })
+    const done = (): number => [...admission.clients.of(1)][0]!.at.handshakesPerSecond(performance.now())
+    come('192.0.2.1', TLS)
+    admission.ended(1, 'arriving')
+    come('192.0.2.1', TLS)
+    expect(done()).to.equal(0)
+    admission.ended(2, 'serving')
+    come('192.0.2.1', TLS)
+    expect(done()).to.equal(1)
   })
 
   it('has only so many closed that do not go', async function () {

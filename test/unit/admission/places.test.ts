@@ -9,7 +9,7 @@ describe('places', () => {
   let places: Places
   const one = listener('one')
   const enter = (at: ListenerPlaces, stage: Stage, rootsOwn = false): Occupant => {
-    const occupant = { listener: at, stage, rootsOwn }
+    const occupant = { at, stage, rootsOwn }
     places.enter(occupant)
     return occupant
   }
@@ -38,7 +38,7 @@ describe('places', () => {
     expect(places.shortage(first)).to.equal(undefined)
     const roomy = new Places({ ...limits, clients: 100 })
     const tls = listener('tls')
-    for (let i = 0; i < 3; i++) roomy.enter({ listener: tls, stage: 'handshake', rootsOwn: false })
+    for (let i = 0; i < 3; i++) roomy.enter({ at: tls, stage: 'handshake', rootsOwn: false })
     expect(roomy.shortage(tls)).to.equal('handshakes')
     expect(new Places({ ...limits, handshakes: 0 }).shortage(tls), '0 is no limit').to.equal(undefined)
   })
@@ -49,7 +49,7 @@ describe('places', () => {
     const quick = new Places({ ...limits, clients: 100 }, () => now)
     const handshakes: Occupant[] = []
     const come = (): void => {
-      const one: Occupant = { listener: tls, stage: 'handshake', rootsOwn: false }
+      const one: Occupant = { at: tls, stage: 'handshake', rootsOwn: false }
       quick.enter(one)
       handshakes.push(one)
     }

@@ -5,7 +5,7 @@ interface Thread extends Place {
   name: string
 }
 
-const thread = (name: string, size: number, busy = false, stuck = false): Thread => ({ name, clients: { size }, busy, stuck })
+const thread = (name: string, clients: number, busy = false, stuck = false): Thread => ({ name, clients, busy, stuck })
 
 describe('the place for a new client', () => {
   it('is the first thread that has fewer clients than it may have before others get any', () => {

@@ -5,7 +5,7 @@ import type { Header } from '#protocol/header.js'
 import type { Identity } from '#protocol/identity.js'
 import { encodeSaslStart } from '#protocol/messages/auth.js'
 import { REMOTE } from '#protocol/procedures.js'
-import type { Applicant } from '#workers/auth/authentication.js'
+import type { Applicant, AuthServices } from '#workers/auth/authentication.js'
 import { SaslAuthentication } from '#workers/auth/sasl.js'
 import { isDeceptive, shown } from '#workers/base/peer-names.js'
 import type { SaslParameters } from '#workers/sasl/libsasl.js'
@@ -41,13 +41,13 @@ describe('names that peers give themselves', () => {
     let identity: Identity | undefined
     const replied = new EventTarget()
     const applicant = {
-      actor: { settings: { saslAllowedUsers: ['*'] } },
       log: (_: string, line: string) => lines.push(line),
       reply: () => replied.dispatchEvent(new Event('reply')),
       refuse: () => replied.dispatchEvent(new Event('reply')),
       authenticated: (found: Identity) => (identity = found)
     } as unknown as Applicant
-    const sasl = new SaslAuthentication(applicant, thread, undefined, {} as SaslParameters)
+    const services = { settings: { saslAllowedUsers: ['*'] }, sasl: thread } as unknown as AuthServices
+    const sasl = new SaslAuthentication(applicant, services, undefined, {} as SaslParameters)
     const call = (proc: number, body: Buffer = Buffer.alloc(0)): Promise<unknown> => {
       const reply = once(replied, 'reply')
       sasl.take({ proc } as Header, body)

@@ -1,16 +1,15 @@
+import type { ListenerKind } from '../../workers/os/listener-kind.js'
+import type { ClientRecord, ClientState } from '../../workers/thread/client-record.js'
 import type { ListenerState } from './listener-state.js'
 import { ownerOf, ROOT } from './owner.js'
-import type { Occupant, Shortage } from './places.js'
+import type { Occupant, Shortage, Stage } from './places.js'
 
-/** One client that was given to a thread. */
-export interface Client extends Occupant {
-  readonly id: number
-  readonly listener: ListenerState
+/** One client that was given to a thread, and all that is known of it outside its session. */
+export interface Client extends ClientRecord, Occupant {
+  readonly at: ListenerState
   readonly fd: number
-  /** `address:port` of a TCP peer, or undefined for a UNIX client. */
-  readonly peer: string | undefined
-  /** Milliseconds since the epoch. */
-  readonly since: number
+  /** Number of the thread that has it; 0 before it is given to one. */
+  thread: number
   /** Its thread was told to close it; its place is free already. */
   leaving: boolean
   /** Under which address or user the client is counted, where there is such a limit. */
@@ -19,8 +18,14 @@ export interface Client extends Occupant {
   owner: string | undefined
 }
 
+/** How far a client of the listener is that is in this state. */
+export function stageOf(state: ClientState, { transport, auth }: ListenerKind): Stage {
+  if (state === 'arriving' && transport === 'tls') return 'handshake'
+  return auth === 'none' || state === 'serving' || state === 'closing' ? 'in' : 'login'
+}
+
 /** Who is connected. */
-export class ClientTable {
+export class Clients {
   readonly #clients = new Map<number, Client>()
   readonly #notIn = new Map<ListenerState, Set<Client>>()
 
@@ -34,16 +39,21 @@ export class ClientTable {
 
   add(client: Client): void {
     this.#clients.set(client.id, client)
-    if (client.stage !== 'in') this.#notInAt(client.listener).add(client)
+    if (client.stage !== 'in') this.#notInAt(client.at).add(client)
   }
 
   isIn(client: Client): void {
-    this.#notInAt(client.listener).delete(client)
+    this.#notInAt(client.at).delete(client)
   }
 
   delete(client: Client): void {
     this.isIn(client)
     this.#clients.delete(client.id)
+  }
+
+  /** Those that a thread has. */
+  *of(thread: number): Generator<Client> {
+    for (const client of this.#clients.values()) if (client.thread === thread) yield client
   }
 
   *leaving(): Generator<Client> {
@@ -52,7 +62,7 @@ export class ClientTable {
 
   /** It is asked for only where places are short: of a UNIX client it costs a system call. */
   ownerOf(client: Client): string {
-    return (client.owner ??= ownerOf(client.listener.kind, client.fd, client.peer))
+    return (client.owner ??= ownerOf(client.listener, client.fd, client.peer))
   }
 
   /** Those that have taken the places of which the listener has too few. */
