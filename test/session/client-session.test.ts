@@ -245,7 +245,7 @@ for (const kind of ['own', 'shared'] as PortKind[]) {
     it('asks why a call is refused without starting anything', async () => {
       const trial = await open()
       trial.port.lose()
-      expect(trial.session.refusals.refusal(0x20008086, CALL, 0)).to.equal(undefined)
+      expect(trial.session.refusals.refusal(frame({ proc: CALL }), 0, 0)).to.equal(undefined)
       expect([trial.session.state, trial.drivers.openings.length]).to.deep.equal(['lost', 1])
     })
 

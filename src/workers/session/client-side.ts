@@ -8,14 +8,10 @@ import {
   type CallKind,
   type KindTables
 } from '../../protocol/call-kinds.js'
-import { DescriptorPassing } from '../../protocol/descriptor-passing.js'
 import {
   authenticationRequired,
   errorReply,
-  rpcError,
   undecodable,
-  unexpectedStatus,
-  unknownProgram,
   type RemoteError
 } from '../../protocol/errors.js'
 import { DISPOSITION, type Disposition, type FrameReader } from '../../protocol/frame-reader.js'
@@ -46,12 +42,11 @@ import type { Turns } from '../thread/turns.js'
 import type { UnopenedMemory } from '../thread/unopened-memory.js'
 import type { ThreadIo } from '../transport/polled.js'
 import type { LossReason, Transport, TransportHandler } from '../transport/transport.js'
-import { PAUSE, type ClientPort, type ClientUser } from './ports.js'
+import type { ForeignCloser } from '../os/foreign-close.js'
+import { CallsWithDescriptors, MAX_CALL_WITH_FDS_BYTES, MAX_REFUSED_CALL_WITH_FDS_BYTES, type DescriptorSender } from './calls-with-descriptors.js'
+import { PAUSE, type ClientEvents, type ClientPort, type ClientUser } from './ports.js'
 import { LEAST_SPLICED_BYTES, UploadPath } from './upload-path.js'
 
-/** An XML description and its descriptors. Where none can be served, such a call is only collected to be refused. */
-const MAX_CALL_WITH_FDS_BYTES = 8 * 1024 * 1024
-const MAX_REFUSED_CALL_WITH_FDS_BYTES = 64 * 1024
 /** Clients that log in send a few short frames, one after the other. */
 const LOGIN_READ_BYTES = 4096
 /** A client that was refused so often before it logged in does not want to log in. */
@@ -67,7 +62,7 @@ export interface ClientServices {
 }
 
 /** The connection to the client: judges its frames, and answers those that go no further. */
-export class ClientSide implements ClientPort, ReplySink, TransportHandler, FrameInputOwner, KeepalivePeer, Timed {
+export class ClientSide implements ClientPort, ReplySink, DescriptorSender, TransportHandler, FrameInputOwner, KeepalivePeer, Timed {
   readonly transport: Transport
   readonly reader: FrameReader
   readonly #services: ClientServices
@@ -78,7 +73,7 @@ export class ClientSide implements ClientPort, ReplySink, TransportHandler, Fram
   /** Of what kinds the client's calls are, by what is kept from it. */
   #kinds: KindTables = PLAIN_KINDS
   /** Made when the first descriptor, or call that announces some, comes. */
-  #passing: DescriptorPassing | undefined
+  #fds: CallsWithDescriptors | undefined
   #upload: UploadPath | undefined
   #pauses = 0
   #refusals = 0
@@ -103,6 +98,14 @@ export class ClientSide implements ClientPort, ReplySink, TransportHandler, Fram
 
   get session(): Closable {
     return this.#user.session
+  }
+
+  get events(): ClientEvents {
+    return this.#user.events
+  }
+
+  get closer(): ForeignCloser {
+    return this.#services.io.closer
   }
 
   get carriesDescriptors(): boolean {
@@ -219,7 +222,7 @@ export class ClientSide implements ClientPort, ReplySink, TransportHandler, Fram
     this.#input.stop()
     this.#countMemory(0)
     this.#keepalive.stop()
-    this.#passing?.discard()
+    this.#fds?.discard()
     this.#services.clock.cancel(this.#stall)
     this.transport.destroy()
   }
@@ -232,7 +235,7 @@ export class ClientSide implements ClientPort, ReplySink, TransportHandler, Fram
   }
 
   judged(all: boolean): void {
-    const offence = all && this.#passing !== undefined ? this.#offence(this.#passing) : undefined
+    const offence = all && this.#fds !== undefined ? this.#offence(this.#fds) : undefined
     const { standing, events, calls } = this.#user
     if (offence !== undefined) events.close(offence, 'error')
     if (!calls.connected || this.#counted > 0) this.#countMemory(standing.hasOpened ? 0 : this.#input.keptBytes)
@@ -246,12 +249,12 @@ export class ClientSide implements ClientPort, ReplySink, TransportHandler, Fram
   }
 
   receivedDescriptors(descriptors: readonly number[]): void {
-    this.#ownPassing().arrived(descriptors)
+    this.#ownFds().arrived(descriptors)
   }
 
   /** Nobody needs to pass descriptors in order to log in. */
-  #offence(passing: DescriptorPassing): string | undefined {
-    return this.#user.standing.authenticating ? 'file descriptors before the login' : passing.offence()
+  #offence(fds: CallsWithDescriptors): string | undefined {
+    return this.#user.standing.authenticating ? 'file descriptors before the login' : fds.offence()
   }
 
   drained(): void {
@@ -334,12 +337,12 @@ export class ClientSide implements ClientPort, ReplySink, TransportHandler, Fram
 
   frame(bytes: Buffer, from: number, to: number, kind: CallKind): void {
     this.#input.spend(to - from)
-    if (frameType(bytes, from) === MESSAGE.callWithFds) this.#callWithFds(bytes, from, to)
+    if (frameType(bytes, from) === MESSAGE.callWithFds) this.#ownFds().frame(bytes, from, to)
     else this.#user.events.collected(bytes, from, to, kind, [])
   }
 
   tail(count: number): void {
-    this.#passing?.tail(count)
+    this.#fds?.tail(count)
   }
 
   illegal(length: number): void {
@@ -362,19 +365,9 @@ export class ClientSide implements ClientPort, ReplySink, TransportHandler, Fram
     return DISPOSITION.skip
   }
 
-  /** Why a call goes no further, if so. The checks come in the order of libvirt's dispatcher. */
-  #refusal(bytes: Buffer, at: number, kind: CallKind | undefined): RemoteError | undefined {
-    const prog = frameProgram(bytes, at)
-    const vers = frameVersion(bytes, at)
-    if (kind === undefined || vers !== PROGRAM_VERSION) return unknownProgram(prog, vers)
-    const status = frameStatus(bytes, at)
-    if (status !== STATUS.ok) return unexpectedStatus(status)
-    return this.#user.refusals.refusal(prog, frameProcedure(bytes, at), kind)
-  }
-
   /** Any call that is not simply passed on. */
   #unusualCall(bytes: Buffer, at: number, kind: CallKind | undefined, whole: boolean): Disposition {
-    const refusal = this.#refusal(bytes, at, kind)
+    const refusal = this.#user.refusals.refusal(bytes, at, kind)
     if (refusal !== undefined || kind === undefined) return this.#refuse(bytes, at, refusal!)
     if ((kind & (KIND.local | KIND_LOOKED_INTO)) !== 0) {
       this.reader.note(kind)
@@ -394,11 +387,8 @@ export class ClientSide implements ClientPort, ReplySink, TransportHandler, Fram
     return frameLength(bytes, at) <= HEADER_BYTES + maxBytes ? DISPOSITION.collect : this.#refuse(bytes, at, undecodable())
   }
 
-  #ownPassing(): DescriptorPassing {
-    this.#passing ??= new DescriptorPassing(this.reader, this.#services.io.closer, (frame, descriptors) =>
-      this.#judged(frame, 0, frame.length, descriptors)
-    )
-    return this.#passing
+  #ownFds(): CallsWithDescriptors {
+    return (this.#fds ??= new CallsWithDescriptors(this))
   }
 
   /**
@@ -410,32 +400,19 @@ export class ClientSide implements ClientPort, ReplySink, TransportHandler, Fram
     const { authenticating, hasOpened, failure } = this.#user.standing
     if (authenticating || failure !== undefined) {
       const kind = kindOf(this.#kinds, frameProgram(bytes, at), frameProcedure(bytes, at))
-      return this.#refuse(bytes, at, this.#refusal(bytes, at, kind) ?? failure ?? authenticationRequired())
+      return this.#refuse(bytes, at, this.#user.refusals.refusal(bytes, at, kind) ?? failure ?? authenticationRequired())
     }
     const served = hasOpened && this.transport.sender !== undefined
     return this.#collect(bytes, at, served ? MAX_CALL_WITH_FDS_BYTES : MAX_REFUSED_CALL_WITH_FDS_BYTES)
   }
 
-  #callWithFds(bytes: Buffer, from: number, to: number): void {
-    const count = DescriptorPassing.announced(bytes, from, to)
-    if (count === 0) return this.#judged(bytes, from, to, [])
-    if (count === undefined) return this.#user.events.close('too many file descriptors announced', 'error')
-    if (this.transport.sender !== undefined) return this.#ownPassing().expect(bytes, from, to, count)
-    // Where the next frame begins is not certain any more.
-    const error = rpcError('file descriptors cannot be passed over this connection')
-    this.#user.events.closeInOrder(errorReply(readHeader(bytes, from), error))
-  }
-
-  /** A call that has come whole, with its descriptors. */
-  #judged(bytes: Buffer, from: number, to: number, descriptors: readonly number[]): void {
-    const kind = kindOf(this.#kinds, frameProgram(bytes, from), frameProcedure(bytes, from))
-    const refusal = this.#refusal(bytes, from, kind)
-    // libvirt never registers with descriptors, and the arguments would stand elsewhere.
-    if (refusal === undefined) {
-      return this.#user.events.collected(bytes, from, to, kind! & ~KIND.registration, descriptors)
-    }
-    for (const descriptor of descriptors) this.#services.io.closer.close(descriptor)
-    this.#refuse(bytes, from, refusal)
+  /** libvirt never registers with descriptors, and the arguments would stand elsewhere. */
+  judge(bytes: Buffer, at: number): CallKind | undefined {
+    const kind = kindOf(this.#kinds, frameProgram(bytes, at), frameProcedure(bytes, at))
+    const refusal = this.#user.refusals.refusal(bytes, at, kind)
+    if (refusal === undefined) return kind! & ~KIND.registration
+    this.#refuse(bytes, at, refusal)
+    return undefined
   }
 
   #streamPacket(bytes: Buffer, at: number): Disposition {

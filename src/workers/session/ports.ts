@@ -67,12 +67,17 @@ export interface ClientEvents {
   closeInOrder(reply: Buffer): void
 }
 
+export interface FrameRefusals {
+  /** Why the call whose header stands at `bytes[at]` goes no further, if so. `kind`: undefined if nobody serves its program. */
+  refusal(bytes: Buffer, at: number, kind: CallKind | undefined): RemoteError | undefined
+}
+
 /** Whom a client's connection serves. */
 export interface ClientUser {
   /** Whom an unexpected failure costs the connection. */
   readonly session: Closable
   readonly standing: ClientStanding
-  readonly refusals: { refusal(prog: number, proc: number, kind: CallKind): RemoteError | undefined }
+  readonly refusals: FrameRefusals
   readonly events: ClientEvents
   readonly calls: CallSink
 }

@@ -1,9 +1,17 @@
 import { accessDenied, driverClosed, notOpen, secondaryNotOpen } from '../../protocol/broker-errors.js'
 import { KIND, KIND_REFUSED, type CallKind } from '../../protocol/call-kinds.js'
-import { authenticationRequired, unknownProcedure, type RemoteError } from '../../protocol/errors.js'
+import {
+  authenticationRequired,
+  unexpectedStatus,
+  unknownProcedure,
+  unknownProgram,
+  type RemoteError
+} from '../../protocol/errors.js'
+import { frameProcedure, frameProgram, frameStatus, frameVersion, PROGRAM_VERSION, STATUS } from '../../protocol/header.js'
 import { lookup, procedureName, REMOTE } from '../../protocol/procedures.js'
 import { readOnlyPrevents } from '../../protocol/public-errors.js'
 import type { Verdicts } from '../policy/verdicts.js'
+import type { FrameRefusals } from './ports.js'
 
 /** How far a client has come, as far as it matters for what it may call. Nothing here acts. */
 export interface Progress {
@@ -25,7 +33,7 @@ export interface RefusalLog {
 }
 
 /** What one client may not call, and what it is told instead. */
-export class Refusals {
+export class Refusals implements FrameRefusals {
   readonly #progress: Progress
   readonly #log: RefusalLog
   #verdicts: Verdicts | undefined
@@ -40,8 +48,18 @@ export class Refusals {
     this.#verdicts = verdicts
   }
 
+  /** The checks come in the order of libvirt's dispatcher. */
+  refusal(bytes: Buffer, at: number, kind: CallKind | undefined): RemoteError | undefined {
+    const prog = frameProgram(bytes, at)
+    const vers = frameVersion(bytes, at)
+    if (kind === undefined || vers !== PROGRAM_VERSION) return unknownProgram(prog, vers)
+    const status = frameStatus(bytes, at)
+    if (status !== STATUS.ok) return unexpectedStatus(status)
+    return this.#known(prog, frameProcedure(bytes, at), kind)
+  }
+
   /** Why a known program's call cannot be served as things stand, if so. */
-  refusal(prog: number, proc: number, kind: CallKind): RemoteError | undefined {
+  #known(prog: number, proc: number, kind: CallKind): RemoteError | undefined {
     const { authenticating, hasOpened, isOpen, reachable, failure } = this.#progress
     const refused = (kind & KIND_REFUSED) !== 0
     if (isOpen) return refused ? this.#denied(prog, proc, kind) : undefined
