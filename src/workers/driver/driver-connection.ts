@@ -223,6 +223,8 @@ export class DriverConnection implements DriverPort, TransportHandler, FrameInpu
   }
 
   lost({ errno }: LossReason): void {
+    // Nobody is told, and an error takes its time to be made.
+    if (this.#state === 'leaving') return this.close()
     this.#lose(lossError(errno), CLOSE_REASON.endOfFile)
   }
 

@@ -13,6 +13,8 @@ interface OwnCall {
 /** Serials of the broker's own calls: far from where clients begin to count. */
 const FIRST_SERIAL = 0xf0000000
 
+const EMPTY = Buffer.alloc(0)
+
 /** The broker's own calls to a driver daemon. */
 export class OwnCalls {
   /** By serial; undefined while there are none, which is nearly always. */
@@ -41,8 +43,9 @@ export class OwnCalls {
     const call = this.#calls!.get(serial)!
     this.#calls!.delete(serial)
     if (this.#calls!.size === 0) this.#calls = undefined
-    if (frameStatus(bytes, from) === STATUS.ok) call.resolve(Buffer.from(bytes.subarray(from + HEADER_BYTES, to)))
-    else call.reject(readError(bytes, from + HEADER_BYTES, to))
+    const body = from + HEADER_BYTES
+    if (frameStatus(bytes, from) !== STATUS.ok) call.reject(readError(bytes, body, to))
+    else call.resolve(body === to ? EMPTY : Buffer.from(bytes.subarray(body, to)))
   }
 
   /** No more replies will come. */

@@ -24,11 +24,11 @@ export class Policy {
   }
 
   verdictsFor(subject: Subject, readonly: boolean): Verdicts {
-    const applying = this.#rules.map(rule => rule.applies(subject))
-    const key = [readonly, ...applying].map(Number).join('')
+    let key = readonly ? '1' : '0'
+    for (const rule of this.#rules) key += rule.applies(subject) ? '1' : '0'
     let verdicts = this.#known.get(key)
     if (verdicts === undefined) {
-      const rules = this.#rules.filter((_, i) => applying[i])
+      const rules = this.#rules.filter((_, i) => key[i + 1] === '1')
       verdicts = workOut([
         ...(readonly ? [READ_ONLY] : []),
         ...(rules.length > 0 ? [restriction(rules)] : []),

@@ -7,11 +7,17 @@ import type { Subject } from './rules.js'
 export function subjectOf({ listener: { transport, readonly }, peer, identity }: ClientRecord): Subject {
   return {
     listener: transport === 'unix' && readonly ? 'unix-ro' : transport,
-    address: peer?.replace(/:\d+$/, '').replace(/^\[(.*)\]$/, '$1'),
+    address: peer === undefined ? undefined : hostOf(peer),
     saslUser: identity.saslUserName,
     name: identity.x509DistinguishedName,
     uid: identity.userId
   }
+}
+
+/** Of `address:port`; an IPv6 address stands in brackets there. */
+function hostOf(peer: string): string {
+  const end = peer.lastIndexOf(':')
+  return peer.startsWith('[') ? peer.slice(1, end - 1) : peer.slice(0, end)
 }
 
 /** For the log: what a client has proved of itself. */
