@@ -1,3 +1,4 @@
+import { resolve } from 'node:path'
 import { exitAtOnce } from '../workers/os/libc.js'
 import { checkStart } from './life/check-start.js'
 import { parseCommandLine } from './cli.js'
@@ -28,8 +29,9 @@ async function main(argv: readonly string[]): Promise<void> {
   const { config: configFile, verbose } = options
   const passed = takePassedSockets(process.env)
   if (passed !== undefined && options.daemon) throw new StartupError('sockets of systemd\'s cannot be used in the background (-d)')
-  const loaded = loadConfig({ configFile, verbose, privileged: process.geteuid?.() === 0, env: process.env, passed })
-  const config = absolutePaths(loaded)
+  const privileged = process.geteuid?.() === 0
+  const load = { configFile, verbose, privileged, env: { ...process.env }, passed, directory: process.cwd() }
+  const config = absolutePaths(loadConfig(load))
   const pidFile = absolutePath(options.pidFile ?? config.paths.pidFile)
   if (options.checkConfig) {
     const checked = await checkStart(config, pidFile)
@@ -44,7 +46,8 @@ async function main(argv: readonly string[]): Promise<void> {
   }
   // All paths are known, and what runs in the background keeps no file system busy.
   if (isDaemon()) process.chdir('/')
-  const daemon = new Daemon(config, { ...options, pidFile })
+  const fromAnywhere = { ...load, configFile: configFile && resolve(configFile) }
+  const daemon = new Daemon(config, { ...options, pidFile, load: fromAnywhere })
   const life = new Life(daemon, state => manager.entered(state))
   manager.follow(daemon)
   // Caught before the first file is made: no files stay behind.

@@ -42,8 +42,9 @@ embedded_test_driver = 1
 log_outputs = "3:stderr"
 `
 )
-const config = loadConfig({ configFile, privileged: process.geteuid?.() === 0, env: process.env })
-const daemon = new Daemon(config, { pidFile: path.join(directory, 'virtbrokerd.pid'), timeout: 0, daemon: false })
+const load = { configFile, privileged: process.geteuid?.() === 0, env: process.env }
+const config = loadConfig(load)
+const daemon = new Daemon(config, { pidFile: path.join(directory, 'virtbrokerd.pid'), timeout: 0, daemon: false, load })
 
 const life = new Life(daemon)
 const end = (code: number): void => {

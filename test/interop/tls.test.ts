@@ -425,14 +425,32 @@ describe('TLS', function () {
       expect(await serverName(port)).to.equal(undefined)
     })
 
-    it('sees by itself that files have changed, if it is told to look', async () => {
-      const { broker, port } = await startWithFiles({ tls_watch_files: 1, log_level: 2 })
-      const { certificate } = await pki.server({ organization: 'seen' })
-      await copyFile(certificate, files.cert_file)
-      // If that came before the broker's first look, there was no change to see.
-      await hasLogged(broker, 'TLS files loaded anew', 8000).catch(() => copyFile(certificate, files.cert_file))
-      await hasLogged(broker, 'TLS files loaded anew')
-      expect(await serverName(port)).to.equal('seen')
+    for (const [when, conf] of [['', { tls_watch_files: 1 }], [' while it runs', {}]] as const) {
+      it(`sees by itself that files have changed, if it is told to look${when}`, async () => {
+        const { broker, port } = await startWithFiles({ ...conf, log_level: 2 })
+        if (when !== '') await broker.reload({ tls_watch_files: 1 })
+        const loads = (): number => broker.program.stderr.split('TLS files loaded anew').length
+        const before = loads()
+        const { certificate } = await pki.server({ organization: 'seen' })
+        await copyFile(certificate, files.cert_file)
+        // If that came before the broker's first look, there was no change to see.
+        await waitFor('the files to be loaded', () => loads() > before, 8000).catch(() => copyFile(certificate, files.cert_file))
+        await waitFor('the files to be loaded', () => loads() > before)
+        expect(await serverName(port)).to.equal('seen')
+      })
+    }
+
+    it('takes other files when its configuration names them, for clients that come from then on', async () => {
+      const { broker, port } = await startWithFiles({ log_level: 2 })
+      expect(await serverName(port)).to.equal(undefined)
+      const other = await pki.server({ organization: 'other' })
+      await broker.reload({ cert_file: other.certificate, key_file: other.key })
+      expect(await serverName(port)).to.equal('other')
+      await broker.reload({ cert_file: other.certificate, key_file: other.key, tls_allowed_dn_list: ['CN=nobody'] })
+      await confirmed(port, good).then(
+        () => expect.fail('let in'),
+        (error: Error) => expect(error.message).to.equal('the server closed the connection')
+      )
     })
   })
 })

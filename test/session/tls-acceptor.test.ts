@@ -91,7 +91,7 @@ describe('TLS clients of a thread', () => {
       io,
       clock,
       lastHeard: new LastHeard(),
-      settings: { loginTimeoutMs: 0, firstFrameTimeoutMs: 0 } as Partial<ActorSettings> as ActorSettings,
+      settings: () => ({ loginTimeoutMs: 0, firstFrameTimeoutMs: 0 }) as Partial<ActorSettings> as ActorSettings,
       log: (_, __, message) => log.push(message),
       begin: ({ transport, record }) => begin(transport, record.identity),
       ended: () => undefined

@@ -26,7 +26,7 @@ export interface BrokerSurroundings {
  * are spread evenly over its threads.
  */
 export class Broker {
-  private constructor(readonly dir: string, readonly tcpPort: number, readonly program: Program) {}
+  private constructor(readonly dir: string, readonly tcpPort: number, readonly program: Program, readonly conf: Conf) {}
 
   /**
    * @param conf keys of virtproxyd.conf and the broker's own; they win over the defaults of the tests
@@ -35,18 +35,19 @@ export class Broker {
     const dir = typeof conf.unix_sock_dir === 'string' ? conf.unix_sock_dir : await tempDir(cleanup)
     const port = await freePort()
     const confPath = join(dir, 'broker.conf')
-    await writeFile(confPath, confText({
+    const whole = {
       unix_sock_dir: dir, auth_unix_rw: 'none', auth_unix_ro: 'none',
       listen_tcp: 1, listen_addr: '127.0.0.1', tcp_port: String(port), auth_tcp: 'none',
       embedded_test_driver: 0, actor_min_clients: 1, ...conf
-    }))
+    }
+    await writeFile(confPath, confText(whole))
     const limits = under.limits === undefined ? [] : ['prlimit', ...under.limits, '--']
     const program = new Program([
       ...under.within ?? [], ...limits, process.execPath, ...under.nodeOptions ?? [], executable, '-f', confPath, '-p', join(dir, 'broker.pid')
     ], { env: { ...process.env, ...under.env } })
     under.started?.(program)
     cleanup.defer(() => program.stop())
-    const broker = new Broker(dir, port, program)
+    const broker = new Broker(dir, port, program, whole)
     for (const where of [broker.socket, broker.roSocket, port]) {
       await waitFor(`the broker on ${where}`, () => {
         if (program.ended) throw new Error(`the broker ended: ${program.describe()}`)
@@ -54,6 +55,15 @@ export class Broker {
       })
     }
     return broker
+  }
+
+  /** Has it read its file anew, with these changes. Needs `log_level: 2`, in the log that is standard error. */
+  async reload(changes: Conf): Promise<void> {
+    const said = (): number => this.program.stderr.split('configuration loaded anew').length
+    const before = said()
+    await writeFile(join(this.dir, 'broker.conf'), confText({ ...this.conf, ...changes }))
+    this.program.child.kill('SIGHUP')
+    await waitFor('the reload', () => said() > before)
   }
 
   get socket(): string { return join(this.dir, 'libvirt-sock') }

@@ -76,6 +76,12 @@ describe('the log', () => {
     expect(lines()).to.deep.equal(['warning : s : yes'])
   })
 
+  it('knows wildcards in filters, which take their match anywhere in the name of the source', () => {
+    const logger = new Logger({ level: LEVEL.error, filters: parseFilters('1:rpc.*client 1:socket'), outputs: parseOutputs('1:stderr') })
+    const heard = (source: string): boolean => logger.isHeard(LEVEL.debug, source)
+    expect([heard('rpc.netserverclient'), heard('rpc.netsocket'), heard('rpc.netserver')]).to.deep.equal([true, true, false])
+  })
+
   it('lets the first filter that fits decide', async () => {
     const logger = open(LEVEL.warning, '4:rpc.netsocket 1:rpc')
     logger.warn('rpc.netsocket', 'no')

@@ -10,9 +10,10 @@ import { SILENCE_MS, type Claim } from './eviction.js'
 import { Arrival, ListenerState } from './listener-state.js'
 import { MakingRoom } from './making-room.js'
 import { ownerOf, ROOT } from './owner.js'
-import { Places, type Shortage } from './places.js'
+import { Places, type PlaceLimits, type Shortage } from './places.js'
 
 export interface AdmissionLimits extends CounterLimits {
+  maxClients: number
   maxAnonymousClients: number
   maxHandshakes: number
 }
@@ -55,6 +56,8 @@ export type ClientChange = Pick<ClientRecord, 'id' | 'state' | 'identity'>
 /** Which connections are served, which wait, and which must go (docs/reliability.md, Admission). */
 export class Admission {
   readonly clients = new Clients()
+  #limits: AdmissionLimits
+  #plan: DescriptorPlan
   readonly #counts: ConnectionCounts
   readonly places: Places
   readonly #listeners = new Map<ListenerKind, ListenerState>()
@@ -67,13 +70,23 @@ export class Admission {
   #timer: NodeJS.Timeout | undefined
 
   constructor(
-    readonly limits: AdmissionLimits,
-    readonly plan: DescriptorPlan,
+    limits: AdmissionLimits,
+    plan: DescriptorPlan,
     readonly owner: AdmissionOwner
   ) {
-    const { clients, guaranteed } = plan
-    this.places = new Places({ clients, guaranteed, logins: limits.maxAnonymousClients, handshakes: limits.maxHandshakes })
+    this.#limits = limits
+    this.#plan = plan
+    this.places = new Places(placeLimits(limits, plan))
     this.#counts = new ConnectionCounts(limits)
+  }
+
+  /** Goes on with other limits. Nobody who is served has to go for it. */
+  apply(limits: AdmissionLimits, plan: DescriptorPlan): void {
+    this.#limits = limits
+    this.#plan = plan
+    this.places.limits = placeLimits(limits, plan)
+    this.#counts.limits = limits
+    this.#fill()
   }
 
   // Connections come
@@ -99,7 +112,7 @@ export class Admission {
   accepted(kind: ListenerKind, place: string, fd: number, peer: string | undefined): void {
     const listener = this.#listener(kind)
     // Descriptors are given out from the lowest, so this one tells how many are in use.
-    if (fd >= this.plan.firstReserved) return this.#refuse('descriptors', kind, fd, peer ?? place, NO_DESCRIPTORS)
+    if (fd >= this.#plan.firstReserved) return this.#refuse('descriptors', kind, fd, peer ?? place, NO_DESCRIPTORS)
     const [counted, limit] = this.#counts.counter(kind, fd, peer)
     if (counted !== undefined && this.#counts.of(counted) >= limit) {
       return this.#refuse('counted', kind, fd, peer ?? place, `${counted} has ${limit} connections`)
@@ -121,11 +134,11 @@ export class Admission {
 
   /** Where descriptors are short, waiting would only take more of them. */
   #turnsAway(shortage: Shortage): boolean {
-    return shortage === 'clients' && this.plan.short
+    return shortage === 'clients' && this.#plan.short
   }
 
   #mayWait({ waiting }: ListenerState): boolean {
-    return this.#waiting < this.plan.waiting || waiting.size < this.plan.waitingGuaranteed
+    return this.#waiting < this.#plan.waiting || waiting.size < this.#plan.waitingGuaranteed
   }
 
   #wait(arrival: Arrival, place: string): void {
@@ -328,7 +341,7 @@ export class Admission {
     const root = listener.waiting.firstOf(ROOT)
     if (root === undefined || root.since > now - TICK_MS) return false
     const { rootsPlaces } = this.places
-    if (rootsPlaces >= this.plan.root || !this.clients.othersHold(rootsPlaces, listener, shortage)) return false
+    if (rootsPlaces >= this.#plan.root || !this.clients.othersHold(rootsPlaces, listener, shortage)) return false
     this.#enterWaiting(root, true)
     return true
   }
@@ -391,10 +404,10 @@ export class Admission {
   }
 
   #describe(shortage: Shortage): string {
-    const { maxHandshakes, maxAnonymousClients } = this.limits
+    const { maxHandshakes, maxAnonymousClients } = this.#limits
     if (shortage === 'handshakes') return `${maxHandshakes} clients or more in their TLS handshake (max_handshakes)`
     if (shortage === 'logins') return `${maxAnonymousClients} clients that have not logged in (max_anonymous_clients)`
-    return `${this.plan.clients} clients${this.plan.short ? '' : ' (max_clients)'}`
+    return `${this.#plan.clients} clients${this.#plan.short ? '' : ' (max_clients)'}`
   }
 
   // Refusing
@@ -410,5 +423,12 @@ export class Admission {
     return listener
   }
 }
+
+const placeLimits = ({ maxAnonymousClients, maxHandshakes }: AdmissionLimits, { clients, guaranteed }: DescriptorPlan): PlaceLimits => ({
+  clients,
+  guaranteed,
+  logins: maxAnonymousClients,
+  handshakes: maxHandshakes
+})
 
 const NO_DESCRIPTORS = 'the process is running out of file descriptors'

@@ -11,7 +11,7 @@ export interface CounterLimits {
 export class ConnectionCounts {
   readonly #counts = new Map<string, number>()
 
-  constructor(readonly limits: CounterLimits) {}
+  constructor(public limits: CounterLimits) {}
 
   /** Under what the connection is counted, if its kind is, and how many there may be of that. */
   counter(kind: ListenerKind, fd: number, peer: string | undefined): [counted: string | undefined, limit: number] {

@@ -72,7 +72,7 @@ export class Places {
 
   /** `now`: milliseconds of any clock. */
   constructor(
-    readonly limits: PlaceLimits,
+    public limits: PlaceLimits,
     readonly now = (): number => performance.now()
   ) {}
 

@@ -3,7 +3,6 @@ import path from 'node:path'
 import { aliasMap } from '../../protocol/uri.js'
 import { nameOf } from '../../workers/names/lookup.js'
 import { DEFAULT_BUS } from '../../workers/polkit/system-bus.js'
-import type { LogLevel } from '../../workers/base/log.js'
 import type { ActorSettings } from '../../workers/thread/settings.js'
 import { parseConf } from './grammar.js'
 import { StartupError } from './startup-error.js'
@@ -12,22 +11,17 @@ import type { Config } from './load.js'
 /** Every client speaks first, and at once. */
 const FIRST_FRAME_MS = 10_000
 
-/**
- * What the actor threads need of the configuration. `testDriverSocket`: where the embedded driver listens, if it does.
- * Throws StartupError.
- */
-export function actorSettings(
-  config: Config,
-  logLevel: LogLevel,
-  testDriverSocket: string | undefined
-): ActorSettings {
+/** What the configuration says of them; the rest is known to those who open logs, read TLS files and start the test driver. */
+export type ConfiguredActor = Omit<ActorSettings, 'logLevel' | 'testDriverSocket' | 'tls'>
+
+/** What the actor threads need of the configuration. Throws StartupError. */
+export function actorSettings(config: Config): ConfiguredActor {
   const ownSockets = ownSocketPaths(config)
   for (const [, socket] of config.driverSockets) {
     if (!ownSockets.includes(realPath(socket))) continue
     throw new StartupError(`driver_sockets: '${socket}' is a socket of this broker, not of a driver daemon`)
   }
   return {
-    logLevel,
     keepalive: { intervalMs: 1000 * config.keepaliveInterval, count: config.keepaliveCount },
     // virtproxyd reads one call and then nothing more when it is told 0.
     callsInFlight: Math.max(1, Math.min(config.maxClientRequests, config.driverMaxRequests)),
@@ -45,13 +39,10 @@ export function actorSettings(
     systemBusAddress: config.systemBusAddress || process.env['DBUS_SYSTEM_BUS_ADDRESS'] || DEFAULT_BUS,
     driverSocketDir: config.driverSocketDir,
     driverSockets: [...config.driverSockets],
-    testDriverSocket,
     ownSockets,
     uriAliases: readAliases(path.join(path.dirname(config.paths.configFiles[0]!), 'libvirt.conf')),
     superuser: { user: nameOf('user', 0) ?? 'root', group: nameOf('group', 0) ?? 'root' },
-    privileged: config.privileged,
-    // The supervisor adds it when it has read the files.
-    tls: undefined
+    privileged: config.privileged
   }
 }
 

@@ -1,8 +1,11 @@
+import { isDeepStrictEqual } from 'node:util'
 import { type Assignment, type ConfValue } from './grammar.js'
 import { StartupError } from './startup-error.js'
 
-/** How far a key works: at once, in a later version (`needs` says what for), or never (`because`). */
-export type Effect = { when: 'now' } | { when: 'later'; needs: string } | { when: 'never'; because: string }
+/** For whom a key that has changed counts after a reload: for all, for clients that come from then on, or nobody yet. */
+export type Reach = 'live' | 'new clients' | 'restart'
+/** How far a key works: now, in a later version (`needs` says what for), or never (`because`). */
+export type Effect = { when: 'now'; reach: Reach } | { when: 'later'; needs: string } | { when: 'never'; because: string }
 
 /** One key of the configuration file: its type, what it means when absent, and whether it has an effect. */
 export interface Key<T> {
@@ -13,7 +16,9 @@ export interface Key<T> {
   read(value: ConfValue, name: string, fileName: string): T
 }
 
-const NOW: Effect = { when: 'now' }
+const LIVE: Effect = { when: 'now', reach: 'live' }
+const NEW_CLIENTS: Effect = { when: 'now', reach: 'new clients' }
+const RESTART: Effect = { when: 'now', reach: 'restart' }
 const later = (needs: string): Effect => ({ when: 'later', needs })
 const never = (because: string): Effect => ({ when: 'never', because })
 
@@ -27,7 +32,7 @@ function refuse(fileName: string, what: string): never {
   throw new StartupError(`internal error: ${fileName}: ${what}`)
 }
 
-function boolean(value: boolean, effect: Effect = NOW): Key<boolean> {
+function boolean(value: boolean, effect: Effect): Key<boolean> {
   return {
     type: 'boolean',
     default: value,
@@ -40,7 +45,7 @@ function boolean(value: boolean, effect: Effect = NOW): Key<boolean> {
   }
 }
 
-function unsigned(value: number, effect: Effect = NOW): Key<number> {
+function unsigned(value: number, effect: Effect): Key<number> {
   return {
     type: 'unsigned integer',
     default: value,
@@ -52,7 +57,7 @@ function unsigned(value: number, effect: Effect = NOW): Key<number> {
   }
 }
 
-function signed(value: number, effect: Effect = NOW): Key<number> {
+function signed(value: number, effect: Effect): Key<number> {
   return {
     type: 'signed integer',
     default: value,
@@ -78,7 +83,7 @@ function readString(found: ConfValue, name: string, fileName: string): string {
   return found.value
 }
 
-const string = (value: string, effect: Effect = NOW): Key<string> => ({
+const string = (value: string, effect: Effect): Key<string> => ({
   type: 'string',
   default: value,
   effect,
@@ -86,7 +91,7 @@ const string = (value: string, effect: Effect = NOW): Key<string> => ({
 })
 
 /** A string whose absence means something of its own, e.g. a default that depends on who runs the broker. */
-const optionalString = (effect: Effect = NOW): Key<string | undefined> => ({
+const optionalString = (effect: Effect): Key<string | undefined> => ({
   type: 'string',
   default: undefined,
   effect,
@@ -94,7 +99,7 @@ const optionalString = (effect: Effect = NOW): Key<string | undefined> => ({
 })
 
 /** A list whose absence differs from an empty one: no list allows everybody, an empty list nobody. */
-const optionalList = (effect: Effect = NOW): Key<readonly string[] | undefined> => ({
+const optionalList = (effect: Effect): Key<readonly string[] | undefined> => ({
   type: 'list of strings',
   default: undefined,
   effect,
@@ -114,42 +119,42 @@ const obsolete: Key<undefined> = { type: 'anything', default: undefined, effect:
 
 /** Every key that the configuration file may hold: those of virtproxyd.conf, then ours. */
 export const KEYS = {
-  listen_tls: boolean(false),
-  listen_tcp: boolean(false),
-  tls_port: string('16514'),
-  tcp_port: string('16509'),
-  listen_addr: optionalString(),
-  unix_sock_group: optionalString(),
-  unix_sock_ro_perms: string('0777'),
-  unix_sock_rw_perms: optionalString(),
+  listen_tls: boolean(false, RESTART),
+  listen_tcp: boolean(false, RESTART),
+  tls_port: string('16514', RESTART),
+  tcp_port: string('16509', RESTART),
+  listen_addr: optionalString(RESTART),
+  unix_sock_group: optionalString(RESTART),
+  unix_sock_ro_perms: string('0777', RESTART),
+  unix_sock_rw_perms: optionalString(RESTART),
   unix_sock_admin_perms: string('0700', ADMIN),
-  unix_sock_dir: optionalString(),
-  auth_unix_ro: optionalString(),
-  auth_unix_rw: optionalString(),
-  auth_tcp: string('sasl'),
-  auth_tls: string('none'),
-  tcp_min_ssf: unsigned(56),
+  unix_sock_dir: optionalString(RESTART),
+  auth_unix_ro: optionalString(RESTART),
+  auth_unix_rw: optionalString(RESTART),
+  auth_tcp: string('sasl', RESTART),
+  auth_tls: string('none', RESTART),
+  tcp_min_ssf: unsigned(56, NEW_CLIENTS),
   access_drivers: optionalList(never('fine-grained access is checked by the driver daemons, which know the client')),
-  ca_file: optionalString(),
-  cert_file: optionalString(),
-  key_file: optionalString(),
-  cert_files: optionalList(),
-  key_files: optionalList(),
-  crl_file: optionalString(),
-  tls_no_sanity_certificate: boolean(false),
-  tls_no_verify_certificate: boolean(false),
-  tls_allowed_dn_list: optionalList(),
-  tls_priority: optionalString(),
-  sasl_allowed_username_list: optionalList(),
+  ca_file: optionalString(NEW_CLIENTS),
+  cert_file: optionalString(NEW_CLIENTS),
+  key_file: optionalString(NEW_CLIENTS),
+  cert_files: optionalList(NEW_CLIENTS),
+  key_files: optionalList(NEW_CLIENTS),
+  crl_file: optionalString(NEW_CLIENTS),
+  tls_no_sanity_certificate: boolean(false, NEW_CLIENTS),
+  tls_no_verify_certificate: boolean(false, NEW_CLIENTS),
+  tls_allowed_dn_list: optionalList(NEW_CLIENTS),
+  tls_priority: optionalString(NEW_CLIENTS),
+  sasl_allowed_username_list: optionalList(NEW_CLIENTS),
   min_workers: unsigned(5, WORKERS),
   max_workers: unsigned(20, WORKERS),
   prio_workers: unsigned(5, WORKERS),
-  max_clients: unsigned(5000),
-  max_queued_clients: unsigned(1000),
-  max_anonymous_clients: unsigned(20),
-  max_client_requests: unsigned(5),
-  keepalive_interval: signed(5),
-  keepalive_count: unsigned(5),
+  max_clients: unsigned(5000, LIVE),
+  max_queued_clients: unsigned(1000, RESTART),
+  max_anonymous_clients: unsigned(20, LIVE),
+  max_client_requests: unsigned(5, LIVE),
+  keepalive_interval: signed(5, NEW_CLIENTS),
+  keepalive_count: unsigned(5, NEW_CLIENTS),
   admin_min_workers: unsigned(5, WORKERS),
   admin_max_workers: unsigned(20, WORKERS),
   admin_max_clients: unsigned(5000, ADMIN),
@@ -157,9 +162,9 @@ export const KEYS = {
   admin_max_client_requests: unsigned(5, ADMIN),
   admin_keepalive_interval: signed(5, ADMIN),
   admin_keepalive_count: unsigned(5, ADMIN),
-  log_level: unsigned(0),
-  log_filters: optionalString(),
-  log_outputs: optionalString(),
+  log_level: unsigned(0, LIVE),
+  log_filters: optionalString(LIVE),
+  log_outputs: optionalString(LIVE),
   audit_level: unsigned(1, AUDIT),
   audit_logging: boolean(false, AUDIT),
   host_uuid: optionalString(HOST_UUID),
@@ -172,26 +177,26 @@ export const KEYS = {
   max_requests: obsolete,
   log_buffer_size: obsolete,
 
-  driver_socket_dir: optionalString(),
-  driver_sockets: optionalList(),
-  driver_max_requests: unsigned(4),
-  driver_connect_timeout: unsigned(30),
-  driver_open_timeout: unsigned(120),
-  embedded_test_driver: boolean(false),
-  embedded_test_driver_user: string('nobody'),
-  driver_reconnect: boolean(true),
-  login_timeout: unsigned(60),
-  client_stall_timeout: unsigned(60),
-  close_timeout: unsigned(10),
-  max_handshakes: unsigned(256),
-  max_clients_per_address: unsigned(0),
-  max_clients_per_user: unsigned(0),
-  system_bus_address: string(''),
-  procedure_policy: optionalList(),
-  shield: boolean(true),
-  tls_watch_files: boolean(false),
-  actor_threads: unsigned(0),
-  actor_min_clients: unsigned(128),
+  driver_socket_dir: optionalString(LIVE),
+  driver_sockets: optionalList(LIVE),
+  driver_max_requests: unsigned(4, LIVE),
+  driver_connect_timeout: unsigned(30, LIVE),
+  driver_open_timeout: unsigned(120, LIVE),
+  embedded_test_driver: boolean(false, RESTART),
+  embedded_test_driver_user: string('nobody', RESTART),
+  driver_reconnect: boolean(true, LIVE),
+  login_timeout: unsigned(60, NEW_CLIENTS),
+  client_stall_timeout: unsigned(60, LIVE),
+  close_timeout: unsigned(10, LIVE),
+  max_handshakes: unsigned(256, LIVE),
+  max_clients_per_address: unsigned(0, NEW_CLIENTS),
+  max_clients_per_user: unsigned(0, NEW_CLIENTS),
+  system_bus_address: string('', RESTART),
+  procedure_policy: optionalList(NEW_CLIENTS),
+  shield: boolean(true, NEW_CLIENTS),
+  tls_watch_files: boolean(false, LIVE),
+  actor_threads: unsigned(0, RESTART),
+  actor_min_clients: unsigned(128, LIVE),
   metrics_listen: string('', later('the metrics endpoint'))
 } as const
 
@@ -232,4 +237,17 @@ export function readSettings(assignments: ReadonlyMap<string, Assignment>, fileN
     .filter(([name]) => !Object.hasOwn(KEYS, name))
     .map(([name, { line }]) => ({ name, line }))
   return { settings: settings as unknown as Settings, given, unknown }
+}
+
+/** What is loaded, but for keys that need a restart, which stay as they run. `waiting`: those of them that have changed. */
+export function keepForRestart(loaded: Settings, running: Settings): { written: Settings; waiting: KeyName[] } {
+  const value = (settings: Settings, name: KeyName): unknown => settings[fieldName(name) as keyof Settings]
+  const kept = keyNames.filter(name => {
+    const { effect } = KEYS[name]
+    return effect.when === 'now' && effect.reach === 'restart'
+  })
+  return {
+    written: { ...loaded, ...Object.fromEntries(kept.map(name => [fieldName(name), value(running, name)])) },
+    waiting: kept.filter(name => !isDeepStrictEqual(value(loaded, name), value(running, name)))
+  }
 }

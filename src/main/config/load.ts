@@ -5,7 +5,7 @@ import { reasonOf } from '../../workers/os/libc.js'
 import { parseRule, RuleError } from '../../workers/policy/rules.js'
 import { MAX_CONF_BYTES, parseConf } from './grammar.js'
 import { EXIT, StartupError } from './startup-error.js'
-import { readSettings, type FileContents, type KeyName, type Settings } from './keys.js'
+import { keepForRestart, readSettings, type FileContents, type KeyName, type Settings } from './keys.js'
 import { overruled, type ListenerName, type PassedSockets } from './listeners.js'
 import { logSettings, type LogSettings } from './log-settings.js'
 import { defaultPaths, socketPaths, type Paths, type SocketPaths } from './paths.js'
@@ -29,6 +29,10 @@ export interface Config extends Omit<Settings, RefinedField> {
   /** Keys that the file sets. */
   given: ReadonlySet<KeyName>
   unknown: FileContents['unknown']
+  /** The values as they are in the file, or were at the start where they need a restart. */
+  written: Settings
+  /** Keys that have changed and need a restart. */
+  waiting: readonly KeyName[]
   paths: Paths
   sockets: SocketPaths
   /** What a start listens for. */
@@ -75,6 +79,10 @@ export interface LoadOptions {
   env: Readonly<Record<string, string | undefined>>
   /** Sockets that systemd has made. What the file says of places counts for nothing then. */
   passed?: PassedSockets | undefined
+  /** From where paths are meant; otherwise from the current directory. */
+  directory?: string | undefined
+  /** What a broker runs by that loads its configuration anew: keys that need a restart stay as they are. */
+  running?: Settings | undefined
 }
 
 /** Reads and checks the configuration. Throws a StartupError with libvirt's text and exit code. */
@@ -89,8 +97,9 @@ export function loadConfig(options: LoadOptions): Config {
 /** The rules in the order in which virtproxyd comes upon them, because the first one broken decides the exit code. */
 function checkConfig(contents: FileContents, file: string | undefined, paths: Paths, options: LoadOptions): Config {
   const { given, unknown } = contents
-  const { privileged, env, passed } = options
-  const settings = passed === undefined ? contents.settings : overruled(contents.settings, passed)
+  const { privileged, env, passed, directory, running } = options
+  const { written, waiting } = keepForRestart(contents.settings, running ?? contents.settings)
+  const settings = passed === undefined ? written : overruled(written, passed)
   const own = asLoadError(file ?? '', () => {
     const auth = authMethods(settings, privileged, file ?? '')
     checkNumbers(settings, given)
@@ -105,7 +114,8 @@ function checkConfig(contents: FileContents, file: string | undefined, paths: Pa
   const log = logSettings(
     { level: settings.logLevel, filters: settings.logFilters, outputs: settings.logOutputs },
     env,
-    options.verbose ?? false
+    options.verbose ?? false,
+    directory
   )
   checkAccessDrivers(settings)
   if (passed === undefined) checkListeners(settings)
@@ -125,6 +135,8 @@ function checkConfig(contents: FileContents, file: string | undefined, paths: Pa
     privileged,
     given,
     unknown,
+    written,
+    waiting,
     paths,
     sockets,
     listeners: passed === undefined ? listeners(settings, sockets) : new Set(passed.keys()),

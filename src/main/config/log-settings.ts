@@ -1,5 +1,4 @@
 import { resolve } from 'node:path'
-import { compileGlob } from '../../protocol/glob.js'
 import { StartupError } from './startup-error.js'
 
 /** Log levels; libvirt's numbers, from talkative to silent. */
@@ -14,7 +13,6 @@ export interface LogFilter {
   level: Level
   /** As shown to the administrator: the given text between two asterisks. */
   match: string
-  fits(source: string): boolean
 }
 
 export type LogOutput =
@@ -50,15 +48,15 @@ export function parseFilters(text: string): LogFilter[] {
     const wanted = match.replace(/^\+/, '')
     if (wanted === '') refuse(`Invalid match string '${match}'`)
     const pattern = `*${wanted}*`
-    return { level: known, match: pattern, fits: compileGlob(pattern) }
+    return { level: known, match: pattern }
   })
 }
 
 /** Reads `LEVEL:stderr LEVEL:file:PATH …`; of outputs to the same place the last is kept. Throws a StartupError. */
-export function parseOutputs(text: string): LogOutput[] {
+export function parseOutputs(text: string, directory = process.cwd()): LogOutput[] {
   const outputs = new Map<string, LogOutput>()
   for (const item of items(text)) {
-    const output = parseOutput(item)
+    const output = parseOutput(item, directory)
     const place = item.slice(item.indexOf(':'))
     outputs.delete(place)
     outputs.set(place, output)
@@ -66,7 +64,7 @@ export function parseOutputs(text: string): LogOutput[] {
   return [...outputs.values()]
 }
 
-function parseOutput(item: string): LogOutput {
+function parseOutput(item: string, directory: string): LogOutput {
   const [levelText, to, data, ...more] = item.split(':')
   if (levelText === undefined || to === undefined) refuse(`Malformed format for log output '${item}'`)
   const level = parseLevel(levelText) ?? refuse(`Invalid log priority '${levelText}' for log output '${item}'`)
@@ -76,7 +74,7 @@ function parseOutput(item: string): LogOutput {
       if (data === undefined) return { level, to }
       break
     case 'file':
-      if (data !== undefined && more.length === 0) return { level, to, path: resolve(data) }
+      if (data !== undefined && more.length === 0) return { level, to, path: resolve(directory, data) }
       break
     case 'syslog':
       if (data !== undefined && more.length === 0) return { level, to, ident: data }
@@ -111,18 +109,19 @@ export interface FileLogSettings {
 export function logSettings(
   file: FileLogSettings,
   env: Readonly<Record<string, string | undefined>>,
-  verbose: boolean
+  verbose: boolean,
+  directory = process.cwd()
 ): LogSettings {
   if (file.level > LEVEL.error) refuse(`Failed to set logging priority, argument '${file.level}' is invalid`)
   let level: Level = file.level === 0 ? DEFAULT_LEVEL : (file.level as Level)
   // What the file says must be right even where the environment beats it.
   const fileFilters = parseFilters(file.filters ?? '')
-  const fileOutputs = parseOutputs(file.outputs ?? '')
+  const fileOutputs = parseOutputs(file.outputs ?? '', directory)
   level = (env.LIBVIRT_DEBUG ? parseDebugVariable(env.LIBVIRT_DEBUG) : undefined) ?? level
   return {
     level: verbose && level > LEVEL.info ? LEVEL.info : level,
     filters: env.LIBVIRT_LOG_FILTERS ? parseFilters(env.LIBVIRT_LOG_FILTERS) : fileFilters,
-    outputs: env.LIBVIRT_LOG_OUTPUTS ? parseOutputs(env.LIBVIRT_LOG_OUTPUTS) : fileOutputs
+    outputs: env.LIBVIRT_LOG_OUTPUTS ? parseOutputs(env.LIBVIRT_LOG_OUTPUTS, directory) : fileOutputs
   }
 }
 

@@ -37,7 +37,7 @@ export async function checkStart(config: Config, pidFile: string): Promise<Check
     ['directories', () => checkDirectories([...ownSocketFiles(config), pidFile])],
     ['pid file', () => checkPidFile(pidFile)],
     ['listeners', () => checkListeners(config)],
-    ['driver sockets', () => actorSettings(config, 'error', undefined)],
+    ['driver sockets', () => actorSettings(config)],
     ['TLS', async () => found.push(...(await tlsWarnings(config)))],
     ['SASL', async () => found.push(...(await saslWarnings(config)))]
   ]

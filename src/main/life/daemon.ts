@@ -4,11 +4,12 @@ import { makeDirectory } from '../../workers/os/make-directory.js'
 import { actorSettings } from '../config/actor-settings.js'
 import { warnings } from '../config/check.js'
 import { EXIT, StartupError } from '../config/startup-error.js'
-import type { Config } from '../config/load.js'
-import { levelNames } from '../config/log-settings.js'
+import type { Config, LoadOptions } from '../config/load.js'
+import { loadAside } from '../config/reload.js'
 import { hostWarnings } from '../config/host-warnings.js'
 import { inTurn } from './in-turn.js'
 import type { LifeEffects } from './life.js'
+import { brokerSettings } from './settings.js'
 import { ownSocketFiles } from '../listen/places.js'
 import { ListeningSockets } from '../listen/sockets.js'
 import { createBrokerLogger, type Logger } from '../log/logger.js'
@@ -24,12 +25,14 @@ export interface DaemonOptions {
   /** Seconds without a client after which it ends by itself; 0: never. */
   timeout: number
   daemon: boolean
+  /** How its configuration was loaded. */
+  load: LoadOptions
 }
 
 /** The broker as a whole: log, pid file, embedded test driver, supervisor. */
 export class Daemon implements LifeEffects, ServiceState {
   readonly logger: Logger
-  readonly #config: Config
+  #config: Config
   readonly #options: DaemonOptions
   readonly #supervisor: Supervisor
   #pidFile: PidFile | undefined
@@ -53,8 +56,7 @@ export class Daemon implements LifeEffects, ServiceState {
       if (pidPath !== '') this.#pidFile = new PidFile(pidPath)
       this.#sockets = await ListeningSockets.claim(config, this.#testDriverSockets())
       const testSocket = await this.#startTestDriver()
-      const settings = actorSettings(config, levelNames[this.logger.lowestLevel], testSocket)
-      await this.#supervisor.start(settings, this.#sockets)
+      await this.#supervisor.start(brokerSettings(config, actorSettings(config)), this.#sockets, testSocket)
     } catch (error) {
       this.logger.error(SOURCE.daemon, (error as Error).message)
       throw error
@@ -73,8 +75,19 @@ export class Daemon implements LifeEffects, ServiceState {
     }
   }
 
-  reload(): Promise<void> {
-    return this.#supervisor.reload()
+  /** What cannot be loaded is logged, and everything stays as it is. */
+  async reload(): Promise<void> {
+    try {
+      const { config, actor } = await loadAside({ ...this.#options.load, running: this.#config.written })
+      await this.#supervisor.apply(brokerSettings(config, actor))
+      this.#config = config
+    } catch (error) {
+      const why = (error as Error).message
+      return this.logger.error(SOURCE.daemon, `configuration not loaded anew, the old one stays in use: ${why}`)
+    }
+    const { waiting } = this.#config
+    this.logger.info(SOURCE.daemon, 'configuration loaded anew')
+    if (waiting.length > 0) this.logger.warn(SOURCE.daemon, `${waiting.join(', ')}: changed, and used from the next start on`)
   }
 
   /** Nobody is waited for: clients are cut off at a stop, as they are by virtproxyd. */

@@ -17,7 +17,7 @@ import { StartupError } from '../config/startup-error.js'
 import type { Config } from '../config/load.js'
 import { Listener, type ListenerHandler } from '../../workers/os/listener.js'
 import type { ListenerKind } from '../../workers/os/listener-kind.js'
-import { LEVEL } from '../config/log-settings.js'
+import { LEVEL, levelNames } from '../config/log-settings.js'
 import { inTurn } from './in-turn.js'
 import type { Logger } from '../log/logger.js'
 import { ClosedDoor } from '../listen/closed-door.js'
@@ -26,7 +26,7 @@ import { NameService } from '../threads/name-service.js'
 import { saslFor } from '../threads/sasl-use.js'
 import type { SaslService } from '../threads/sasl-service.js'
 import { TlsKeeper } from '../tls/keeper.js'
-import { tlsOptions } from '../tls/options.js'
+import type { BrokerSettings } from './settings.js'
 
 /**
  * The main thread's part: it accepts connections, applies the limits and hands each client to an actor thread. It never
@@ -41,13 +41,17 @@ export class Supervisor implements ListenerHandler {
   readonly #closer: ForeignCloser
   readonly #lastHeard = new LastHeard()
   readonly #listeners: Listener[] = []
+  /** Replaced as a whole. There from the start on. */
+  #settings!: BrokerSettings
+  #testDriverSocket: string | undefined
   #pool: ActorPool | undefined
   #admission: Admission | undefined
   #tls: TlsKeeper | undefined
-  /** Reloads of the TLS files, one after the other. */
-  #reloading: Promise<unknown> = Promise.resolve()
-  /** One that has not begun: whoever wants another means this one. */
+  /** What replaces settings or certificates, one after the other. */
+  #changes: Promise<unknown> = Promise.resolve()
   #nextUpdate: Promise<void> | undefined
+  /** Descriptors that were open before the first client came. */
+  #openAtStart = 0
   #sasl: SaslService | undefined
   #names: NameService | undefined
   #takes = true
@@ -63,22 +67,27 @@ export class Supervisor implements ListenerHandler {
     this.#log = new BoundedLog(logger, SOURCE.server)
   }
 
-  /** Starts the threads, then takes connections from the sockets. Throws StartupError. */
-  async start(settings: ActorSettings, sockets: ListeningSockets): Promise<void> {
-    this.#tls = await this.#startTls()
-    const all = { ...settings, tls: this.#tls?.settings }
+  /**
+   * Starts the threads, then takes connections from the sockets. `testDriverSocket`: where the embedded test driver
+   * listens, if it does. Throws StartupError.
+   */
+  async start(settings: BrokerSettings, sockets: ListeningSockets, testDriverSocket: string | undefined): Promise<void> {
+    this.#settings = settings
+    this.#testDriverSocket = testDriverSocket
+    await this.#startTls()
     await this.#startSasl()
     const handler = {
       news: (news: ActorNews) => this.#news(news),
       threadDied: (thread: number, reason: string) => this.#threadDied(thread, reason)
     }
-    const { actorThreads, actorMinClients } = this.#config
+    const { limits, minClients } = this.#settings
     const shared = { closer: this.#closer, lastHeard: this.#lastHeard }
     this.#names = new NameService(this.#logger)
-    const size = { threads: actorThreads, minClients: actorMinClients, limits: this.#limits }
-    this.#pool = new ActorPool(size, all, shared, handler, this.#names, this.#sasl)
+    const size = { threads: this.#config.actorThreads, minClients, limits: this.#limits }
+    this.#pool = new ActorPool(size, this.#actorSettings(), shared, handler, this.#names, this.#sasl)
     await this.#pool.started()
-    this.#admission = new Admission(this.#config, this.#planDescriptors(), this.#admissionOwner(this.#pool))
+    this.#openAtStart = openFiles()
+    this.#admission = new Admission(limits, this.#planDescriptors(), this.#admissionOwner(this.#pool))
     for (const { kind, socket } of sockets.open()) {
       const handler = kind.name === 'admin' ? new ClosedDoor(this.#closer, this.#log) : this
       this.#listeners.push(new Listener(kind, socket, this.#poller, this.#closer, handler))
@@ -96,44 +105,75 @@ export class Supervisor implements ListenerHandler {
     return this.#pool?.healthy ?? true
   }
 
-  /** What SIGHUP asks for. What cannot be loaded is logged, and the old goes on being used. */
-  async reload(): Promise<void> {
-    if (this.#tls === undefined) return this.#logger.info(SOURCE.daemon, 'nothing to reload')
-    try {
-      await this.updateTls()
-    } catch (error) {
-      this.#logger.error(SOURCE.daemon, `TLS files not loaded anew, the old ones stay in use: ${(error as Error).message}`)
-    }
+  /** Goes on with other settings, with all of them at once. Rejects, and has changed nothing, if they cannot be used. */
+  apply(settings: BrokerSettings): Promise<void> {
+    return this.#afterOthers(async () => {
+      const useTls = await this.#loadTls(settings)
+      this.#logger.use(settings.log)
+      this.#settings = settings
+      useTls()
+      this.#watchTls()
+      this.#admission!.apply(settings.limits, this.#planDescriptors())
+      await this.#pool!.apply(this.#actorSettings(), settings.minClients)
+    })
   }
 
   /**
-   * Loads certificates and revocation list anew, for the connections that come from now on. Throws a StartupError, and
-   * changes nothing, if any of the files cannot be used.
+   * Loads certificates and revocation list anew, for the connections that come from now on. Rejects with StartupError,
+   * and has changed nothing, if any of the files cannot be used.
    */
   async updateTls(): Promise<void> {
-    this.#nextUpdate ??= this.#reloading.then(() => {
+    // One that has not begun is as good for whoever asks meanwhile.
+    this.#nextUpdate ??= this.#afterOthers(async () => {
       this.#nextUpdate = undefined
-      return this.#updateTls()
+      if (this.#tls === undefined) throw new StartupError('internal error: no tls service found, unable to update tls files')
+      const useTls = await this.#loadTls(this.#settings)
+      useTls()
+      await this.#pool!.apply(this.#actorSettings(), this.#settings.minClients)
     })
-    const update = this.#nextUpdate
-    this.#reloading = update.catch(() => undefined)
-    await update
+    await this.#nextUpdate
   }
 
-  async #updateTls(): Promise<void> {
-    if (this.#tls === undefined) {
-      throw new StartupError('internal error: no tls service found, unable to update tls files')
+  #afterOthers(work: () => Promise<void>): Promise<void> {
+    const done = this.#changes.then(work)
+    this.#changes = done.catch(() => undefined)
+    return done
+  }
+
+  /** Resolves with what puts the files to use. */
+  async #loadTls({ tls: options }: BrokerSettings): Promise<() => void> {
+    const keeper = this.#tls
+    if (keeper === undefined || options === undefined) return () => undefined
+    try {
+      const loaded = await keeper.load(options)
+      return () => {
+        keeper.use(loaded, options)
+        this.#logger.info(SOURCE.daemon, 'TLS files loaded anew')
+      }
+    } catch (error) {
+      this.#logger.error(SOURCE.daemon, `TLS files not loaded anew, the old ones stay in use: ${(error as Error).message}`)
+      throw error
     }
-    await this.#pool!.setTls(await this.#tls.reload())
-    this.#logger.info(SOURCE.daemon, 'TLS files loaded anew')
   }
 
-  async #startTls(): Promise<TlsKeeper | undefined> {
-    const options = tlsOptions(this.#config)
-    if (options === undefined) return undefined
-    const keeper = await TlsKeeper.start(options, this.#logger)
-    if (this.#config.tlsWatchFiles) keeper.watch(() => void this.reload())
-    return keeper
+  #actorSettings(): ActorSettings {
+    return {
+      ...this.#settings.actor,
+      logLevel: levelNames[this.#logger.lowestLevel],
+      testDriverSocket: this.#testDriverSocket,
+      tls: this.#tls?.settings
+    }
+  }
+
+  async #startTls(): Promise<void> {
+    const { tls } = this.#settings
+    if (tls === undefined) return
+    this.#tls = await TlsKeeper.start(tls, this.#logger)
+    this.#watchTls()
+  }
+
+  #watchTls(): void {
+    this.#tls?.watch(this.#settings.watchTls ? () => void this.updateTls().catch(() => undefined) : undefined)
   }
 
   /** Does all of it, whatever fails, and never rejects. */
@@ -225,10 +265,10 @@ export class Supervisor implements ListenerHandler {
   }
 
   #planDescriptors(): DescriptorPlan {
-    const { maxClients } = this.#config
+    const { maxClients } = this.#settings.limits
     const listeners = openedListeners(this.#config).length
     const limit = this.#limits.own
-    const plan = planDescriptors({ limit, inUse: openFiles() + listeners, listeners, maxClients })
+    const plan = planDescriptors({ limit, inUse: this.#openAtStart + listeners, listeners, maxClients })
     if (plan.short) {
       const allowed = `the limit of ${limit} open files allows ${plan.clients} clients, not ${maxClients} (max_clients)`
       const beyond = `each listener has ${plan.guaranteed} and root ${plan.root} beyond that, more are refused`

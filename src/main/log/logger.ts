@@ -3,8 +3,10 @@ import { accessSync, constants } from 'node:fs'
 import { hostname } from 'node:os'
 import { dirname } from 'node:path'
 import { isatty } from 'node:tty'
+import { isDeepStrictEqual } from 'node:util'
 import { createLogger, format } from 'winston'
 import type Transport from 'winston-transport'
+import { compileGlob } from '../../protocol/glob.js'
 import { reasonOf } from '../../workers/os/libc.js'
 import { makeDirectory } from '../../workers/os/make-directory.js'
 import {
@@ -29,6 +31,8 @@ import type { LogContext } from '../../workers/base/log.js'
 export class Logger {
   #level: Level
   #filters: readonly LogFilter[] = []
+  /** One for each of them: whether a source fits. */
+  #fits: readonly ((source: string) => boolean)[] = []
   #outputs: readonly LogOutput[] = []
   #transports: readonly Transport[] = []
   readonly #fallback: (level: Level) => LogOutput
@@ -104,6 +108,7 @@ export class Logger {
 
   setFilters(filters: readonly LogFilter[]): void {
     this.#filters = filters
+    this.#fits = filters.map(({ match }) => compileGlob(match))
     this.#thresholds.clear()
   }
 
@@ -125,6 +130,14 @@ export class Logger {
     this.#thresholds.clear()
   }
 
+  /** All of the settings at once. On a StartupError nothing has changed. Outputs that stay are not opened again. */
+  use({ level, filters, outputs }: LogSettings): void {
+    const wanted = outputs.length === 0 ? [this.#fallback(level)] : outputs
+    if (!isDeepStrictEqual(wanted, this.#outputs)) this.setOutputs(wanted)
+    this.setLevel(level)
+    this.setFilters(filters)
+  }
+
   /** Writes out what is on its way. To be awaited before the process ends; nothing can be logged after it. */
   async close(): Promise<void> {
     const finished = this.#transports.map(transport => once(transport, 'finish'))
@@ -133,7 +146,7 @@ export class Logger {
   }
 
   #threshold(source: string): Level {
-    const rule = this.#filters.find(filter => filter.fits(source))
+    const rule = this.#filters[this.#fits.findIndex(fits => fits(source))]
     const level = Math.max(rule?.level ?? this.#level, this.#lowestOutput) as Level
     this.#thresholds.set(source, level)
     return level

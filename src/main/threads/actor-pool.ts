@@ -15,7 +15,6 @@ import type { NameService } from './name-service.js'
 import { placeFor } from './placement.js'
 import type { SaslService } from './sasl-service.js'
 import { within } from './within.js'
-import type { TlsSettings } from '../../workers/tls/tls-settings.js'
 
 export interface ActorPoolHandler {
   news(news: ActorNews): void
@@ -42,7 +41,7 @@ const START_MS = 10_000
 /** How long threads may take to close their clients. */
 const SHUTDOWN_MS = 5000
 /** How long threads may take to answer. */
-const SET_TLS_MS = 5000
+const APPLY_MS = 5000
 /** A thread that dies at once again and again is not replaced faster than this. */
 const RESTART_PAUSE_MS = 500
 const LOOK_MS = 1000
@@ -51,7 +50,7 @@ const HANGS = 'its event loop had not turned for ten seconds'
 /** The actor threads: piscina keeps them, each runs one task that lasts as long as the thread. */
 export class ActorPool {
   readonly threads: ActorThread[] = []
-  readonly #minClients: number
+  #minClients: number
   readonly #limits: DescriptorLimits
   readonly #pool: Piscina
   #settings: ActorSettings
@@ -135,11 +134,12 @@ export class ActorPool {
     for (const thread of this.threads) thread.flush()
   }
 
-  /** For connections that come from now on, in all threads. Resolves when all of them know. */
-  async setTls(tls: TlsSettings): Promise<void> {
-    this.#settings = { ...this.#settings, tls }
+  /** In all threads. Resolves when all of them know. */
+  async apply(settings: ActorSettings, minClients: number): Promise<void> {
+    this.#settings = settings
+    this.#minClients = minClients
     // A thread that dies before it answers never does; the one that replaces it begins with these settings.
-    await within(SET_TLS_MS, Promise.all(this.threads.map(({ control }) => control.setTls(tls))))
+    await within(APPLY_MS, Promise.all(this.threads.map(({ control }) => control.apply(settings))))
   }
 
   /** The SASL thread was replaced. */

@@ -14,6 +14,7 @@ const SETTLE_MS = 1000
 
 /** Keeps what was loaded from the files of the TLS listener: loads it anew, and speaks of certificates that end soon. */
 export class TlsKeeper {
+  #options: TlsOptions
   #loaded: LoadedTls
   #watched: string[] = []
   #settling: NodeJS.Timeout | undefined
@@ -21,9 +22,10 @@ export class TlsKeeper {
 
   private constructor(
     loaded: LoadedTls,
-    readonly options: TlsOptions,
+    options: TlsOptions,
     readonly logger: Logger
   ) {
+    this.#options = options
     this.#loaded = loaded
     this.#speakOf(loaded)
     this.#daily = setInterval(() => this.#speakOfExpiries(), DAY_MS)
@@ -39,17 +41,22 @@ export class TlsKeeper {
     return this.#loaded.settings
   }
 
-  /** Reads everything anew. Throws a StartupError and keeps what it has if any of it cannot be used. */
-  async reload(): Promise<TlsSettings> {
-    const loaded = await loadTlsAside(this.options)
-    this.#loaded = loaded
-    this.#speakOf(loaded)
-    return loaded.settings
+  /** Reads everything anew, for `use`. Rejects with StartupError if any of it cannot be used. */
+  load(options = this.#options): Promise<LoadedTls> {
+    return loadTlsAside(options)
   }
 
-  /** Calls `changed` when files have changed and have then been left alone for a moment. */
-  watch(changed: () => void): void {
-    const { ca, crl, identities, indexed } = this.options.files
+  use(loaded: LoadedTls, options = this.#options): void {
+    this.#options = options
+    this.#loaded = loaded
+    this.#speakOf(loaded)
+  }
+
+  /** Calls `changed` when files have changed and have then been left alone for a moment. Undefined: no longer. */
+  watch(changed: (() => void) | undefined): void {
+    this.#unwatch()
+    if (changed === undefined) return
+    const { ca, crl, identities, indexed } = this.#options.files
     const files = [ca, crl, ...[...identities, ...indexed].flatMap(({ certificate, key }) => [certificate, key])]
     this.#watched = files.filter(file => file !== undefined)
     for (const file of this.#watched) {
@@ -63,8 +70,12 @@ export class TlsKeeper {
 
   close(): void {
     clearInterval(this.#daily)
+    this.#unwatch()
+  }
+
+  #unwatch(): void {
     clearTimeout(this.#settling)
-    for (const file of this.#watched) unwatchFile(file)
+    for (const file of this.#watched.splice(0)) unwatchFile(file)
   }
 
   #speakOf({ warnings }: LoadedTls): void {

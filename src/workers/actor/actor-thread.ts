@@ -15,8 +15,7 @@ export default async function actorThread(task: ActorTask): Promise<void> {
   const control: ActorControl = {
     ready: () => undefined,
     disconnect: id => actor.disconnect(id),
-    setLogLevel: level => actor.setLogLevel(level),
-    setTls: settings => actor.setTls(settings),
+    apply: settings => actor.apply(settings),
     useSasl: port => actor.useSasl(port),
     shutdown: () => actor.shutdown()
   }

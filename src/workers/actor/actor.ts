@@ -21,7 +21,6 @@ import { Arrivals } from '../arrival/arrivals.js'
 import type { Arrived } from '../arrival/arriving-client.js'
 import { TlsHandshakes } from '../arrival/tls-handshake.js'
 import { identifying } from '../arrival/unix-peer.js'
-import type { TlsSettings } from '../tls/tls-settings.js'
 import { SplicePipe } from '../transport/splice-pipe.js'
 import { makeReadBuffer, type ThreadIo } from '../transport/polled.js'
 import { Turns } from '../thread/turns.js'
@@ -39,10 +38,11 @@ export class Actor implements ActorControl {
   readonly clock = new Clock((session, error) => this.failed(session, error))
   readonly turns = new Turns((session, error) => this.failed(session, error))
   readonly unopened = new UnopenedMemory()
-  readonly settings: ActorSettings
+  /** Replaced as a whole: nobody keeps a part of it. */
+  settings: ActorSettings
   readonly io: ThreadIo
   readonly polkit: Authority
-  readonly policy: Policy
+  policy: Policy
   readonly sasl = new SaslThreadClient()
   readonly drivers: LocalDrivers
   /** Driver connections that end in order. */
@@ -90,7 +90,7 @@ export class Actor implements ActorControl {
       io: this.io,
       clock: this.clock,
       lastHeard: new LastHeard(lastHeard),
-      settings,
+      settings: () => this.settings,
       log: this.strangers.write,
       begin: (arrived: Arrived) => this.#begin(arrived),
       ended: (id: number, why: string) => this.#ended(id, why, 'arriving')
@@ -115,10 +115,6 @@ export class Actor implements ActorControl {
   /** Whether lines of this level go anywhere: others need not be put together. */
   hears(level: LogLevel): boolean {
     return LOG_LEVELS.indexOf(level) >= this.#logLevel
-  }
-
-  setLogLevel(level: LogLevel): void {
-    this.#logLevel = LOG_LEVELS.indexOf(level)
   }
 
   /** A client is counted for as long as its connection may have to wait for being closed. */
@@ -155,8 +151,12 @@ export class Actor implements ActorControl {
     return session !== undefined || this.#arrivals.close(id, why)
   }
 
-  setTls(settings: TlsSettings): void {
-    this.#tls.use(settings)
+  apply(settings: ActorSettings): void {
+    // This may fail, and nothing has changed then.
+    if (settings.tls !== undefined) this.#tls.use(settings.tls)
+    this.settings = settings
+    this.policy = new Policy(settings.policy, settings.shield)
+    this.#logLevel = LOG_LEVELS.indexOf(settings.logLevel)
   }
 
   useSasl(port: MessagePort): void {

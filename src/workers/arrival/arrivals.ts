@@ -16,7 +16,8 @@ export interface ArrivalsOwner {
   readonly clock: Clock
   readonly io: ThreadIo
   readonly lastHeard: LastHeard
-  readonly settings: ActorSettings
+  /** As they are now. */
+  settings(): ActorSettings
   readonly log: Log
   /** The client's session begins. If that fails, the connection ends, with its transport if that was made. */
   readonly begin: (arrived: Arrived) => void
@@ -143,7 +144,8 @@ export class Arrivals {
 
   /** One for all steps, from the moment at which the connection was taken up. */
   #setDeadline(arrival: Arrival, step: Step): void {
-    const { clock, settings } = this.#owner
+    const { clock } = this.#owner
+    const settings = this.#owner.settings()
     // Names are looked up by us; for the rest it is the client's turn, and clients speak at once.
     const ms = step === 'identifying' ? settings.loginTimeoutMs : settings.firstFrameTimeoutMs
     if (ms === 0) return

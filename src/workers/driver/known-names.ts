@@ -11,12 +11,11 @@ const MAX_LENGTH = 256
  * host open the same one or two, and it costs as much as the rest of the broker's own part in a connection.
  */
 export class KnownNames {
-  readonly #settings: ActorSettings
   readonly #aliases: ReadonlyMap<string, string>
   readonly #known = { readOnly: new Map<string, Way>(), readWrite: new Map<string, Way>() }
 
-  constructor(settings: ActorSettings) {
-    this.#settings = settings
+  /** Of other settings nothing is known here. */
+  constructor(readonly settings: ActorSettings) {
     this.#aliases = new Map(settings.uriAliases)
   }
 
@@ -35,6 +34,6 @@ export class KnownNames {
 
   #workOut(name: string | undefined, readonly: boolean): Way {
     const resolved = resolveName(name, { aliases: this.#aliases })
-    return resolved === undefined ? wayToAny(readonly, this.#settings) : wayTo(resolved, readonly, this.#settings)
+    return resolved === undefined ? wayToAny(readonly, this.settings) : wayTo(resolved, readonly, this.settings)
   }
 }

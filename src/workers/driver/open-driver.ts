@@ -26,7 +26,7 @@ export interface OpenServices extends ConnectionServices {
 export class LocalDrivers implements Drivers {
   readonly comebacks = new Comebacks()
   readonly #services: OpenServices
-  readonly #names: KnownNames
+  #names: KnownNames
   /** Sockets whose daemons have asked for authentication. */
   readonly #guarded = new Set<string>()
 
@@ -36,6 +36,8 @@ export class LocalDrivers implements Drivers {
   }
 
   find(name: string | undefined, readonly: boolean): Way {
+    const { settings } = this.#services
+    if (this.#names.settings !== settings) this.#names = new KnownNames(settings)
     return this.#names.find(name, readonly)
   }
 

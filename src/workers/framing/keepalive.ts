@@ -34,6 +34,7 @@ export class Keepalive implements Timed {
 
   constructor(
     readonly clock: Clock,
+    /** Of the time when the connection began: the timers run by them. */
     readonly settings: KeepaliveSettings,
     readonly peer: KeepalivePeer
   ) {}

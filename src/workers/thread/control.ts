@@ -4,7 +4,6 @@ import type { LogContext, LogLevel, LogSource } from '../base/log.js'
 import type { DescriptorLimits } from '../os/descriptor-limits.js'
 import type { ClientState, HandOver } from './client-record.js'
 import type { ActorSettings } from './settings.js'
-import type { TlsSettings } from '../tls/tls-settings.js'
 
 /** The task that makes a thread of the pool an actor thread. It ends when the thread is told to shut down. */
 export interface ActorTask {
@@ -56,10 +55,8 @@ export interface ActorControl {
   ready(): void
   /** Closes a client at once. False if it is not here. */
   disconnect(id: number): boolean
-  /** The level below which records are not worth sending has changed. */
-  setLogLevel(level: LogLevel): void
-  /** Clients that come from now on are served with these; throws if they cannot be used. */
-  setTls(settings: TlsSettings): void
+  /** Goes on with these settings; throws, and has changed nothing, if they cannot be used. */
+  apply(settings: ActorSettings): void
   /** The SASL thread was replaced; this leads to the new one. */
   useSasl(port: MessagePort): void
   /** Closes all clients and ends the thread's task. */

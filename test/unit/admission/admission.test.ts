@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { Admission, type AdmissionOwner } from '#main/clients/admission.js'
+import { Admission, type AdmissionLimits, type AdmissionOwner } from '#main/clients/admission.js'
 import { BoundedLog } from '#main/log/bounded-log.js'
 import { planDescriptors, type DescriptorPlan } from '#main/clients/descriptor-plan.js'
 import type { Logger } from '#main/log/logger.js'
@@ -14,6 +14,10 @@ const OPEN = { name: 'open', transport: 'tcp', readonly: false, auth: 'none' } a
 /** No process has descriptors of such numbers. */
 const FIRST_FD = 900_000
 const plenty = planDescriptors({ limit: Infinity, inUse: 0, listeners: 2, maxClients: 100 })
+
+const LIMITS: AdmissionLimits = {
+  maxClients: 100, maxAnonymousClients: 2, maxHandshakes: 2, maxClientsPerAddress: 0, maxClientsPerUser: 0
+}
 
 describe('admission', () => {
   let admission: Admission
@@ -30,7 +34,7 @@ describe('admission', () => {
   /** How many there are; the last gets all. */
   let threads: number
 
-  function start(more: Partial<Admission['limits']> = {}, plan: DescriptorPlan = plenty): void {
+  function start(more: Partial<AdmissionLimits> = {}, plan: DescriptorPlan = plenty): void {
     lastHeard = new LastHeard()
     watched = new Map()
     ;[handed, evicted, reopened, lines, closed, fds] = [[], [], [], [], [], FIRST_FD]
@@ -57,8 +61,7 @@ describe('admission', () => {
       mayAcceptAgain: ({ name }) => reopened.push(name),
       idle: () => undefined
     }
-    const limits = { maxAnonymousClients: 2, maxHandshakes: 2, maxClientsPerAddress: 0, maxClientsPerUser: 0, ...more }
-    admission = new Admission(limits, plan, owner)
+    admission = new Admission({ ...LIMITS, ...more }, plan, owner)
   }
 
   afterEach(() => admission.close())
@@ -160,6 +163,32 @@ describe('admission', () => {
     admission.ended(2, 'serving')
     come('192.0.2.1', TLS)
     expect(done()).to.equal(1)
+  })
+
+  for (const [limit, kind] of [['maxAnonymousClients', TCP], ['maxHandshakes', TLS]] as const) {
+    it(`lets in at once who waits when ${limit} becomes larger, and no more when it becomes smaller`, () => {
+      start({ [limit]: 1 })
+      for (let i = 0; i < 4; i++) come('192.0.2.1', kind)
+      expect(handed).to.deep.equal([1])
+      admission.apply({ ...LIMITS, [limit]: 3 }, plenty)
+      expect(handed).to.deep.equal([1, 2, 3])
+      admission.apply({ ...LIMITS, [limit]: 2 }, plenty)
+      admission.ended(1, 'authenticating')
+      expect(handed).to.deep.equal([1, 2, 3])
+      expect(evicted).to.deep.equal([])
+    })
+  }
+
+  it('counts the connections of an address by the limit as it is', () => {
+    start({ maxClientsPerAddress: 1 })
+    const count = (): number => {
+      handed.length = 0
+      for (let i = 0; i < 3; i++) come('192.0.2.1', OPEN)
+      return handed.length
+    }
+    expect(count()).to.equal(1)
+    admission.apply({ ...LIMITS, maxClientsPerAddress: 2 }, plenty)
+    expect(count()).to.equal(1)
   })
 
   it('has only so many closed that do not go', async function () {

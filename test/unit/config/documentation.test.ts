@@ -4,7 +4,7 @@ import { parseConf } from '#main/config/grammar.js'
 import { KEYS, keyNames, readSettings, type Effect } from '#main/config/keys.js'
 
 function effective(effect: Effect): string {
-  if (effect.when === 'now') return 'yes'
+  if (effect.when === 'now') return effect.reach
   return effect.when === 'later' ? `not yet: needs ${effect.needs}` : `no: ${effect.because}`
 }
 

@@ -13,12 +13,7 @@ const file = (level = 0, filters?: string, outputs?: string) => ({ level, filter
 describe('log filters', () => {
   it('take their match anywhere in the name of the source', () => {
     const [filter] = parseFilters('1:netserver')
-    expect(filter?.fits('rpc.netserverclient')).to.equal(true)
-    expect(filter?.fits('rpc.netsocket')).to.equal(false)
-  })
-
-  it('know wildcards', () => {
-    expect(parseFilters('1:rpc.*client')[0]?.fits('rpc.netserverclient')).to.equal(true)
+    expect(filter?.match).to.equal('*netserver*')
   })
 
   it('are shown as libvirt shows them', () => {

@@ -49,7 +49,7 @@ class FakeThread {
       clock: clock as Clock,
       io: io as unknown as ThreadIo,
       lastHeard: { hear: (fd: number) => say(`heard ${fd}`) } as LastHeard,
-      settings: { loginTimeoutMs: LOGIN_MS, firstFrameTimeoutMs: FIRST_FRAME_MS } as ActorSettings,
+      settings: () => ({ loginTimeoutMs: LOGIN_MS, firstFrameTimeoutMs: FIRST_FRAME_MS }) as ActorSettings,
       log: (level, source, message) => say(`${level} ${source}: ${message}`),
       begin: arrived => {
         this.onBegin(arrived)

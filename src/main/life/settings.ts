@@ -1,0 +1,34 @@
+import type { AdmissionLimits } from '../clients/admission.js'
+import type { ConfiguredActor } from '../config/actor-settings.js'
+import type { Config } from '../config/load.js'
+import type { LogSettings } from '../config/log-settings.js'
+import type { TlsOptions } from '../tls/load.js'
+import { tlsOptions } from '../tls/options.js'
+
+/** What of the configuration can change while the broker runs: replaced as a whole, and nobody keeps a part of it. */
+export interface BrokerSettings {
+  readonly log: LogSettings
+  readonly limits: AdmissionLimits
+  /** A thread gets so many clients before the next one gets its first. */
+  readonly minClients: number
+  /** Undefined where no listener wants TLS. */
+  readonly tls: TlsOptions | undefined
+  /** Whether the TLS files are looked at. */
+  readonly watchTls: boolean
+  readonly actor: ConfiguredActor
+}
+
+export const brokerSettings = (config: Config, actor: ConfiguredActor): BrokerSettings => ({
+  log: config.log,
+  limits: {
+    maxClients: config.maxClients,
+    maxAnonymousClients: config.maxAnonymousClients,
+    maxHandshakes: config.maxHandshakes,
+    maxClientsPerAddress: config.maxClientsPerAddress,
+    maxClientsPerUser: config.maxClientsPerUser
+  },
+  minClients: config.actorMinClients,
+  tls: tlsOptions(config),
+  watchTls: config.tlsWatchFiles,
+  actor
+})

@@ -1,0 +1,262 @@
+import { once } from 'node:events'
+import { readFile, writeFile } from 'node:fs/promises'
+import { connect } from 'node:net'
+import { join } from 'node:path'
+import { expect } from 'chai'
+import { STATUS } from '#protocol/header.js'
+import { eventFrame } from '#protocol/messages/frames.js'
+import { REMOTE } from '#protocol/procedures.js'
+import { KEYS, keyNames, type KeyName } from '#main/config/keys.js'
+import { close } from '#workers/os/libc.js'
+import { listenUnix } from '#workers/os/listening-sockets.js'
+import { Cleanup } from '../support/cleanup.js'
+import type { Conf } from '../support/conf-file.js'
+import { FakeDriver } from '../support/fake-driver.js'
+import { pattern } from '../support/pattern.js'
+import { threadCount } from '../support/process-state.js'
+import type { RawClient } from '../support/raw-client.js'
+import { Stage } from '../support/stage.js'
+import { waitFor } from '../support/waiting.js'
+
+const { domainGetXmlDesc: GET_XML, domainSave: SAVE, connectClose: CLOSE, connectOpen: OPEN } = REMOTE
+const killer = new URL('../support/thread-killer.js', import.meta.url).href
+/** Longer than any test. */
+const NEVER = 1000
+
+/** What is seen of a setting in a thread. */
+interface Probe {
+  before: (dir: string) => Conf
+  after: (dir: string) => Conf
+  /** With a client that came before the reload, or with one of a thread that came after it. Must leave nothing behind. */
+  shows: (stage: Stage, client: RawClient) => Promise<void>
+  /** The client is to have opened a connection. */
+  opened?: boolean
+}
+
+const conf = (keys: Conf) => (): Conf => keys
+
+/** As many calls as were sent get to the daemon at once. */
+function inFlight(count: number): Probe['shows'] {
+  return async (stage, client) => {
+    stage.driver.on(SAVE, () => undefined)
+    const { latest: daemon } = stage.driver
+    const sent = Array.from({ length: count + 1 }, () => client.post(SAVE))
+    await waitFor('the calls', () => daemon.serialsOf(SAVE).length === count)
+    expect(daemon.serialsOf(SAVE)).to.deep.equal(sent.slice(0, count))
+    for (let i = 0; i <= count; i++) daemon.reply(await daemon.next({ proc: SAVE }))
+    for (const serial of sent) expect((await client.next({ serial })).status).to.equal(STATUS.ok)
+    daemon.calls.length = 0
+  }
+}
+
+/** A daemon beside the one that is there. */
+async function opensAt(stage: Stage, client: RawClient, path: string, uri: string): Promise<void> {
+  const driver = await FakeDriver.listen(stage.cleanup, path)
+  expect((await client.open(uri)).status).to.equal(STATUS.ok)
+  expect(driver.connections).to.have.length(1)
+  await driver.stop()
+}
+
+const logs = (what: RegExp): Probe['shows'] => async (stage, client) => {
+  client.destroy()
+  await waitFor('the line', () => what.test(stage.broker.program.stderr.slice(stage.broker.program.stderr.lastIndexOf('loaded anew'))))
+}
+
+const PROBES: Partial<Record<KeyName, Probe>> = {
+  driver_max_requests: {
+    before: conf({ driver_max_requests: 1 }), after: conf({ driver_max_requests: 3 }), shows: inFlight(3), opened: true
+  },
+  max_client_requests: {
+    before: conf({ max_client_requests: 1 }), after: conf({ max_client_requests: 2 }), shows: inFlight(2), opened: true
+  },
+  driver_open_timeout: {
+    before: conf({ driver_open_timeout: NEVER }),
+    after: conf({ driver_open_timeout: 1 }),
+    async shows(stage, client) {
+      stage.driver.on(OPEN, () => undefined)
+      expect((await client.open('qemu:///system')).payload.toString()).to.contain('within 1 s (driver_open_timeout)')
+      stage.driver.on(OPEN, () => Buffer.alloc(0))
+    }
+  },
+  driver_connect_timeout: {
+    before: conf({ driver_connect_timeout: NEVER }),
+    after: conf({ driver_connect_timeout: 1 }),
+    async shows(stage, client) {
+      // Nobody accepts, and there is room for one.
+      const path = join(stage.driverDir, 'virtxend-sock')
+      const socket = listenUnix(path, 0o700, undefined, 0)
+      const first = connect(path)
+      await once(first, 'connect')
+      expect((await client.open('xen:///system')).payload.toString()).to.contain('Connection timed out')
+      first.destroy()
+      socket.removeFile()
+      close(socket.fd)
+    }
+  },
+  driver_reconnect: {
+    before: conf({ driver_reconnect: 0 }),
+    after: conf({ driver_reconnect: 1 }),
+    async shows(stage, client) {
+      const { length } = stage.driver.connections
+      stage.driver.latest.destroy()
+      expect((await client.call(GET_XML, pattern(5))).payload).to.deep.equal(pattern(5))
+      expect(stage.driver.connections).to.have.length(length + 1)
+    },
+    opened: true
+  },
+  driver_socket_dir: {
+    before: conf({}),
+    after: dir => ({ driver_socket_dir: dir }),
+    shows: (stage, client) => opensAt(stage, client, join(stage.broker.dir, 'virtlxcd-sock'), 'lxc:///system')
+  },
+  driver_sockets: {
+    before: conf({}),
+    after: dir => ({ driver_sockets: [`bhyve=${dir}/elsewhere-sock`] }),
+    shows: (stage, client) => opensAt(stage, client, join(stage.broker.dir, 'elsewhere-sock'), 'bhyve:///system')
+  },
+  client_stall_timeout: {
+    before: conf({ client_stall_timeout: 0 }),
+    after: conf({ client_stall_timeout: 1 }),
+    async shows(stage, client) {
+      client.stall()
+      const events = Buffer.concat(Array.from({ length: 64 }, (_, i) => eventFrame(318, pattern(16_000, i))))
+      for (let i = 0; i < 10; i++) stage.driver.latest.write(events)
+      const { latest: daemon } = stage.driver
+      await waitFor('the daemon to be rid of it', () => daemon.closed)
+      await waitFor('the word', () => stage.broker.program.stderr.includes('nothing read for 1 s'))
+    },
+    opened: true
+  },
+  close_timeout: {
+    before: conf({ close_timeout: NEVER }),
+    after: conf({ close_timeout: 1 }),
+    async shows(stage, client) {
+      stage.driver.on(SAVE, () => undefined)
+      client.post(SAVE)
+      client.post(CLOSE)
+      await client.end()
+    },
+    opened: true
+  },
+  // What a thread's clients are closed for is told at this level.
+  log_level: { before: conf({ log_level: 2 }), after: conf({ log_level: 1 }), shows: logs(/debug : rpc.netserverclient : client \d+ .*closed/) },
+  log_filters: {
+    before: conf({ log_outputs: '1:stderr' }),
+    after: conf({ log_outputs: '1:stderr', log_filters: '1:netserverclient' }),
+    shows: logs(/debug : rpc.netserverclient : client \d+ .*closed/)
+  },
+  log_outputs: {
+    before: conf({ log_level: 1 }),
+    after: dir => ({ log_level: 1, log_outputs: `2:stderr 1:file:${dir}/second.log` }),
+    async shows(stage, client) {
+      const written = async (): Promise<string> => await readFile(join(stage.broker.dir, 'second.log'), 'utf8').catch(() => '')
+      const closed = async (): Promise<number> => (await written()).match(/netserverclient : client \d+ .*closed/g)?.length ?? 0
+      const before = await closed()
+      client.destroy()
+      await waitFor('the line', async () => (await closed()) > before)
+    }
+  }
+}
+
+/** Settings that threads do not have. */
+const ELSEWHERE: readonly KeyName[] = [
+  'max_clients', 'max_anonymous_clients', 'max_handshakes', 'actor_min_clients', 'tls_watch_files'
+]
+
+describe('a setting that is live', () => {
+  it('is tried here, or is none of the threads', () => {
+    const live = keyNames.filter(name => {
+      const { effect } = KEYS[name]
+      return effect.when === 'now' && effect.reach === 'live'
+    })
+    expect([...Object.keys(PROBES), ...ELSEWHERE]).to.have.members(live)
+  })
+
+  for (const [name, { before, after, shows, opened = false }] of Object.entries(PROBES)) {
+    describe(name, () => {
+      const cleanup = new Cleanup()
+      afterEach(() => cleanup.run())
+
+      it('reaches the threads that run, with the clients that they have, and those that replace them', async () => {
+        const stage = await Stage.start(cleanup, { actor_threads: 1, log_level: 2, ...before('') }, { nodeOptions: ['--import', killer] })
+        const { broker } = stage
+        const start = async (): Promise<RawClient> => (opened ? (await stage.open()).client : stage.connect())
+        const client = await start()
+        // It is with its thread.
+        await client.call(REMOTE.authList)
+        const threads = threadCount(broker.program.pid)
+        await broker.reload({ log_level: 2, ...after(broker.dir) })
+        await shows(stage, client)
+        stage.driver.on(SAVE, call => call.payload)
+        // The one that read the file is not to die in the place of the actor thread.
+        await waitFor('the end of the reload', () => threadCount(broker.program.pid) === threads)
+        process.kill(broker.program.pid, 'SIGUSR2')
+        await waitFor('the death', () => broker.program.stderr.includes('actor thread died'))
+        await shows(stage, await start())
+      })
+    })
+  }
+})
+
+describe('a reload', () => {
+  const cleanup = new Cleanup()
+  afterEach(() => cleanup.run())
+
+  it('lets those in that wait when max_clients has become larger', async () => {
+    const stage = await Stage.start(cleanup, { log_level: 2, max_clients: 1, max_anonymous_clients: 1 })
+    await stage.open()
+    const second = await stage.connect()
+    const serial = second.post(REMOTE.authList)
+    await waitFor('it to wait', () => stage.broker.program.stderr.includes('1 clients (max_clients): others wait'))
+    await stage.broker.reload({ max_clients: 2 })
+    expect((await second.next({ serial })).status).to.equal(STATUS.ok)
+  })
+
+  it('spreads clients that come from then on by the new actor_min_clients', async () => {
+    const conf = { log_level: 1, actor_threads: 2, actor_min_clients: 100 }
+    const stage = await Stage.start(cleanup, conf, { nodeOptions: ['--import', killer] })
+    await stage.probesForgotten()
+    await stage.open()
+    const threads = threadCount(stage.broker.program.pid)
+    await stage.broker.reload({ actor_min_clients: 1 })
+    await waitFor('the end of the reload', () => threadCount(stage.broker.program.pid) === threads)
+    for (let i = 0; i < 3; i++) await stage.open()
+    process.kill(stage.broker.program.pid, 'SIGUSR2')
+    await waitFor('a death', () => /; 2 clients are lost with it/.test(stage.broker.program.stderr))
+  })
+
+  it('names what has changed and needs a restart, and leaves it as it is', async () => {
+    const stage = await Stage.start(cleanup, { log_level: 2 })
+    await stage.broker.reload({ tcp_port: '1', listen_tcp: 0, actor_threads: 1 })
+    const { stderr } = stage.broker.program
+    expect(stderr).to.match(/warning : .*listen_tcp, tcp_port, actor_threads: changed, and used from the next start on/)
+    expect((await (await stage.connect()).call(REMOTE.authList)).status).to.equal(STATUS.ok)
+  })
+
+  const broken = [
+    ['cannot be read', 'max_clients = = 3\n', /syntax error/],
+    ['asks for what cannot be', 'driver_open_timeout = 0\nlog_level = 1\n', /must be greater than 0/],
+    ['names a log file that cannot be opened', 'log_outputs = "1:file:/none/here"\nlog_level = 1\n', /failed to open \/none\/here/]
+  ] as const
+  for (const [what, text, why] of broken) {
+    it(`changes nothing when the file ${what}, and says so`, async () => {
+      const stage = await Stage.start(cleanup, { driver_max_requests: 1 })
+      const { broker, driver } = stage
+      driver.on(SAVE, () => undefined)
+      const { client, daemon } = await stage.open()
+      const file = join(broker.dir, 'broker.conf')
+      await writeFile(file, `${text}driver_max_requests = 4\n${await readFile(file, 'utf8')}`)
+      broker.program.child.kill('SIGHUP')
+      await waitFor('the word', () => broker.program.stderr.includes('configuration not loaded anew, the old one stays in use'))
+      expect(broker.program.stderr).to.match(why)
+      for (let i = 0; i < 3; i++) client.post(SAVE)
+      // Answered by the broker, after it has seen to those.
+      await client.call(REMOTE.authList)
+      await daemon.next({ proc: SAVE })
+      expect(daemon.serialsOf(SAVE)).to.have.length(1)
+      // And nothing of it was written at another level.
+      expect(broker.program.stderr).not.to.contain('debug :')
+      await stage.broker.program.stop()
+    })
+  }
+})
