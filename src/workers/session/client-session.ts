@@ -360,7 +360,7 @@ export class ClientSession
   /** The client wants no more than what it has asked for already; then it is told `reply`, and the connection closed. */
   #finishWith(reply: Buffer | undefined): void {
     this.#finish = { reply }
-    this.client.hear()
+    this.client.hearNoMore()
     this.actor.clock.set(this.#timer, this.actor.settings.closeTimeoutMs)
     this.#finishIfIdle()
   }
