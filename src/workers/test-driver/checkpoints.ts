@@ -1,7 +1,7 @@
 import { DOMAIN } from '../../protocol/errors.js'
 import { REMOTE } from '../../protocol/procedures.js'
 import type { XdrReader, XdrWriter } from '../../protocol/xdr.js'
-import type { Call, HandlerTable } from './dispatch.js'
+import type { Call, HandlerTable } from './call.js'
 import { OPEN_ELEMENTS, type Definition, type Domain } from './domain.js'
 import { checkFlags, noCheckpoint, operationFailed, operationUnsupported } from './failures.js'
 import { DELETE, Moments, onMoment, type Moment } from './moments.js'

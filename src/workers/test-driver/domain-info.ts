@@ -1,6 +1,6 @@
 import { DOMAIN } from '../../protocol/errors.js'
 import { REMOTE } from '../../protocol/procedures.js'
-import type { Call, Handler, HandlerTable } from './dispatch.js'
+import type { Call, Handler, HandlerTable } from './call.js'
 import { domainOf } from './domain-lookup.js'
 import { STATE } from './domain-states.js'
 import type { Domain } from './domain.js'
@@ -76,10 +76,10 @@ export const domainInfoHandlers: HandlerTable = {
     const domain = hypervisor.domain(ref)
     reply.i32(domain.state).i32(domain.reason)
   },
-  [REMOTE.domainGetXmlDesc]: ({ session, hypervisor, args, reply }) => {
+  [REMOTE.domainGetXmlDesc]: ({ client, hypervisor, args, reply }) => {
     const ref = readDomain(args)
     const flags = args.u32()
-    if (session.readOnly && flags & (XML_FLAGS.secure | XML_FLAGS.migratable))
+    if (client.readOnly && flags & (XML_FLAGS.secure | XML_FLAGS.migratable))
       throw denied('virDomainGetXMLDesc with secure flag', DOMAIN.domain)
     checkFlags(flags, XML_FLAGS.secure | XML_FLAGS.inactive | XML_FLAGS.migratable, 'testDomainGetXMLDesc')
     reply.string(hypervisor.domain(ref).describe(flags))

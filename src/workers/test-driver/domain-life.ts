@@ -1,6 +1,6 @@
 import { CODE, DOMAIN, RemoteError } from '../../protocol/errors.js'
 import { REMOTE } from '../../protocol/procedures.js'
-import type { Call, HandlerTable } from './dispatch.js'
+import type { Call, HandlerTable } from './call.js'
 import { nameInterfaces } from './domain-devices.js'
 import { domainOf } from './domain-lookup.js'
 import { DEFINED, EVENT, STATE, TRANSITIONS, UNDEFINED, type Operation } from './domain-states.js'

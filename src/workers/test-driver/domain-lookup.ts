@@ -1,6 +1,6 @@
 import { DOMAIN } from '../../protocol/errors.js'
 import { REMOTE } from '../../protocol/procedures.js'
-import type { Call, HandlerTable } from './dispatch.js'
+import type { Call, HandlerTable } from './call.js'
 import type { Domain } from './domain.js'
 import { STATE } from './domain-states.js'
 import { badArgument, checkFlags } from './failures.js'

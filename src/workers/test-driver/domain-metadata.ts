@@ -1,6 +1,6 @@
 import { DOMAIN } from '../../protocol/errors.js'
 import { REMOTE } from '../../protocol/procedures.js'
-import type { HandlerTable } from './dispatch.js'
+import type { HandlerTable } from './call.js'
 import { putText } from './domain-xml.js'
 import { AFFECT, type Definition } from './domain.js'
 import { badArgument, checkFlags, invalidArg, noMetadata } from './failures.js'

@@ -1,7 +1,7 @@
 import { DOMAIN } from '../../protocol/errors.js'
 import { REMOTE } from '../../protocol/procedures.js'
 import type { XdrReader } from '../../protocol/xdr.js'
-import type { Call, HandlerTable } from './dispatch.js'
+import type { Call, HandlerTable } from './call.js'
 import { firstCpus, formatCpus, parseCpus } from './cpuset.js'
 import { MAX_VCPUS } from './capabilities.js'
 import { domainOf } from './domain-lookup.js'

@@ -1,7 +1,7 @@
 import { constants } from 'node:os'
 import { DOMAIN, systemError, type RemoteError } from '../../protocol/errors.js'
 import { REMOTE } from '../../protocol/procedures.js'
-import type { Call, HandlerTable } from './dispatch.js'
+import type { Call, HandlerTable } from './call.js'
 import { enter, perform } from './domain-life.js'
 import { parseDomain } from './domain-xml.js'
 import { Definition, OPEN_ELEMENTS, type Domain } from './domain.js'

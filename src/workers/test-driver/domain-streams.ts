@@ -1,9 +1,9 @@
 import { crc32, deflateSync } from 'node:zlib'
 import { REMOTE } from '../../protocol/procedures.js'
 import { DOMAIN } from '../../protocol/errors.js'
-import type { HandlerTable } from './dispatch.js'
+import type { HandlerTable } from './call.js'
 import { checkFlags, internal, invalid } from './failures.js'
-import { MAX_CHUNK, type StreamEnd } from './streams.js'
+import { MAX_CHUNK, type StreamEnd } from '../serving/streams.js'
 import { readDomain, readString, writeString } from './wire.js'
 import { attribute, childrenNamed, find, type XmlElement } from './xml.js'
 

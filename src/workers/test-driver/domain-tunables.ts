@@ -13,7 +13,7 @@ import {
 } from '../../protocol/typed-params.js'
 import type { XdrReader } from '../../protocol/xdr.js'
 import { parseCpus } from './cpuset.js'
-import type { Call, Handler, HandlerTable } from './dispatch.js'
+import type { Call, Handler, HandlerTable } from './call.js'
 import { insertInOrder } from './domain-layout.js'
 import { findDisk, findInterface } from './domain-stats.js'
 import { AFFECT, type Definition } from './domain.js'

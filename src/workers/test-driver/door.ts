@@ -2,8 +2,7 @@ import { hostname } from 'node:os'
 import { CODE, DOMAIN, RemoteError } from '../../protocol/errors.js'
 import { REMOTE } from '../../protocol/procedures.js'
 import { PARAM, readParams } from '../../protocol/typed-params.js'
-import type { HandlerTable } from './dispatch.js'
-import type { DoorHandler } from './session.js'
+import type { DoorTable, HandlerTable } from './call.js'
 import { checkParams, type Schema } from './typed-checks.js'
 import { readString } from './wire.js'
 
@@ -25,22 +24,22 @@ const authFailed = (): never => {
 }
 
 /** What can be asked before a connection is open. */
-export const door: Readonly<Record<number, DoorHandler>> = {
-  [REMOTE.authList]: (_session, _args, reply) => void reply.array([AUTH_NONE], (xdr, method) => void xdr.i32(method)),
+export const door: DoorTable = {
+  [REMOTE.authList]: ({ reply }) => void reply.array([AUTH_NONE], (xdr, method) => void xdr.i32(method)),
   [REMOTE.authSaslInit]: authFailed,
   [REMOTE.authSaslStart]: authFailed,
   [REMOTE.authSaslStep]: authFailed,
   [REMOTE.authPolkit]: authFailed,
-  [REMOTE.connectOpen]: (session, args) => {
+  [REMOTE.connectOpen]: ({ client, args }) => {
     const uri = args.optional(readString)
-    return session.open(uri, args.u32())
+    return client.open(uri, args.u32())
   },
   // The reply leaves before the link closes.
-  [REMOTE.connectClose]: session => queueMicrotask(() => session.close()),
-  [REMOTE.connectSupportsFeature]: (session, args, reply) => {
+  [REMOTE.connectClose]: ({ client }) => queueMicrotask(() => client.connection.close()),
+  [REMOTE.connectSupportsFeature]: ({ client, args, reply }) => {
     const feature = args.i32()
-    if (feature === FEATURE_KEEPALIVE) session.keepalive.start()
-    else session.requireOpen()
+    if (feature === FEATURE_KEEPALIVE) client.connection.startPinging()
+    else client.requireOpen()
     reply.bool(FEATURES.has(feature))
   }
 }
@@ -73,6 +72,6 @@ export const connectionHandlers: HandlerTable = {
     args.u32()
     checkParams(params, IDENTITY)
   },
-  [REMOTE.connectRegisterCloseCallback]: ({ session }) => session.setCloseCallback(true),
-  [REMOTE.connectUnregisterCloseCallback]: ({ session }) => session.setCloseCallback(false)
+  [REMOTE.connectRegisterCloseCallback]: ({ client }) => client.setCloseCallback(true),
+  [REMOTE.connectUnregisterCloseCallback]: ({ client }) => client.setCloseCallback(false)
 }

@@ -1,7 +1,7 @@
 import { DOMAIN, internalError } from '../../protocol/errors.js'
 import { REMOTE } from '../../protocol/procedures.js'
 import type { XdrReader } from '../../protocol/xdr.js'
-import type { Call, HandlerTable } from './dispatch.js'
+import type { Call, HandlerTable } from './call.js'
 import type { EventClass } from './event-hub.js'
 import { LIFECYCLE } from './event-hub.js'
 import { invalidArg } from './failures.js'
@@ -38,7 +38,7 @@ function register(
   object: string | undefined,
   legacy: boolean
 ): number {
-  const made = call.hypervisor.events.register(call.session, eventClass, eventId, object, legacy)
+  const made = call.hypervisor.events.register(call.client.connection, eventClass, eventId, object, legacy)
   if (!made) throw invalidArg('event callback already tracked', DOMAIN.none)
   return made.id
 }
@@ -58,14 +58,14 @@ const unknownEvent = (rules: ClassRules, eventId: number): Error =>
 
 const deregisterAny =
   (eventClass: EventClass) =>
-  ({ session, hypervisor, args }: Call): void => {
+  ({ client, hypervisor, args }: Call): void => {
     const id = args.i32()
-    if (!hypervisor.events.deregister(session, eventClass, { id }))
+    if (!hypervisor.events.deregister(client.connection, eventClass, { id }))
       throw internalError(`${CLASSES[eventClass].called} event callback ${id} not registered`)
   }
 
-function deregisterLegacy({ session, hypervisor }: Call, eventId: number): void {
-  if (!hypervisor.events.deregister(session, 'domain', { legacyEvent: eventId }))
+function deregisterLegacy({ client, hypervisor }: Call, eventId: number): void {
+  if (!hypervisor.events.deregister(client.connection, 'domain', { legacyEvent: eventId }))
     throw internalError(`domain event ${eventId} not registered`)
 }
 

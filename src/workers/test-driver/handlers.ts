@@ -1,5 +1,5 @@
 import { QEMU } from '../../protocol/procedures.js'
-import type { HandlerTable } from './dispatch.js'
+import type { HandlerTable } from './call.js'
 import { checkpointHandlers } from './checkpoints.js'
 import { connectionHandlers } from './door.js'
 import { domainIoThreadHandlers } from './domain-iothreads.js'

@@ -1,6 +1,6 @@
 import { DOMAIN } from '../../protocol/errors.js'
 import { REMOTE } from '../../protocol/procedures.js'
-import type { Call, HandlerTable } from './dispatch.js'
+import type { Call, HandlerTable } from './call.js'
 import { checkFlags, interfacesAmbiguous, interfaceStateWrong, invalid, noInterface, xmlFailure } from './failures.js'
 import { passes } from './networks.js'
 import { readInterface, readRoom, writeInterface, writeList, writeString } from './wire.js'

@@ -1,18 +1,16 @@
-import { PROGRAM } from '../../protocol/header.js'
-import type { Closable } from '../base/clock.js'
+import { Clock, type Closable } from '../base/clock.js'
 import { FdLedger } from '../os/fd-ledger.js'
 import { ForeignCloser } from '../os/foreign-close.js'
 import { Listener } from '../os/listener.js'
 import { listenUnix } from '../os/listening-sockets.js'
 import { Poller } from '../os/poller.js'
-import { SplicePipe } from '../transport/splice-pipe.js'
-import { makeReadBuffer, type ThreadIo } from '../transport/polled.js'
+import { Server } from '../serving/server.js'
 import { Turns } from '../thread/turns.js'
-import { door } from './door.js'
-import { allHandlers, qemuHandlers } from './handlers.js'
-import { PolledLink } from './link.js'
+import { makeReadBuffer, type ThreadIo } from '../transport/polled.js'
+import { SplicePipe } from '../transport/splice-pipe.js'
+import { DriverClient } from './client.js'
 import type { PrivateFiles } from './private-files.js'
-import { Session, slotsOf, type Shared } from './session.js'
+import { programs } from './programs.js'
 import { Universe } from './universe.js'
 
 /** Connections that wait to be taken. */
@@ -38,50 +36,42 @@ export interface TestDriverOptions {
  */
 export function startTestDriver(options: TestDriverOptions): { close(): void } {
   const failed = options.onFailure ?? (() => undefined)
-  const universe = new Universe(options.files, options.lasting ?? false)
-  const ledger = new FdLedger()
-  const closer = new ForeignCloser(ledger)
-  const failedFor = (session: Closable | undefined, error: unknown): void => {
+  const sessionFailed = (session: Closable | undefined, error: unknown): void => {
     failed(error)
     session?.close('internal failure', 'error')
   }
-  const turns = new Turns(failedFor)
+  const universe = new Universe(options.files, options.lasting ?? false)
+  const ledger = new FdLedger()
   const io: ThreadIo = {
     poller: new Poller(),
     ledger,
     owner: OWNER,
-    closer,
+    closer: new ForeignCloser(ledger),
     buffer: makeReadBuffer(),
     pipe: new SplicePipe(ledger, OWNER),
-    failed: failedFor
+    failed: sessionFailed
   }
-  const shared: Shared = {
-    door,
-    handlers: new Map([
-      [PROGRAM.remote, allHandlers],
-      [PROGRAM.qemu, qemuHandlers]
-    ]),
-    closer,
-    attach: (uri, leaving) => universe.attach(uri, leaving),
-    release: hypervisor => universe.release(hypervisor),
-    now: () => performance.now(),
-    failed
-  }
-  const slots = new Map([PROGRAM.remote, PROGRAM.qemu, PROGRAM.lxc].map(program => [program, slotsOf(program, shared)]))
-  const links = new Set<PolledLink>()
+  const clock = new Clock(sessionFailed)
+  const server = new Server<DriverClient>(
+    { io, turns: new Turns(sessionFailed), clock },
+    {
+      programs,
+      connected: (connection, readOnly) => new DriverClient(connection, universe, readOnly),
+      // Whoever causes an event hears of it after the answer.
+      answered: client => client.hypervisor?.events.flush(),
+      left: client => client.leave(),
+      failed
+    }
+  )
   const serve = (path: string, readonly: boolean): Listener =>
     new Listener(
       { name: 'test-driver', transport: 'unix', readonly, auth: 'none' },
       listenUnix(path, MODE, undefined, BACKLOG),
       io.poller,
-      closer,
+      io.closer,
       {
         mayAccept: () => true,
-        accepted: (_, fd) => {
-          ledger.adopt(fd, io.owner)
-          const link: PolledLink = new PolledLink(io, turns, fd, end => new Session(end, shared, slots, readonly, () => links.delete(link)))
-          links.add(link)
-        },
+        accepted: (_, fd) => server.accept(fd, readonly),
         acceptedAll: () => undefined,
         trouble: (_, message) => failed(new Error(message))
       }
@@ -89,7 +79,8 @@ export function startTestDriver(options: TestDriverOptions): { close(): void } {
   const listeners: Listener[] = []
   const close = (): void => {
     for (const listener of listeners) listener.close()
-    for (const link of links) link.destroy()
+    server.close()
+    clock.stop()
     io.poller.close()
     io.pipe.close()
   }

@@ -1,4 +1,4 @@
-import type { Call, Handler } from './dispatch.js'
+import type { Call, Handler } from './call.js'
 import type { Domain } from './domain.js'
 import { checkFlags } from './failures.js'
 import { readSnapshot } from './wire.js'

@@ -1,7 +1,7 @@
 import { isIP } from 'node:net'
 import { CODE, DOMAIN, RemoteError } from '../../protocol/errors.js'
 import { REMOTE } from '../../protocol/procedures.js'
-import type { Call, HandlerTable } from './dispatch.js'
+import type { Call, HandlerTable } from './call.js'
 import type { EventHub } from './event-hub.js'
 import { checkFlags, configUnsupported, internal, invalid, noNetwork, operationFailed, xmlFailure } from './failures.js'
 import { updateNetwork } from './network-update.js'

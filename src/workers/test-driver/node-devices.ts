@@ -1,6 +1,6 @@
 import { DOMAIN } from '../../protocol/errors.js'
 import { REMOTE } from '../../protocol/procedures.js'
-import type { Call, HandlerTable } from './dispatch.js'
+import type { Call, HandlerTable } from './call.js'
 import type { EventHub } from './event-hub.js'
 import { checkFlags, internal, noNodeDevice, xmlFailure } from './failures.js'
 import { readRoom, readString, writeList, writeString } from './wire.js'

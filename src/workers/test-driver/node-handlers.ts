@@ -4,7 +4,7 @@ import type { XdrWriter } from '../../protocol/xdr.js'
 import { ARCHITECTURES } from './architectures.js'
 import { capabilities, domainCapabilities, MAX_VCPUS, SECURITY_MODEL, SYSINFO } from './capabilities.js'
 import { CPU_MODELS } from './cpu-models.js'
-import type { HandlerTable } from './dispatch.js'
+import type { HandlerTable } from './call.js'
 import { badArgument, checkFlags, invalidArg } from './failures.js'
 import { readParamRoom, readRoom, readString, writeList, writeString } from './wire.js'
 

@@ -1,5 +1,5 @@
 import { REMOTE } from '../../protocol/procedures.js'
-import type { Call, HandlerTable } from './dispatch.js'
+import type { Call, HandlerTable } from './call.js'
 import { checkFlags, internal, invalid, invalidArg, unsupported } from './failures.js'
 import { passes } from './networks.js'
 import { completePool, POOL_EVENT, POOL_TYPES, type Pool } from './pools.js'

@@ -1,6 +1,6 @@
 import { CODE, DOMAIN, templated } from '../../protocol/errors.js'
 import { REMOTE } from '../../protocol/procedures.js'
-import type { Call, HandlerTable } from './dispatch.js'
+import type { Call, HandlerTable } from './call.js'
 import type { EventHub } from './event-hub.js'
 import { badArgument, configUnsupported, denied, internal, noSecret, xmlFailure } from './failures.js'
 import { passes } from './networks.js'
@@ -171,10 +171,10 @@ export const secretHandlers: HandlerTable = {
     secret.value = value
     hypervisor.secrets.events.secretValueChanged(secret)
   },
-  [REMOTE.secretGetValue]: ({ session, hypervisor, args, reply }) => {
+  [REMOTE.secretGetValue]: ({ client, hypervisor, args, reply }) => {
     const { uuid } = readSecret(args)
     const flags = args.u32()
-    if (session.readOnly) throw denied('read only access prevents virSecretGetValue', DOMAIN.secret)
+    if (client.readOnly) throw denied('read only access prevents virSecretGetValue', DOMAIN.secret)
     checkSecretFlags(flags, 0, 'secretGetValue')
     const secret = hypervisor.secrets.get(uuid)
     if (!secret.value) throw noSecret(`secret '${formatUuid(uuid)}' does not have a value`, DOMAIN.secret)

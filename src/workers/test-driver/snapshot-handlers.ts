@@ -1,6 +1,6 @@
 import { DOMAIN } from '../../protocol/errors.js'
 import { REMOTE } from '../../protocol/procedures.js'
-import type { Call, Handler, HandlerTable } from './dispatch.js'
+import type { Call, Handler, HandlerTable } from './call.js'
 import { perform } from './domain-life.js'
 import { EVENT, PAUSED, RUNNING, STARTED, STATE, STOPPED, SHUTOFF, SUSPENDED } from './domain-states.js'
 import type { Domain } from './domain.js'
@@ -213,8 +213,8 @@ export const snapshotHandlers: HandlerTable = {
   [REMOTE.domainSnapshotGetXmlDesc]: onSnapshot(
     1,
     'testDomainSnapshotGetXMLDesc',
-    ({ session, reply }, _domain, snapshot, flags) => {
-      if (session.readOnly && flags & 1)
+    ({ client, reply }, _domain, snapshot, flags) => {
+      if (client.readOnly && flags & 1)
         throw denied('virDomainSnapshotGetXMLDesc with secure flag', DOMAIN.domainSnapshot)
       reply.string(describeSnapshot(snapshot))
     }

@@ -11,6 +11,8 @@ export interface LinkOwner extends FrameInputOwner {
   heard(): void
   /** Descriptors came with what is judged next. They are the owner's to close. */
   receivedDescriptors(descriptors: readonly number[]): void
+  /** The peer is not read for now. */
+  inputHeld(): void
   /** What was queued has left, after the link had been congested. */
   drained(): void
   /** The peer is gone. Called once, also after `close`. */
@@ -20,9 +22,11 @@ export interface LinkOwner extends FrameInputOwner {
 /** Why the peer is not read for now. */
 export type Hold = 'busy' | 'congested'
 
-/** The driver's end of one connection, whatever carries the bytes. */
+/** The server's end of one connection, whatever carries the bytes. */
 export interface Link {
   readonly reader: FrameReader
+  /** The peer is not read for now. */
+  readonly held: boolean
   /** No more frames, until `release`: those that have come wait, and nothing more is read. Callable from the sink. */
   hold(why: Hold): void
   release(why: Hold): void
@@ -43,7 +47,7 @@ const CONGESTED_BYTES = 1024 * 1024
 /** Frames up to this size are copied together into one write. */
 const SMALL_BYTES = 4096
 
-/** Each is a sender of its own: they all come from the broker. */
+/** Each is a sender of its own: their owners are not told apart. */
 let links = 0
 
 /** A link over a polled socket. All frames of one turn of the event loop leave with as few writes as possible. */
@@ -70,17 +74,22 @@ export class PolledLink implements Link, TransportHandler {
     return this.#input.reader
   }
 
+  get held(): boolean {
+    return this.#holds.size > 0
+  }
+
   get congested(): boolean {
     return this.#holds.has('congested')
   }
 
   hold(why: Hold): void {
-    if (this.#holds.size === 0) this.#input.hold()
+    if (!this.held) this.#input.hold()
     this.#holds.add(why)
+    this.#owner.inputHeld()
   }
 
   release(why: Hold): void {
-    if (this.#holds.delete(why) && this.#holds.size === 0) this.#input.release()
+    if (this.#holds.delete(why) && !this.held) this.#input.release()
   }
 
   spend(bytes: number): void {

@@ -1,12 +1,12 @@
 import { CODE, DOMAIN, RemoteError, streamError } from '../../protocol/errors.js'
-import { encodeFrame, MESSAGE, PROGRAM, PROGRAM_VERSION, STATUS, type Header } from '../../protocol/header.js'
+import { encodeFrame, MESSAGE, PROGRAM_VERSION, STATUS, type Header } from '../../protocol/header.js'
 import { XdrReader, XdrWriter } from '../../protocol/xdr.js'
 import type { Link } from './link.js'
 
-/** What the driver has to send next: bytes, a hole of so many bytes, the end; or nothing for now. */
+/** What the server has to send next: bytes, a hole of so many bytes, the end; or nothing for now. */
 export type Supply = Buffer | { hole: bigint } | 'end' | undefined
 
-/** The driver's end of an open stream. All of these may throw RemoteError, which breaks the stream. */
+/** The server's end of an open stream. All of these may throw RemoteError, which breaks the stream. */
 export interface StreamEnd {
   /** Bytes from the client, valid during the call only. Absent if the stream takes none. */
   take?(bytes: Buffer): void
@@ -23,13 +23,21 @@ export interface StreamEnd {
 /** The largest packet that libvirt sends (`VIR_NET_MESSAGE_LEGACY_PAYLOAD_MAX`), in bytes. */
 export const MAX_CHUNK = 262_120
 
+interface OpenStream {
+  readonly end: StreamEnd
+  readonly prog: number
+  readonly proc: number
+  done: boolean
+}
+
 /** The open streams of one client, by the serial of the call that opened each. */
 export class Streams {
-  readonly #open = new Map<number, { end: StreamEnd; proc: number; done: boolean }>()
-  constructor(readonly link: Link) {}
+  readonly #open = new Map<number, OpenStream>()
+  constructor(readonly link: Pick<Link, 'send' | 'congested'>) {}
 
-  add(serial: number, proc: number, end: StreamEnd): void {
-    this.#open.set(serial, { end, proc, done: false })
+  /** `call`: the header of the call that opens it. */
+  add({ prog, proc, serial }: Header, end: StreamEnd): void {
+    this.#open.set(serial, { end, prog, proc, done: false })
   }
 
   /** A STREAM or STREAM_HOLE frame; one for a serial without a stream is dropped, as by libvirt. */
@@ -41,7 +49,7 @@ export class Streams {
     } catch (error) {
       if (!(error instanceof RemoteError)) throw error
       this.#over(header.serial)
-      this.link.send(streamError(PROGRAM.remote, header.proc, header.serial, error))
+      this.link.send(streamError(header.prog, header.proc, header.serial, error))
       return
     }
     this.#pump(header.serial)
@@ -68,7 +76,7 @@ export class Streams {
         })
     }
     this.#over(header.serial)
-    this.link.send(frame(header.proc, header.serial, MESSAGE.stream, STATUS.ok))
+    this.link.send(frame(header, header.serial, MESSAGE.stream, STATUS.ok))
   }
 
   #over(serial: number): void {
@@ -91,12 +99,12 @@ export class Streams {
       if (next === undefined) return
       if (next === 'end') {
         stream.done = true
-        this.link.send(frame(stream.proc, serial, MESSAGE.stream, STATUS.continue))
+        this.link.send(frame(stream, serial, MESSAGE.stream, STATUS.continue))
       } else if (Buffer.isBuffer(next))
-        this.link.send(frame(stream.proc, serial, MESSAGE.stream, STATUS.continue, next))
+        this.link.send(frame(stream, serial, MESSAGE.stream, STATUS.continue, next))
       else {
         const hole = new XdrWriter(12).i64(next.hole).u32(0).finish()
-        this.link.send(frame(stream.proc, serial, MESSAGE.streamHole, STATUS.continue, hole))
+        this.link.send(frame(stream, serial, MESSAGE.streamHole, STATUS.continue, hole))
       }
     }
     // The link has not been written out yet in this turn: go on when it has.
@@ -114,6 +122,6 @@ export class HoleRefused extends Error {
   override name = 'HoleRefused'
 }
 
-function frame(proc: number, serial: number, type: number, status: number, payload?: Buffer): Buffer {
-  return encodeFrame({ prog: PROGRAM.remote, vers: PROGRAM_VERSION, proc, type, serial, status }, payload)
+function frame(of: { prog: number; proc: number }, serial: number, type: number, status: number, payload?: Buffer): Buffer {
+  return encodeFrame({ prog: of.prog, vers: PROGRAM_VERSION, proc: of.proc, type, serial, status }, payload)
 }
