@@ -57,9 +57,9 @@ export function badArgument(message: string, cFunction: string, argument: string
 }
 
 /** Throws libvirt's error if `flags` has other bits than `allowed`. `cFunction` is the name that users will see. */
-export function checkFlags(flags: number, allowed: number, cFunction: string): void {
+export function checkFlags(flags: number, allowed: number, cFunction: string, domain?: number): void {
   const other = (flags & ~allowed) >>> 0
   if (other === 0) return
   const text = `unsupported flags (0x${other.toString(16)}) in function ${cFunction}`
-  throw badArgument(text, cFunction, 'flags')
+  throw badArgument(text, cFunction, 'flags', domain)
 }

@@ -1,56 +1,25 @@
-import type { Domain } from './domain.js'
+import type { Domain } from './domain/domain.js'
+import { EventHub } from './event/event-hub.js'
 import { domainMissing, noDomain } from './failures.js'
-import { EventHub } from './event-hub.js'
-import { Interfaces } from './interfaces.js'
-import { Networks } from './networks.js'
-import { NodeDevices } from './node-devices.js'
-import { Pools } from './pools.js'
+import { Interfaces } from './network/interfaces.js'
+import { Networks } from './network/networks.js'
+import { type Cell, DEFAULT_NODE, type NodeInfo } from './node/host.js'
+import { NodeDevices } from './node/node-devices.js'
 import type { PrivateFiles } from './private-files.js'
-import { Secrets } from './secrets.js'
-import { formatUuid } from './uuid.js'
+import { Secrets } from './secret/secrets.js'
+import { Pools } from './storage/pools.js'
 import type { DomainRef } from './wire.js'
-
-/** NODE_GET_INFO: memory in KiB. */
-export interface NodeInfo {
-  model: string
-  memory: bigint
-  cpus: number
-  mhz: number
-  nodes: number
-  sockets: number
-  cores: number
-  threads: number
-}
-
-/** A NUMA cell of the pretended host. */
-export interface Cell {
-  /** KiB, as the capabilities print it */
-  memory: bigint
-  /** What NODE_GET_FREE_MEMORY adds up. */
-  free: bigint
-  cpus: number
-}
-
-export const DEFAULT_NODE: NodeInfo = {
-  model: 'i686',
-  memory: 3_145_728n,
-  cpus: 16,
-  mhz: 1400,
-  nodes: 2,
-  sockets: 2,
-  cores: 2,
-  threads: 2
-}
+import { formatUuid } from './xml/uuid.js'
 
 /** All that one `test:` URI's clients share. */
 export class Hypervisor {
   readonly events = new EventHub()
   readonly domains = new Map<string, Domain>()
-  readonly networks = new Networks(this.events)
+  readonly networks = new Networks()
   readonly interfaces = new Interfaces()
-  readonly pools = new Pools(this.events)
-  readonly devices = new NodeDevices(this.events)
-  readonly secrets = new Secrets(this.events)
+  readonly pools = new Pools()
+  readonly devices = new NodeDevices()
+  readonly secrets = new Secrets()
   node: NodeInfo = { ...DEFAULT_NODE }
   cells: Cell[] = []
   #lastDomainId = 0

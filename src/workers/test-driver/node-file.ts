@@ -1,19 +1,22 @@
 import { dirname, resolve } from 'node:path'
 import { DOMAIN, systemError } from '../../protocol/errors.js'
 import { DEFAULT_NODE_XML } from './default-node.js'
-import { completeDomain } from './domain-xml.js'
-import { nameInterfaces } from './domain-devices.js'
-import { Definition, Domain, FOUND_RUNNING } from './domain.js'
-import { SHUTOFF, STATE, type State } from './domain-states.js'
+import { Definition } from './domain/definition.js'
+import { nameInterfaces } from './domain/devices.js'
+import { completeDomain } from './domain/domain-xml.js'
+import { Domain, FOUND_RUNNING } from './domain/domain.js'
+import { SHUTOFF, STATE, type State } from './domain/states.js'
 import { internal, xmlFailure } from './failures.js'
-import { DEFAULT_NODE, Hypervisor } from './hypervisor.js'
-import { completeInterface } from './interfaces.js'
-import { adoptNetwork } from './networks.js'
-import { completeDevice } from './node-devices.js'
-import { completePool } from './pools.js'
+import { Hypervisor } from './hypervisor.js'
+import { parseSnapshot } from './moment/snapshot-xml.js'
+import { completeInterface } from './network/interfaces.js'
+import { completeNetwork } from './network/network-xml.js'
+import { DEFAULT_NODE } from './node/host.js'
+import { completeDevice } from './node/node-devices.js'
 import { FileFailure, type PrivateFiles } from './private-files.js'
-import { parseSnapshot } from './snapshot-xml.js'
-import { completeVolume } from './volume-xml.js'
+import { completePool } from './storage/pool-xml.js'
+import { completeVolume } from './storage/volume-xml.js'
+import { parseXmlInPieces } from './xml/pieces.js'
 import {
   attribute,
   childrenNamed,
@@ -25,8 +28,7 @@ import {
   textAt,
   textOf,
   type XmlElement
-} from './xml.js'
-import { parseXmlInPieces } from './xml-pieces.js'
+} from './xml/xml.js'
 
 /** Elements of this namespace say in what state a domain is to be found. */
 const TEST_NAMESPACE = 'http://libvirt.org/schemas/domain/test/1.0'
@@ -85,7 +87,7 @@ function* fill(hypervisor: Hypervisor, node: XmlElement, file: string): Generato
   function* addPool(tree: XmlElement): Generator<void> {
     const volumes = new Set(childrenNamed(tree, 'volume'))
     const children = tree.children.filter(child => !volumes.has(child as XmlElement))
-    const pool = hypervisor.pools.put(completePool({ ...tree, children }), false)
+    const pool = hypervisor.pools.define(completePool({ ...tree, children }), false)
     pool.active = true
     for (const volume of volumes) {
       pool.add(completeVolume(yield* loaded(volume), pool))
@@ -95,7 +97,7 @@ function* fill(hypervisor: Hypervisor, node: XmlElement, file: string): Generato
   if (node.name !== 'node') throw xmlFailure("Root element is not 'node'")
   fillNode(hypervisor, node)
   yield* each('domain', tree => addDomain(hypervisor, tree))
-  yield* each('network', tree => adoptNetwork(hypervisor.networks, tree))
+  yield* each('network', tree => void (hypervisor.networks.define(completeNetwork(tree), false).active = true))
   yield* each('interface', tree => void (hypervisor.interfaces.put(completeInterface(tree)).active = true))
   yield* each('pool', addPool)
   yield* each('device', tree => void hypervisor.devices.put(completeDevice(tree)))

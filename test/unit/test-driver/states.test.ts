@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { STATE, TRANSITIONS, transition, type Operation } from '#workers/test-driver/domain-states.js'
+import { STATE, TRANSITIONS, transition, type Operation } from '#workers/test-driver/domain/states.js'
 
 const states = Object.entries(STATE)
 const legal = (operation: Operation): string[] =>

@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
-import { parseXmlInPieces } from '#workers/test-driver/xml-pieces.js'
-import { parseXml, type XmlElement } from '#workers/test-driver/xml.js'
+import { parseXmlInPieces } from '#workers/test-driver/xml/pieces.js'
+import { parseXml, type XmlElement } from '#workers/test-driver/xml/xml.js'
 
 interface Outcome {
   tree?: XmlElement

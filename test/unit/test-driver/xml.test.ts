@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
-import { parseDomain } from '#workers/test-driver/domain-xml.js'
-import { element, parseXml, printForeign, printXml, type XmlElement } from '#workers/test-driver/xml.js'
+import { parseDomain } from '#workers/test-driver/domain/domain-xml.js'
+import { element, parseXml, printForeign, printXml, type XmlElement } from '#workers/test-driver/xml/xml.js'
 
 const bare = "<domain type='test'><name>a</name><memory>1</memory><os><type>hvm</type></os>"
 
