@@ -47,9 +47,6 @@ const CONGESTED_BYTES = 1024 * 1024
 /** Frames up to this size are copied together into one write. */
 const SMALL_BYTES = 4096
 
-/** Each is a sender of its own: their owners are not told apart. */
-let links = 0
-
 /** A link over a polled socket. All frames of one turn of the event loop leave with as few writes as possible. */
 export class PolledLink implements Link, TransportHandler {
   readonly #transport: PolledTransport
@@ -60,8 +57,8 @@ export class PolledLink implements Link, TransportHandler {
   #scheduled = false
   #closing = false
 
-  constructor(io: ThreadIo, turns: Turns, fd: number, makeOwner: (link: Link) => LinkOwner) {
-    this.#transport = new PolledTransport(io, fd, this, { sender: ++links })
+  constructor(io: ThreadIo, turns: Turns, fd: number, sender: number, makeOwner: (link: Link) => LinkOwner) {
+    this.#transport = new PolledTransport(io, fd, this, { sender })
     this.#owner = makeOwner(this)
     this.#input = new FrameInput(this.#owner, this.#transport, turns)
   }

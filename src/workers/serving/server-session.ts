@@ -36,11 +36,9 @@ export interface Connection {
   close(): void
 }
 
-/** What is served, and what is kept of each client. */
+/** What is served. `Client` is what is kept of each client. */
 export interface Service<Client> {
   readonly programs: Programs<Client>
-  /** `readOnly`: it came in where nothing may be changed. */
-  connected(connection: Connection, readOnly: boolean): Client
   /** A call of this client has been answered. */
   answered(client: Client): void
   /** Its connection is gone. Called once. */
@@ -55,6 +53,8 @@ export interface SessionHost<Client> {
   readonly clock: Clock
   /** Closes descriptors that clients have sent. */
   readonly closer: { close(descriptor: number): void }
+  /** Makes what is kept of this client. */
+  connected(connection: Connection): Client
   /** The connection is gone. */
   gone(): void
 }
@@ -71,12 +71,12 @@ export class ServerSession<Client> implements LinkOwner, KeepalivePeer, Connecti
   #arriving: DescriptorPassing | undefined
   #ended = false
 
-  constructor(link: Link, host: SessionHost<Client>, readOnly: boolean) {
+  constructor(link: Link, host: SessionHost<Client>) {
     this.#link = link
     this.#host = host
     this.#streams = new Streams(link)
     this.#keepalive = new Keepalive(host.clock, KEEPALIVE_SETTINGS, this)
-    this.#client = host.service.connected(this, readOnly)
+    this.#client = host.connected(this)
   }
 
   // For the service.

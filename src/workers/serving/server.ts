@@ -2,7 +2,7 @@ import type { Clock } from '../base/clock.js'
 import type { Turns } from '../thread/turns.js'
 import type { ThreadIo } from '../transport/polled.js'
 import { PolledLink } from './link.js'
-import { ServerSession, type Service } from './server-session.js'
+import { ServerSession, type Connection, type Service } from './server-session.js'
 
 /** What the connections of one thread share. */
 export interface ServerThread {
@@ -25,13 +25,16 @@ export class Server<Client> {
     return this.#links.size
   }
 
-  /** Takes over a connection, of a UNIX socket, whose descriptor is not in the ledger yet. */
-  accept(fd: number, readOnly: boolean): void {
+  /**
+   * Takes over a connection, of a UNIX socket, whose descriptor is not in the ledger yet. `sender`: by whose number the
+   * descriptors are counted that come by it. `connected` makes what the service keeps of the client.
+   */
+  accept(fd: number, sender: number, connected: (connection: Connection) => Client): void {
     const { io, turns, clock } = this.thread
     io.ledger.adopt(fd, io.owner)
     const gone = (): boolean => this.#links.delete(link)
-    const host = { service: this.service, clock, closer: io.closer, gone }
-    const link: PolledLink = new PolledLink(io, turns, fd, end => new ServerSession(end, host, readOnly))
+    const host = { service: this.service, clock, closer: io.closer, connected, gone }
+    const link: PolledLink = new PolledLink(io, turns, fd, sender, end => new ServerSession(end, host))
     this.#links.add(link)
   }
 

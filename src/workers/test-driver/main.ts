@@ -56,13 +56,13 @@ export function startTestDriver(options: TestDriverOptions): { close(): void } {
     { io, turns: new Turns(sessionFailed), clock },
     {
       programs,
-      connected: (connection, readOnly) => new DriverClient(connection, universe, readOnly),
       // Whoever causes an event hears of it after the answer.
       answered: client => client.hypervisor?.events.flush(),
       left: client => client.leave(),
       failed
     }
   )
+  let accepted = 0
   const serve = (path: string, readonly: boolean): Listener =>
     new Listener(
       { name: 'test-driver', transport: 'unix', readonly, auth: 'none' },
@@ -71,7 +71,8 @@ export function startTestDriver(options: TestDriverOptions): { close(): void } {
       io.closer,
       {
         mayAccept: () => true,
-        accepted: (_, fd) => server.accept(fd, readonly),
+        // Each is a sender of its own: they all come from the broker.
+        accepted: (_, fd) => server.accept(fd, ++accepted, connection => new DriverClient(connection, universe, readonly)),
         acceptedAll: () => undefined,
         trouble: (_, message) => failed(new Error(message))
       }

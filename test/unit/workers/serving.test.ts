@@ -14,7 +14,7 @@ const CALL: Header = { prog: PROG, vers: 1, proc: 1, type: MESSAGE.call, serial:
 /** What the service of these tests keeps of its client. */
 interface Guest {
   readonly connection: Connection
-  readonly readOnly: boolean
+  calls: number
 }
 
 /** A link in memory, which gives what comes to the session as a socket would, and keeps what it sends. */
@@ -28,7 +28,7 @@ class MemoryLink implements Link {
   #rest = Buffer.alloc(0)
 
   constructor(service: Service<Guest>, closer: { close(descriptor: number): void }, clock: Clock) {
-    this.session = new ServerSession(this, { service, closer, clock, gone: () => undefined }, true)
+    this.session = new ServerSession(this, { service, closer, clock, connected: connection => ({ connection, calls: 0 }), gone: () => undefined })
     this.reader = new FrameReader(this.session)
   }
   get held(): boolean {
@@ -77,7 +77,6 @@ describe('the RPC server', () => {
     const programs: Programs<Guest> = new Map([[PROG, [undefined, ...procedures]]])
     const service: Service<Guest> = {
       programs,
-      connected: (connection, readOnly) => ({ connection, readOnly }),
       answered: () => void seen.answered++,
       left: () => void seen.left++,
       failed: error => void seen.failures.push(error)
@@ -91,7 +90,7 @@ describe('the RPC server', () => {
 
   it('serves whatever program it is given, with its own errors', () => {
     const { link, seen } = serving(
-      ({ client, reply }) => void reply.bool(client.readOnly),
+      ({ client, reply }) => void reply.u32(++client.calls),
       () => {
         throw internalError('No server named x')
       }
@@ -99,7 +98,7 @@ describe('the RPC server', () => {
     link.receive(call(1, 7), call(2, 8))
     const [answer, refusal] = link.sent
     expect(answer!.header).to.deep.equal({ ...CALL, type: MESSAGE.reply, serial: 7 })
-    expect(new XdrReader(answer!.payload).bool()).to.equal(true)
+    expect(new XdrReader(answer!.payload).u32()).to.equal(1)
     expect([refusal!.header.serial, refusal!.header.status]).to.deep.equal([8, STATUS.error])
     expect(message(refusal!.payload)).to.equal('internal error: No server named x')
     expect([seen.answered, seen.failures]).to.deep.equal([2, []])
