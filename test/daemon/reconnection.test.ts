@@ -290,7 +290,7 @@ describe('a client whose driver daemon is down', () => {
     client.write(half.subarray(0, 1700))
     await client.untilRead()
     const again = await connected
-    const open = again.calls.find(({ proc }) => proc === REMOTE.connectOpen)!
+    const open = await again.next({ proc: REMOTE.connectOpen })
     expect(decodeOpen(open.payload).name).to.equal('qemu:///system')
     driver.on(REMOTE.connectOpen, () => Buffer.alloc(0))
     again.fail(open, templated(38, 7, '%1$s', 'still starting'))
