@@ -1,13 +1,14 @@
 import { PROGRAM } from '#protocol/header.js'
 import { encodeOpen } from '#protocol/messages/connect.js'
 import { REMOTE } from '#protocol/procedures.js'
-import type { Actor } from '#workers/actor/actor.js'
 import { Newcomer } from '#workers/arrival/newcomer.js'
 import type { Clock } from '#workers/base/clock.js'
 import { LastHeard } from '#workers/os/last-heard.js'
 import type { AuthMethod } from '#workers/os/listener-kind.js'
 import { Policy } from '#workers/policy/policy.js'
 import { ClientSession } from '#workers/session/client-session.js'
+import type { SessionAccess, SessionOwner } from '#workers/session/session-owner.js'
+import type { ThreadServices } from '#workers/thread/services.js'
 import { Turns } from '#workers/thread/turns.js'
 import { UnopenedMemory } from '#workers/thread/unopened-memory.js'
 import { frame, type Frame } from './frame-socket.js'
@@ -34,19 +35,19 @@ export class MemorySession {
     const write = (level: string, _source: string, message: string): void => void this.log.push(`${level}: ${message}`)
     const failed = (_: unknown, error: unknown): void => void this.failures.push(error)
     const services = {
-      clock, drivers: this.drivers, policy: new Policy([], false), turns: new Turns(failed), unopened: new UnopenedMemory(),
-      io: { closer: { close: () => undefined } },
-      log: write, strangers: { write }, hears: () => true, failed,
-      changed: () => undefined,
-      sessionEnded: (_: ClientSession, why: string) => (this.ended = why),
+      clock, turns: new Turns(failed), unopened: new UnopenedMemory(),
+      io: { closer: { close: () => undefined }, failed },
+      log: { write, strangers: write, hears: () => true },
       settings: {
         keepalive: { intervalMs: 0, count: 0 }, driverReconnect: reconnects, loginTimeoutMs: 0, firstFrameTimeoutMs: 0,
         closeTimeoutMs: 60_000, clientStallTimeoutMs: 0
       }
     }
+    const access = { drivers: this.drivers, policy: new Policy([], false) }
+    const owner: SessionOwner = { changed: () => undefined, ended: (_, why) => (this.ended = why) }
     let made: MemoryTransport | undefined
     const listener = { name: 'unix', transport: 'unix', readonly: false, auth } as const
-    this.session = new ClientSession(services as unknown as Actor, {
+    this.session = new ClientSession(services as unknown as ThreadServices, access as unknown as SessionAccess, owner, {
       record: {
         id: 1, since: 0, listener, peer: undefined, identity: {}, state: auth === 'none' ? 'serving' : 'authenticating'
       },

@@ -13,8 +13,10 @@ import { Poller } from '../os/poller.js'
 import { Policy } from '../policy/policy.js'
 import { Authority } from '../polkit/authority.js'
 import { SaslThreadClient } from '../sasl/thread-client.js'
-import { failureText, LOG_LEVELS, SOURCE, type Log, type LogLevel } from '../base/log.js'
+import { failureText, LOG_LEVELS, SOURCE, type Log } from '../base/log.js'
 import type { ClientRecord, ClientState } from '../thread/client-record.js'
+import type { ThreadLog, ThreadServices } from '../thread/services.js'
+import type { SessionAccess, SessionOwner } from '../session/session-owner.js'
 import type { ActorSettings } from '../thread/settings.js'
 import { ClientSession } from '../session/client-session.js'
 import { Arrivals } from '../arrival/arrivals.js'
@@ -34,7 +36,7 @@ const STRANGERS_LINES_A_MINUTE = 30
 const MAKES_ROOM = 'not logged in, closed to make room for others'
 
 /** One thread's clients. Everything about a client happens here, so nothing needs a lock. */
-export class Actor implements ActorControl {
+export class Actor implements ActorControl, ThreadServices, SessionAccess, SessionOwner {
   readonly clock = new Clock((session, error) => this.failed(session, error))
   readonly turns = new Turns((session, error) => this.failed(session, error))
   readonly unopened = new UnopenedMemory()
@@ -56,7 +58,6 @@ export class Actor implements ActorControl {
   /** Clients of whose records the supervisor has not heard yet. */
   readonly #changed = new Set<ClientRecord>()
   #toFlush = false
-  #logLevel: number
   #closing = false
   #over = false
   #finished: () => void = () => {}
@@ -65,7 +66,6 @@ export class Actor implements ActorControl {
 
   constructor({ number, settings, ledger, limits, lastHeard, work, names, sasl }: Omit<ActorTask, 'control' | 'pulse'>) {
     this.settings = settings
-    this.#logLevel = LOG_LEVELS.indexOf(settings.logLevel)
     if (sasl !== undefined) this.sasl.connect(sasl)
     this.policy = new Policy(settings.policy, settings.shield)
     this.polkit = new Authority(settings.systemBusAddress, this.clock)
@@ -91,7 +91,7 @@ export class Actor implements ActorControl {
       clock: this.clock,
       lastHeard: new LastHeard(lastHeard),
       settings: () => this.settings,
-      log: this.strangers.write,
+      log: this.log.strangers,
       begin: (arrived: Arrived) => this.#begin(arrived),
       ended: (id: number, why: string) => this.#ended(id, why, 'arriving')
     }
@@ -104,23 +104,22 @@ export class Actor implements ActorControl {
     })
   }
 
-  readonly log: Log = (level, source, message, about) => {
-    if (!this.hears(level)) return
+  readonly #write: Log = (level, source, message, about) => {
+    if (!this.log.hears(level)) return
     this.#tell({ kind: 'log', level, source, message: message.slice(0, MAX_MESSAGE_CHARACTERS), about })
   }
 
-  /** For lines about peers that have not logged in. */
-  readonly strangers = new LogLimit(this.clock, this.log, STRANGERS_LINES_A_MINUTE)
+  /** About peers that have not logged in. */
+  readonly #strangers = new LogLimit(this.clock, this.#write, STRANGERS_LINES_A_MINUTE)
 
-  /** Whether lines of this level go anywhere: others need not be put together. */
-  hears(level: LogLevel): boolean {
-    return LOG_LEVELS.indexOf(level) >= this.#logLevel
+  readonly log: ThreadLog = {
+    write: this.#write,
+    strangers: this.#strangers.write,
+    hears: level => LOG_LEVELS.indexOf(level) >= LOG_LEVELS.indexOf(this.settings.logLevel)
   }
 
   /** A client is counted for as long as its connection may have to wait for being closed. */
-  sessionEnded(session: ClientSession, why: string): void {
-    const { record } = session
-    const { sender } = session.client.transport
+  ended(record: ClientRecord, why: string, sender: number | undefined): void {
     this.#sessions.delete(record.id)
     this.#changed.delete(record)
     const ended = (): void => this.#ended(record.id, why, record.state)
@@ -130,7 +129,7 @@ export class Actor implements ActorControl {
 
   /** An exception while a client was served ends that client and nobody else. */
   failed(session: Closable | undefined, error: unknown): void {
-    this.log('error', SOURCE.server, `unexpected failure: ${failureText(error)}`)
+    this.log.write('error', SOURCE.server, `unexpected failure: ${failureText(error)}`)
     session?.close('internal failure', 'error')
   }
 
@@ -156,7 +155,6 @@ export class Actor implements ActorControl {
     if (settings.tls !== undefined) this.#tls.use(settings.tls)
     this.settings = settings
     this.policy = new Policy(settings.policy, settings.shield)
-    this.#logLevel = LOG_LEVELS.indexOf(settings.logLevel)
   }
 
   useSasl(port: MessagePort): void {
@@ -183,7 +181,7 @@ export class Actor implements ActorControl {
 
   #begin(arrived: Arrived): void {
     const { record } = arrived
-    this.#sessions.set(record.id, new ClientSession(this, arrived))
+    this.#sessions.set(record.id, new ClientSession(this, this, this, arrived))
     this.changed(record)
   }
 
@@ -222,7 +220,7 @@ export class Actor implements ActorControl {
   #finish(): void {
     if (this.#over) return
     this.#over = true
-    this.strangers.close()
+    this.#strangers.close()
     this.#flush()
     this.clock.stop()
     this.polkit.close()

@@ -4,7 +4,7 @@ import type { Identity } from '../../protocol/identity.js'
 import type { AuthType } from '../../protocol/messages/auth.js'
 import type { LogLevel, LogSource } from '../base/log.js'
 import type { ClientRecord } from '../thread/client-record.js'
-import type { ActorSettings } from '../thread/settings.js'
+import type { ThreadServices } from '../thread/services.js'
 import type { Authority } from '../polkit/authority.js'
 import type { SaslThreadClient } from '../sasl/thread-client.js'
 
@@ -37,7 +37,7 @@ export interface Applicant {
 
 /** What methods need of their thread. */
 export interface AuthServices {
-  readonly settings: ActorSettings
+  readonly thread: Pick<ThreadServices, 'settings'>
   readonly polkit: Pick<Authority, 'check'>
   readonly sasl: Pick<SaslThreadClient, 'attempt'>
 }

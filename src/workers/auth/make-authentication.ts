@@ -21,7 +21,7 @@ export function makeAuthentication(
       return new PolkitAuthentication(applicant, services.polkit)
     case 'sasl': {
       const layer = transport instanceof SaslLayer ? transport : undefined
-      const { tcpMinSsf } = services.settings
+      const { tcpMinSsf } = services.thread.settings
       const parameters = saslParameters(listener.transport === 'unix' ? undefined : fd, tcpMinSsf, transport)
       return new SaslAuthentication(applicant, services, layer, parameters)
     }

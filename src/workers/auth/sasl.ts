@@ -144,7 +144,7 @@ export class SaslAuthentication implements Authentication {
       return `negotiated SSF ${strength} was not strong enough`
     }
     if (isDeceptive(userName)) return `SASL client identity '${shown(userName)}' holds characters that are not text`
-    const allowed = this.services.settings.saslAllowedUsers
+    const allowed = this.services.thread.settings.saslAllowedUsers
     if (allowed === undefined || allowed.some(pattern => compileGlob(pattern)(userName))) return undefined
     return `SASL client identity '${shown(userName)}' not allowed by ACL`
   }

@@ -6,7 +6,8 @@ import type { Identity } from '../../protocol/identity.js'
 import { AUTH, type AuthType } from '../../protocol/messages/auth.js'
 import { OPEN_READONLY } from '../../protocol/messages/connect.js'
 import { replyFrame } from '../../protocol/messages/frames.js'
-import type { Actor } from '../actor/actor.js'
+import type { SessionAccess, SessionOwner } from './session-owner.js'
+import type { ThreadServices } from '../thread/services.js'
 import type { Arrived } from '../arrival/arriving-client.js'
 import type { Newcomer } from '../arrival/newcomer.js'
 import type { Applicant, Authentication } from '../auth/authentication.js'
@@ -89,7 +90,9 @@ export class ClientSession
   readonly #timer = new Timer(this)
 
   constructor(
-    readonly actor: Actor,
+    readonly thread: ThreadServices,
+    readonly access: SessionAccess,
+    readonly owner: SessionOwner,
     { record, fd, newcomer, failure, transport }: Arrived
   ) {
     this.record = record
@@ -97,11 +100,12 @@ export class ClientSession
     this.failure = failure
     this.#about = { client: { id: record.id, from: record.peer ?? processOf(record.identity) } }
     this.#state = record.state === 'authenticating' ? 'authenticating' : 'authenticated'
-    this.client = new ClientSide(actor, this, transport)
-    this.flow = new CallFlow(this.client, this, actor.io.closer)
-    this.#reconnection = new Reconnection(this, actor, this.flow.registrations)
-    this.authentication = makeAuthentication(this, fd, actor, this.client.transport)
-    if (this.#state === 'authenticating') this.#setDeadline(actor.settings.firstFrameTimeoutMs)
+    this.client = new ClientSide(thread, this, transport)
+    this.flow = new CallFlow(this.client, this, thread.io.closer)
+    this.#reconnection = new Reconnection(this, thread, access.drivers.comebacks, this.flow.registrations)
+    const { polkit, sasl } = access
+    this.authentication = makeAuthentication(this, fd, { thread, polkit, sasl }, this.client.transport)
+    if (this.#state === 'authenticating') this.#setDeadline(thread.settings.firstFrameTimeoutMs)
   }
 
   get state(): SessionState {
@@ -193,14 +197,14 @@ export class ClientSession
   }
 
   log(level: LogLevel, message: string, source: LogSource = SOURCE.client): void {
-    const { log, strangers } = this.actor
-    const write = this.#known ? log : strangers.write
+    const { log } = this.thread
+    const write = this.#known ? log.write : log.strangers
     write(level, source, message, this.#about)
   }
 
   /** For what this client can cause again and again: of such lines a few a minute are written for all clients. */
   logTrouble(level: LogLevel, message: string): void {
-    this.actor.strangers.write(level, SOURCE.driver, message, this.#about)
+    this.thread.log.strangers(level, SOURCE.driver, message, this.#about)
   }
 
   // Authentication
@@ -210,7 +214,7 @@ export class ClientSession
     if (first && this.#state !== 'authenticating') return this.#isIn()
     this.newcomer!.hear()
     if (!first) return
-    const { clock, settings } = this.actor
+    const { clock, settings } = this.thread
     const spent = clock.now - this.newcomer!.takenAt
     if (settings.loginTimeoutMs > 0) this.#setDeadline(Math.max(1, settings.loginTimeoutMs - spent))
   }
@@ -246,9 +250,9 @@ export class ClientSession
     this.record.identity = { ...this.record.identity, ...identity }
     this.record.state = 'serving'
     this.#nowKnown()
-    this.actor.clock.cancel(this.#timer)
+    this.thread.clock.cancel(this.#timer)
     this.#isIn()
-    this.actor.changed(this.record)
+    this.owner.changed(this.record)
   }
 
   #isIn(): void {
@@ -260,7 +264,7 @@ export class ClientSession
   #nowKnown(): void {
     if (this.#known) return
     this.#known = true
-    if (!this.actor.hears('info')) return
+    if (!this.thread.log.hears('info')) return
     const { listener, identity } = this.record
     const { transport, readonly, auth } = listener
     const by = `${transport}${readonly ? ', read-only' : ''}${auth === 'none' ? '' : `, ${auth}`}`
@@ -268,12 +272,12 @@ export class ClientSession
   }
 
   restartDeadline(): void {
-    if (this.#state === 'authenticating') this.#setDeadline(this.actor.settings.loginTimeoutMs)
+    if (this.#state === 'authenticating') this.#setDeadline(this.thread.settings.loginTimeoutMs)
   }
 
   /** 0: none. */
   #setDeadline(ms: number): void {
-    if (ms > 0) this.actor.clock.set(this.#timer, ms)
+    if (ms > 0) this.thread.clock.set(this.#timer, ms)
   }
 
   // From the client
@@ -294,11 +298,11 @@ export class ClientSession
   }
 
   #closeDescriptors(descriptors: readonly number[]): void {
-    for (const descriptor of descriptors) this.actor.io.closer.close(descriptor)
+    for (const descriptor of descriptors) this.thread.io.closer.close(descriptor)
   }
 
   denied(procedure: string): void {
-    this.#denials ??= new LogLimit(this.actor.clock, this.actor.log, DENIALS_LOGGED_A_MINUTE)
+    this.#denials ??= new LogLimit(this.thread.clock, this.thread.log.write, DENIALS_LOGGED_A_MINUTE)
     const line = `policy: ${procedure} refused for ${describeIdentity(this.record.identity)}`
     this.#denials.write('warning', SOURCE.access, line, this.#about, 'policy')
   }
@@ -361,7 +365,7 @@ export class ClientSession
   #finishWith(reply: Buffer | undefined): void {
     this.#finish = { reply }
     this.client.hearNoMore()
-    this.actor.clock.set(this.#timer, this.actor.settings.closeTimeoutMs)
+    this.thread.clock.set(this.#timer, this.thread.settings.closeTimeoutMs)
     this.#finishIfIdle()
   }
 
@@ -391,12 +395,12 @@ export class ClientSession
   // The driver
 
   open(way: Way, readonly: boolean): Promise<OpenedDriver> {
-    this.#opening = this.actor.drivers.open({ way, readonly, identity: this.record.identity, user: this, log: this })
+    this.#opening = this.access.drivers.open({ way, readonly, identity: this.record.identity, user: this, log: this })
     return this.#opening.opened
   }
 
   async #open(name: string | undefined, readonly: boolean): Promise<void> {
-    const opened = await this.open(this.actor.drivers.find(name, readonly), readonly)
+    const opened = await this.open(this.access.drivers.find(name, readonly), readonly)
     if (!opened.serve()) throw driverClosed()
     this.#reconnection.opened(opened.candidate, readonly)
     this.#connected(opened, readonly)
@@ -412,7 +416,7 @@ export class ClientSession
     this.#driver = port
     this.uri = uri
     this.#nowKnown()
-    const verdicts = this.actor.policy.verdictsFor(subjectOf(this.record), readonly)
+    const verdicts = this.access.policy.verdictsFor(subjectOf(this.record), readonly)
     this.refusals.use(verdicts)
     this.client.connected(source, verdicts.kinds)
     this.flow.connect(port)
@@ -441,7 +445,7 @@ export class ClientSession
   }
 
   failed(error: unknown): void {
-    this.actor.failed(this, error)
+    this.thread.io.failed(this, error)
   }
 
   driverJudged(): void {
@@ -478,7 +482,7 @@ export class ClientSession
     this.client.end(reply)
     if (!this.client.inRelayedFrame) this.#dropDriver()
     this.flow.disconnect()
-    if (this.#state === 'closing') this.actor.clock.set(this.#timer, LINGER_MS)
+    if (this.#state === 'closing') this.thread.clock.set(this.#timer, LINGER_MS)
   }
 
   /** Closes at once; what is queued for the client is lost. */
@@ -486,19 +490,19 @@ export class ClientSession
     if (!this.#become('closed')) return
     this.#denials?.close()
     this.#logEnd(why, level)
-    this.actor.clock.cancel(this.#timer)
+    this.thread.clock.cancel(this.#timer)
     this.#dropDriver()
     this.flow.drop()
     this.#reconnection.stop()
     this.client.stop()
     // Behind the transport, which may be using what the login has left to it.
     this.authentication.end()
-    this.actor.sessionEnded(this, why)
+    this.owner.ended(this.record, why, this.client.transport.sender)
   }
 
   #logEnd(why: string, level: LogLevel): void {
     const said = this.#known && level === 'debug' ? 'info' : level
-    if (!this.actor.hears(said)) return
+    if (!this.thread.log.hears(said)) return
     if (!this.#known) return this.log(said, `closed: ${why}`)
     const seconds = ((Date.now() - this.record.since) / 1000).toFixed(1)
     const line = `closed: ${why}; after ${seconds} s and ${this.flow.calls.total} calls`

@@ -28,7 +28,6 @@ export interface ReconnectionOwner {
 /** What it needs of its thread. */
 export interface ReconnectionServices {
   readonly clock: Clock
-  readonly drivers: { readonly comebacks: Comebacks }
   readonly settings: { readonly driverReconnect: boolean }
 }
 
@@ -44,6 +43,7 @@ export interface ReconnectionServices {
 export class Reconnection implements Timed, Waiter {
   readonly #owner: ReconnectionOwner
   readonly #services: ReconnectionServices
+  readonly #comebacks: Comebacks
   readonly #registrations: Registrations
   #target: { candidate: Candidate; readonly: boolean } | undefined
   #pauseMs = FIRST_PAUSE_MS
@@ -51,7 +51,8 @@ export class Reconnection implements Timed, Waiter {
   #notBefore = 0
   readonly #timer = new Timer(this)
 
-  constructor(owner: ReconnectionOwner, services: ReconnectionServices, registrations: Registrations) {
+  constructor(owner: ReconnectionOwner, services: ReconnectionServices, comebacks: Comebacks, registrations: Registrations) {
+    this.#comebacks = comebacks
     this.#owner = owner
     this.#services = services
     this.#registrations = registrations
@@ -71,7 +72,7 @@ export class Reconnection implements Timed, Waiter {
     this.#registrations.clear()
     this.#forget()
     this.#target = { candidate, readonly }
-    this.#services.drivers.comebacks.seen(candidate.path)
+    this.#comebacks.seen(candidate.path)
   }
 
   /** The daemon is gone. `told`: the client knows, and nothing is done behind its back. */
@@ -87,7 +88,7 @@ export class Reconnection implements Timed, Waiter {
   begin(): boolean {
     const target = this.#target
     if (target === undefined || !this.possible || !this.#owner.reconnecting()) return false
-    this.#services.drivers.comebacks.forget(target.candidate.path, this)
+    this.#comebacks.forget(target.candidate.path, this)
     this.#connect(target).catch((error: unknown) => this.#failed(error))
     return true
   }
@@ -109,7 +110,7 @@ export class Reconnection implements Timed, Waiter {
   }
 
   #forget(): void {
-    if (this.#target !== undefined) this.#services.drivers.comebacks.forget(this.#target.candidate.path, this)
+    if (this.#target !== undefined) this.#comebacks.forget(this.#target.candidate.path, this)
     this.#target = undefined
   }
 
@@ -126,7 +127,7 @@ export class Reconnection implements Timed, Waiter {
     await this.#registrations.renew((prog, proc, args) => opened.call(proc, args, prog), refused, serve)
     if (!serves) throw rpcError('driver daemon was lost again')
     owner.reconnected(opened, readonly)
-    this.#services.drivers.comebacks.seen(candidate.path)
+    this.#comebacks.seen(candidate.path)
     const count = this.#registrations.size
     owner.log('info', `reconnected to the restarted driver daemon, ${count} registrations renewed`, SOURCE.driver)
   }
@@ -143,7 +144,7 @@ export class Reconnection implements Timed, Waiter {
   /** A client with registrations is not to be deaf until it happens to call. */
   #tryLater(): void {
     if (this.#target === undefined) return
-    this.#services.drivers.comebacks.wait(this.#target.candidate.path, this)
+    this.#comebacks.wait(this.#target.candidate.path, this)
     if (this.#registrations.size > 0) this.#services.clock.set(this.#timer, this.#pauseMs)
   }
 }

@@ -46,7 +46,7 @@ describe('names that peers give themselves', () => {
       refuse: () => replied.dispatchEvent(new Event('reply')),
       authenticated: (found: Identity) => (identity = found)
     } as unknown as Applicant
-    const services = { settings: { saslAllowedUsers: ['*'] }, sasl: thread } as unknown as AuthServices
+    const services = { thread: { settings: { saslAllowedUsers: ['*'] } }, sasl: thread } as unknown as AuthServices
     const sasl = new SaslAuthentication(applicant, services, undefined, {} as SaslParameters)
     const call = (proc: number, body: Buffer = Buffer.alloc(0)): Promise<unknown> => {
       const reply = once(replied, 'reply')
