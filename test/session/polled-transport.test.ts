@@ -115,6 +115,41 @@ describe('a polled transport', () => {
     })
   }
 
+  it('asks the poller for nothing more of a peer that has ended when it is closed for that', async () => {
+    const { transport, heard, peer } = await pair({})
+    const { poller } = io
+    const change = poller.change.bind(poller)
+    let asked = 0
+    poller.change = (...args) => {
+      asked++
+      change(...args)
+    }
+    heard.ended = () => {
+      transport.destroy()
+      heard.loss = { errno: 0 }
+    }
+    peer.end()
+    await waitFor('the end', () => heard.loss)
+    Reflect.deleteProperty(poller, 'change')
+    expect(asked).to.equal(0)
+  })
+
+  it('is not told of an end again when it goes on writing', async () => {
+    const { transport, heard, peer } = await pair({})
+    let ends = 0
+    heard.ended = () => {
+      ends++
+      peer.pause()
+      const bytes = pattern(2 * MiB)
+      transport.send(bytes, 0, bytes.length)
+    }
+    peer.end()
+    await waitFor('the end', () => ends > 0)
+    peer.resume()
+    await waitFor('all to be out', () => transport.pending === 0)
+    expect(ends).to.equal(1)
+  })
+
   describe('with a splice path for long frames', () => {
     /** The path to `to`, for one frame of `left` bytes. */
     class Path implements SplicePath {

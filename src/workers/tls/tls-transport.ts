@@ -139,8 +139,8 @@ export class TlsTransport implements Transport, Pollable {
       this.#want(this.#interest)
     } else if (channel.outcome === RESULT.ended) {
       this.#inputOver = true
-      this.#want(this.#interest & ~READABLE)
       this.handler.ended()
+      if (!this.#closed) this.#want(this.#interest & ~READABLE)
     } else this.#lose(channel.failure!.errno, channel.failure!.fault)
   }
 

@@ -316,8 +316,9 @@ export class PolledTransport implements Transport, Pollable {
   #noMore(events: number): void {
     if (events & (HUNG_UP | FAILED)) return this.#lose(0)
     this.#inputOver = true
-    this.#want(this.#interest & ~READABLE)
     this.handler.ended()
+    // Mostly it is closed by now.
+    if (!this.#closed) this.#want(this.#interest & ~READABLE)
   }
 
   /** The peer is gone while nothing is read here; epoll reports that over and over, wanted or not. */
