@@ -36,7 +36,7 @@ describe('with sockets that systemd has made', function () {
     expect(listeningPorts(broker.pid)).to.deep.equal([port])
     expect(existsSync(join(sockets.dir, 'own'))).to.equal(false)
     expect(statSync(main).mode & 0o777).to.equal(0o600)
-    expect(broker.stderr).to.contain(
+    await broker.hasSaid(
       'systemd has made the sockets, so there is no use for listen_tcp, tcp_port, unix_sock_rw_perms, unix_sock_dir'
     )
     const client = await RawClient.connect(cleanup, readOnly)
@@ -49,7 +49,7 @@ describe('with sockets that systemd has made', function () {
     const broker = await sockets.start({ ...OPEN, auth_unix_rw: 'polkit', max_anonymous_clients: 1 })
     await RawClient.connect(cleanup, both[0]!)
     await serves(both[1]!)
-    expect(broker.stderr).to.contain('main: 1 clients that have not logged in (max_anonymous_clients): others wait')
+    await broker.hasSaid('main: 1 clients that have not logged in (max_anonymous_clients): others wait')
   })
 
   it('a stop leaves them to whoever comes next, with those who wait', async () => {
@@ -103,7 +103,7 @@ describe('with sockets that systemd has made', function () {
     const broker = await sockets.start(OPEN)
     const client = await RawClient.connect(cleanup, admin)
     await client.end()
-    expect(broker.stderr).to.contain('there is no admin interface yet')
+    await broker.hasSaid('there is no admin interface yet')
   })
 
   /** Each with what the start is told, and what it says. */

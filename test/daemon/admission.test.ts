@@ -65,7 +65,7 @@ describe('admission', function () {
     await client.next({ serial: 9 })
     // Those that wait get the places of those that are closed, and are closed themselves.
     for (const one of silent) await one.end()
-    expect(stage.broker.program.stderr).to.match(/closed: not authenticated in time/)
+    await stage.broker.program.hasSaid(/closed: not authenticated in time/)
   })
 
   it('keeps descriptors in reserve: clients that are in can open their drivers, others are refused', async () => {

@@ -99,6 +99,8 @@ describe('virtbrokerd', () => {
   it('says once, at the start, that certificates are of no use without a TLS listener', async () => {
     const broker = await Broker.start(cleanup, { ca_file: '/ca.pem', cert_file: '/cert.pem', key_file: '/key.pem', auth_tls: 'none' })
     const warning = 'listen_tls is 0, so there is no use for ca_file, cert_file, key_file, auth_tls'
+    await broker.program.hasSaid(warning)
+    await broker.program.stop()
     expect(broker.program.stderr.split(warning)).to.have.length(2)
   })
 

@@ -185,7 +185,7 @@ describe('the process of the embedded test driver', () => {
       const broker = await start({}, { within })
       expect(rights(await driverOf(broker.program.pid), 'Uid')).to.deep.equal([ROOT])
       const warning = /warning : test.test_driver : the embedded test driver cannot run as the user 'nobody' \(E[A-Z]+\W.*\): it runs as root, and opens no file outside/
-      expect(broker.program.stderr).to.match(warning)
+      await broker.program.hasSaid(warning)
       await isServed(broker)
       const outside = join(broker.dir, 'outside')
       expect((await saved(broker.socket, outside))[0]).to.match(/open failed: Permission denied$/)
@@ -196,7 +196,7 @@ describe('the process of the embedded test driver', () => {
   it('stays root where there is no such user, with a warning, and is confined', async () => {
     const broker = await start({ embedded_test_driver_user: 'no-such-user' })
     expect(rights(await driverOf(broker.program.pid), 'Uid')).to.deep.equal([ROOT])
-    expect(broker.program.stderr).to.match(/warning : daemon.virtproxyd : .*runs as root: .*"no-such-user" is no user of this host/)
+    await broker.program.hasSaid(/warning : daemon.virtproxyd : .*runs as root: .*"no-such-user" is no user of this host/)
     await isServed(broker)
     expect((await saved(broker.socket, join(broker.dir, 'x')))[0]).to.match(/open failed: Permission denied$/)
   })

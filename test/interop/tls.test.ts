@@ -254,7 +254,7 @@ describe('TLS', function () {
     expect(first.closed).to.equal(false)
     first.destroy()
     silent.leave()
-    expect(broker.program.stderr).to.match(/a connection of address 127.0.0.1 that is not logged in is closed for another/)
+    await broker.program.hasSaid(/a connection of address 127.0.0.1 that is not logged in is closed for another/)
   })
 
   describe('with a list of allowed names', () => {

@@ -1,5 +1,6 @@
 import { type ChildProcessWithoutNullStreams, spawn, type SpawnOptionsWithoutStdio } from 'node:child_process'
 import { once } from 'node:events'
+import { waitFor } from './waiting.js'
 
 /** What a finished command left: exit status (null when a signal ended it) and all its output as text. */
 export interface Outcome { status: number | null; signal: NodeJS.Signals | null; stdout: string; stderr: string }
@@ -50,6 +51,14 @@ export class Program {
     const timer = setTimeout(() => this.child.kill('SIGKILL'), patience)
     await this.exited.catch(() => undefined)
     clearTimeout(timer)
+  }
+
+  /** Resolves when it has said that on standard error. What it has done may be seen before what it says of it is read. */
+  async hasSaid(what: string | RegExp): Promise<void> {
+    const said = (): boolean => (typeof what === 'string' ? this.stderr.includes(what) : what.test(this.stderr))
+    await waitFor('a word of it', said).catch((error: unknown) => {
+      throw new Error(`never said ${String(what)}: ${this.describe()}`, { cause: error })
+    })
   }
 
   /** All that the program said, for error messages. */
