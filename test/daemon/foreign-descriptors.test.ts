@@ -94,7 +94,7 @@ describe('descriptors that cannot be closed in time', function () {
     process.kill(pid, 'SIGCONT')
   }
 
-  /** A call that is not answered within ten seconds is an error: sockets linger for twice that. */
+  /** A call that is not answered within fifteen seconds is an error: sockets linger for twenty. */
   const isServed = async (client: RawClient): Promise<void> => {
     expect((await client.call(REMOTE.connectGetLibVersion)).status).to.equal(STATUS.ok)
   }

@@ -13,7 +13,7 @@ export interface Frame extends Header {
 /** What a frame must look like: the fields named are equal. */
 export type Match = Partial<Header>
 
-const PATIENCE_MS = 10_000
+const PATIENCE_MS = 15_000
 const STUCK_MS = 300
 const WITH_FDS: readonly number[] = [MESSAGE.callWithFds, MESSAGE.replyWithFds]
 
