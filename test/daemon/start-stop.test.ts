@@ -249,7 +249,7 @@ describe('virtbrokerd', () => {
       const broker = await Broker.start(cleanup, { log_level: 2 })
       const client = await connect(broker)
       broker.program.child.kill('SIGHUP')
-      await waitFor('the log', () => broker.program.stderr.includes('nothing to reload'))
+      await waitFor('the log', () => broker.program.stderr.includes('configuration loaded anew'))
       await client.call(REMOTE.authList)
     })
   })
