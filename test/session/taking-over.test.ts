@@ -27,7 +27,7 @@ describe('an actor that is handed many connections at once', () => {
     const [work, names] = [new MessageChannel(), new MessageChannel()]
     const actor = new Actor({
       number: OWNER, settings, ledger: ledger.shared, limits: LIMITS, lastHeard: lastHeard.shared,
-      work: work.port2, names: names.port2, sasl: undefined
+      counts: undefined, work: work.port2, names: names.port2, sasl: undefined
     })
     /** What each had come to. */
     const ended = new Map<number, ClientState>()

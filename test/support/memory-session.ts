@@ -5,6 +5,7 @@ import { Newcomer } from '#workers/arrival/newcomer.js'
 import type { Clock } from '#workers/base/clock.js'
 import { LastHeard } from '#workers/os/last-heard.js'
 import type { AuthMethod } from '#workers/os/listener-kind.js'
+import type { SessionObserver } from '#workers/thread/session-observer.js'
 import { Policy } from '#workers/policy/policy.js'
 import { ClientSession } from '#workers/session/client-session.js'
 import type { SessionAccess, SessionOwner } from '#workers/session/session-owner.js'
@@ -20,6 +21,12 @@ const lastHeard = new LastHeard()
 /** Lets what was promised happen. */
 export const settle = (): Promise<void> => new Promise(resolve => setImmediate(resolve))
 
+interface MemoryOptions {
+  auth?: AuthMethod
+  reconnects?: boolean
+  observer?: SessionObserver
+}
+
 /** A session between a client and driver daemons that are the test's, all in memory. */
 export class MemorySession {
   readonly drivers: MemoryDrivers
@@ -30,14 +37,14 @@ export class MemorySession {
   ended: string | undefined
   #serial = 0
 
-  constructor(clock: Clock, kind: PortKind, { auth = 'none', reconnects = true }: { auth?: AuthMethod; reconnects?: boolean } = {}) {
+  constructor(clock: Clock, kind: PortKind, { auth = 'none', reconnects = true, observer }: MemoryOptions = {}) {
     this.drivers = new MemoryDrivers(kind)
     const write = (level: string, _source: string, message: string): void => void this.log.push(`${level}: ${message}`)
     const failed = (_: unknown, error: unknown): void => void this.failures.push(error)
     const services = {
       clock, turns: new Turns(failed), unopened: new UnopenedMemory(),
       io: { closer: { close: () => undefined }, failed },
-      log: { write, strangers: write, hears: () => true },
+      log: { write, strangers: write, hears: () => true }, observer,
       settings: {
         keepalive: { intervalMs: 0, count: 0 }, driverReconnect: reconnects, loginTimeoutMs: 0, firstFrameTimeoutMs: 0,
         closeTimeoutMs: 60_000, clientStallTimeoutMs: 0

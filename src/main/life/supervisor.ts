@@ -83,7 +83,7 @@ export class Supervisor implements ListenerHandler {
     const { limits, minClients } = this.#settings
     const shared = { closer: this.#closer, lastHeard: this.#lastHeard }
     this.#names = new NameService(this.#logger)
-    const size = { threads: this.#config.actorThreads, minClients, limits: this.#limits }
+    const size = { threads: this.#config.actorThreads, minClients, counting: this.#config.metricsListen !== undefined, limits: this.#limits }
     this.#pool = new ActorPool(size, this.#actorSettings(), shared, handler, this.#names, this.#sasl)
     await this.#pool.started()
     this.#openAtStart = openFiles()

@@ -7,6 +7,7 @@ import type { DescriptorLimits } from '../../workers/os/descriptor-limits.js'
 import type { ForeignCloser } from '../../workers/os/foreign-close.js'
 import type { HandOver } from '../../workers/thread/client-record.js'
 import type { ActorSettings } from '../../workers/thread/settings.js'
+import { CallCounts } from '../../workers/observe/call-counts.js'
 import { SOURCE } from '../../workers/base/log.js'
 import { ActorThread } from './actor-thread.js'
 import { HangWatch } from './hang-watch.js'
@@ -26,6 +27,8 @@ export interface ActorPoolSize {
   threads: number
   /** A thread gets so many clients before the next one gets its first. */
   minClients: number
+  /** Whether calls are counted by procedure. */
+  counting: boolean
   /** For each thread. */
   limits: DescriptorLimits
 }
@@ -60,12 +63,14 @@ export class ActorPool {
   readonly #names: NameService
   readonly #sasl: SaslService | undefined
   readonly #keepers: readonly Keeper<ActorThread>[]
+  /** What the threads have counted (see CallCounts), those that are gone included; empty where they do not count. */
+  readonly counts: readonly SharedArrayBuffer[]
   readonly #hangs = new HangWatch<ActorThread>()
   readonly #looking: NodeJS.Timeout
   #numbers = 0
 
   constructor(
-    { threads, minClients, limits }: ActorPoolSize,
+    { threads, minClients, counting, limits }: ActorPoolSize,
     settings: ActorSettings,
     { closer, lastHeard }: SharedLedgers,
     handler: ActorPoolHandler,
@@ -96,7 +101,9 @@ export class ActorPool {
       resourceLimits: { maxYoungGenerationSizeMb: 6 }
     })
     this.#pool.on('error', (error: Error) => this.#cannotStart(error))
-    this.#keepers = Array.from({ length: threads }, () => new Keeper(this.#kept))
+    this.counts = counting ? Array.from({ length: threads }, () => CallCounts.share()) : []
+    // A thread goes on in the memory of the one that it replaces.
+    this.#keepers = Array.from({ length: threads }, (_, index) => new Keeper(this.#kept(this.counts[index])))
     for (const keeper of this.#keepers) void keeper.start()
     this.#looking = setInterval(() => this.#look(), LOOK_MS).unref()
   }
@@ -170,23 +177,24 @@ export class ActorPool {
     for (const thread of hanging) thread.terminate(this.#pool.threads, HANGS)
   }
 
-  get #kept(): Kept<ActorThread> {
+  #kept(counts: SharedArrayBuffer | undefined): Kept<ActorThread> {
     return {
       patience: SHUTDOWN_MS,
-      start: () => this.#start(),
+      start: () => this.#start(counts),
       // The only one is replaced at once, unless it could not even be started.
       pause: died => (this.threads.length > 1 || died?.isGivenUp === true ? RESTART_PAUSE_MS : 0),
       died: (thread, why) => this.#died(thread, why)
     }
   }
 
-  #start(): ActorThread {
+  #start(counts: SharedArrayBuffer | undefined): ActorThread {
     const task = {
       number: ++this.#numbers,
       settings: this.#settings,
       ledger: this.#closer.ledger.shared,
       limits: this.#limits,
       lastHeard: this.#lastHeard.shared,
+      counts,
       names: this.#names.connect(),
       sasl: this.#sasl?.connect()
     }

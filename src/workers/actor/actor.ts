@@ -10,6 +10,8 @@ import { FdLedger } from '../os/fd-ledger.js'
 import { LastHeard } from '../os/last-heard.js'
 import { ForeignCloser } from '../os/foreign-close.js'
 import { Poller } from '../os/poller.js'
+import { CallCounts } from '../observe/call-counts.js'
+import type { SessionObserver } from '../thread/session-observer.js'
 import { Policy } from '../policy/policy.js'
 import { Authority } from '../polkit/authority.js'
 import { SaslThreadClient } from '../sasl/thread-client.js'
@@ -46,6 +48,8 @@ export class Actor implements ActorControl, ThreadServices, SessionAccess, Sessi
   readonly polkit: Authority
   policy: Policy
   readonly sasl = new SaslThreadClient()
+  /** Undefined where nobody wants to be told. */
+  readonly observer: SessionObserver | undefined
   readonly drivers: LocalDrivers
   /** Driver connections that end in order. */
   readonly leaving = new Leaving(() => this.#finishIfEmpty())
@@ -64,8 +68,9 @@ export class Actor implements ActorControl, ThreadServices, SessionAccess, Sessi
   /** Resolves when `shutdown` was called and all is closed. */
   readonly done = new Promise<void>(resolve => (this.#finished = resolve))
 
-  constructor({ number, settings, ledger, limits, lastHeard, work, names, sasl }: Omit<ActorTask, 'control' | 'pulse'>) {
+  constructor({ number, settings, ledger, limits, lastHeard, counts, work, names, sasl }: Omit<ActorTask, 'control' | 'pulse'>) {
     this.settings = settings
+    this.observer = counts && new CallCounts(counts)
     if (sasl !== undefined) this.sasl.connect(sasl)
     this.policy = new Policy(settings.policy, settings.shield)
     this.polkit = new Authority(settings.systemBusAddress, this.clock)
@@ -135,6 +140,7 @@ export class Actor implements ActorControl, ThreadServices, SessionAccess, Sessi
 
   /** Something has changed in the record of a client. */
   changed(record: ClientRecord): void {
+    this.observer?.changed(record)
     this.#changed.add(record)
     this.#flushSoon()
   }

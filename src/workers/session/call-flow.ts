@@ -17,6 +17,7 @@ import { connectionClosedFrame } from '../../protocol/messages/connect.js'
 import { lookup, procedureName, REMOTE } from '../../protocol/procedures.js'
 import { SOURCE } from '../base/log.js'
 import type { DriverPort, ReplyJudge } from '../driver/driver-port.js'
+import type { SessionObserver } from '../thread/session-observer.js'
 import { CallTable } from './call-table.js'
 import { PAUSE, type CallSink, type ClientPort, type FlowOwner } from './ports.js'
 import { Registrations } from './registrations.js'
@@ -28,17 +29,25 @@ const MAX_LOOKED_INTO_BYTES = 8 * 1024 * 1024
 const NO_DESCRIPTORS: readonly number[] = []
 const EMPTY = Buffer.alloc(0)
 
+/** What a flow of calls needs of its thread. */
+export interface FlowServices {
+  readonly observer: SessionObserver | undefined
+  /** Closes descriptors that nobody takes. */
+  readonly io: { readonly closer: { close(descriptor: number): void } }
+}
+
 /**
  * The way of one client's calls to its driver daemon (at once, after others, or not at all), and what is known of those
  * that are there: calls, streams, registrations. A call is settled in `replied`, or fails in `lost`, and nowhere else.
  */
 export class CallFlow implements CallSink, ReplyJudge {
   /** With the daemon, and not answered. */
-  readonly calls = new CallTable()
+  readonly calls: CallTable
   readonly streams = new OpenStreams()
   readonly registrations = new Registrations()
   readonly #client: ClientPort
   readonly #owner: FlowOwner
+  readonly #observer: SessionObserver | undefined
   readonly #closer: { close(descriptor: number): void }
   #port: DriverPort | undefined
   /** Not given to the daemon yet; undefined while there are none, which is nearly always. */
@@ -46,11 +55,12 @@ export class CallFlow implements CallSink, ReplyJudge {
   /** The client wants CONNECT_EVENT_CONNECTION_CLOSED. */
   #closeCallback = false
 
-  /** `closer`: of descriptors that nobody takes. */
-  constructor(client: ClientPort, owner: FlowOwner, closer: { close(descriptor: number): void }) {
+  constructor(client: ClientPort, owner: FlowOwner, { observer, io }: FlowServices) {
     this.#client = client
     this.#owner = owner
-    this.#closer = closer
+    this.#observer = observer
+    this.#closer = io.closer
+    this.calls = new CallTable(observer?.timing)
   }
 
   get connected(): boolean {
@@ -120,7 +130,7 @@ export class CallFlow implements CallSink, ReplyJudge {
       if ((kind & KIND.registration) !== 0) this.registrations.asked(next.prog, next.proc, next.serial, bytes)
       this.relay(bytes, 0, next.length - missing, DISPOSITION.pass)
       if (descriptors.length > 0) this.#relayWithDescriptors(EMPTY, descriptors)
-      this.#begun(next.prog, next.proc, next.serial, kind)
+      this.#begun(next.prog, next.proc, next.serial, kind, next.came)
       if (missing > 0) this.#client.divert(DISPOSITION.pass)
     }
     if (waiting.size === 0) this.#waiting = undefined
@@ -135,10 +145,10 @@ export class CallFlow implements CallSink, ReplyJudge {
     // A call that waits for no hypervisor may go past those that wait.
     const first = this.#waiting === undefined || lookup(prog, proc)?.priority === 'high'
     const disposition = port !== undefined && first ? port.begin(bytes, at, whole) : DISPOSITION.hold
-    if (disposition === DISPOSITION.pass) this.#begun(prog, proc, serial, kind)
+    if (disposition === DISPOSITION.pass) this.#begun(prog, proc, serial, kind, 0)
     else if (disposition === DISPOSITION.hold) {
       this.#waiting ??= new WaitingCalls()
-      this.#waiting.add(prog, proc, serial, kind, frameLength(bytes, at), descriptors)
+      this.#waiting.add(prog, proc, serial, kind, frameLength(bytes, at), descriptors, this.#now)
       if (this.#waiting.full) this.#client.pause(PAUSE.waitingFull)
       if (port === undefined) this.#owner.driverWanted()
     }
@@ -146,9 +156,18 @@ export class CallFlow implements CallSink, ReplyJudge {
   }
 
   /** A call is on its way to the driver daemon. */
-  #begun(prog: number, proc: number, serial: number, kind: CallKind): void {
+  #begun(prog: number, proc: number, serial: number, kind: CallKind, came: number): void {
     this.calls.add(prog, proc, serial, kind)
+    if (this.#observer?.timing === true) {
+      const now = performance.now()
+      this.calls.stamp(came === 0 ? now : came, now)
+    }
     if ((kind & KIND.stream) !== 0) this.streams.called(prog, proc, serial, (kind & KIND.sparse) !== 0)
+  }
+
+  /** Where anybody wants to know. */
+  get #now(): number {
+    return this.#observer?.timing === true ? performance.now() : 0
   }
 
   #relayWithDescriptors(frame: Buffer, descriptors: readonly number[]): void {
@@ -166,6 +185,7 @@ export class CallFlow implements CallSink, ReplyJudge {
     const kind = this.calls.kindAt(place)
     const lookedInto = (kind & KIND.registration) !== 0 && frameLength(bytes, at) <= MAX_LOOKED_INTO_BYTES
     if (lookedInto && !whole) return DISPOSITION.collect
+    if (this.#observer !== undefined) this.#observed(this.#observer, place, frameStatus(bytes, at))
     this.calls.remove(place)
     if (this.#port === undefined) return DISPOSITION.skip
     if ((kind & KIND_REPLY) === 0) return DISPOSITION.pass
@@ -179,6 +199,16 @@ export class CallFlow implements CallSink, ReplyJudge {
       this.#closeCallback = proc === REMOTE.connectRegisterCloseCallback
     }
     return DISPOSITION.pass
+  }
+
+  #observed(observer: SessionObserver, place: number, status: number): void {
+    const { calls } = this
+    const prog = calls.programAt(place)
+    const proc = calls.procedureAt(place)
+    if (!observer.timing) return observer.answered(this.#owner.record, prog, proc, status, 0, 0)
+    const given = calls.givenAt(place)
+    const queued = Math.round(1000 * (given - calls.cameAt(place)))
+    observer.answered(this.#owner.record, prog, proc, status, queued, Math.round(1000 * (performance.now() - given)))
   }
 
   streamPacket(bytes: Buffer, at: number): Disposition | undefined {
@@ -227,6 +257,10 @@ export class CallFlow implements CallSink, ReplyJudge {
   lost(error: RemoteError, reason: number): boolean {
     const told = this.#closeCallback
     this.#port = undefined
+    const observer = this.#observer
+    if (observer !== undefined && this.calls.size > 0) {
+      for (let place = 0; place >= 0; place = this.calls.after(place)) this.#observed(observer, place, STATUS.error)
+    }
     for (const call of this.calls.takeAll()) this.#client.write(errorReply(call, error))
     this.failWaiting(error)
     for (const frame of this.streams.breakAll(error)) this.#client.write(frame)
@@ -238,7 +272,10 @@ export class CallFlow implements CallSink, ReplyJudge {
 
   /** The calls that wait for the daemon fail, and what is still to come of the last one is not wanted. */
   failWaiting(error: RemoteError): void {
-    for (const call of this.drop()) this.#client.write(errorReply(call, error))
+    for (const call of this.drop()) {
+      this.#observer?.refused(this.#owner.record, call.prog, call.proc, error)
+      this.#client.write(errorReply(call, error))
+    }
     this.#client.divert(DISPOSITION.skip)
     this.#client.resume(PAUSE.waitingFull)
   }

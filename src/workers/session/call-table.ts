@@ -4,6 +4,9 @@ import { MESSAGE, PROGRAM_VERSION, STATUS } from '../../protocol/header.js'
 
 /** Words of an entry: program, procedure, serial (as a signed word: a small integer to V8), kind. */
 const WORDS = 4
+const TIMES = 2
+/** Words for each entry of the times. */
+const TIME_STEP = WORDS / TIMES
 
 /**
  * The calls of one client that its driver daemon has and has not answered. Searched from the front: there are few of
@@ -15,6 +18,12 @@ export class CallTable {
   #end = 0
   /** Calls that were ever entered. */
   total = 0
+  /** Of each call when it came and when the daemon was given it, in milliseconds; undefined where nobody wants to know. */
+  readonly #times: number[] | undefined
+
+  constructor(timed = false) {
+    if (timed) this.#times = []
+  }
 
   get size(): number {
     return this.#end / WORDS
@@ -35,6 +44,11 @@ export class CallTable {
     }
   }
 
+  /** The times of the call that was added last; only if the table is timed. */
+  stamp(came: number, given: number): void {
+    this.#times!.push(came, given)
+  }
+
   /** The place of the call that a reply with this header answers, until the table changes; -1 if there is no such call. */
   find(prog: number, proc: number, serial: number): number {
     const words = this.#words
@@ -50,9 +64,31 @@ export class CallTable {
     return this.#words[place + 3]!
   }
 
+  programAt(place: number): number {
+    return this.#words[place]!
+  }
+
+  procedureAt(place: number): number {
+    return this.#words[place + 1]!
+  }
+
+  cameAt(place: number): number {
+    return this.#times === undefined ? 0 : this.#times[place / TIME_STEP]!
+  }
+
+  givenAt(place: number): number {
+    return this.#times === undefined ? 0 : this.#times[place / TIME_STEP + 1]!
+  }
+
+  /** The place behind another; the first one is 0. -1 if there is none. */
+  after(place: number): number {
+    return place + WORDS < this.#end ? place + WORDS : -1
+  }
+
   /** The call in that place is answered. */
   remove(place: number): void {
     const words = this.#words
+    this.#times?.splice(place / TIME_STEP, TIMES)
     this.#end -= WORDS
     for (let at = place; at < this.#end; at++) words[at] = words[at + WORDS]!
   }
@@ -71,6 +107,7 @@ export class CallTable {
       })
     }
     this.#end = 0
+    if (this.#times !== undefined) this.#times.length = 0
     return calls
   }
 }

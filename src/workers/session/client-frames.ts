@@ -8,7 +8,7 @@ import {
   type CallKind,
   type KindTables
 } from '../../protocol/call-kinds.js'
-import { authenticationRequired, errorReply, undecodable, type RemoteError } from '../../protocol/errors.js'
+import { authenticationRequired, undecodable, type RemoteError } from '../../protocol/errors.js'
 import { DISPOSITION, type Disposition, type FrameReader } from '../../protocol/frame-reader.js'
 import {
   frameLength,
@@ -29,6 +29,7 @@ import { KEEPALIVE } from '../../protocol/procedures.js'
 import type { Clock, Closable } from '../base/clock.js'
 import { FrameInput, type FrameInputOwner } from '../framing/frame-input.js'
 import type { Keepalive } from '../framing/keepalive.js'
+import type { SessionObserver } from '../thread/session-observer.js'
 import type { ForeignCloser } from '../os/foreign-close.js'
 import type { ActorSettings } from '../thread/settings.js'
 import type { Turns } from '../thread/turns.js'
@@ -49,7 +50,8 @@ export interface ClientConnection {
   readonly session: Closable
   readonly keepalive: Keepalive
   readonly carriesDescriptors: boolean
-  write(frame: Buffer): void
+  /** Answers a call with an error of the broker's. */
+  fail(call: Header, error: RemoteError): void
   /** The client wants to know whether we live. */
   pinged(): void
 }
@@ -64,6 +66,7 @@ export interface ClientServices {
   readonly turns: Turns
   readonly unopened: UnopenedMemory
   readonly settings: Pick<ActorSettings, 'keepalive' | 'clientStallTimeoutMs'>
+  readonly observer: SessionObserver | undefined
 }
 
 /** What comes from a client: each frame is judged at its header, and those that go no further are answered. */
@@ -195,7 +198,7 @@ export class ClientFrames implements FrameInputOwner, DescriptorSender {
   }
 
   refuse(call: Header, error: RemoteError): void {
-    this.#connection.write(errorReply(call, error))
+    this.#connection.fail(call, error)
     if (!this.#user.standing.authenticating || ++this.#refusals < MAX_REFUSALS_BEFORE_LOGIN) return
     this.#user.events.close('too many calls that were refused before it logged in', 'warning')
   }

@@ -1,7 +1,7 @@
 import { driverClosed } from '../../protocol/broker-errors.js'
 import { KIND, kindWithArguments, type CallKind } from '../../protocol/call-kinds.js'
-import { errorReply, internalError, RemoteError } from '../../protocol/errors.js'
-import { HEADER_BYTES, MESSAGE, readHeader, type Header } from '../../protocol/header.js'
+import { internalError, RemoteError } from '../../protocol/errors.js'
+import { HEADER_BYTES, MESSAGE, readHeader, STATUS, type Header } from '../../protocol/header.js'
 import type { Identity } from '../../protocol/identity.js'
 import { AUTH, type AuthType } from '../../protocol/messages/auth.js'
 import { OPEN_READONLY } from '../../protocol/messages/connect.js'
@@ -101,7 +101,7 @@ export class ClientSession
     this.#about = { client: { id: record.id, from: record.peer ?? processOf(record.identity) } }
     this.#state = record.state === 'authenticating' ? 'authenticating' : 'authenticated'
     this.client = new ClientSide(thread, this, transport)
-    this.flow = new CallFlow(this.client, this, thread.io.closer)
+    this.flow = new CallFlow(this.client, this, thread)
     this.#reconnection = new Reconnection(this, thread, access.drivers.comebacks, this.flow.registrations)
     const { polkit, sasl } = access
     this.authentication = makeAuthentication(this, fd, { thread, polkit, sasl }, this.client.transport)
@@ -234,13 +234,13 @@ export class ClientSession
   reply(call: Header, body: Buffer): void {
     if (this.#state !== 'authenticating') return
     this.newcomer?.answer()
-    this.client.write(replyFrame(call, body))
+    this.client.answer(call, body)
   }
 
   refuse(call: Header, error: RemoteError): void {
     if (this.#state !== 'authenticating') return
     this.newcomer?.answer()
-    this.client.write(errorReply(call, error))
+    this.client.fail(call, error)
   }
 
   /** Authentication has succeeded; what it tells of the client joins what the socket told. */
@@ -294,7 +294,7 @@ export class ClientSession
     }
     this.#closeDescriptors(descriptors)
     if (answer instanceof RemoteError) this.client.refuse(call, answer)
-    else this.client.write(replyFrame(call, answer))
+    else this.client.answer(call, answer)
   }
 
   #closeDescriptors(descriptors: readonly number[]): void {
@@ -316,7 +316,7 @@ export class ClientSession
   // Calls that the broker answers
 
   answer(call: Header, body?: Buffer): void {
-    this.client.write(replyFrame(call, body))
+    this.client.answer(call, body)
   }
 
   reject(call: Header, error: RemoteError): void {
@@ -342,6 +342,7 @@ export class ClientSession
   }
 
   connectClose(call: Header): void {
+    this.thread.observer?.answered(this.record, call.prog, call.proc, STATUS.ok, 0, 0)
     this.#finishWith(replyFrame(call))
   }
 

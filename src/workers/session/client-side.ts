@@ -1,7 +1,8 @@
 import type { KindTables } from '../../protocol/call-kinds.js'
-import type { RemoteError } from '../../protocol/errors.js'
+import { errorReply, type RemoteError } from '../../protocol/errors.js'
 import type { DISPOSITION, FrameReader } from '../../protocol/frame-reader.js'
-import type { Header } from '../../protocol/header.js'
+import { STATUS, type Header } from '../../protocol/header.js'
+import { replyFrame } from '../../protocol/messages/frames.js'
 import { PING_FRAME, PONG_FRAME } from '../../protocol/messages/keepalive.js'
 import { Timer, type Closable, type Timed } from '../base/clock.js'
 import type { ReplySink } from '../driver/driver-port.js'
@@ -144,6 +145,17 @@ export class ClientSide implements ClientPort, ClientConnection, ReplySink, Tran
     else this.#full()
   }
 
+  answer(call: Header, body?: Buffer): void {
+    this.#services.observer?.answered(this.#user.record, call.prog, call.proc, STATUS.ok, 0, 0)
+    this.write(replyFrame(call, body))
+  }
+
+  fail(call: Header, error: RemoteError): void {
+    this.#services.observer?.refused(this.#user.record, call.prog, call.proc, error)
+    this.write(errorReply(call, error))
+  }
+
+  /** As `fail`; who is refused too often before he logs in is cut off. */
   refuse(call: Header, error: RemoteError): void {
     this.#frames.refuse(call, error)
   }

@@ -5,6 +5,7 @@ import type { Header } from '../../protocol/header.js'
 import type { AuthType } from '../../protocol/messages/auth.js'
 import type { Closable } from '../base/clock.js'
 import type { LogLevel, LogSource } from '../base/log.js'
+import type { ClientRecord } from '../thread/client-record.js'
 import type { LossReason } from '../transport/transport.js'
 
 /** Why the client is not read for now; any number of these at once. */
@@ -74,6 +75,7 @@ export interface FrameRefusals {
 
 /** Whom a client's connection serves. */
 export interface ClientUser {
+  readonly record: ClientRecord
   /** Whom an unexpected failure costs the connection. */
   readonly session: Closable
   readonly standing: ClientStanding
@@ -84,6 +86,7 @@ export interface ClientUser {
 
 /** What the flow of calls asks of its session. */
 export interface FlowOwner {
+  readonly record: ClientRecord
   /** A call waits although there is no driver daemon. */
   driverWanted(): void
   log(level: LogLevel, message: string, source: LogSource): void

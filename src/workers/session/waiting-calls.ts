@@ -23,6 +23,8 @@ interface Waiting {
   missing: number
   /** They go with the frame. */
   descriptors: readonly number[]
+  /** When it came, in milliseconds; 0 where nobody wants to know. */
+  came: number
 }
 
 /**
@@ -50,9 +52,10 @@ export class WaitingCalls {
     serial: number,
     kind: CallKind,
     length: number,
-    descriptors: readonly number[] = NO_DESCRIPTORS
+    descriptors: readonly number[] = NO_DESCRIPTORS,
+    came = 0
   ): void {
-    this.#calls.push({ prog, proc, serial, kind, length, bytes: EMPTY, missing: length, descriptors })
+    this.#calls.push({ prog, proc, serial, kind, length, bytes: EMPTY, missing: length, descriptors, came })
     this.#size += BYTES_A_CALL
     this.#descriptors += descriptors.length
   }

@@ -14,6 +14,8 @@ export interface ActorTask {
   limits: DescriptorLimits
   /** See LastHeard. */
   lastHeard: SharedArrayBuffer
+  /** Where calls are counted by procedure, if they are. */
+  counts: SharedArrayBuffer | undefined
   /** See Pulse. */
   pulse: SharedArrayBuffer
   /** Where connections come in and news goes out: plain messages, because there are thousands a second. */

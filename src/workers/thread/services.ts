@@ -1,6 +1,7 @@
 import type { Clock } from '../base/clock.js'
 import type { Log, LogLevel } from '../base/log.js'
 import type { ThreadIo } from '../transport/polled.js'
+import type { SessionObserver } from './session-observer.js'
 import type { ActorSettings } from './settings.js'
 import type { Turns } from './turns.js'
 import type { UnopenedMemory } from './unopened-memory.js'
@@ -12,6 +13,8 @@ export interface ThreadServices {
   readonly log: ThreadLog
   readonly turns: Turns
   readonly unopened: UnopenedMemory
+  /** Undefined where nobody wants to be told. */
+  readonly observer: SessionObserver | undefined
   /** Replaced as a whole: nobody keeps a field of it. */
   readonly settings: ActorSettings
 }
