@@ -11,7 +11,7 @@ import { TlsTransport } from '#workers/tls/tls-transport.js'
 const own = <T>(prototype: object, name: string): T => Object.getOwnPropertyDescriptor(prototype, name)!.value as T
 
 const add = own<typeof Poller.prototype.add>(Poller.prototype, 'add')
-const { get: state } = Object.getOwnPropertyDescriptor(ClientSession.prototype, 'state') as { get: (this: ClientSession) => unknown }
+const { get: authenticating } = Object.getOwnPropertyDescriptor(ClientSession.prototype, 'authenticating') as { get: (this: ClientSession) => unknown }
 const free = own<typeof SecureChannel.prototype.free>(SecureChannel.prototype, 'free')
 let clients = 0
 
@@ -21,10 +21,10 @@ Poller.prototype.add = function (fd, events, target) {
 }
 
 // It is asked for when the transport has just been made.
-Object.defineProperty(ClientSession.prototype, 'state', {
+Object.defineProperty(ClientSession.prototype, 'authenticating', {
   get(this: ClientSession): unknown {
     if (this.record.listener.transport === 'tls' && clients === 2) throw new Error('a session cannot be made')
-    return state.call(this)
+    return authenticating.call(this)
   }
 })
 
