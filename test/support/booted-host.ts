@@ -18,6 +18,9 @@ shift 2
 exec "$@"
 `
 
+/** Another release, as debootstrap(8) makes it, may be booted instead. */
+const ROOT = process.env['BOOTED_HOST_ROOT'] ?? '/'
+
 /**
  * Boots this machine's own systemd, and nothing of what it would do to a machine: over a copy of the root directory that
  * is never written to, without devices, with the kernel's settings read-only.
@@ -26,9 +29,9 @@ const bootScript = `
 set -e
 mount -t tmpfs tmpfs "$1"
 mkdir "$1/upper" "$1/work" "$1/root"
-mount -t overlay overlay -o "lowerdir=/,upperdir=$1/upper,workdir=$1/work" "$1/root"
+mount -t overlay overlay -o "lowerdir=$2,upperdir=$1/upper,workdir=$1/work" "$1/root"
 cd "$1/root"
-shift
+shift 2
 for seen; do mkdir -p ".$seen"; mount --rbind "$seen" ".$seen"; done
 mount -t proc proc proc
 mount --bind proc/sys proc/sys
@@ -56,7 +59,7 @@ exec env -i container=virtbroker PATH=/usr/sbin:/usr/bin:/sbin:/bin \\
   /lib/systemd/systemd --system --unit=basic.target --log-target=null
 `
 
-/** A host that runs the systemd, and the units, of this machine. Ends with its systemd, or with this process. */
+/** A host that runs the systemd, and the units, of this machine (or of BOOTED_HOST_ROOT). Ends with its systemd, or with this process. */
 export class BootedHost {
   private constructor(readonly pid: number) {}
 
@@ -68,7 +71,7 @@ export class BootedHost {
     const program = new Program([
       'unshare', '--mount', '--propagation', 'private', 'bash', '-c', groupScript, 'group', dir, group,
       'unshare', '--pid', '--fork', '--kill-child', '--mount', '--uts', '--ipc', '--net', '--cgroup',
-      'bash', '-c', bootScript, 'boot', dir, repository, modules
+      'bash', '-c', bootScript, 'boot', dir, ROOT, repository, modules
     ])
     cleanup.defer(() => program.stop('SIGKILL'))
     const host = new BootedHost(await waitFor('the first process', () => systemdOf(program)))

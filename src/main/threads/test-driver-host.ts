@@ -83,7 +83,9 @@ export class TestDriverHost {
   }
 
   #startProcess(): ForkedProcess {
-    const child = new ForkedProcess(SCRIPT, { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] })
+    // What goes through io_uring would keep the rights that the process gives away.
+    const env = { ...process.env, UV_USE_IO_URING: '0' }
+    const child = new ForkedProcess(SCRIPT, { env, stdio: ['ignore', 'ignore', 'inherit', 'ipc'] })
     child.ready = new Promise((resolve, reject) => {
       let isReady = false
       child.onMessage = said => {

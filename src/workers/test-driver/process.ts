@@ -1,6 +1,7 @@
 import '../os/no-debugger.js'
 import '../os/broker-signals.js'
 import { failureText } from '../base/log.js'
+import { becomeUser } from '../os/become-user.js'
 import { startTestDriver } from './main.js'
 import { PrivateFiles } from './private-files.js'
 
@@ -48,9 +49,7 @@ const say = (news: TestDriverNews, said?: () => void): void => void process.send
 function become({ uid, gid }: UserIds, files: PrivateFiles): string | undefined {
   try {
     files.giveTo(uid, gid)
-    process.setgroups!([gid])
-    process.setgid!(gid)
-    process.setuid!(uid)
+    becomeUser(uid, gid)
     return undefined
   } catch (error) {
     files.giveTo(process.geteuid!(), process.getegid!())
