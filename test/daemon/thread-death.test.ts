@@ -70,12 +70,13 @@ for (const { what, signal, reason } of deaths) {
     after(() => cleanup.run())
 
     /**
-     * Waits until there is another thread for one that has died, and it serves. It comes half a second later, and has the
-     * fewest clients: of two that come one after the other when the time is over, it gets one.
+     * Waits until there is another thread for one that has died, and it serves. It is made half a second later; of clients
+     * that come one after the other when the time is over, each thread gets one. The first may have come before it.
      */
     async function replaced(): Promise<void> {
       await sleep(600)
-      const newcomers = [await open(broker.socket), await open(broker.socket)]
+      const newcomers: RawClient[] = []
+      while (newcomers.length <= THREADS) newcomers.push(await open(broker.socket))
       for (const client of newcomers) {
         expect((await client.call(GET_XML, pattern(9))).payload).to.deep.equal(pattern(9))
         client.destroy()
