@@ -24,7 +24,7 @@ const errorOf = ({ status, payload }: Frame): string => {
 /** What brings a session into each state. */
 const INTO: Record<SessionState, (trial: MemorySession) => void | Promise<unknown>> = {
   authenticating: () => undefined,
-  authenticated: ({ session }) => session.authenticated({}),
+  authenticated: ({ session }) => session.login.authenticated({}),
   opening: async trial => {
     await INTO.authenticated(trial)
     trial.connectOpen()
@@ -51,7 +51,7 @@ const INTO: Record<SessionState, (trial: MemorySession) => void | Promise<unknow
 
 /** What may happen to a session, and where it leads from which states; from all others it leads nowhere. */
 const DEEDS: Record<string, { deed: (trial: MemorySession) => void; leads: Partial<Record<SessionState, SessionState>> }> = {
-  'logs in': { deed: ({ session }) => session.authenticated({}), leads: { authenticating: 'authenticated' } },
+  'logs in': { deed: ({ session }) => session.login.authenticated({}), leads: { authenticating: 'authenticated' } },
   'opens a name': {
     deed: trial => void trial.connectOpen(),
     leads: { authenticated: 'opening', lost: 'opening' }

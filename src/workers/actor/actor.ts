@@ -181,7 +181,7 @@ export class Actor implements ActorControl, ThreadServices, SessionAccess, Sessi
     const session = this.#sessions.get(id)
     // One that is neither here nor arriving has ended by itself, and that is on its way to the supervisor.
     if (session === undefined) this.#arrivals.close(id, MAKES_ROOM)
-    else if (session.newcomer === undefined) this.#tell({ kind: 'kept', id })
+    else if (!session.isNew) this.#tell({ kind: 'kept', id })
     else session.close(MAKES_ROOM, 'info')
   }
 

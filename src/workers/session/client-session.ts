@@ -3,29 +3,27 @@ import { KIND, kindWithArguments, type CallKind } from '../../protocol/call-kind
 import { internalError, RemoteError } from '../../protocol/errors.js'
 import { HEADER_BYTES, MESSAGE, readHeader, STATUS, type Header } from '../../protocol/header.js'
 import type { Identity } from '../../protocol/identity.js'
-import { AUTH, type AuthType } from '../../protocol/messages/auth.js'
 import { OPEN_READONLY } from '../../protocol/messages/connect.js'
 import { replyFrame } from '../../protocol/messages/frames.js'
 import type { SessionAccess, SessionOwner } from './session-owner.js'
 import type { ThreadServices } from '../thread/services.js'
 import type { Arrived } from '../arrival/arriving-client.js'
-import type { Newcomer } from '../arrival/newcomer.js'
-import type { Applicant, Authentication } from '../auth/authentication.js'
 import { makeAuthentication } from '../auth/make-authentication.js'
 import { Timer, type Timed } from '../base/clock.js'
-import { LogLimit } from '../base/log-limit.js'
-import { SOURCE, type LogContext, type LogLevel, type LogSource } from '../base/log.js'
+import { SOURCE, type LogLevel, type LogSource } from '../base/log.js'
 import type { DriverEvents, DriverPort, DriverUser } from '../driver/driver-port.js'
 import type { Way } from '../driver/driver-sockets.js'
-import type { DriverOpening, OpenedDriver, OpeningLog } from '../driver/drivers.js'
+import type { DriverOpening, OpenedDriver } from '../driver/drivers.js'
 import type { FrameSource } from '../framing/frame-writer.js'
 import { EIO, EMFILE, errorText } from '../os/libc.js'
-import { describeIdentity, subjectOf } from '../policy/subject.js'
+import { subjectOf } from '../policy/subject.js'
 import type { ClientRecord } from '../thread/client-record.js'
 import type { LossReason } from '../transport/transport.js'
 import { CallFlow } from './call-flow.js'
+import { ClientLog } from './client-log.js'
 import { ClientSide } from './client-side.js'
 import { answerLocally } from './local-calls.js'
+import { Login, type LoginOwner } from './login.js'
 import {
   PAUSE,
   type ClientEvents,
@@ -33,22 +31,18 @@ import {
   type ClientUser,
   type FlowOwner,
   type LocalCaller,
-  type LocalLogin,
   type OpenConnection
 } from './ports.js'
 import { Reconnection, type ReconnectionOwner } from './reconnection.js'
-import { Refusals, type Progress, type RefusalLog } from './refusals.js'
+import { Refusals, type Progress } from './refusals.js'
 import { LEGAL, type SessionState } from './session-state.js'
 
-/** A client that goes on calling what it may not call is told so each time, and the log is not. */
-const DENIALS_LOGGED_A_MINUTE = 10
 /** How long a client that asked to close may take to read what is queued for it. */
 const LINGER_MS = 10_000
 
 /** One client, from the hand-over of its socket to its end: it ties the client's side to the driver's. */
 export class ClientSession
   implements
-    Applicant,
     ClientUser,
     ClientStanding,
     ClientEvents,
@@ -56,18 +50,16 @@ export class ClientSession
     DriverEvents,
     FlowOwner,
     LocalCaller,
-    LocalLogin,
+    LoginOwner,
     OpenConnection,
-    OpeningLog,
     Progress,
     ReconnectionOwner,
-    RefusalLog,
     Timed
 {
   readonly client: ClientSide
   readonly flow: CallFlow
-  readonly refusals = new Refusals(this, this)
-  readonly authentication: Authentication
+  readonly refusals: Refusals
+  readonly login: Login
   readonly record: ClientRecord
   /** The identity cannot be established, and every call is answered with this. */
   readonly failure: RemoteError | undefined
@@ -75,16 +67,11 @@ export class ClientSession
   /** While the name is open there, and while the session is closing until a frame from there is through. */
   #driver: DriverPort | undefined
   #opening: DriverOpening | undefined
-  /** Until the client is in: until it has logged in, or without authentication until it has sent anything like a call. */
-  newcomer: Newcomer | undefined
   /** What CONNECT_GET_URI says. */
   uri = ''
-  #denials: LogLimit | undefined
   /** The client sends nothing more, and gets this when all that it sent before is done; undefined while it goes on. */
   #finish: { reply: Buffer | undefined } | undefined
-  /** It has logged in, or opened a connection where nobody has to log in. */
-  #known = false
-  readonly #about: LogContext
+  readonly #log: ClientLog
   #state: SessionState
   /** Deadline for logging in, and later for reading the last replies. */
   readonly #timer = new Timer(this)
@@ -96,16 +83,17 @@ export class ClientSession
     { record, fd, newcomer, failure, transport }: Arrived
   ) {
     this.record = record
-    this.newcomer = newcomer
     this.failure = failure
-    this.#about = { client: { id: record.id, from: record.peer ?? processOf(record.identity) } }
+    this.#log = new ClientLog(record, thread)
+    this.refusals = new Refusals(this, this.#log)
     this.#state = record.state === 'authenticating' ? 'authenticating' : 'authenticated'
     this.client = new ClientSide(thread, this, transport)
     this.flow = new CallFlow(this.client, this, thread)
     this.#reconnection = new Reconnection(this, thread, access.drivers.comebacks, this.flow.registrations)
     const { polkit, sasl } = access
-    this.authentication = makeAuthentication(this, fd, { thread, polkit, sasl }, this.client.transport)
-    if (this.#state === 'authenticating') this.#setDeadline(thread.settings.firstFrameTimeoutMs)
+    this.login = new Login(this, thread, newcomer, applicant =>
+      makeAuthentication(applicant, fd, { thread, polkit, sasl }, this.client.transport)
+    )
   }
 
   get state(): SessionState {
@@ -154,10 +142,6 @@ export class ClientSession
     return this
   }
 
-  get login(): LocalLogin {
-    return this
-  }
-
   // How far it has come
 
   get authenticating(): boolean {
@@ -165,7 +149,7 @@ export class ClientSession
   }
 
   get isNew(): boolean {
-    return this.newcomer !== undefined
+    return this.login.isNew
   }
 
   get isOpen(): boolean {
@@ -196,87 +180,31 @@ export class ClientSession
     return true
   }
 
-  log(level: LogLevel, message: string, source: LogSource = SOURCE.client): void {
-    const { log } = this.thread
-    const write = this.#known ? log.write : log.strangers
-    write(level, source, message, this.#about)
+  log(level: LogLevel, message: string, source?: LogSource): void {
+    this.#log.log(level, message, source)
   }
 
-  /** For what this client can cause again and again: of such lines a few a minute are written for all clients. */
-  logTrouble(level: LogLevel, message: string): void {
-    this.thread.log.strangers(level, SOURCE.driver, message, this.#about)
-  }
-
-  // Authentication
+  // Until it is in
 
   arrived(bytes: number): void {
-    const first = this.newcomer!.completesHeader(bytes)
-    if (first && this.#state !== 'authenticating') return this.#isIn()
-    this.newcomer!.hear()
-    if (!first) return
-    const { clock, settings } = this.thread
-    const spent = clock.now - this.newcomer!.takenAt
-    if (settings.loginTimeoutMs > 0) this.#setDeadline(Math.max(1, settings.loginTimeoutMs - spent))
+    this.login.arrived(bytes)
   }
 
-  takesPart(call: Header, body: Buffer): boolean {
-    if (this.#state !== 'authenticating') return false
-    this.newcomer?.owe()
-    const taken = this.authentication.take(call, body)
-    if (!taken) this.newcomer?.answer()
-    return taken
+  write(frame: Buffer): void {
+    this.client.write(frame)
   }
 
-  authenticationType(): AuthType {
-    return this.#state === 'authenticating' ? this.authentication.list() : AUTH.none
-  }
-
-  reply(call: Header, body: Buffer): void {
-    if (this.#state !== 'authenticating') return
-    this.newcomer?.answer()
-    this.client.answer(call, body)
-  }
-
-  refuse(call: Header, error: RemoteError): void {
-    if (this.#state !== 'authenticating') return
-    this.newcomer?.answer()
-    this.client.fail(call, error)
-  }
-
-  /** Authentication has succeeded; what it tells of the client joins what the socket told. */
-  authenticated(identity: Identity): void {
-    if (this.#state !== 'authenticating' || !this.#become('authenticated')) return
+  letIn(identity: Identity): void {
+    if (!this.#become('authenticated')) return
     this.client.loggedIn()
     this.record.identity = { ...this.record.identity, ...identity }
     this.record.state = 'serving'
-    this.#nowKnown()
+    this.#log.nowKnown()
     this.thread.clock.cancel(this.#timer)
-    this.#isIn()
     this.owner.changed(this.record)
   }
 
-  #isIn(): void {
-    this.newcomer?.isIn()
-    this.newcomer = undefined
-  }
-
-  /** It is no stranger any more: from now on there is a line for each thing that happens to it. */
-  #nowKnown(): void {
-    if (this.#known) return
-    this.#known = true
-    if (!this.thread.log.hears('info')) return
-    const { listener, identity } = this.record
-    const { transport, readonly, auth } = listener
-    const by = `${transport}${readonly ? ', read-only' : ''}${auth === 'none' ? '' : `, ${auth}`}`
-    this.log('info', `logged in: ${describeIdentity(identity)} (${by})`)
-  }
-
-  restartDeadline(): void {
-    if (this.#state === 'authenticating') this.#setDeadline(this.thread.settings.loginTimeoutMs)
-  }
-
-  /** 0: none. */
-  #setDeadline(ms: number): void {
+  setDeadline(ms: number): void {
     if (ms > 0) this.thread.clock.set(this.#timer, ms)
   }
 
@@ -299,12 +227,6 @@ export class ClientSession
 
   #closeDescriptors(descriptors: readonly number[]): void {
     for (const descriptor of descriptors) this.thread.io.closer.close(descriptor)
-  }
-
-  denied(procedure: string): void {
-    this.#denials ??= new LogLimit(this.thread.clock, this.thread.log.write, DENIALS_LOGGED_A_MINUTE)
-    const line = `policy: ${procedure} refused for ${describeIdentity(this.record.identity)}`
-    this.#denials.write('warning', SOURCE.access, line, this.#about, 'policy')
   }
 
   /** The client takes no more for now, so its driver daemon is not read. */
@@ -396,7 +318,7 @@ export class ClientSession
   // The driver
 
   open(way: Way, readonly: boolean): Promise<OpenedDriver> {
-    this.#opening = this.access.drivers.open({ way, readonly, identity: this.record.identity, user: this, log: this })
+    this.#opening = this.access.drivers.open({ way, readonly, identity: this.record.identity, user: this, log: this.#log })
     return this.#opening.opened
   }
 
@@ -416,7 +338,7 @@ export class ClientSession
     if (!this.#become('open')) throw new Error(`a driver daemon was opened for a session that is ${this.#state}`)
     this.#driver = port
     this.uri = uri
-    this.#nowKnown()
+    this.#log.nowKnown()
     const verdicts = this.access.policy.verdictsFor(subjectOf(this.record), readonly)
     this.refusals.use(verdicts)
     this.client.connected(source, verdicts.kinds)
@@ -489,25 +411,15 @@ export class ClientSession
   /** Closes at once; what is queued for the client is lost. */
   close(why: string, level: LogLevel): void {
     if (!this.#become('closed')) return
-    this.#denials?.close()
-    this.#logEnd(why, level)
+    this.#log.ended(why, level, this.flow.calls.total)
     this.thread.clock.cancel(this.#timer)
     this.#dropDriver()
     this.flow.drop()
     this.#reconnection.stop()
     this.client.stop()
     // Behind the transport, which may be using what the login has left to it.
-    this.authentication.end()
+    this.login.end()
     this.owner.ended(this.record, why, this.client.transport.sender)
-  }
-
-  #logEnd(why: string, level: LogLevel): void {
-    const said = this.#known && level === 'debug' ? 'info' : level
-    if (!this.thread.log.hears(said)) return
-    if (!this.#known) return this.log(said, `closed: ${why}`)
-    const seconds = ((Date.now() - this.record.since) / 1000).toFixed(1)
-    const line = `closed: ${why}; after ${seconds} s and ${this.flow.calls.total} calls`
-    this.log(said, line)
   }
 
   timeUp(): void {
@@ -531,6 +443,3 @@ export class ClientSession
     else driver?.leave()
   }
 }
-
-const processOf = ({ userId, processId }: Identity): string | undefined =>
-  userId === undefined ? undefined : `uid ${userId}, pid ${processId ?? -1}`

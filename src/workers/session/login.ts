@@ -1,0 +1,125 @@
+import { errorReply, type RemoteError } from '../../protocol/errors.js'
+import type { Header } from '../../protocol/header.js'
+import type { Identity } from '../../protocol/identity.js'
+import { AUTH, type AuthType } from '../../protocol/messages/auth.js'
+import { replyFrame } from '../../protocol/messages/frames.js'
+import type { Newcomer } from '../arrival/newcomer.js'
+import type { Applicant, Authentication } from '../auth/authentication.js'
+import type { LogLevel, LogSource } from '../base/log.js'
+import type { ClientRecord } from '../thread/client-record.js'
+import type { ThreadServices } from '../thread/services.js'
+import type { LocalLogin } from './ports.js'
+
+/** What a login asks of its session. */
+export interface LoginOwner {
+  /** The client has to log in before anything else. */
+  readonly authenticating: boolean
+  readonly record: ClientRecord
+  /** It has logged in, with what the method found out about it. Only while it is authenticating. */
+  letIn(identity: Identity): void
+  /** 0: the client may take its time. */
+  setDeadline(ms: number): void
+  write(frame: Buffer): void
+  log(level: LogLevel, message: string, source: LogSource): void
+  close(why: string, level: LogLevel): void
+}
+
+/**
+ * A client until it is in: until it has logged in, or without authentication until it has sent anything like a call. It
+ * answers for a method of authentication, and tells the supervisor whether it is the client's turn or the broker's.
+ */
+export class Login implements Applicant, LocalLogin {
+  readonly record: ClientRecord
+  readonly #owner: LoginOwner
+  readonly #thread: Pick<ThreadServices, 'clock' | 'settings'>
+  readonly #authentication: Authentication
+  #newcomer: Newcomer | undefined
+
+  constructor(
+    owner: LoginOwner,
+    thread: Pick<ThreadServices, 'clock' | 'settings'>,
+    newcomer: Newcomer,
+    method: (applicant: Applicant) => Authentication
+  ) {
+    this.record = owner.record
+    this.#owner = owner
+    this.#thread = thread
+    this.#newcomer = newcomer
+    this.#authentication = method(this)
+    if (owner.authenticating) owner.setDeadline(thread.settings.firstFrameTimeoutMs)
+  }
+
+  get isNew(): boolean {
+    return this.#newcomer !== undefined
+  }
+
+  /** So many bytes have come. Only while it is new. */
+  arrived(bytes: number): void {
+    const newcomer = this.#newcomer!
+    const first = newcomer.completesHeader(bytes)
+    if (first && !this.#owner.authenticating) return this.isIn()
+    newcomer.hear()
+    if (!first) return
+    const { clock, settings } = this.#thread
+    const spent = clock.now - newcomer.takenAt
+    if (settings.loginTimeoutMs > 0) this.#owner.setDeadline(Math.max(1, settings.loginTimeoutMs - spent))
+  }
+
+  isIn(): void {
+    this.#newcomer?.isIn()
+    this.#newcomer = undefined
+  }
+
+  /** The client has gone, or its session has. */
+  end(): void {
+    this.#authentication.end()
+  }
+
+  // For the calls of authentication
+
+  takesPart(call: Header, body: Buffer): boolean {
+    if (!this.#owner.authenticating) return false
+    this.#newcomer?.owe()
+    const taken = this.#authentication.take(call, body)
+    if (!taken) this.#newcomer?.answer()
+    return taken
+  }
+
+  authenticationType(): AuthType {
+    return this.#owner.authenticating ? this.#authentication.list() : AUTH.none
+  }
+
+  // For the method
+
+  reply(call: Header, body: Buffer): void {
+    this.#answer(replyFrame(call, body))
+  }
+
+  refuse(call: Header, error: RemoteError): void {
+    this.#answer(errorReply(call, error))
+  }
+
+  #answer(frame: Buffer): void {
+    if (!this.#owner.authenticating) return
+    this.#newcomer?.answer()
+    this.#owner.write(frame)
+  }
+
+  authenticated(identity: Identity): void {
+    if (!this.#owner.authenticating) return
+    this.#owner.letIn(identity)
+    this.isIn()
+  }
+
+  restartDeadline(): void {
+    if (this.#owner.authenticating) this.#owner.setDeadline(this.#thread.settings.loginTimeoutMs)
+  }
+
+  log(level: LogLevel, message: string, source: LogSource): void {
+    this.#owner.log(level, message, source)
+  }
+
+  close(why: string, level: LogLevel): void {
+    this.#owner.close(why, level)
+  }
+}
