@@ -166,3 +166,29 @@ describe('the service instead of libvirtd', function () {
     await host.exec(['virsh', '-c', 'qemu:///system', 'list'])
   })
 })
+
+describe('the service of an ordinary user', function () {
+  this.timeout(180_000)
+  const cleanup = new Cleanup()
+  after(() => cleanup.run())
+
+  it('is started by the first client, reloaded, and ended', async () => {
+    const host = await BootedHost.start(cleanup)
+    const service = await InstalledService.on(host, {})
+    await host.exec(['useradd', '-m', '-u', '1234', 'joe'])
+    await host.exec(['sh', '-ec', `mkdir -p /etc/systemd/user; cp ${service.units}/user/* /etc/systemd/user`])
+    await host.exec(['install', '-d', '-o', 'joe', '/home/joe/.config', '/home/joe/.config/libvirt'])
+    await service.write('/home/joe/.config/libvirt/virtbrokerd.conf', 'embedded_test_driver = 1\n')
+    await service.systemctl('start', 'user@1234.service')
+    const own = ['setpriv', '--reuid', 'joe', '--regid', 'joe', '--init-groups', 'env', 'HOME=/home/joe', 'XDG_RUNTIME_DIR=/run/user/1234']
+    const asJoe = (...argv: string[]): Promise<Outcome> => host.exec([...own, ...argv])
+    const systemctl = (...args: string[]): Promise<Outcome> => asJoe('systemctl', '--user', ...args)
+    await systemctl('start', 'virtbrokerd.socket')
+    await asJoe('virsh', '-c', 'test+unix:///default?socket=/run/user/1234/virtbroker/libvirt-sock', 'list')
+    await systemctl('reload', 'virtbrokerd.service')
+    expect((await systemctl('show', '-P', 'StatusText', 'virtbrokerd.service')).stdout).to.match(/^\d clients?\n$/)
+    await systemctl('stop', 'virtbrokerd.service')
+    expect((await systemctl('show', '-P', 'Result', 'virtbrokerd.service')).stdout).to.equal('success\n')
+    expect((await asJoe('systemd-analyze', '--user', 'verify', 'virtbrokerd.service', 'virtbrokerd.socket')).stderr).not.to.contain('virtbroker')
+  })
+})

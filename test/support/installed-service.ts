@@ -28,6 +28,9 @@ chmod 755 /usr/sbin/virtbrokerd
 
 /** The broker as a service of a booted host, with the units of packaging/systemd as they are. */
 export class InstalledService {
+  /** Where the repository has them. */
+  readonly units = units
+
   private constructor(readonly host: BootedHost) {}
 
   /** `sets`: directories with drop-ins. */
