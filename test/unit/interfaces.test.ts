@@ -4,7 +4,7 @@ import ts from 'typescript'
 import { sourceImports } from '../support/source-imports.js'
 
 /** Rooms whose parts are given narrow interfaces, and no more of each other. */
-const ROOMS = /^workers\/(framing|auth|driver|arrival|session)\//
+const ROOMS = /^workers\/(framing|auth|driver|arrival|serving|session)\//
 const MOST_MEMBERS = 7
 /** What holds everything of a client, or of a thread. */
 const WHOLE = ['ClientSession', 'Actor']

@@ -1,9 +1,9 @@
-import type { FrameReader } from '../../protocol/frame-reader.js'
 import type { Closable } from '../base/clock.js'
 import { FrameInput, type FrameInputOwner } from '../framing/frame-input.js'
 import { PolledTransport, type ThreadIo } from '../transport/polled.js'
 import type { TransportHandler } from '../transport/transport.js'
 import type { Turns } from '../thread/turns.js'
+import { HeldInput, type LinkInput } from './held-input.js'
 
 /** What a link tells its owner, beside the frames that come. */
 export interface LinkOwner extends FrameInputOwner {
@@ -19,19 +19,9 @@ export interface LinkOwner extends FrameInputOwner {
   lost(): void
 }
 
-/** Why the peer is not read for now. */
-export type Hold = 'busy' | 'congested'
-
 /** The server's end of one connection, whatever carries the bytes. */
 export interface Link {
-  readonly reader: FrameReader
-  /** The peer is not read for now. */
-  readonly held: boolean
-  /** No more frames, until `release`: those that have come wait, and nothing more is read. Callable from the sink. */
-  hold(why: Hold): void
-  release(why: Hold): void
-  /** A frame of `bytes` bytes has been served: a connection that has had its share of the turn waits for the next. */
-  spend(bytes: number): void
+  readonly input: LinkInput
   /** Queues a whole frame, which must not be changed afterwards. */
   send(frame: Buffer): void
   /** Queues a frame and the descriptors that follow it; they are closed when they have left. */
@@ -51,46 +41,24 @@ const SMALL_BYTES = 4096
 export class PolledLink implements Link, TransportHandler {
   readonly #transport: PolledTransport
   readonly #owner: LinkOwner
-  readonly #input: FrameInput
-  readonly #holds = new Set<Hold>()
+  readonly input: HeldInput
   #queue: Buffer[] = []
   #scheduled = false
   #closing = false
 
   constructor(io: ThreadIo, turns: Turns, fd: number, sender: number, makeOwner: (link: Link) => LinkOwner) {
     this.#transport = new PolledTransport(io, fd, this, { sender })
-    this.#owner = makeOwner(this)
-    this.#input = new FrameInput(this.#owner, this.#transport, turns)
+    const owner = makeOwner(this)
+    this.#owner = owner
+    this.input = new HeldInput(new FrameInput(owner, this.#transport, turns), () => owner.inputHeld())
   }
 
   get session(): Closable {
     return this.#owner.session
   }
 
-  get reader(): FrameReader {
-    return this.#input.reader
-  }
-
-  get held(): boolean {
-    return this.#holds.size > 0
-  }
-
   get congested(): boolean {
-    return this.#holds.has('congested')
-  }
-
-  hold(why: Hold): void {
-    if (!this.held) this.#input.hold()
-    this.#holds.add(why)
-    this.#owner.inputHeld()
-  }
-
-  release(why: Hold): void {
-    if (this.#holds.delete(why) && !this.held) this.#input.release()
-  }
-
-  spend(bytes: number): void {
-    this.#input.spend(bytes)
+    return this.input.has('congested')
   }
 
   send(frame: Buffer): void {
@@ -111,14 +79,14 @@ export class PolledLink implements Link, TransportHandler {
     if (this.#closing) return
     this.#flush()
     this.#closing = true
-    this.#input.stop()
+    this.input.frames.stop()
     this.#transport.end()
   }
 
   /** Closes at once; the owner hears nothing more. */
   destroy(): void {
     this.#closing = true
-    this.#input.stop()
+    this.input.frames.stop()
     this.#transport.destroy()
   }
 
@@ -127,7 +95,7 @@ export class PolledLink implements Link, TransportHandler {
   received(bytes: Buffer, from: number, to: number): void {
     if (this.#closing) return
     this.#owner.heard()
-    this.#input.received(bytes, from, to)
+    this.input.frames.received(bytes, from, to)
   }
 
   receivedDescriptors(descriptors: readonly number[]): void {
@@ -136,16 +104,16 @@ export class PolledLink implements Link, TransportHandler {
 
   drained(): void {
     if (!this.congested) return
-    this.release('congested')
+    this.input.release('congested')
     this.#owner.drained()
   }
 
   ended(): void {
-    this.#input.ended()
+    this.input.frames.ended()
   }
 
   lost(): void {
-    this.#input.stop()
+    this.input.frames.stop()
     this.#owner.lost()
   }
 
@@ -162,6 +130,6 @@ export class PolledLink implements Link, TransportHandler {
       this.#transport.send(bytes, 0, bytes.length)
       first = Math.max(last, first + 1)
     }
-    if (this.#transport.pending > CONGESTED_BYTES) this.hold('congested')
+    if (this.#transport.pending > CONGESTED_BYTES) this.input.hold('congested')
   }
 }

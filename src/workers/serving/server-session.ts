@@ -133,7 +133,7 @@ export class ServerSession<Client> implements LinkOwner, KeepalivePeer, Connecti
   // Keepalive's side.
 
   get paused(): boolean {
-    return this.#link.held
+    return this.#link.input.held
   }
 
   ping(): void {
@@ -167,7 +167,7 @@ export class ServerSession<Client> implements LinkOwner, KeepalivePeer, Connecti
   }
 
   frame(bytes: Buffer, from: number, to: number): void {
-    this.#link.spend(to - from)
+    this.#link.input.spend(to - from)
     try {
       this.#frame(bytes, from, to)
     } catch (error) {
@@ -197,7 +197,7 @@ export class ServerSession<Client> implements LinkOwner, KeepalivePeer, Connecti
   }
 
   #passing(): DescriptorPassing {
-    return (this.#arriving ??= new DescriptorPassing(this.#link.reader, this.#host.closer, (frame, descriptors) =>
+    return (this.#arriving ??= new DescriptorPassing(this.#link.input.reader, this.#host.closer, (frame, descriptors) =>
       this.#call(frame, 0, frame.length, HEADER_BYTES + 4, descriptors)
     ))
   }
@@ -225,7 +225,7 @@ export class ServerSession<Client> implements LinkOwner, KeepalivePeer, Connecti
 
   /** The client's further calls wait, as its calls are served in their order. */
   async #answerLater(header: Header, call: Call<Client>, outcome: Promise<StreamEnd | void>): Promise<void> {
-    this.#link.hold('busy')
+    this.#link.input.hold('busy')
     try {
       const stream = await outcome
       if (this.#ended) stream?.over?.()
@@ -235,7 +235,7 @@ export class ServerSession<Client> implements LinkOwner, KeepalivePeer, Connecti
       if (!this.#ended) this.#refuse(header, error)
     }
     this.#over(call)
-    this.#link.release('busy')
+    this.#link.input.release('busy')
   }
 
   #over(call: Call<Client>): void {

@@ -5,7 +5,8 @@ import { encodeFrame, MESSAGE, PROGRAM, readHeader, STATUS, type Header } from '
 import { XdrReader } from '#protocol/xdr.js'
 import { Clock } from '#workers/base/clock.js'
 import type { Procedure, Programs } from '#workers/serving/dispatch.js'
-import type { Hold, Link } from '#workers/serving/link.js'
+import type { Hold, LinkInput } from '#workers/serving/held-input.js'
+import type { Link } from '#workers/serving/link.js'
 import { ServerSession, type Connection, type Service } from '#workers/serving/server-session.js'
 
 const PROG = 0x20564221
@@ -18,7 +19,8 @@ interface Guest {
 }
 
 /** A link in memory, which gives what comes to the session as a socket would, and keeps what it sends. */
-class MemoryLink implements Link {
+class MemoryLink implements Link, LinkInput {
+  readonly input = this
   readonly reader: FrameReader
   readonly sent: { header: Header; payload: Buffer }[] = []
   readonly holds = new Set<Hold>()
