@@ -51,7 +51,7 @@ function rootTag(text: string): { from: number; to: number } | undefined {
     if (to === undefined) return undefined
     const kind = text[from + 1]
     if (kind === '?' || kind === '!') continue
-    return kind === '/' || isEmptyTag(text, to) ? undefined : { from, to }
+    return kind === '/' || isEmptyTag(text, from, to) ? undefined : { from, to }
   }
   return undefined
 }
@@ -64,7 +64,7 @@ function* childEnds(text: string, at: number): Generator<number> {
     if (to === undefined) return
     const kind = text[from + 1]
     if (kind === '/') depth--
-    else if (kind !== '?' && kind !== '!' && !isEmptyTag(text, to)) depth++
+    else if (kind !== '?' && kind !== '!' && !isEmptyTag(text, from, to)) depth++
     if (depth < 0) return
     if (depth === 0 && kind !== '?' && kind !== '!') yield to
     at = to
@@ -82,4 +82,5 @@ function markupEnd(text: string, from: number): number | undefined {
   return text[from + 1] !== '!' && TAG.test(text) ? TAG.lastIndex : undefined
 }
 
-const isEmptyTag = (text: string, to: number): boolean => text[to - 2] === '/'
+/** The parser takes white space before the `>`. */
+const isEmptyTag = (text: string, from: number, to: number): boolean => text.slice(from, to - 1).trimEnd().endsWith('/')
