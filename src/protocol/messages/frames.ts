@@ -10,7 +10,8 @@ export function callFrame(proc: number, serial: number, body?: Uint8Array, prog:
 
 /** The good answer to `call`. */
 export function replyFrame(call: Header, body?: Uint8Array): Buffer {
-  return encodeFrame({ ...call, type: MESSAGE.reply, status: STATUS.ok }, body)
+  const { prog, vers, proc, serial } = call
+  return encodeFrame({ prog, vers, proc, type: MESSAGE.reply, serial, status: STATUS.ok }, body)
 }
 
 /** Daemons send every event with serial 1, whatever the protocol's comments say; clients ignore it. */

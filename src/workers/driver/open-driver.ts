@@ -14,7 +14,7 @@ import { DriverConnection, type ConnectionServices } from './driver-connection.j
 import { noDriver, unitsFor, type Candidate, type Way } from './driver-sockets.js'
 import type { DriverOpening, Drivers, OpenedDriver, OpenOrder } from './drivers.js'
 import { KnownNames } from './known-names.js'
-import { connectUnix, FOREIGN } from './unix-connect.js'
+import { connectUnix, FOREIGN, type Connected } from './unix-connect.js'
 
 /** What is needed of the thread to open a connection. */
 export interface OpenServices extends ConnectionServices {
@@ -70,8 +70,11 @@ class Opening implements DriverOpening {
 
   async #open(): Promise<OpenedDriver> {
     const { clock, io, settings } = this.#services
-    const { user } = this.#order
-    const [fd, candidate] = await this.#connect()
+    const { user, way } = this.#order
+    const tried = connectUnix(way.candidates, io.ledger, io.owner, settings.driverConnectTimeoutMs, this)
+    const connected = tried instanceof Promise ? await tried : tried
+    const candidate = this.#connectedTo(connected)
+    const fd = connected.outcome
     // Descriptors are asked for only where the client can get them: it costs a little on every read.
     const options = { daemon: true, sender: user.sender }
     const driver = new DriverConnection(this.#services, user, handler => new PolledTransport(io, fd, handler, options))
@@ -98,13 +101,12 @@ class Opening implements DriverOpening {
     }
   }
 
-  /** Connects to the first candidate on whose socket somebody listens. Rejects with RemoteError. */
-  async #connect(): Promise<[fd: number, candidate: Candidate]> {
+  /** The first candidate on whose socket somebody listens. Throws RemoteError if there is none, or nobody waits for it. */
+  #connectedTo({ outcome, at, passedOver }: Connected): Candidate {
     const { io, settings } = this.#services
     const { way, log } = this.#order
     const { candidates, sought } = way
     const { driverConnectTimeoutMs: patience } = settings
-    const { outcome, at, passedOver } = await connectUnix(candidates, io.ledger, io.owner, patience, this)
     const candidate = candidates[at]!
     if (outcome === FOREIGN) log.log('warning', `socket ${candidate.path} is neither root's nor our own user's`)
     if (outcome === -EAGAIN) {
@@ -117,7 +119,7 @@ class Opening implements DriverOpening {
       log.logTrouble('warning', `no driver daemon: ${error.message}`)
       throw sought === undefined ? noDriver() : error
     }
-    if (!this.up) return [outcome, candidate]
+    if (!this.up) return candidate
     io.closer.closeSocket(outcome)
     throw driverClosed()
   }

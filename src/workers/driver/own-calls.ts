@@ -5,6 +5,7 @@ import type { FrameWriter } from '../framing/frame-writer.js'
 import { driverClosed } from '../../protocol/broker-errors.js'
 
 interface OwnCall {
+  serial: number
   proc: number
   resolve: (frame: Buffer) => void
   reject: (error: RemoteError) => void
@@ -17,8 +18,8 @@ const EMPTY = Buffer.alloc(0)
 
 /** The broker's own calls to a driver daemon. */
 export class OwnCalls {
-  /** By serial; undefined while there are none, which is nearly always. */
-  #calls: Map<number, OwnCall> | undefined
+  /** Nearly always none, and never more than a few. */
+  readonly #calls: OwnCall[] = []
   #nextSerial = FIRST_SERIAL
 
   constructor(readonly writer: FrameWriter) {}
@@ -27,32 +28,27 @@ export class OwnCalls {
   call(proc: number, args: Buffer | undefined, prog: number): Promise<Buffer> {
     const serial = this.#nextSerial++
     return new Promise<Buffer>((resolve, reject) => {
-      this.#calls ??= new Map()
-      this.#calls.set(serial, { proc, resolve, reject })
+      this.#calls.push({ serial, proc, resolve, reject })
       this.writer.write(callFrame(proc, serial, args, prog))
     })
   }
 
   has(serial: number, proc: number): boolean {
-    return this.#calls?.get(serial)?.proc === proc
+    return this.#calls.length > 0 && this.#calls.some(call => call.serial === serial && call.proc === proc)
   }
 
   /** The reply to one of them has come. */
   answered(bytes: Buffer, from: number, to: number): void {
     const serial = frameSerial(bytes, from)
-    const call = this.#calls!.get(serial)!
-    this.#calls!.delete(serial)
-    if (this.#calls!.size === 0) this.#calls = undefined
+    const [call] = this.#calls.splice(this.#calls.findIndex(one => one.serial === serial), 1)
     const body = from + HEADER_BYTES
-    if (frameStatus(bytes, from) !== STATUS.ok) call.reject(readError(bytes, body, to))
-    else call.resolve(body === to ? EMPTY : Buffer.from(bytes.subarray(body, to)))
+    if (frameStatus(bytes, from) !== STATUS.ok) call!.reject(readError(bytes, body, to))
+    else call!.resolve(body === to ? EMPTY : Buffer.from(bytes.subarray(body, to)))
   }
 
   /** No more replies will come. */
   abandon(error?: RemoteError): void {
-    const abandoned = this.#calls
-    this.#calls = undefined
-    for (const call of abandoned?.values() ?? []) call.reject(error ?? driverClosed())
+    for (const call of this.#calls.splice(0)) call.reject(error ?? driverClosed())
   }
 }
 

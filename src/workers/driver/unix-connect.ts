@@ -51,21 +51,34 @@ export const FOREIGN = -EPERM
  * Connects to the first of some UNIX sockets on which somebody listens. On these, connect answers at once: there is
  * nothing to wait for, except that a full backlog gives EAGAIN, and then it is tried again with growing pauses until
  * `deadlineMs` is over. If nobody listens on any of them the outcome is that of the first: -ENOENT, or -ECONNREFUSED
- * where a daemon has left its file behind.
+ * where a daemon has left its file behind. Where there was nothing to wait for it returns no promise.
  */
-export async function connectUnix(
+export function connectUnix(
   sockets: readonly DriverSocket[],
   ledger: FdLedger,
   owner: number,
   deadlineMs: number,
   given: { readonly up: boolean }
+): Connected | Promise<Connected> {
+  const connected = tryConnect(sockets, ledger, owner)
+  if (connected.outcome !== -EAGAIN) return connected
+  return connectLater(connected, () => tryConnect(sockets, ledger, owner), deadlineMs, given)
+}
+
+async function connectLater(
+  failed: Connected,
+  again: () => Connected,
+  deadlineMs: number,
+  given: { readonly up: boolean }
 ): Promise<Connected> {
   const until = performance.now() + deadlineMs
-  for (let pause = FIRST_RETRY_MS; ; pause = Math.min(2 * pause, LAST_RETRY_MS)) {
-    const connected = tryConnect(sockets, ledger, owner)
-    if (connected.outcome !== -EAGAIN || performance.now() + pause > until || given.up) return connected
+  let connected = failed
+  for (let pause = FIRST_RETRY_MS; connected.outcome === -EAGAIN; pause = Math.min(2 * pause, LAST_RETRY_MS)) {
+    if (performance.now() + pause > until || given.up) break
     await new Promise(resolve => setTimeout(resolve, pause))
+    connected = again()
   }
+  return connected
 }
 
 const unixSocket = (): number => socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)

@@ -288,8 +288,8 @@ export class ClientSession
   #finishWith(reply: Buffer | undefined): void {
     this.#finish = { reply }
     this.client.hearNoMore()
-    this.thread.clock.set(this.#timer, this.thread.settings.closeTimeoutMs)
-    this.#finishIfIdle()
+    if (this.#outstanding) this.thread.clock.set(this.#timer, this.thread.settings.closeTimeoutMs)
+    else this.closeInOrder(reply)
   }
 
   /** To be asked whenever something has come to its end. */
