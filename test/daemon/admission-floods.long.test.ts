@@ -18,9 +18,9 @@ import { rawTlsClient } from '../support/tls-client.js'
 import { waitFor } from '../support/waiting.js'
 
 /** What a client waits for that is not concerned, on a machine that has much to do. */
-const AT_ONCE_MS = 1500
-/** Somebody must be silent for a second before it can be closed for another, who has waited as long. */
-const SOON_MS = 6000
+const AT_ONCE_MS = 5000
+/** Somebody must be silent for a second before it can be closed for another, who has waited as long; others are in ten. */
+const SOON_MS = 9000
 /** The broker's limits are what the documentation says they are without a word in the configuration. */
 const DEFAULTS = { auth_unix_rw: 'polkit', auth_unix_ro: 'polkit', auth_tcp: 'sasl' } as const
 
@@ -158,7 +158,7 @@ describe('when places are short', function () {
     const others: RawClient[] = []
     for (let i = 0; i < 9; i++) others.push(await connectAs(cleanup, USER.nobody, stage.broker.socket))
     await Promise.all(others.map(client => served(client, SOON_MS)))
-    expect(crowd.closed, 'silent ones that were closed').to.equal(9)
+    await waitFor('the silent ones to be closed', () => crowd.closed === 9)
     clearInterval(timer)
     slow.socket.write(call.subarray(at))
     await slow.next({ serial: 7 })
@@ -174,7 +174,7 @@ describe('when places are short', function () {
     const others: RawClient[] = []
     for (let i = 0; i < 9; i++) others.push(await connectAs(cleanup, USER.nobody, stage.broker.socket))
     await Promise.all(others.map(client => served(client, SOON_MS)))
-    expect(crowd.closed).to.equal(9)
+    await waitFor('the silent ones to be closed', () => crowd.closed === 9)
     expect(asking.closed).to.equal(false)
     for (const client of [asking, ...others]) client.destroy()
   })

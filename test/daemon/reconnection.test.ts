@@ -8,10 +8,11 @@ import { Cleanup } from '../support/cleanup.js'
 import { internalErrorPayload } from '../support/error-payload.js'
 import type { Answer, DriverConnection } from '../support/fake-driver.js'
 import { frame, type Frame } from '../support/frame-socket.js'
+import { bytesOnTheWay } from '../support/kernel-queues.js'
 import { pattern } from '../support/pattern.js'
 import type { RawClient } from '../support/raw-client.js'
 import { Stage } from '../support/stage.js'
-import { waitFor } from '../support/waiting.js'
+import { settled, waitFor } from '../support/waiting.js'
 
 const GET_XML = REMOTE.domainGetXmlDesc
 const DOMAIN = REMOTE.connectDomainEventCallbackRegisterAny
@@ -288,7 +289,8 @@ describe('a client whose driver daemon is down', () => {
     for (let serial = 1; serial <= 400; serial++) client.post(GET_XML, pattern(8), { serial })
     const half = frame({ proc: GET_XML, serial: 401 }, pattern(3000))
     client.write(half.subarray(0, 1700))
-    await client.untilRead()
+    // It reads no more when it has too many.
+    await settled('what it has not read', () => bytesOnTheWay(client.socket))
     const again = await connected
     const open = await again.next({ proc: REMOTE.connectOpen })
     expect(decodeOpen(open.payload).name).to.equal('qemu:///system')
