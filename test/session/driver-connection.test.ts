@@ -227,6 +227,16 @@ describe('a connection to a driver daemon', () => {
     expect(trial.relayed).to.deep.equal([])
   })
 
+  it('lets each own call fail that is made after its end', async () => {
+    const trial = new Trial(clock)
+    trial.call(REMOTE.connectOpen)
+    trial.transport.lose(104)
+    // Of several that are made one after the other: the second before anybody has heard of the end.
+    trial.call(REMOTE.connectSetIdentity)
+    await Promise.resolve().then(() => undefined)
+    expect(trial.own).to.deep.equal(Array(2).fill('Cannot recv data: Connection reset by peer'))
+  })
+
   for (const [what, bytes] of [
     ['a reply to no call', frame({ proc: ORDINARY, serial: 9, type: MESSAGE.reply })],
     ['a call', frame({ proc: ORDINARY, serial: 9 })],

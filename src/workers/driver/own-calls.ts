@@ -21,6 +21,8 @@ export class OwnCalls {
   /** Nearly always none, and never more than a few. */
   readonly #calls: OwnCall[] = []
   #nextSerial = FIRST_SERIAL
+  /** No replies come any more. */
+  #abandoned: RemoteError | undefined
 
   constructor(readonly writer: FrameWriter) {}
 
@@ -28,6 +30,8 @@ export class OwnCalls {
   call(proc: number, args: Buffer | undefined, prog: number): Promise<Buffer> {
     const serial = this.#nextSerial++
     return new Promise<Buffer>((resolve, reject) => {
+      // Whoever makes several calls, one after the other, makes the next without having heard of the connection's end.
+      if (this.#abandoned !== undefined) return reject(this.#abandoned)
       this.#calls.push({ serial, proc, resolve, reject })
       this.writer.write(callFrame(proc, serial, args, prog))
     })
@@ -46,9 +50,10 @@ export class OwnCalls {
     else call!.resolve(body === to ? EMPTY : Buffer.from(bytes.subarray(body, to)))
   }
 
-  /** No more replies will come. */
-  abandon(error?: RemoteError): void {
-    for (const call of this.#calls.splice(0)) call.reject(error ?? driverClosed())
+  /** No more replies will come, to those that are out and to all that are made from now on. */
+  abandon(error: RemoteError = driverClosed()): void {
+    this.#abandoned ??= error
+    for (const call of this.#calls.splice(0)) call.reject(error)
   }
 }
 
