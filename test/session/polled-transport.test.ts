@@ -3,6 +3,7 @@ import { createServer, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import { connectUnix } from '#workers/driver/unix-connect.js'
+import { HUNG_UP } from '#workers/os/poller.js'
 import { PolledTransport, type PolledOptions, type ThreadIo } from '#workers/transport/polled.js'
 import type { SplicePath } from '#workers/transport/transport.js'
 import { Cleanup } from '../support/cleanup.js'
@@ -95,6 +96,19 @@ describe('a polled transport', () => {
         }
         const bytes = pattern(MiB)
         peer.end(bytes)
+        await waitFor('the end', () => heard.loss)
+        expect(heard.bytes.equals(bytes)).to.equal(true)
+      })
+
+      it('hears everything up to an end that it is told of when it has been resumed already', async () => {
+        const { transport, heard, peer } = await pair({ ...options, daemon: true })
+        const bytes = pattern(100_000)
+        transport.pause()
+        peer.write(bytes, () => peer.destroy())
+        await once(peer, 'close')
+        transport.resume()
+        // It stood behind the one that has resumed it, in what one look at the poller has brought.
+        transport.ready(HUNG_UP)
         await waitFor('the end', () => heard.loss)
         expect(heard.bytes.equals(bytes)).to.equal(true)
       })

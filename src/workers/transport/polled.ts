@@ -198,7 +198,9 @@ export class PolledTransport implements Transport, Pollable {
       if (events & WRITABLE) this.#writeQueued()
       if (this.#closed) return
       if (this.#endExpected && events & HUNG_UP) return this.#lose(0)
-      if (events & READABLE && this.#interest & READABLE) this.#read(events)
+      // What is told may be older than what is wanted: it may have been resumed by what another has told meanwhile.
+      const reads = this.#interest & READABLE && !this.#held
+      if (reads && events & (READABLE | FAILED | HUNG_UP)) this.#read(events)
       else if (events & (FAILED | HUNG_UP)) this.#hungUp()
     } catch (error) {
       this.#io.failed(this.handler.session, error)
