@@ -61,14 +61,14 @@ function row(fact: Fact): string {
   return wrapped(texts.split('\t'))
 }
 
-/** Text of procedure-table.ts: one tuple a procedure, see `Row` in procedures.ts. */
+/** Text of procedure-table.ts: one tuple a procedure, see `Row` in procedure-row.ts. */
 export function tableText(tsv: string): string {
   const facts = parse(tsv)
   const tables = PROGRAMS.map(program => {
     const rows = facts.filter(fact => fact.program === program).map(row)
     return `\nexport const ${program.toUpperCase()}_ROWS: readonly Row[] = [\n${rows.join(',\n')}\n]\n`
   })
-  return `${HEADING}import type { Row } from './procedures.js'\n${tables.join('')}`
+  return `${HEADING}import type { Row } from './procedure-row.js'\n${tables.join('')}`
 }
 
 /** Text of procedure-numbers.ts: an object of named numbers for each program. */

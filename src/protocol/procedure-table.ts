@@ -1,5 +1,5 @@
 // Generated from docs/procedures.tsv by `npm run generate`. Do not edit.
-import type { Row } from './procedures.js'
+import type { Row } from './procedure-row.js'
 
 export const REMOTE_ROWS: readonly Row[] = [
   [1, 'CONNECT_OPEN', 'call', 'high', 'none', 'any', 1, 'allow', 'old', 1, 0, 'none', '', ['connect:getattr']],

@@ -23,17 +23,6 @@ const ROOMS: readonly (readonly string[])[] = [
   ['main']
 ]
 
-/** Imports against the direction, to be struck out one by one. */
-const EXCEPTIONS: readonly string[] = []
-
-/** Modules that import each other by some way, to be struck out one by one. */
-const IN_CIRCLES: readonly string[] = [
-  'protocol/procedure-table.ts',
-  'protocol/procedures.ts',
-  'workers/tls/client-check.ts',
-  'workers/tls/secure-channel.ts'
-]
-
 const imports = sourceImports()
 
 function roomOf(file: string): string {
@@ -49,16 +38,16 @@ describe('imports', () => {
     for (const file of imports.keys()) expect(levelOf(file), file).to.be.at.least(0)
   })
 
-  it('go one way between rooms, but for the exceptions', () => {
+  it('go one way between rooms', () => {
     const against = [...imports].flatMap(([file, others]) =>
       others
         .filter(other => roomOf(other) !== roomOf(file) && levelOf(other) >= levelOf(file))
         .map(other => `${file} -> ${other}`)
     )
-    expect(against.sort()).to.deep.equal([...EXCEPTIONS].sort())
+    expect(against).to.deep.equal([])
   })
 
-  it('go round in no circle of modules, but for the exceptions', () => {
-    expect(circles(imports).flat().sort()).to.deep.equal([...IN_CIRCLES].sort())
+  it('go round in no circle of modules', () => {
+    expect(circles(imports)).to.deep.equal([])
   })
 })

@@ -6,22 +6,9 @@ import { isRevoked, REASON, type Revoked } from './chain.js'
 import { RevokedSerials } from './revoked-serials.js'
 import { DerError, readDer } from './der.js'
 import { distinguishedName } from './distinguished-name.js'
-import { VERIFY } from './secure-channel.js'
+import { VERIFY, type Presented } from './presented.js'
 import type { LeastStrength } from './strength.js'
 import type { TlsSettings } from './tls-settings.js'
-
-/** What TLS tells of the client when its handshake is through. `SecureChannel` is one. */
-export interface Presented {
-  /**
-   * What OpenSSL found out about the client's certificate and its chain, which must be as strong as `least`; undefined if
-   * none was sent.
-   */
-  verification(least: LeastStrength): { code: number; text: string } | undefined
-  /** DER of the name in the client's own certificate. */
-  subject(): Buffer
-  /** DER of the client's own certificate, and then of those sent along. */
-  certificates(): Buffer[]
-}
 
 export interface Verdict {
   /** The name in the certificate, where it can be read. It is the client's identity only if it is not refused. */

@@ -1,8 +1,8 @@
 import { EAGAIN, EINTR, EIO, errno, Memory, MSG_DONTWAIT, recv } from '../os/libc.js'
 import { BIO_RESET, CTRL, firstError, openssl, SSL_ERROR, VERSION } from '../os/openssl.js'
-import type { Presented } from './client-check.js'
 import { DerError } from './der.js'
 import { HandshakeGuard } from './handshake-guard.js'
+import { VERIFY, type Presented } from './presented.js'
 import { readStrength } from './read-strength.js'
 import { RecordBounds } from './record-bounds.js'
 import type { SecureContext } from './secure-context.js'
@@ -16,15 +16,6 @@ export const RESULT = {
   wantWrite: -2,
   /** See `failure`. */
   failed: -3
-} as const
-
-/** X509_V_ERR_* codes that GnuTLS has other words for than "not trusted". */
-export const VERIFY = {
-  ok: 0,
-  noIssuer: [2, 18, 19, 20, 21],
-  insecure: [66, 67, 68],
-  /** The one of them that is given for what OpenSSL was not asked to look at. */
-  weak: 66
 } as const
 
 /** Read from a socket at once. Records can be so short that 1,400 of them are in it. */
