@@ -4,13 +4,10 @@ import ts from 'typescript'
 import { sourceImports } from '../support/source-imports.js'
 
 /** Rooms whose parts are given narrow interfaces, and no more of each other. */
-const ROOMS = /^workers\/(framing|auth|driver|arrival|serving|session)\//
+const ROOMS = /^workers\/(transport|framing|auth|driver|arrival|serving|session)\//
 const MOST_MEMBERS = 7
 /** What holds everything of a client, or of a thread. */
 const WHOLE = ['ClientSession', 'Actor']
-
-/** To be struck out one by one. */
-const EXCEPTIONS: readonly string[] = []
 
 interface Found {
   where: string
@@ -43,9 +40,9 @@ describe('the interfaces that parts of a session are given', () => {
     expect(names).to.include.members(['workers/driver/driver-port.ts DriverPort', 'workers/session/ports.ts ClientPort'])
   })
 
-  it(`have at most ${MOST_MEMBERS} members, but for the exceptions`, () => {
+  it(`have at most ${MOST_MEMBERS} members`, () => {
     const wide = found.filter(({ members }) => members > MOST_MEMBERS).map(({ where }) => where)
-    expect(wide.sort()).to.deep.equal([...EXCEPTIONS].sort())
+    expect(wide).to.deep.equal([])
   })
 
   it('hold neither the session nor the actor', () => {

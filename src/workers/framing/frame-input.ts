@@ -1,7 +1,7 @@
 import { FrameReader, type FrameSink } from '../../protocol/frame-reader.js'
 import { HEADER_BYTES } from '../../protocol/header.js'
 import type { Closable } from '../base/clock.js'
-import type { Transport } from '../transport/transport.js'
+import type { ByteSource } from '../transport/transport.js'
 import type { Turns, Unfinished } from '../thread/turns.js'
 
 /** Bytes of a collected frame that cost about as much to look into as a small frame does. */
@@ -22,7 +22,7 @@ export interface FrameInputOwner extends FrameSink {
 export class FrameInput implements Unfinished {
   readonly reader: FrameReader
   readonly #owner: FrameInputOwner
-  readonly #transport: Transport
+  readonly #transport: ByteSource
   readonly #turns: Turns
   #held = false
   /** What is left of the last chunk, from `#at` on. */
@@ -36,7 +36,7 @@ export class FrameInput implements Unfinished {
   #units = 0
   #turn = -1
 
-  constructor(owner: FrameInputOwner, transport: Transport, turns: Turns) {
+  constructor(owner: FrameInputOwner, transport: ByteSource, turns: Turns) {
     this.reader = new FrameReader(owner)
     this.#owner = owner
     this.#transport = transport

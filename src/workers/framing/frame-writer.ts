@@ -1,4 +1,4 @@
-import type { Transport } from '../transport/transport.js'
+import type { ByteSink } from '../transport/transport.js'
 
 /** Bytes of own frames that may wait for the end of a relayed one. Whoever causes them is not listened to beyond that. */
 const MAX_WAITING_BYTES = 64 * 1024
@@ -27,7 +27,7 @@ export class FrameWriter {
   #ending = false
 
   constructor(
-    readonly transport: Transport,
+    readonly transport: ByteSink,
     readonly owner?: FrameWriterOwner
   ) {}
 

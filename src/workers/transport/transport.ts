@@ -46,14 +46,22 @@ export interface LossReason {
   fault?: string
 }
 
-/** One end of a connection that carries bytes, whatever stands under it: a plain socket, TLS, a SASL layer. */
-export interface Transport {
-  handler: TransportHandler
+/** What comes from one peer, as those see it who take it. */
+export interface ByteSource {
+  readonly closed: boolean
+  /** How many bytes, about, are read in one turn from now on. */
+  readAtMost(bytes: number): void
+  /** Stops and goes on with reading. */
+  pause(): void
+  resume(): void
+}
+
+/** What goes to one peer. */
+export interface ByteSink {
   /** By whose number descriptors are counted that come beside the bytes; undefined where none can travel. */
   readonly sender: number | undefined
   /** Bytes accepted by `send` that the kernel has not taken yet. */
   readonly pending: number
-  readonly closed: boolean
   /** The descriptor that bytes may be spliced into; undefined while others go first, or where that cannot be. */
   readonly spliceTarget?: number | undefined
   /**
@@ -66,13 +74,13 @@ export interface Transport {
    * is a `sender`.
    */
   sendDescriptors(descriptors: readonly number[]): boolean
-  /** How many bytes, about, are read in one turn from now on. */
-  readAtMost(bytes: number): void
-  /** Stops and goes on with reading. */
-  pause(): void
-  resume(): void
   /** Closes when all that is queued has been written. Nothing is read any more. */
   end(): void
+}
+
+/** One end of a connection that carries bytes, whatever stands under it: a plain socket, TLS, a SASL layer. */
+export interface Transport extends ByteSource, ByteSink {
+  handler: TransportHandler
   /** Closes now; what is queued is lost. The handler hears nothing more. */
   destroy(): void
 }
