@@ -1,5 +1,4 @@
-import { errorReply, rpcError, systemError, type RemoteError } from '../../protocol/errors.js'
-import { DescriptorPassing } from '../../protocol/descriptor-passing.js'
+import { rpcError, systemError, type RemoteError } from '../../protocol/errors.js'
 import { DISPOSITION, type Disposition } from '../../protocol/frame-reader.js'
 import {
   frameLength,
@@ -10,7 +9,6 @@ import {
   frameType,
   MESSAGE,
   PROGRAM,
-  readHeader,
   STATUS
 } from '../../protocol/header.js'
 import { CLOSE_REASON, encodeFeature, FEATURE } from '../../protocol/messages/connect.js'
@@ -30,6 +28,7 @@ import type { DriverPort, DriverUser } from './driver-port.js'
 import type { Leaving } from './leaving.js'
 import { answersClose, CLOSE_FRAME, OrderlyClose } from './orderly-close.js'
 import { OwnCalls } from './own-calls.js'
+import { RepliesWithDescriptors } from './replies-with-descriptors.js'
 
 /** An own call's reply is a few hundred bytes, and so is an error's text; a daemon that sends more is not listened to. */
 const MAX_OWN_REPLY_BYTES = 64 * 1024
@@ -68,7 +67,8 @@ export class DriverConnection implements DriverPort, TransportHandler, FrameInpu
   #state: ConnectionState = 'opening'
   /** Calls of the session's that the daemon has and has not answered. */
   #out = 0
-  #passing: DescriptorPassing | undefined
+  /** Made when the first descriptor, or reply that announces some, comes. */
+  #fds: RepliesWithDescriptors | undefined
   /** Set while frames are being read: the connection is given up when the chunk is through. */
   #violation: string | undefined
   /** It wants to know whether we live. However often it has asked in one read, it is told once. */
@@ -166,7 +166,7 @@ export class DriverConnection implements DriverPort, TransportHandler, FrameInpu
     this.#keepalive.stop()
     this.#input.stop()
     this.#transport.destroy()
-    this.#passing?.discard()
+    this.#fds?.discard()
     this.#own.abandon(error)
     this.#closing?.end()
   }
@@ -192,7 +192,7 @@ export class DriverConnection implements DriverPort, TransportHandler, FrameInpu
   }
 
   judged(all: boolean): void {
-    const offence = all ? this.#passing?.offence() : undefined
+    const offence = all ? this.#fds?.offence() : undefined
     if (offence !== undefined) this.#violate(offence)
     if (this.#violation !== undefined) {
       const what = `driver daemon broke the protocol: ${this.#violation}`
@@ -207,7 +207,7 @@ export class DriverConnection implements DriverPort, TransportHandler, FrameInpu
   }
 
   receivedDescriptors(descriptors: readonly number[]): void {
-    this.#ownPassing().arrived(descriptors)
+    this.#withDescriptors().arrived(descriptors)
   }
 
   drained(): void {
@@ -284,12 +284,12 @@ export class DriverConnection implements DriverPort, TransportHandler, FrameInpu
   frame(bytes: Buffer, from: number, to: number): void {
     this.#input.spend()
     const type = frameType(bytes, from)
-    if (type === MESSAGE.replyWithFds) this.#replyWithFds(bytes, from, to)
+    if (type === MESSAGE.replyWithFds) this.#withDescriptors().frame(bytes, from, to)
     else if (this.#judge(bytes, from, type, true) === DISPOSITION.pass) this.run(bytes, from, to)
   }
 
   tail(count: number): void {
-    this.#passing?.tail(count)
+    this.#fds?.tail(count)
   }
 
   illegal(length: number): void {
@@ -344,36 +344,19 @@ export class DriverConnection implements DriverPort, TransportHandler, FrameInpu
     return DISPOSITION.skip
   }
 
-  #ownPassing(): DescriptorPassing {
-    const { closer } = this.#services.io
-    const taken = (frame: Buffer, descriptors: readonly number[]): void => this.#relay(frame, descriptors)
-    this.#passing ??= new DescriptorPassing(this.#input.reader, closer, taken)
-    return this.#passing
-  }
-
-  #replyWithFds(bytes: Buffer, from: number, to: number): void {
-    const count = DescriptorPassing.announced(bytes, from, to)
-    if (count === undefined) this.#violate('too many file descriptors announced')
-    else if (count === 0) this.#relay(Buffer.from(bytes.subarray(from, to)), [])
-    else if (this.#transport.sender === undefined) {
-      this.#input.reader.expectTail(count)
-      this.#relay(Buffer.from(bytes.subarray(from, to)), [])
-    } else this.#ownPassing().expect(bytes, from, to, count)
-  }
-
-  /** A reply that has come whole, with its descriptors. */
-  #relay(frame: Buffer, descriptors: readonly number[]): void {
-    const { replies } = this.#user
-    const own = this.#own.has(frameSerial(frame, 0), frameProcedure(frame, 0))
-    const disposition = own ? DISPOSITION.collect : (this.#settle(frame, 0, false) ?? this.#answersNothing(frame, 0))
-    if (disposition === DISPOSITION.pass && replies.carriesDescriptors) {
-      return replies.relayWithDescriptors(frame, descriptors)
-    }
-    for (const descriptor of descriptors) this.#services.io.closer.close(descriptor)
-    if (disposition === DISPOSITION.collect) return void this.#violate('file descriptors with a reply that has none')
-    if (disposition !== DISPOSITION.pass) return
-    const error = rpcError('file descriptors cannot be passed over this connection')
-    replies.write(errorReply(readHeader(frame), error))
+  #withDescriptors(): RepliesWithDescriptors {
+    this.#fds ??= new RepliesWithDescriptors({
+      reader: this.#input.reader,
+      closer: this.#services.io.closer,
+      receives: this.#transport.sender !== undefined,
+      replies: this.#user.replies,
+      judge: frame => {
+        const own = this.#own.has(frameSerial(frame, 0), frameProcedure(frame, 0))
+        return own ? DISPOSITION.collect : (this.#settle(frame, 0, false) ?? this.#answersNothing(frame, 0))
+      },
+      violate: what => void this.#violate(what)
+    })
+    return this.#fds
   }
 
   #streamPacket(bytes: Buffer, at: number): Disposition {
