@@ -107,6 +107,15 @@ describe('the states of a session', () => {
     }
   }
 
+  it('are told as far as others have to know of them', async () => {
+    const trial = new MemorySession(clock, 'own', { auth: 'polkit' })
+    await INTO.open(trial)
+    trial.transport.slow = true
+    trial.call(REMOTE.connectClose)
+    expect(trial.told).to.deep.equal(['serving', 'closing'])
+    trial.session.close('test', 'debug')
+  })
+
   it('lead nowhere but where something that happens leads', () => {
     for (const [from, states] of Object.entries(LEGAL) as [SessionState, readonly SessionState[]][]) {
       const found = new Set(Object.values(DEEDS).flatMap(({ leads }) => leads[from] ?? []))

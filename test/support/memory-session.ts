@@ -5,6 +5,7 @@ import { Newcomer } from '#workers/arrival/newcomer.js'
 import type { Clock } from '#workers/base/clock.js'
 import { LastHeard } from '#workers/os/last-heard.js'
 import type { AuthMethod } from '#workers/os/listener-kind.js'
+import type { ClientState } from '#workers/thread/client-record.js'
 import type { SessionObserver } from '#workers/thread/session-observer.js'
 import { Policy } from '#workers/policy/policy.js'
 import { ClientSession } from '#workers/session/client-session.js'
@@ -34,6 +35,8 @@ export class MemorySession {
   readonly transport: MemoryTransport
   readonly log: string[] = []
   readonly failures: unknown[] = []
+  /** What others were told that the client has come to. */
+  readonly told: ClientState[] = []
   ended: string | undefined
   #serial = 0
 
@@ -51,7 +54,7 @@ export class MemorySession {
       }
     }
     const access = { drivers: this.drivers, policy: new Policy([], false) }
-    const owner: SessionOwner = { changed: () => undefined, ended: (_, why) => (this.ended = why) }
+    const owner: SessionOwner = { changed: ({ state }) => this.told.push(state), ended: (_, why) => (this.ended = why) }
     let made: MemoryTransport | undefined
     const listener = { name: 'unix', transport: 'unix', readonly: false, auth } as const
     this.session = new ClientSession(services as unknown as ThreadServices, access as unknown as SessionAccess, owner, {

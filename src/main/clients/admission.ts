@@ -234,7 +234,7 @@ export class Admission {
   #advance(client: Client, state: ClientState): void {
     // What comes from a thread is a string of its own.
     client.state = CLIENT_STATES.find(known => known === state)!
-    const stage = stageOf(state, client.listener)
+    const stage = stageOf(state, client.listener, client.stage)
     if (stage === client.stage) return
     if (client.leaving) client.stage = stage
     else this.places.advance(client, stage)

@@ -18,10 +18,10 @@ export interface Client extends ClientRecord, Occupant {
   owner: string | undefined
 }
 
-/** How far a client of the listener is that is in this state. */
-export function stageOf(state: ClientState, { transport, auth }: ListenerKind): Stage {
+/** How far a client of the listener is that is in this state now. One that is being closed does not get on by that. */
+export function stageOf(state: ClientState, { transport, auth }: ListenerKind, before?: Stage): Stage {
   if (state === 'arriving' && transport === 'tls') return 'handshake'
-  return auth === 'none' || state === 'serving' || state === 'closing' ? 'in' : 'login'
+  return auth === 'none' || state === 'serving' || (state === 'closing' && before === 'in') ? 'in' : 'login'
 }
 
 /** Who is connected. */

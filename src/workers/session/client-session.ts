@@ -402,6 +402,8 @@ export class ClientSession
   /** Closes when `reply`, if there is one, is out. Calls still running are abandoned. */
   closeInOrder(reply: Buffer | undefined): void {
     if (!this.#become('closing')) return
+    this.record.state = 'closing'
+    this.owner.changed(this.record)
     this.client.end(reply)
     if (!this.client.inRelayedFrame) this.#dropDriver()
     this.flow.disconnect()

@@ -153,6 +153,17 @@ describe('admission', () => {
     expect(handed, 'there is room for another').to.deep.equal([1, 2])
   })
 
+  it('counts a client that is closed before it has logged in as one that has not', () => {
+    start({ maxAnonymousClients: 1 })
+    come('192.0.2.1')
+    admission.became({ id: 1, identity: {}, state: 'authenticating' })
+    admission.became({ id: 1, identity: {}, state: 'closing' })
+    expect(admission.clients.get(1)).to.include({ state: 'closing', stage: 'login' })
+    come('192.0.2.2')
+    expect(handed, 'there is no room for another').to.deep.equal([1])
+    admission.ended(1)
+  })
+
   it('counts a handshake as done of which it hears only when its client has gone', () => {
     start({ maxAnonymousClients: 0, maxHandshakes: 1 })
     const done = (): number => [...admission.clients.of(1)][0]!.at.handshakesPerSecond(performance.now())
