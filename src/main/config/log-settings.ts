@@ -85,19 +85,6 @@ function parseOutput(item: string, directory: string): LogOutput {
   return refuse(`Log output '${item}' does not meet the format requirements for destination type '${to}'`)
 }
 
-/** As the administration interface shows filters: each followed by a blank. */
-export const formatFilters = (filters: readonly LogFilter[]): string =>
-  filters.map(({ level, match }) => `${level}:${match} `).join('')
-
-/** As the administration interface shows outputs. */
-export const formatOutputs = (outputs: readonly LogOutput[]): string => outputs.map(formatOutput).join(' ')
-
-function formatOutput(output: LogOutput): string {
-  const text = `${output.level}:${output.to}`
-  if (output.to === 'file') return `${text}:${output.path}`
-  return output.to === 'syslog' ? `${text}:${output.ident}` : text
-}
-
 /** `log_level`, `log_filters` and `log_outputs` of the file; 0 and undefined where not given. */
 export interface FileLogSettings {
   level: number

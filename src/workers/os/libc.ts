@@ -36,7 +36,7 @@ export const accept4 = libc.func('int accept4(int, uintptr_t, uintptr_t, int)') 
   lenAt: number,
   flags: number
 ) => number
-export const getsockopt = libc.func('int getsockopt(int, int, int, uintptr_t, uintptr_t)') as (
+const getsockopt = libc.func('int getsockopt(int, int, int, uintptr_t, uintptr_t)') as (
   fd: number,
   level: number,
   name: number,
@@ -129,7 +129,7 @@ export const openat = libc.func('int openat(int, str, int, uint32_t)') as (
   flags: number,
   mode: number
 ) => number
-export const pipe2 = libc.func('int pipe2(uintptr_t, int)') as (at: number, flags: number) => number
+const pipe2 = libc.func('int pipe2(uintptr_t, int)') as (at: number, flags: number) => number
 export const umask = libc.func('uint32_t umask(uint32_t)') as (mask: number) => number
 
 /** Operations that take a number. */

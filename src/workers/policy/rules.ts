@@ -13,7 +13,7 @@ export interface Subject {
   uid: number | undefined
 }
 
-export const LISTENERS = ['unix', 'unix-ro', 'tcp', 'tls'] as const
+const LISTENERS = ['unix', 'unix-ro', 'tcp', 'tls'] as const
 export type ListenerName = (typeof LISTENERS)[number]
 
 type Test<T> = (value: T) => boolean

@@ -19,9 +19,9 @@ export interface Verdict {
 }
 
 /** No answer in time; the question was withdrawn. */
-export class NoAnswer extends Error {}
+class NoAnswer extends Error {}
 /** Too many ask at once. */
-export class TooMany extends Error {}
+class TooMany extends Error {}
 /** The client has gone before the answer. */
 export class Withdrawn extends Error {}
 

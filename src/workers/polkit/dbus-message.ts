@@ -4,7 +4,7 @@
  */
 
 export const TYPE = { methodCall: 1, methodReturn: 2, error: 3, signal: 4 } as const
-export const NO_REPLY_EXPECTED = 1
+const NO_REPLY_EXPECTED = 1
 
 const VERSION = 1
 const LITTLE = 0x6c

@@ -1,12 +1,5 @@
 import { expect } from 'chai'
-import {
-  defaultOutput,
-  formatFilters,
-  formatOutputs,
-  logSettings,
-  parseFilters,
-  parseOutputs
-} from '#main/config/log-settings.js'
+import { defaultOutput, logSettings, parseFilters, parseOutputs } from '#main/config/log-settings.js'
 
 const file = (level = 0, filters?: string, outputs?: string) => ({ level, filters, outputs })
 
@@ -16,9 +9,13 @@ describe('log filters', () => {
     expect(filter?.match).to.equal('*netserver*')
   })
 
-  it('are shown as libvirt shows them', () => {
-    expect(formatFilters(parseFilters('  1:qemu   3:+rpc 2:a:b '))).to.equal('1:*qemu* 3:*rpc* 2:*a* ')
-    expect(formatFilters(parseFilters(' '))).to.equal('')
+  it('are separated by blanks; a leading plus and what stands behind a second colon count for nothing', () => {
+    expect(parseFilters('  1:qemu   3:+rpc 2:a:b ')).to.deep.equal([
+      { level: 1, match: '*qemu*' },
+      { level: 3, match: '*rpc*' },
+      { level: 2, match: '*a*' }
+    ])
+    expect(parseFilters(' ')).to.deep.equal([])
   })
 
   const refused: [string, string][] = [
@@ -46,13 +43,15 @@ describe('log outputs', () => {
   })
 
   it('make relative paths absolute', () => {
-    expect(formatOutputs(parseOutputs('1:file:x'))).to.equal(`1:file:${process.cwd()}/x`)
+    expect(parseOutputs('1:file:x')).to.deep.equal([{ level: 1, to: 'file', path: `${process.cwd()}/x` }])
   })
 
   it('to the same place: the last is kept', () => {
-    expect(formatOutputs(parseOutputs('3:stderr 1:file:/a 1:file:/b 1:stderr'))).to.equal(
-      '1:file:/a 1:file:/b 1:stderr'
-    )
+    expect(parseOutputs('3:stderr 1:file:/a 1:file:/b 1:stderr')).to.deep.equal([
+      { level: 1, to: 'file', path: '/a' },
+      { level: 1, to: 'file', path: '/b' },
+      { level: 1, to: 'stderr' }
+    ])
   })
 
   const refused: [string, string][] = [
@@ -73,13 +72,13 @@ describe('log outputs', () => {
 
   it('go where virtproxyd would write when nobody says anything', () => {
     const at = (daemon: boolean, stdinIsTerminal: boolean, journalWritable: boolean, level: 1 | 3 = 3) =>
-      formatOutputs([defaultOutput(level, { daemon, stdinIsTerminal, journalWritable, logFile: '/l' })])
-    expect(at(false, true, true)).to.equal('3:stderr')
-    expect(at(false, false, false)).to.equal('3:stderr')
-    expect(at(false, false, true)).to.equal('3:journald')
-    expect(at(true, true, true)).to.equal('3:journald')
-    expect(at(true, true, true, 1)).to.equal('2:journald')
-    expect(at(true, true, false, 1)).to.equal('1:file:/l')
+      defaultOutput(level, { daemon, stdinIsTerminal, journalWritable, logFile: '/l' })
+    expect(at(false, true, true)).to.deep.equal({ level: 3, to: 'stderr' })
+    expect(at(false, false, false)).to.deep.equal({ level: 3, to: 'stderr' })
+    expect(at(false, false, true)).to.deep.equal({ level: 3, to: 'journald' })
+    expect(at(true, true, true)).to.deep.equal({ level: 3, to: 'journald' })
+    expect(at(true, true, true, 1)).to.deep.equal({ level: 2, to: 'journald' })
+    expect(at(true, true, false, 1)).to.deep.equal({ level: 1, to: 'file', path: '/l' })
   })
 })
 
@@ -92,8 +91,8 @@ describe('log settings', () => {
     const env = { LIBVIRT_DEBUG: 'error', LIBVIRT_LOG_FILTERS: '1:x', LIBVIRT_LOG_OUTPUTS: '2:stderr' }
     const found = logSettings(file(1, '2:y', '1:journald'), env, false)
     expect(found.level).to.equal(4)
-    expect(formatFilters(found.filters)).to.equal('1:*x* ')
-    expect(formatOutputs(found.outputs)).to.equal('2:stderr')
+    expect(found.filters).to.deep.equal([{ level: 1, match: '*x*' }])
+    expect(found.outputs).to.deep.equal([{ level: 2, to: 'stderr' }])
   })
 
   it('take the level of the environment by number or name', () => {

@@ -44,7 +44,7 @@ const EVENT_SERIAL = 1
 export const LIFECYCLE = 0
 const REFRESH = 1
 const VALUE_CHANGED = 1
-export const METADATA_CHANGE = 23
+const METADATA_CHANGE = 23
 
 /**
  * The registrations of all clients of one hypervisor. Events wait until the call that caused them has been answered,

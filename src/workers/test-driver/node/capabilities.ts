@@ -2,8 +2,8 @@ import type { Hypervisor } from '../hypervisor.js'
 import { element, printXml, type XmlElement } from '../xml/xml.js'
 import type { Cell } from './host.js'
 
-export const ARCH = 'i686'
-export const EMULATOR = '/usr/bin/test-hv'
+const ARCH = 'i686'
+const EMULATOR = '/usr/bin/test-hv'
 export const SECURITY_MODEL = 'testSecurity'
 /** CONNECT_GET_MAX_VCPUS */
 export const MAX_VCPUS = 32
