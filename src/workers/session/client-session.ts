@@ -11,10 +11,9 @@ import type { Arrived } from '../arrival/arriving-client.js'
 import { makeAuthentication } from '../auth/make-authentication.js'
 import { Timer, type Timed } from '../base/clock.js'
 import { SOURCE, type LogLevel, type LogSource } from '../base/log.js'
-import type { DriverEvents, DriverPort, DriverUser } from '../driver/driver-port.js'
+import type { DriverPort } from '../driver/driver-port.js'
 import type { Way } from '../driver/driver-sockets.js'
-import type { DriverOpening, OpenedDriver } from '../driver/drivers.js'
-import type { FrameSource } from '../framing/frame-writer.js'
+import type { OpenedDriver } from '../driver/drivers.js'
 import { EIO, EMFILE, errorText } from '../os/libc.js'
 import { subjectOf } from '../policy/subject.js'
 import type { ClientRecord } from '../thread/client-record.js'
@@ -22,6 +21,7 @@ import type { LossReason } from '../transport/transport.js'
 import { CallFlow } from './call-flow.js'
 import { ClientLog } from './client-log.js'
 import { ClientSide } from './client-side.js'
+import { DriverSide, type DriverSideOwner } from './driver-side.js'
 import { answerLocally } from './local-calls.js'
 import { Login, type LoginOwner } from './login.js'
 import {
@@ -46,8 +46,7 @@ export class ClientSession
     ClientUser,
     ClientStanding,
     ClientEvents,
-    DriverUser,
-    DriverEvents,
+    DriverSideOwner,
     FlowOwner,
     LocalCaller,
     LoginOwner,
@@ -63,10 +62,8 @@ export class ClientSession
   readonly record: ClientRecord
   /** The identity cannot be established, and every call is answered with this. */
   readonly failure: RemoteError | undefined
+  readonly #driver: DriverSide
   readonly #reconnection: Reconnection
-  /** While the name is open there, and while the session is closing until a frame from there is through. */
-  #driver: DriverPort | undefined
-  #opening: DriverOpening | undefined
   /** What CONNECT_GET_URI says. */
   uri = ''
   /** The client sends nothing more, and gets this when all that it sent before is done; undefined while it goes on. */
@@ -89,6 +86,7 @@ export class ClientSession
     this.#state = record.state === 'authenticating' ? 'authenticating' : 'authenticated'
     this.client = new ClientSide(thread, this, transport)
     this.flow = new CallFlow(this.client, this, thread)
+    this.#driver = new DriverSide(this, this.client, this.flow)
     this.#reconnection = new Reconnection(this, thread, access.drivers.comebacks, this.flow.registrations)
     const { polkit, sasl } = access
     this.login = new Login(this, thread, newcomer, applicant =>
@@ -116,26 +114,6 @@ export class ClientSession
 
   get calls(): CallFlow {
     return this.flow
-  }
-
-  get driverEvents(): DriverEvents {
-    return this
-  }
-
-  get judge(): CallFlow {
-    return this.flow
-  }
-
-  get replies(): ClientSide {
-    return this.client
-  }
-
-  get relayed(): FrameSource {
-    return this.client.reader
-  }
-
-  get sender(): number | undefined {
-    return this.client.transport.sender
   }
 
   get connection(): OpenConnection {
@@ -229,10 +207,8 @@ export class ClientSession
     for (const descriptor of descriptors) this.thread.io.closer.close(descriptor)
   }
 
-  /** The client takes no more for now, so its driver daemon is not read. */
   taking(yes: boolean): void {
-    if (yes) this.#driver?.resume()
-    else this.#driver?.pause()
+    this.#driver.taking(yes)
   }
 
   // Calls that the broker answers
@@ -255,7 +231,7 @@ export class ClientSession
     this.#open(name, readonly).then(
       () => this.answer(call),
       (error: unknown) => {
-        this.#opening = undefined
+        this.#driver.notOpened()
         if (!(error instanceof RemoteError)) return this.failed(error)
         // It may be closing meanwhile.
         if (this.#become('authenticated')) this.reject(call, error)
@@ -318,8 +294,7 @@ export class ClientSession
   // The driver
 
   open(way: Way, readonly: boolean): Promise<OpenedDriver> {
-    this.#opening = this.access.drivers.open({ way, readonly, identity: this.record.identity, user: this, log: this.#log })
-    return this.#opening.opened
+    return this.#driver.open(this.access.drivers, { way, readonly, identity: this.record.identity, log: this.#log })
   }
 
   async #open(name: string | undefined, readonly: boolean): Promise<void> {
@@ -333,10 +308,9 @@ export class ClientSession
    * What the client may do goes by what it has proved of itself: a CONNECT_SET_IDENTITY of its own changes nothing.
    */
   #connected({ port, source, uri }: OpenedDriver, readonly: boolean): void {
-    this.#opening = undefined
     // Whoever closes the session abandons what is being opened, and then it does not serve.
     if (!this.#become('open')) throw new Error(`a driver daemon was opened for a session that is ${this.#state}`)
-    this.#driver = port
+    this.#driver.use(port)
     this.uri = uri
     this.#log.nowKnown()
     const verdicts = this.access.policy.verdictsFor(subjectOf(this.record), readonly)
@@ -360,7 +334,7 @@ export class ClientSession
   }
 
   notReconnected(error: RemoteError): boolean {
-    this.#opening = undefined
+    this.#driver.notOpened()
     if (!this.#become('lost')) return false
     this.flow.failWaiting(error)
     this.#finishIfIdle()
@@ -386,8 +360,7 @@ export class ClientSession
 
   /** The client stays, unless it has the first part of a frame: there is no way to take that back. */
   driverLost(driver: DriverPort, error: RemoteError, reason: number, cut: boolean): void {
-    if (this.#driver !== driver) return
-    this.#driver = undefined
+    if (!this.#driver.lost(driver)) return
     if (this.#state === 'closing') return this.client.disconnected()
     this.log('info', `driver daemon lost: ${error.message}`, SOURCE.driver)
     if (cut) return this.close('driver daemon died within a long reply', 'error')
@@ -421,7 +394,7 @@ export class ClientSession
     this.client.stop()
     // Behind the transport, which may be using what the login has left to it.
     this.login.end()
-    this.owner.ended(this.record, why, this.client.transport.sender)
+    this.owner.ended(this.record, why, this.client.sender)
   }
 
   timeUp(): void {
@@ -430,18 +403,9 @@ export class ClientSession
     else this.close('client did not read its last replies', 'info')
   }
 
-  /**
-   * The daemon itself ends streams and registrations of a client whose connection closes, and calls that are still
-   * running: for those it must not wait until they are done.
-   */
   #dropDriver(): void {
-    const driver = this.#driver
     const { calls, streams } = this.flow
-    this.#driver = undefined
     this.flow.disconnect()
-    this.#opening?.abandon()
-    this.#opening = undefined
-    if (calls.size > 0 || streams.size > 0) driver?.close()
-    else driver?.leave()
+    this.#driver.drop(calls.size > 0 || streams.size > 0)
   }
 }

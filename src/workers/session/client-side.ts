@@ -47,8 +47,13 @@ export class ClientSide implements ClientPort, ClientConnection, ReplySink, Tran
     return this.#user.session
   }
 
+  /** By whose number descriptors are counted that go to it or come from it; undefined where none can. */
+  get sender(): number | undefined {
+    return this.transport.sender
+  }
+
   get carriesDescriptors(): boolean {
-    return this.transport.sender !== undefined
+    return this.sender !== undefined
   }
 
   get inPassedFrame(): boolean {

@@ -1,0 +1,90 @@
+import type { Closable } from '../base/clock.js'
+import type { DriverEvents, DriverPort, DriverUser, ReplyJudge, ReplySink } from '../driver/driver-port.js'
+import type { DriverOpening, Drivers, OpenedDriver, OpenOrder } from '../driver/drivers.js'
+import type { FrameSource } from '../framing/frame-writer.js'
+
+/** The session that has a driver daemon. */
+export interface DriverSideOwner extends DriverEvents {
+  readonly session: Closable
+}
+
+/** The client, as what comes from its driver daemon goes to it. */
+export interface DriverClient extends ReplySink {
+  readonly reader: FrameSource
+  readonly sender: number | undefined
+}
+
+/** The way to the driver daemon: what is being opened, and then the port. */
+export class DriverSide implements DriverUser {
+  readonly #owner: DriverSideOwner
+  readonly replies: DriverClient
+  readonly judge: ReplyJudge
+  #opening: DriverOpening | undefined
+  /** While the name is open there, and while the session is closing until a frame from there is through. */
+  #port: DriverPort | undefined
+
+  constructor(owner: DriverSideOwner, client: DriverClient, judge: ReplyJudge) {
+    this.#owner = owner
+    this.replies = client
+    this.judge = judge
+  }
+
+  get session(): Closable {
+    return this.#owner.session
+  }
+
+  get driverEvents(): DriverEvents {
+    return this.#owner
+  }
+
+  get relayed(): FrameSource {
+    return this.replies.reader
+  }
+
+  get sender(): number | undefined {
+    return this.replies.sender
+  }
+
+  /** Rejects with the RemoteError that the client gets; `notOpened` is to be called then. */
+  open(drivers: Drivers, order: Omit<OpenOrder, 'user'>): Promise<OpenedDriver> {
+    this.#opening = drivers.open({ ...order, user: this })
+    return this.#opening.opened
+  }
+
+  notOpened(): void {
+    this.#opening = undefined
+  }
+
+  /** The session uses it from now on. */
+  use(port: DriverPort): void {
+    this.#opening = undefined
+    this.#port = port
+  }
+
+  /** It is gone. False: it was not in use any more. */
+  lost(port: DriverPort): boolean {
+    if (this.#port !== port) return false
+    this.#port = undefined
+    return true
+  }
+
+  /** Whether the client takes what the daemon sends: if not, it is not read. */
+  taking(yes: boolean): void {
+    if (yes) this.#port?.resume()
+    else this.#port?.pause()
+  }
+
+  /**
+   * Gives up what is there or is being opened. The daemon itself ends streams and registrations of a client whose
+   * connection closes, and calls that are still running (`busy`): for those it must not wait until they are done.
+   */
+  drop(busy: boolean): void {
+    const port = this.#port
+    const opening = this.#opening
+    this.#port = undefined
+    this.#opening = undefined
+    opening?.abandon()
+    if (busy) port?.close()
+    else port?.leave()
+  }
+}
