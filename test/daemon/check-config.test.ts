@@ -130,6 +130,21 @@ describe('--check-config', function () {
     })
   }
 
+  it('says when the keys of the file would count for a broker that runs with the pid file', async () => {
+    const files = await brokerFiles(cleanup, { max_clients: 10, max_anonymous_clients: 5, shield: 0, actor_threads: 1 })
+    expect((await checked(files)).stdout).not.to.contain('runs with this pid file')
+    const program = new Program(command(files))
+    cleanup.defer(() => program.stop())
+    await waitFor('the socket', () => canConnect(join(files.dir, 'libvirt-sock-ro')))
+    const { stdout } = await checked(files)
+    expect(stdout.split(`process ${program.pid} runs with this pid file`)[1]!.split('\n').slice(1, 4)).to.deep.equal([
+      '  at once: max_clients, max_anonymous_clients',
+      '  for new clients: shield',
+      '  from the next start on: unix_sock_dir, auth_unix_ro, auth_unix_rw, actor_threads'
+    ])
+    await program.stop()
+  })
+
   it('does not warn of driver sockets that are there', async () => {
     const files = await brokerFiles(cleanup, {})
     const socket = join(files.dir, 'daemon')

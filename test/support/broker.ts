@@ -61,9 +61,14 @@ export class Broker {
   async reload(changes: Conf): Promise<void> {
     const said = (): number => this.program.stderr.split('configuration loaded anew').length
     const before = said()
+    await this.signalReload(changes)
+    await waitFor('the reload', () => said() > before)
+  }
+
+  /** As `reload`, whatever comes of it. */
+  async signalReload(changes: Conf): Promise<void> {
     await writeFile(join(this.dir, 'broker.conf'), confText({ ...this.conf, ...changes }))
     this.program.child.kill('SIGHUP')
-    await waitFor('the reload', () => said() > before)
   }
 
   get socket(): string { return join(this.dir, 'libvirt-sock') }

@@ -2,13 +2,17 @@ import { statSync } from 'node:fs'
 import { userIds } from '../../workers/names/lookup.js'
 import type { AuthMethod, Config } from './load.js'
 import { fieldName, KEYS, keyNames, type Key, type KeyName } from './keys.js'
+import { reaches, reachOf } from './reach-table.js'
 import { isLoopback, PLACE_KEYS, type ListenerName } from './listeners.js'
 
 /**
  * What `--check-config` prints about a configuration that can be used: a few headed lists, empty ones left out. `found`:
- * warnings that came of looking at the host. `atStart`: what only a start can tell.
+ * warnings that came of looking at the host. `atStart`: what only a start can tell. `running`: the process that a reload
+ * would be for, 0 if it cannot be seen.
  */
-export function describeConfig(config: Config, found: readonly string[] = [], atStart: readonly string[] = []): string {
+export function describeConfig(
+  config: Config, found: readonly string[] = [], atStart: readonly string[] = [], running?: number
+): string {
   const places = placeKeys(config)
   const given = keyNames.filter(name => config.given.has(name) && (config.passed === undefined || !places.includes(name)))
   const effects = (when: Key<unknown>['effect']['when']) => given.filter(name => KEYS[name].effect.when === when)
@@ -25,9 +29,22 @@ export function describeConfig(config: Config, found: readonly string[] = [], at
     ...section('unknown keys', config.unknown.map(({ name, line }) => `${name} (line ${line})`)),
     ...section('warnings', [...warnings(config), ...found]),
     ...section('what only a start can tell', atStart),
+    ...(running === undefined ? [] : reloadSection(given, running)),
     ''
   ].join('\n')
 }
+
+/** What it was started with, and what it has loaded since, only that process knows. */
+function reloadSection(given: readonly KeyName[], running: number): string[] {
+  const who = running === 0 ? 'a process outside this container' : `process ${running}`
+  const keys = reaches.map(reach => [reach, given.filter(name => reachOf(name) === reach)] as const)
+  return section(
+    `${who} runs with this pid file; if it reads this file now (SIGHUP), what has changed counts`,
+    keys.filter(([, names]) => names.length > 0).map(([reach, names]) => `${COUNTS[reach]}: ${names.join(', ')}`)
+  )
+}
+
+const COUNTS = { live: 'at once', 'new clients': 'for new clients', restart: 'from the next start on' } as const
 
 const section = (title: string, lines: readonly string[]): string[] =>
   lines.length === 0 ? [] : ['', `${title}:`, ...lines.map(line => `  ${line}`)]
@@ -157,8 +174,11 @@ function testDriverWarnings(config: Config): string[] {
 
 const AUTH_KEYS = { main: 'auth_unix_rw', readonly: 'auth_unix_ro', tcp: 'auth_tcp', tls: 'auth_tls' } as const
 
-/** The listeners that a start opens, by the key of their authentication method; the admin socket has none. */
-export function openedListeners({ listeners, authUnixRw, authUnixRo, authTcp, authTls }: Config): [string, AuthMethod][] {
+/** Which listeners a configuration wants, and how their clients log in. */
+export type Listening = Pick<Config, 'listeners' | 'authUnixRw' | 'authUnixRo' | 'authTcp' | 'authTls' | 'tcpMinSsf'>
+
+/** The listeners, by the key of their authentication method; the admin socket has none. */
+export function openedListeners({ listeners, authUnixRw, authUnixRo, authTcp, authTls }: Listening): [string, AuthMethod][] {
   const methods: [Exclude<ListenerName, 'admin'>, AuthMethod][] = [
     ['main', authUnixRw], ['readonly', authUnixRo], ['tcp', authTcp], ['tls', authTls]
   ]

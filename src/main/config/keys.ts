@@ -119,11 +119,11 @@ const obsolete: Key<undefined> = { type: 'anything', default: undefined, effect:
 
 /** Every key that the configuration file may hold: those of virtproxyd.conf, then ours. */
 export const KEYS = {
-  listen_tls: boolean(false, RESTART),
-  listen_tcp: boolean(false, RESTART),
-  tls_port: string('16514', RESTART),
-  tcp_port: string('16509', RESTART),
-  listen_addr: optionalString(RESTART),
+  listen_tls: boolean(false, LIVE),
+  listen_tcp: boolean(false, LIVE),
+  tls_port: string('16514', LIVE),
+  tcp_port: string('16509', LIVE),
+  listen_addr: optionalString(LIVE),
   unix_sock_group: optionalString(RESTART),
   unix_sock_ro_perms: string('0777', RESTART),
   unix_sock_rw_perms: optionalString(RESTART),
@@ -150,7 +150,7 @@ export const KEYS = {
   max_workers: unsigned(20, WORKERS),
   prio_workers: unsigned(5, WORKERS),
   max_clients: unsigned(5000, LIVE),
-  max_queued_clients: unsigned(1000, RESTART),
+  max_queued_clients: unsigned(1000, LIVE),
   max_anonymous_clients: unsigned(20, LIVE),
   max_client_requests: unsigned(5, LIVE),
   keepalive_interval: signed(5, NEW_CLIENTS),

@@ -11,7 +11,7 @@ import { hostWarnings } from '../config/host-warnings.js'
 import { inTurn, type Step } from './in-turn.js'
 import { cannotListen } from '../listen/cannot-listen.js'
 import { isHostName, listeningPlaces, ownSocketFiles } from '../listen/places.js'
-import { cannotOpenPidFile, pidFileObstacle } from './pid-file.js'
+import { cannotOpenPidFile, pidFileObstacle, runningWith } from './pid-file.js'
 import { saslFor } from '../threads/sasl-use.js'
 import { loadTls } from '../tls/load.js'
 import { tlsOptions } from '../tls/options.js'
@@ -43,7 +43,7 @@ export async function checkStart(config: Config, pidFile: string): Promise<Check
   ]
   await inTurn(steps, (_what, error) => errors.push(error))
   return {
-    text: describeConfig(config, found, unknownBefore(config)),
+    text: describeConfig(config, found, unknownBefore(config), runningWith(pidFile)),
     errors: errors.map(error => error.message),
     exitCode: errors[0] === undefined ? 0 : exitCode(errors[0])
   }

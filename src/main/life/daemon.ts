@@ -5,10 +5,10 @@ import { actorSettings } from '../config/actor-settings.js'
 import { warnings } from '../config/check.js'
 import { EXIT, StartupError } from '../config/startup-error.js'
 import type { Config, LoadOptions } from '../config/load.js'
-import { loadAside } from '../config/reload.js'
 import { hostWarnings } from '../config/host-warnings.js'
 import { inTurn } from './in-turn.js'
 import type { LifeEffects } from './life.js'
+import { loadAside } from './reload.js'
 import { brokerSettings } from './settings.js'
 import { ownSocketFiles } from '../listen/places.js'
 import { ListeningSockets } from '../listen/sockets.js'
@@ -38,6 +38,10 @@ export class Daemon implements LifeEffects, ServiceState {
   #pidFile: PidFile | undefined
   #sockets: ListeningSockets | undefined
   #testDriver: TestDriverHost | undefined
+  /** What has been warned of. */
+  #warned: readonly string[] = []
+  /** Why the file as it is now cannot be used, and how often that has been found; undefined if it is in use. */
+  #refused: { why: string; times: number } | undefined
 
   constructor(config: Config, options: DaemonOptions) {
     this.#config = config
@@ -50,7 +54,7 @@ export class Daemon implements LifeEffects, ServiceState {
   async start(): Promise<void> {
     const config = this.#config
     const pidPath = this.#options.pidFile
-    for (const warning of [...warnings(config), ...hostWarnings(config, pidPath)]) this.logger.warn(SOURCE.daemon, warning)
+    this.#warn([...warnings(config), ...hostWarnings(config, pidPath)])
     try {
       makeDirectories([...ownSocketFiles(config), pidPath], config.privileged)
       if (pidPath !== '') this.#pidFile = new PidFile(pidPath)
@@ -75,14 +79,24 @@ export class Daemon implements LifeEffects, ServiceState {
     }
   }
 
+  /** Says what has not been said of the configuration before. */
+  #warn(warnings: readonly string[]): void {
+    for (const warning of warnings) if (!this.#warned.includes(warning)) this.logger.warn(SOURCE.daemon, warning)
+    this.#warned = warnings
+  }
+
   /** What cannot be loaded is logged, and everything stays as it is. */
   async reload(): Promise<void> {
+    const { load, pidFile } = this.#options
     try {
-      const { config, actor } = await loadAside({ ...this.#options.load, running: this.#config.written })
-      await this.#supervisor.apply(brokerSettings(config, actor))
+      const { config, actor, network, warnings } = await loadAside({ load: { ...load, running: this.#config.written }, pidFile })
+      await this.#supervisor.apply(brokerSettings(config, actor), network)
       this.#config = config
+      this.#refused = undefined
+      this.#warn(warnings)
     } catch (error) {
       const why = (error as Error).message
+      this.#refused = { why, times: (this.#refused?.times ?? 0) + 1 }
       return this.logger.error(SOURCE.daemon, `configuration not loaded anew, the old one stays in use: ${why}`)
     }
     const { waiting } = this.#config
@@ -102,7 +116,13 @@ export class Daemon implements LifeEffects, ServiceState {
 
   status(): string {
     const { clients } = this.#supervisor
-    return `${clients} client${clients === 1 ? '' : 's'}`
+    return `${clients} client${clients === 1 ? '' : 's'}${this.#refusedText}`
+  }
+
+  get #refusedText(): string {
+    if (this.#refused === undefined) return ''
+    const { times, why } = this.#refused
+    return `; the last ${times === 1 ? 'reload' : `${times} reloads`} failed: ${why}`
   }
 
   healthy(): boolean {

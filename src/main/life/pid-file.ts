@@ -7,7 +7,7 @@ import { StartupError } from '../config/startup-error.js'
 const F_SETLK = 6
 const F_WRLCK = 1
 // Not through a link, and without waiting for the reader of a FIFO.
-const { O_WRONLY, O_CREAT, O_NOFOLLOW, O_NONBLOCK } = constants
+const { O_RDONLY, O_WRONLY, O_CREAT, O_NOFOLLOW, O_NONBLOCK } = constants
 /** The one who had it before may remove it while we wait for the lock. */
 const MAX_TRIES = 100
 
@@ -53,6 +53,26 @@ export function pidFileObstacle(path: string): string | undefined {
   }
 }
 
+const F_GETLK = 5
+const F_UNLCK = 2
+const PID_AT = 24
+
+/** Who runs with the pid file; 0 is a process outside this container. Undefined: nobody, or that cannot be told. */
+export function runningWith(path: string): number | undefined {
+  if (path === '' || pidFileObstacle(path) !== undefined) return undefined
+  let fd: number
+  try {
+    fd = openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK)
+  } catch {
+    return undefined
+  }
+  askForWriteLock()
+  const answered = fcntlLock(fd, F_GETLK, request.address) === 0
+  closeSync(fd)
+  if (!answered || request.bytes.readInt16LE(0) === F_UNLCK) return undefined
+  return Math.max(0, request.bytes.readInt32LE(PID_AT))
+}
+
 export const cannotOpenPidFile = (path: string, why: string): string => `Failed to open pid file '${path}': ${why}`
 
 function objection(stats: Stats): string | undefined {
@@ -93,10 +113,14 @@ function open(path: string): number {
 /** struct flock: type, whence, start, length, pid; 64-bit offsets on every platform that we run on. */
 const request = new Memory(32)
 
-function lock(fd: number, path: string): void {
+function askForWriteLock(): void {
   request.bytes.fill(0)
   request.bytes.writeInt16LE(F_WRLCK, 0)
   request.bytes.writeBigInt64LE(1n, 16)
+}
+
+function lock(fd: number, path: string): void {
+  askForWriteLock()
   if (fcntlLock(fd, F_SETLK, request.address) === 0) return
   throw new StartupError(`Failed to acquire pid file '${path}': ${errorText(errno())}`)
 }

@@ -1,5 +1,6 @@
 import type { AdmissionLimits } from '../clients/admission.js'
 import type { ConfiguredActor } from '../config/actor-settings.js'
+import type { Listening } from '../config/check.js'
 import type { Config } from '../config/load.js'
 import type { LogSettings } from '../config/log-settings.js'
 import type { TlsOptions } from '../tls/load.js'
@@ -9,6 +10,9 @@ import { tlsOptions } from '../tls/options.js'
 export interface BrokerSettings {
   readonly log: LogSettings
   readonly limits: AdmissionLimits
+  readonly listening: Listening
+  /** Connections of one socket that may wait to be accepted. */
+  readonly backlog: number
   /** A thread gets so many clients before the next one gets its first. */
   readonly minClients: number
   /** Undefined where no listener wants TLS. */
@@ -27,6 +31,15 @@ export const brokerSettings = (config: Config, actor: ConfiguredActor): BrokerSe
     maxClientsPerAddress: config.maxClientsPerAddress,
     maxClientsPerUser: config.maxClientsPerUser
   },
+  listening: {
+    listeners: config.listeners,
+    authUnixRw: config.authUnixRw,
+    authUnixRo: config.authUnixRo,
+    authTcp: config.authTcp,
+    authTls: config.authTls,
+    tcpMinSsf: config.tcpMinSsf
+  },
+  backlog: config.maxQueuedClients,
   minClients: config.actorMinClients,
   tls: tlsOptions(config),
   watchTls: config.tlsWatchFiles,

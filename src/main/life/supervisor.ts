@@ -16,17 +16,28 @@ import { openedListeners } from '../config/check.js'
 import { StartupError } from '../config/startup-error.js'
 import type { Config } from '../config/load.js'
 import { Listener, type ListenerHandler } from '../../workers/os/listener.js'
+import { listenAgain } from '../../workers/os/listening-sockets.js'
 import type { ListenerKind } from '../../workers/os/listener-kind.js'
 import { LEVEL, levelNames } from '../config/log-settings.js'
 import { inTurn } from './in-turn.js'
 import type { Logger } from '../log/logger.js'
 import { ClosedDoor } from '../listen/closed-door.js'
-import type { ListeningSockets } from '../listen/sockets.js'
+import { NetworkChange } from '../listen/network.js'
+import { listenerKind, type NetworkPlace } from '../listen/places.js'
+import type { ListeningSockets, OpenedSocket } from '../listen/sockets.js'
 import { NameService } from '../threads/name-service.js'
 import { saslFor } from '../threads/sasl-use.js'
 import type { SaslService } from '../threads/sasl-service.js'
 import { TlsKeeper } from '../tls/keeper.js'
+import { loadTlsAside } from '../tls/load-thread.js'
 import type { BrokerSettings } from './settings.js'
+
+/** A part of what is to change. All parts are prepared before one of them is used. */
+interface Prepared {
+  use(): void
+  /** It is not used after all. */
+  drop(): void
+}
 
 /**
  * The main thread's part: it accepts connections, applies the limits and hands each client to an actor thread. It never
@@ -41,6 +52,8 @@ export class Supervisor implements ListenerHandler {
   readonly #closer: ForeignCloser
   readonly #lastHeard = new LastHeard()
   readonly #listeners: Listener[] = []
+  /** Connections are counted by these. */
+  readonly #kinds = new Map<string, ListenerKind>()
   /** Replaced as a whole. There from the start on. */
   #settings!: BrokerSettings
   #testDriverSocket: string | undefined
@@ -55,6 +68,7 @@ export class Supervisor implements ListenerHandler {
   #sasl: SaslService | undefined
   #names: NameService | undefined
   #takes = true
+  #stopping = false
   /** Called when the number of clients goes to 0, and when it leaves it. */
   onIdle: (idle: boolean) => void = () => {}
 
@@ -75,7 +89,7 @@ export class Supervisor implements ListenerHandler {
     this.#settings = settings
     this.#testDriverSocket = testDriverSocket
     await this.#startTls()
-    await this.#startSasl()
+    this.#sasl = await this.#saslFor(settings)
     const handler = {
       news: (news: ActorNews) => this.#news(news),
       threadDied: (thread: number, reason: string) => this.#threadDied(thread, reason)
@@ -88,8 +102,13 @@ export class Supervisor implements ListenerHandler {
     await this.#pool.started()
     this.#openAtStart = openFiles()
     this.#admission = new Admission(limits, this.#planDescriptors(), this.#admissionOwner(this.#pool))
-    for (const { kind, socket } of sockets.open()) {
+    this.#listen(sockets.open())
+  }
+
+  #listen(opened: readonly OpenedSocket[]): void {
+    for (const { kind, socket } of opened) {
       const handler = kind.name === 'admin' ? new ClosedDoor(this.#closer, this.#log) : this
+      this.#kinds.set(kind.name, kind)
       this.#listeners.push(new Listener(kind, socket, this.#poller, this.#closer, handler))
       this.#logger.info(SOURCE.listener, `listening on ${socket.place}`)
     }
@@ -105,16 +124,35 @@ export class Supervisor implements ListenerHandler {
     return this.#pool?.healthy ?? true
   }
 
-  /** Goes on with other settings, with all of them at once. Rejects, and has changed nothing, if they cannot be used. */
-  apply(settings: BrokerSettings): Promise<void> {
+  /**
+   * Goes on with other settings, with all of them at once. `network`: where to listen, if that is ours to say. Rejects, and
+   * has changed nothing, if they cannot be used.
+   */
+  apply(settings: BrokerSettings, network: readonly NetworkPlace[] | undefined): Promise<void> {
     return this.#afterOthers(async () => {
-      const useTls = await this.#loadTls(settings)
-      this.#logger.use(settings.log)
+      const opened: OpenedSocket[] = []
+      const prepared: Prepared[] = []
+      try {
+        prepared.push(await this.#prepareTls(settings))
+        prepared.push(await this.#prepareSasl(settings))
+        if (network !== undefined) prepared.push(this.#prepareNetwork(network, settings.backlog, opened))
+        this.#logger.use(settings.log)
+      } catch (error) {
+        for (const part of prepared) part.drop()
+        throw error
+      }
       this.#settings = settings
-      useTls()
+      for (const part of prepared) part.use()
+      for (const { socket } of this.#listeners) listenAgain(socket, settings.backlog)
       this.#watchTls()
       this.#admission!.apply(settings.limits, this.#planDescriptors())
-      await this.#pool!.apply(this.#actorSettings(), settings.minClients)
+      try {
+        await this.#pool!.apply(this.#actorSettings(), settings.minClients)
+      } finally {
+        // Not before the threads know what these clients need.
+        if (this.#stopping) for (const { socket } of opened) close(socket.fd)
+        else this.#listen(opened)
+      }
     })
   }
 
@@ -127,8 +165,8 @@ export class Supervisor implements ListenerHandler {
     this.#nextUpdate ??= this.#afterOthers(async () => {
       this.#nextUpdate = undefined
       if (this.#tls === undefined) throw new StartupError('internal error: no tls service found, unable to update tls files')
-      const useTls = await this.#loadTls(this.#settings)
-      useTls()
+      const files = await this.#prepareTls(this.#settings)
+      files.use()
       await this.#pool!.apply(this.#actorSettings(), this.#settings.minClients)
     })
     await this.#nextUpdate
@@ -140,20 +178,53 @@ export class Supervisor implements ListenerHandler {
     return done
   }
 
-  /** Resolves with what puts the files to use. */
-  async #loadTls({ tls: options }: BrokerSettings): Promise<() => void> {
+  async #prepareTls({ tls: options }: BrokerSettings): Promise<Prepared> {
     const keeper = this.#tls
-    if (keeper === undefined || options === undefined) return () => undefined
+    const drop = (): void => undefined
+    if (options === undefined) return { use: () => this.#closeTls(), drop }
+    if (keeper === undefined) {
+      const loaded = await loadTlsAside(options)
+      return { use: () => void (this.#tls = new TlsKeeper(loaded, options, this.#logger)), drop }
+    }
     try {
       const loaded = await keeper.load(options)
-      return () => {
+      const use = (): void => {
         keeper.use(loaded, options)
         this.#logger.info(SOURCE.daemon, 'TLS files loaded anew')
       }
+      return { use, drop }
     } catch (error) {
       this.#logger.error(SOURCE.daemon, `TLS files not loaded anew, the old ones stay in use: ${(error as Error).message}`)
       throw error
     }
+  }
+
+  #closeTls(): void {
+    this.#tls?.close()
+    this.#tls = undefined
+  }
+
+  /** A listener may be the first that needs it. */
+  async #prepareSasl(settings: BrokerSettings): Promise<Prepared> {
+    const sasl = this.#sasl === undefined ? await this.#saslFor(settings) : undefined
+    const use = (): void => {
+      if (sasl !== undefined) this.#pool!.useSasl((this.#sasl = sasl))
+    }
+    return { use, drop: () => void sasl?.stop() }
+  }
+
+  #prepareNetwork(places: readonly NetworkPlace[], backlog: number, opened: OpenedSocket[]): Prepared {
+    const kindOf = (name: NetworkPlace['name']): ListenerKind => this.#kinds.get(name) ?? listenerKind(name, this.#config)
+    const change = new NetworkChange(places, this.#listeners, kindOf, backlog)
+    const use = (): void => {
+      for (const listener of change.removed) {
+        this.#listeners.splice(this.#listeners.indexOf(listener), 1)
+        listener.close()
+        this.#logger.info(SOURCE.listener, `no longer listening on ${listener.place}`)
+      }
+      opened.push(...change.added)
+    }
+    return { use, drop: () => change.undo() }
   }
 
   #actorSettings(): ActorSettings {
@@ -179,12 +250,13 @@ export class Supervisor implements ListenerHandler {
   /** Does all of it, whatever fails, and never rejects. */
   async stop(): Promise<void> {
     const failed = (what: string, error: Error): void => this.#logger.error(SOURCE.daemon, `${what}: ${error.message}`)
+    this.#stopping = true
     const listeners = this.#listeners.splice(0)
     await inTurn(
       [
         ...listeners.map(listener => [`closing ${listener.place}`, () => listener.close()] as const),
         ['closing connections that wait', () => this.#admission?.close()],
-        ['closing the TLS files', () => this.#tls?.close()],
+        ['closing the TLS files', () => this.#closeTls()],
         ['ending the actor threads', () => this.#pool?.close()],
         ['ending the name service', () => this.#names?.stop()],
         ['ending the SASL thread', () => this.#sasl?.stop()],
@@ -194,13 +266,14 @@ export class Supervisor implements ListenerHandler {
     )
   }
 
-  async #startSasl(): Promise<void> {
-    this.#sasl = await saslFor(this.#config, (level, message) => this.#logger.log(LEVEL[level], SOURCE.sasl, message))
-    if (this.#sasl === undefined) return
-    this.#sasl.onRestart = why => {
+  async #saslFor({ listening }: BrokerSettings): Promise<SaslService | undefined> {
+    const sasl = await saslFor(listening, (level, message) => this.#logger.log(LEVEL[level], SOURCE.sasl, message))
+    if (sasl === undefined) return undefined
+    sasl.onRestart = why => {
       this.#logger.error(SOURCE.sasl, `the SASL thread died (${why}) and was replaced; logins in progress failed`)
-      this.#pool?.reconnectSasl()
+      this.#pool?.useSasl(sasl)
     }
+    return sasl
   }
 
   // Accepting
@@ -265,8 +338,8 @@ export class Supervisor implements ListenerHandler {
   }
 
   #planDescriptors(): DescriptorPlan {
-    const { maxClients } = this.#settings.limits
-    const listeners = openedListeners(this.#config).length
+    const { listening, limits: { maxClients } } = this.#settings
+    const listeners = openedListeners(listening).length
     const limit = this.#limits.own
     const plan = planDescriptors({ limit, inUse: this.#openAtStart + listeners, listeners, maxClients })
     if (plan.short) {

@@ -15,19 +15,23 @@ export interface UnixPlace {
   mode: number
 }
 
-export interface TcpPlace {
-  kind: ListenerKind
-  /** The key that says which port. */
-  key: string
+/** A port of a listener for the network. */
+export interface Port {
+  name: 'tcp' | 'tls'
   /** As configured. */
   service: string
   port: number
 }
 
-/** Where a configuration wants us to listen. */
+/** A port with the numeric addresses on which it is to be taken. */
+export interface NetworkPlace extends Port {
+  ips: readonly string[]
+}
+
+/** Where a configuration wants us to listen, but for addresses of the network. */
 export interface Places {
   unix: UnixPlace[]
-  tcp: TcpPlace[]
+  ports: Port[]
   group: number | undefined
 }
 
@@ -41,14 +45,22 @@ export async function listeningPlaces(config: Config): Promise<Places> {
   }
   const tooLong = unix.find(({ path }) => !fitsUnixAddress(path))
   if (tooLong !== undefined) throw cannotListen(pathTooLong(tooLong.path).message)
-  const tcp: TcpPlace[] = []
-  for (const [wanted, name, service] of [
-    [config.listenTcp, 'tcp', config.tcpPort],
-    [config.listenTls, 'tls', config.tlsPort]
-  ] as const) {
-    if (wanted) tcp.push({ kind: listenerKind(name, config), key: `${name}_port`, service, port: await servicePort(service) })
-  }
-  return { unix, tcp, group }
+  return { unix, ports: await networkPorts(config), group }
+}
+
+/** Throws StartupError. */
+export async function networkPorts({ listenTcp, listenTls, tcpPort, tlsPort }: Config): Promise<Port[]> {
+  const found: Port[] = []
+  if (listenTcp) found.push({ name: 'tcp', service: tcpPort, port: await servicePort(tcpPort) })
+  if (listenTls) found.push({ name: 'tls', service: tlsPort, port: await servicePort(tlsPort) })
+  return found
+}
+
+/** May have to ask the resolver. Throws StartupError. */
+export async function networkPlaces(ports: readonly Port[], listenAddr: string | undefined): Promise<NetworkPlace[]> {
+  const places: NetworkPlace[] = []
+  for (const port of ports) places.push({ ...port, ips: await addresses(listenAddr, port.service) })
+  return places
 }
 
 /** Connections are counted by this object: all sockets of one listener share it. */
@@ -77,7 +89,7 @@ export const isHostName = (listenAddr: string | undefined): listenAddr is string
  * The numeric addresses to listen on, each once; all of them if none is configured, or an asterisk is, as with
  * getaddrinfo. Throws StartupError.
  */
-export async function addresses(listenAddr: string | undefined, service: string): Promise<string[]> {
+async function addresses(listenAddr: string | undefined, service: string): Promise<string[]> {
   if (listenAddr === undefined || listenAddr === '*') return ['::', '0.0.0.0']
   if (!isHostName(listenAddr)) return [listenAddr]
   const unresolved = (why: string): StartupError =>

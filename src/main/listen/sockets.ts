@@ -1,7 +1,7 @@
 import { endpointText } from '../../workers/os/address.js'
 import type { ListenerKind } from '../../workers/os/listener-kind.js'
-import { cannotBind, ListenError, listenTcp, listenUnix, takeUp, type ListeningSocket } from '../../workers/os/listening-sockets.js'
-import { close, EADDRINUSE, EADDRNOTAVAIL, EAFNOSUPPORT } from '../../workers/os/libc.js'
+import { cannotBind, listenTcp, listenUnix, takeUp, type ListeningSocket } from '../../workers/os/listening-sockets.js'
+import { close } from '../../workers/os/libc.js'
 import { occupantOf } from '../../workers/os/occupant.js'
 import { tcpListener, unixListener } from '../../workers/os/process-info.js'
 import type { PassedSockets } from '../config/listeners.js'
@@ -9,23 +9,21 @@ import type { Config } from '../config/load.js'
 import type { StartupError } from '../config/startup-error.js'
 import { cannotListen, listening } from './cannot-listen.js'
 import { inUse } from './in-use.js'
-import { addresses, listenerKind, listeningPlaces, type Places, type TcpPlace } from './places.js'
+import { AddressTaken, takePlace } from './network.js'
+import { listenerKind, listeningPlaces, networkPlaces, type Places } from './places.js'
 
 export interface OpenedSocket {
   kind: ListenerKind
   socket: ListeningSocket
 }
 
-/** Addresses that this host does not have, or not of this family. */
-const NOT_HERE: readonly number[] = [EADDRNOTAVAIL, EAFNOSUPPORT]
-
 /** Of a start that was given its sockets. */
-const NO_PLACES: Places = { unix: [], tcp: [], group: undefined }
+const NO_PLACES: Places = { unix: [], ports: [], group: undefined }
 
 /**
- * All sockets that we listen on: those that systemd has made, or else our own. A start that fails because somebody else has one of the places has touched none of
- * them: first each UNIX socket that is there is asked whether anybody listens, and each port is taken; only then are
- * dead UNIX sockets replaced.
+ * All sockets that we listen on: those that systemd has made, or else our own. A start that fails because somebody else
+ * has one of the places has touched none of them: first each UNIX socket that is there is asked whether anybody listens,
+ * and each port is taken; only then are dead UNIX sockets replaced.
  */
 export class ListeningSockets {
   /** Passed ones, or ports that are taken. */
@@ -47,7 +45,7 @@ export class ListeningSockets {
     const sockets = new ListeningSockets(places, config.maxQueuedClients)
     try {
       if (passed !== undefined) sockets.#takeUp(passed, config)
-      for (const place of places.tcp) await sockets.#takePort(place, config.listenAddr)
+      await sockets.#takePorts(config)
     } catch (error) {
       sockets.close()
       throw error
@@ -81,22 +79,16 @@ export class ListeningSockets {
     }
   }
 
-  /** As virtproxyd, addresses that are not there are passed over as long as one can be bound; one that is taken is not. */
-  async #takePort({ kind, key, service, port }: TcpPlace, listenAddr: string | undefined): Promise<void> {
-    let notHere: ListenError | undefined
-    let bound = 0
-    for (const ip of await addresses(listenAddr, service)) {
+  async #takePorts(config: Config): Promise<void> {
+    for (const place of await networkPlaces(this.places.ports, config.listenAddr)) {
+      const { name, port } = place
+      const kind = listenerKind(name, config)
       try {
-        this.#there.push({ kind, socket: listenTcp(ip, port, this.backlog) })
-        bound++
+        takePlace(place, ip => void this.#there.push({ kind, socket: listenTcp(ip, port, this.backlog) }))
       } catch (error) {
-        if (!(error instanceof ListenError)) throw error
-        if (error.errno === EADDRINUSE) throw await portTaken(error, ip, port, key)
-        if (!NOT_HERE.includes(error.errno)) throw cannotListen(error.message)
-        notHere = error
+        throw error instanceof AddressTaken ? await portTaken(error, name) : error
       }
     }
-    if (bound === 0 && notHere !== undefined) throw cannotListen(notHere.message)
   }
 }
 
@@ -108,8 +100,9 @@ async function mustBeFree(path: string): Promise<void> {
   throw cannotListen(await inUse({ place: path, pid, key: 'unix_sock_dir' }))
 }
 
-async function portTaken({ message }: ListenError, ip: string, port: number, key: string): Promise<StartupError> {
-  const who = await inUse({ place: endpointText({ ip, port }), pid: tcpListener(ip, port), key: `${key} or listen_addr` })
+async function portTaken({ message, ip, port }: AddressTaken, name: 'tcp' | 'tls'): Promise<StartupError> {
+  const place = endpointText({ ip, port })
+  const who = await inUse({ place, pid: tcpListener(ip, port), key: `${name}_port or listen_addr` })
   return cannotListen(`${message}; ${who}`)
 }
 

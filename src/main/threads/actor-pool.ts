@@ -61,7 +61,7 @@ export class ActorPool {
   readonly #lastHeard: LastHeard
   readonly #handler: ActorPoolHandler
   readonly #names: NameService
-  readonly #sasl: SaslService | undefined
+  #sasl: SaslService | undefined
   readonly #keepers: readonly Keeper<ActorThread>[]
   /** What the threads have counted (see CallCounts), those that are gone included; empty where they do not count. */
   readonly counts: readonly SharedArrayBuffer[]
@@ -149,10 +149,11 @@ export class ActorPool {
     await within(APPLY_MS, Promise.all(this.threads.map(({ control }) => control.apply(settings))))
   }
 
-  /** The SASL thread was replaced. */
-  reconnectSasl(): void {
+  /** There is a SASL thread now, or another. */
+  useSasl(sasl: SaslService): void {
+    this.#sasl = sasl
     for (const { control } of this.threads) {
-      const port = this.#sasl!.connect()
+      const port = sasl.connect()
       void control.useSasl(transfer(port, [port]))
     }
   }

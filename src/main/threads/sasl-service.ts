@@ -1,7 +1,6 @@
 import { MessageChannel, Worker, type MessagePort } from 'node:worker_threads'
 import type { SaslIntroduction, SaslListener, SaslListeners, SaslReadiness, SaslRemark } from '../../workers/sasl/messages.js'
-import { openedListeners } from '../config/check.js'
-import type { Config } from '../config/load.js'
+import { openedListeners, type Listening } from '../config/check.js'
 import { Keeper, type Run } from './keeper.js'
 
 /** A thread that dies at once again and again is not replaced faster than this; one that cannot start … */
@@ -33,8 +32,8 @@ export class SaslService {
   }
 
   /** `tell`: which mechanisms there are, and why others are not offered. Rejects with SaslUnavailable. */
-  static async start(config: Config, tell: Tell): Promise<SaslService> {
-    const service = new SaslService(saslListeners(config))
+  static async start(listening: Listening, tell: Tell): Promise<SaslService> {
+    const service = new SaslService(saslListeners(listening))
     try {
       await service.#keeper.start()
     } catch (error) {
@@ -97,12 +96,12 @@ class SaslThread implements Run {
 }
 
 /** Only plain TCP needs encryption by SASL; all others are offered the same. */
-function saslListeners(config: Config): SaslListeners {
-  const keys = openedListeners(config).flatMap(([key, method]) => (method === 'sasl' ? [key] : []))
+function saslListeners(listening: Listening): SaslListeners {
+  const keys = openedListeners(listening).flatMap(([key, method]) => (method === 'sasl' ? [key] : []))
   const plain = keys.filter(key => key === 'auth_tcp')
   const secure = keys.filter(key => key !== 'auth_tcp')
   const listeners: SaslListener[] = [
-    { keys: plain, secure: false, minSsf: config.tcpMinSsf },
+    { keys: plain, secure: false, minSsf: listening.tcpMinSsf },
     { keys: secure, secure: true, minSsf: 0 }
   ]
   return { listeners: listeners.filter(({ keys }) => keys.length > 0) }

@@ -20,7 +20,7 @@ export class TlsKeeper {
   #settling: NodeJS.Timeout | undefined
   readonly #daily: NodeJS.Timeout
 
-  private constructor(
+  constructor(
     loaded: LoadedTls,
     options: TlsOptions,
     readonly logger: Logger

@@ -18,6 +18,8 @@ import {
   listen,
   Memory,
   setIntOption,
+  SHUT_RD,
+  shutdown,
   SO_REUSEADDR,
   SOCK_CLOEXEC,
   SOCK_NONBLOCK,
@@ -161,6 +163,16 @@ export function takeUp(fd: number, place: string, backlog: number): ListeningSoc
   setIntOption(fd, IPPROTO_TCP, TCP_NODELAY, 1)
   startListening(fd, place, backlog)
   return { fd, place, shared: true, removeFile: () => undefined }
+}
+
+/** Gives up its address, but for `listenAgain`. Whoever waits in the backlog is cut off. */
+export function stopListening({ fd }: ListeningSocket): void {
+  shutdown(fd, SHUT_RD)
+}
+
+/** Also for one that listens, which may have another backlog then. Throws ListenError. */
+export function listenAgain({ fd, place }: ListeningSocket, backlog: number): void {
+  startListening(fd, place, backlog)
 }
 
 function newSocket(family: number): number {

@@ -2,6 +2,7 @@ import { expect } from 'chai'
 import { readFileSync } from 'node:fs'
 import { parseConf } from '#main/config/grammar.js'
 import { KEYS, keyNames, readSettings, type Effect } from '#main/config/keys.js'
+import { withReachTable } from '#main/config/reach-table.js'
 
 function effective(effect: Effect): string {
   if (effect.when === 'now') return effect.reach
@@ -29,6 +30,11 @@ describe('docs/configuration.md', () => {
       if (KEYS[name].type !== 'anything') expect(meaning).not.to.equal('')
     })
   }
+
+  it('has the table of keys as it is generated', () => {
+    const page = readFileSync('docs/configuration.md', 'utf8')
+    expect(withReachTable(page), 'npm run generate').to.equal(page)
+  })
 
   it('has no key that does not exist', () => {
     expect([...rows.keys()].filter(name => !keyNames.some(known => known === name))).to.deep.equal([])
