@@ -53,6 +53,8 @@ async function main(argv: readonly string[]): Promise<void> {
   // Caught before the first file is made: no files stay behind.
   for (const signal of STOP_SIGNALS) process.on(signal, () => life.request('stop'))
   process.on('SIGHUP', () => life.request('reload'))
+  // What keeps the signal from Node's debugger stays: no-debugger.ts.
+  process.on('SIGUSR1', () => daemon.reopenLog())
   try {
     await life.start()
   } catch (error) {

@@ -1,7 +1,11 @@
+import { existsSync, readFileSync } from 'node:fs'
+import { mkdir, rename } from 'node:fs/promises'
+import { join } from 'node:path'
 import { expect } from 'chai'
 import { REMOTE } from '#protocol/procedures.js'
 import { Cleanup } from '../support/cleanup.js'
 import { Stage } from '../support/stage.js'
+import { tempDir } from '../support/temp-dir.js'
 import { waitFor } from '../support/waiting.js'
 
 describe('the log', function () {
@@ -40,6 +44,35 @@ describe('the log', function () {
     await client.end()
     await stage.broker.program.stop()
     expect(stage.broker.program.stderr).not.to.match(/client/)
+  })
+
+  it('goes on in a new file at SIGUSR1, when the old one has been renamed', async () => {
+    const dir = await tempDir(cleanup)
+    const [file, rotated] = [join(dir, 'log'), join(dir, 'log.1')]
+    const read = (path: string): string => (existsSync(path) ? readFileSync(path, 'utf8') : '')
+    const stage = await Stage.start(cleanup, { log_level: 2, log_outputs: `2:file:${file}` })
+    await stage.open()
+    await waitFor('a line', () => read(file).includes('logged in'))
+    await rename(file, rotated)
+    stage.broker.program.child.kill('SIGUSR1')
+    await waitFor('the new file', () => read(file).includes('log opened anew'))
+    const before = read(rotated)
+    await stage.open()
+    await waitFor('a line there', () => read(file).includes('logged in'))
+    expect(read(rotated)).to.equal(before)
+    expect(read(file)).to.match(/^.*virtbroker version/)
+  })
+
+  it('stays where it is at SIGUSR1 when a file cannot be opened', async () => {
+    const dir = join(await tempDir(cleanup), 'there')
+    await mkdir(dir)
+    const file = join(dir, 'log')
+    const stage = await Stage.start(cleanup, { log_outputs: `2:file:${file} 2:stderr`, log_level: 2 })
+    await rename(dir, `${dir}.1`)
+    stage.broker.program.child.kill('SIGUSR1')
+    await line(stage, /log not opened anew: failed to open .*: No such file or directory/)
+    await stage.open()
+    await waitFor('a line', () => readFileSync(join(`${dir}.1`, 'log'), 'utf8').includes('logged in'))
   })
 
   it('names the address of a client that sends garbage', async () => {

@@ -104,6 +104,16 @@ export class Daemon implements LifeEffects, ServiceState {
     if (waiting.length > 0) this.logger.warn(SOURCE.daemon, `${waiting.join(', ')}: changed, and used from the next start on`)
   }
 
+  /** For log files that have been renamed. If one cannot be opened, all outputs stay as they are. */
+  reopenLog(): void {
+    try {
+      this.logger.reopen()
+      this.logger.info(SOURCE.daemon, 'log opened anew')
+    } catch (error) {
+      this.logger.error(SOURCE.daemon, `log not opened anew: ${(error as Error).message}`)
+    }
+  }
+
   /** Nobody is waited for: clients are cut off at a stop, as they are by virtproxyd. */
   drain(): Promise<void> {
     this.#supervisor.takeNoMore()

@@ -130,6 +130,11 @@ export class Logger {
     this.#thresholds.clear()
   }
 
+  /** Opens all outputs anew: a file that has been renamed is left alone from then on. On a StartupError nothing has changed. */
+  reopen(): void {
+    this.setOutputs(this.#outputs)
+  }
+
   /** All of the settings at once. On a StartupError nothing has changed. Outputs that stay are not opened again. */
   use({ level, filters, outputs }: LogSettings): void {
     const wanted = outputs.length === 0 ? [this.#fallback(level)] : outputs
