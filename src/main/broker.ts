@@ -62,7 +62,7 @@ async function main(argv: readonly string[]): Promise<void> {
   }
   // Node would wait for a thread that hangs.
   void life.stopped.then(() => (daemon.healthy() ? process.exit(0) : exitAtOnce(0)))
-  daemon.whenIdle(() => life.request('stop'))
+  daemon.whenIdle(() => life.request('idle'))
   reportStatus(0)
 }
 

@@ -1,7 +1,10 @@
-import { CODE, constantError, DOMAIN, internalError, templated } from './errors.js'
+import { CODE, constantError, DOMAIN, internalError, rpcError, templated } from './errors.js'
 
 /** What virtproxyd answers to calls after the driver daemon has gone. */
 export const driverClosed = constantError(() => internalError('client socket is closed'))
+
+/** What calls and streams get that are not done when a stop waits no longer. */
+export const stopping = constantError(() => rpcError('the broker was stopped while this was in progress'))
 
 /** What a hypervisor's call gets before CONNECT_OPEN. */
 export const notOpen = constantError(() => internalError('hypervisor connection not open'))

@@ -95,6 +95,11 @@ export const PLAIN_KINDS: KindTables = {
   beyond: KIND.unknown
 }
 
+const NONE = new Uint16Array(0)
+
+/** Of a client that is called off: none of its calls is simply passed on. */
+export const LOCAL_KINDS: KindTables = { remote: NONE, qemu: NONE, lxc: NONE, beyond: KIND.local }
+
 /** The kind of a call, or undefined if the program is not served. */
 export function kindOf(tables: KindTables, prog: number, proc: number): CallKind | undefined {
   if (prog === PROGRAM.remote) return tables.remote[proc] ?? tables.beyond

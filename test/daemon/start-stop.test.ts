@@ -5,6 +5,7 @@ import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
+import { STATUS } from '#protocol/header.js'
 import { REMOTE } from '#protocol/procedures.js'
 import { Broker } from '../support/broker.js'
 import { brokerCommand as command, brokerFiles, type BrokerFiles } from '../support/broker-command.js'
@@ -215,7 +216,7 @@ describe('virtbrokerd', () => {
         expect(await stage.broker.program.exited).to.deep.equal({ status: 0, signal: null })
         await client.end()
         await daemon.end()
-        expect(client.inbox).to.be.empty
+        expect(client.inbox.map(({ proc, status }) => [proc, status])).to.deep.equal([[REMOTE.domainGetInfo, STATUS.error]])
       })
     }
 

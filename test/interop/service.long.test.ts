@@ -1,9 +1,10 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import { BootedHost } from '../support/booted-host.js'
 import { Cleanup } from '../support/cleanup.js'
 import type { Conf } from '../support/conf-file.js'
 import { InstalledService, LOG } from '../support/installed-service.js'
-import type { Outcome } from '../support/processes.js'
+import { type Outcome, printed, type Program } from '../support/processes.js'
 import { waitFor } from '../support/waiting.js'
 
 const CONF: Conf = { auth_unix_rw: 'none', auth_unix_ro: 'none', auth_tcp: 'none', log_outputs: `2:file:${LOG}`, log_level: 2 }
@@ -44,7 +45,7 @@ describe('the service beside libvirtd', function () {
       const { status, stderr } = await host.run(command)
       expect({ status, stderr }).to.deep.equal({ status: 0, stderr: '' })
       expect(await service.state()).to.equal('active')
-      await waitFor('its status', async () => (await service.property('StatusText')) === '0 clients')
+      await waitFor('its status', async () => (await service.property('StatusText')) === '0 clients, 0 driver connections')
       await stopped()
     })
   }
@@ -116,11 +117,69 @@ describe('the service beside libvirtd', function () {
     await service.systemctl('daemon-reload')
   })
 
+  /** A client that has asked something of libvirtd, which has been stopped and does not answer. */
+  async function asking(libvirtd: string): Promise<Program> {
+    const client = host.spawn(['virsh', '-q', '-c', unix('libvirt-sock')])
+    cleanup.defer(() => client.stop())
+    client.child.stdin.write('echo connected\n')
+    await printed(client, /connected/)
+    await host.exec(['kill', '-STOP', libvirtd])
+    client.child.stdin.write('capabilities\n')
+    await waitFor('its call', async () => {
+      const { stdout } = await host.exec(['ss', '-xH', 'src', '/run/libvirt/libvirt-sock'])
+      return stdout.split('\n').some(line => Number(line.trim().split(/\s+/)[2]) > 0)
+    })
+    return client
+  }
+
+  it('lets a call finish when it stops, for longer than systemd would wait by itself', async () => {
+    await service.override('virtbrokerd.service', '[Service]\nTimeoutStopSec=1\n')
+    expect((await list(unix('libvirt-sock'))).status).to.equal(0)
+    const libvirtd = await service.property('MainPID', 'libvirtd.service')
+    const client = await asking(libvirtd)
+    const stop = stopped()
+    try {
+      await waitFor('its status', async () => (await service.property('StatusText')) === 'draining, 1 client, 1 call')
+      // What is tried is a time.
+      await sleep(3000)
+      expect(await service.state()).to.equal('deactivating')
+    } finally {
+      await host.exec(['kill', '-CONT', libvirtd])
+    }
+    await printed(client, /<capabilities>/)
+    await stop
+    await host.exec(['rm', '-r', '/etc/systemd/system/virtbrokerd.service.d'])
+    await service.systemctl('daemon-reload')
+  })
+
+  it('stops in the end though libvirtd hangs within a call, which is no failure', async () => {
+    await service.configure({ ...CONF, shutdown_timeout: 2 })
+    expect((await list(unix('libvirt-sock'))).status).to.equal(0)
+    const libvirtd = await service.property('MainPID', 'libvirtd.service')
+    const client = await asking(libvirtd)
+    try {
+      await stopped()
+      await client.hasSaid('the broker was stopped while this was in progress')
+      expect(await service.log()).to.contain('cut off by the stop: 1 client, 1 call, 0 streams')
+    } finally {
+      await host.exec(['kill', '-CONT', libvirtd])
+      await service.configure(CONF)
+    }
+  })
+
+  it('opens its log anew, for the rotation of files', async () => {
+    await service.systemctl('start', 'virtbrokerd.service')
+    await host.exec(['mv', LOG, `${LOG}.1`])
+    await service.systemctl('kill', '--signal=USR1', 'virtbrokerd.service')
+    await waitFor('the new file', async () => (await host.run(['cat', LOG])).stdout.includes('log opened anew'))
+    await stopped()
+  })
+
   it('stops though libvirtd hangs', async () => {
     expect((await list(unix('libvirt-sock'))).status).to.equal(0)
     const client = host.spawn(['virsh', '-c', unix('libvirt-sock'), 'event', '--all', '--loop', '--timestamp'])
     cleanup.defer(() => client.stop())
-    await waitFor('the client', async () => (await service.property('StatusText')) === '1 client')
+    await waitFor('the client', async () => (await service.property('StatusText')) === '1 client, 1 driver connection')
     const libvirtd = await service.property('MainPID', 'libvirtd.service')
     await host.exec(['kill', '-STOP', libvirtd])
     try {
@@ -186,7 +245,7 @@ describe('the service of an ordinary user', function () {
     await systemctl('start', 'virtbrokerd.socket')
     await asJoe('virsh', '-c', 'test+unix:///default?socket=/run/user/1234/virtbroker/libvirt-sock', 'list')
     await systemctl('reload', 'virtbrokerd.service')
-    expect((await systemctl('show', '-P', 'StatusText', 'virtbrokerd.service')).stdout).to.match(/^\d clients?\n$/)
+    expect((await systemctl('show', '-P', 'StatusText', 'virtbrokerd.service')).stdout).to.match(/^\d clients?, \d driver connections?\n$/)
     await systemctl('stop', 'virtbrokerd.service')
     expect((await systemctl('show', '-P', 'Result', 'virtbrokerd.service')).stdout).to.equal('success\n')
     expect((await asJoe('systemd-analyze', '--user', 'verify', 'virtbrokerd.service', 'virtbrokerd.socket')).stderr).not.to.contain('virtbroker')

@@ -28,6 +28,7 @@ class Trial {
   readonly calls = new Set<number>()
   left = 0
   readonly leaving = new Leaving(() => this.left++)
+  readonly figures = { driverConnections: 0 }
   readonly transport: MemoryTransport
   readonly connection: DriverConnection
   /** What own calls have come to. */
@@ -40,7 +41,7 @@ class Trial {
     const services = {
       clock,
       turns: new Turns(failed),
-      leaving: this.leaving,
+      leaving: this.leaving, figures: this.figures,
       io: { closer: { close: () => undefined } as never },
       settings: { keepalive: { intervalMs: 0, count: 0 }, callsInFlight: WINDOW }
     }
@@ -136,7 +137,7 @@ describe('a connection to a driver daemon', () => {
         INTO[from](trial)
         expect(ask(trial)).to.equal(legal)
         trial.connection.close()
-        expect(trial.leaving.size).to.equal(0)
+        expect([trial.leaving.size, trial.figures.driverConnections]).to.deep.equal([0, 0])
       })
     }
   }

@@ -8,6 +8,7 @@ import type { FromActor, ToActor } from '#workers/thread/control.js'
 import { FdLedger } from '#workers/os/fd-ledger.js'
 import { LastHeard } from '#workers/os/last-heard.js'
 import { close, makePipe } from '#workers/os/libc.js'
+import { Figures } from '#workers/thread/figures.js'
 import type { ActorSettings } from '#workers/thread/settings.js'
 
 const OWNER = 7
@@ -27,7 +28,7 @@ describe('an actor that is handed many connections at once', () => {
     const [work, names] = [new MessageChannel(), new MessageChannel()]
     const actor = new Actor({
       number: OWNER, settings, ledger: ledger.shared, limits: LIMITS, lastHeard: lastHeard.shared,
-      counts: undefined, work: work.port2, names: names.port2, sasl: undefined
+      counts: undefined, figures: new Figures().shared, work: work.port2, names: names.port2, sasl: undefined
     })
     /** What each had come to. */
     const ended = new Map<number, ClientState>()

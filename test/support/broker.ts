@@ -23,7 +23,7 @@ export interface BrokerSurroundings {
 
 /**
  * A broker under test, in its own process, with all sockets in a temporary directory and TCP on a free port. Clients
- * are spread evenly over its threads.
+ * are spread evenly over its threads, and nobody is waited for at its end.
  */
 export class Broker {
   private constructor(readonly dir: string, readonly tcpPort: number, readonly program: Program, readonly conf: Conf) {}
@@ -38,7 +38,7 @@ export class Broker {
     const whole = {
       unix_sock_dir: dir, auth_unix_rw: 'none', auth_unix_ro: 'none',
       listen_tcp: 1, listen_addr: '127.0.0.1', tcp_port: String(port), auth_tcp: 'none',
-      embedded_test_driver: 0, actor_min_clients: 1, ...conf
+      embedded_test_driver: 0, actor_min_clients: 1, shutdown_timeout: 0, ...conf
     }
     await writeFile(confPath, confText(whole))
     const limits = under.limits === undefined ? [] : ['prlimit', ...under.limits, '--']

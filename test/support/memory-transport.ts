@@ -8,6 +8,7 @@ export class MemoryTransport implements Transport {
   readonly frames: Frame[] = []
   paused = false
   closed = false
+  hasUnread = false
   ended = false
   endExpected = false
   /** Bytes that the peer is to be slow with: `send` says that it takes no more. */

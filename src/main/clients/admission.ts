@@ -228,6 +228,7 @@ export class Admission {
   /** Nobody waits any longer. */
   close(): void {
     clearTimeout(this.#timer)
+    this.#timer = undefined
     for (const { waiting } of this.#listeners.values()) for (const arrival of waiting.all) this.gone(arrival)
   }
 

@@ -188,6 +188,8 @@ export const KEYS = {
   login_timeout: unsigned(60, NEW_CLIENTS),
   client_stall_timeout: unsigned(60, LIVE),
   close_timeout: unsigned(10, LIVE),
+  shutdown_timeout: unsigned(30, LIVE),
+  drain_delay: unsigned(0, LIVE),
   max_handshakes: unsigned(256, LIVE),
   max_clients_per_address: unsigned(0, NEW_CLIENTS),
   max_clients_per_user: unsigned(0, NEW_CLIENTS),

@@ -9,7 +9,8 @@ import { hostWarnings } from '../config/host-warnings.js'
 import { inTurn } from './in-turn.js'
 import type { LifeEffects } from './life.js'
 import { loadAside } from './reload.js'
-import { brokerSettings } from './settings.js'
+import { drain } from './drain.js'
+import { brokerSettings, drainSettings } from './settings.js'
 import { ownSocketFiles } from '../listen/places.js'
 import { ListeningSockets } from '../listen/sockets.js'
 import { createBrokerLogger, type Logger } from '../log/logger.js'
@@ -17,6 +18,7 @@ import { PidFile } from './pid-file.js'
 import { SOURCE } from '../../workers/base/log.js'
 import type { ServiceState } from './service-manager.js'
 import { Supervisor } from './supervisor.js'
+import { within } from '../threads/within.js'
 import { socketsOf, TestDriverHost, testDriverPlaces } from '../threads/test-driver-host.js'
 
 export interface DaemonOptions {
@@ -28,6 +30,9 @@ export interface DaemonOptions {
   /** How its configuration was loaded. */
   load: LoadOptions
 }
+
+/** How long a stop may take once nobody is waited for. Threads and processes each have less than that. */
+const STOP_MS = 20_000
 
 /** The broker as a whole: log, pid file, embedded test driver, supervisor. */
 export class Daemon implements LifeEffects, ServiceState {
@@ -42,6 +47,10 @@ export class Daemon implements LifeEffects, ServiceState {
   #warned: readonly string[] = []
   /** Why the file as it is now cannot be used, and how often that has been found; undefined if it is in use. */
   #refused: { why: string; times: number } | undefined
+  /** Something could not be put away in time. */
+  #hangs = false
+  /** Of the draining that was begun last. */
+  #givenUp = new AbortController()
 
   constructor(config: Config, options: DaemonOptions) {
     this.#config = config
@@ -114,19 +123,28 @@ export class Daemon implements LifeEffects, ServiceState {
     }
   }
 
-  /** Nobody is waited for: clients are cut off at a stop, as they are by virtproxyd. */
   drain(): Promise<void> {
-    this.#supervisor.takeNoMore()
-    return Promise.resolve()
+    const settings = drainSettings(this.#config)
+    const { delayMs, timeoutMs } = settings
+    const delay = delayMs === 0 ? '' : `in ${delayMs / 1000} s `
+    this.logger.info(SOURCE.daemon, `${delay}no more clients are taken; those that are there have ${timeoutMs / 1000} s`)
+    this.#givenUp = new AbortController()
+    return drain(this.#supervisor, settings, this.#givenUp.signal)
   }
 
   resume(): void {
+    this.#givenUp.abort()
     this.#supervisor.takeAgain()
   }
 
-  status(): string {
-    const { clients } = this.#supervisor
-    return `${clients} client${clients === 1 ? '' : 's'}${this.#refusedText}`
+  finish(): void {
+    this.#supervisor.finish()
+  }
+
+  status(draining: boolean): string {
+    const { clients, driverConnections, left } = this.#supervisor
+    if (draining) return `${counted(clients, 'client')}, ${counted(left.calls, 'call')}`
+    return `${counted(clients, 'client')}, ${counted(driverConnections, 'driver connection')}${this.#refusedText}`
   }
 
   get #refusedText(): string {
@@ -135,16 +153,32 @@ export class Daemon implements LifeEffects, ServiceState {
     return `; the last ${times === 1 ? 'reload' : `${times} reloads`} failed: ${why}`
   }
 
+  stopMs(): number {
+    const { delayMs, timeoutMs } = drainSettings(this.#config)
+    return delayMs + timeoutMs + STOP_MS
+  }
+
   healthy(): boolean {
-    return this.#supervisor.healthy
+    return !this.#hangs && this.#supervisor.healthy
   }
 
   /**
    * Closes all clients, and leaves no file behind. What cannot be put away is logged, and the rest is put away all the
-   * same: it never rejects.
+   * same: it never rejects. What hangs is not waited for.
    */
   async stop(): Promise<void> {
+    this.#givenUp.abort()
+    const { clients, calls, streams } = this.#supervisor.left
     this.logger.info(SOURCE.daemon, 'stopping')
+    if (clients > 0) {
+      const what = [counted(clients, 'client'), counted(calls, 'call'), counted(streams, 'stream')].join(', ')
+      this.logger.warn(SOURCE.daemon, `cut off by the stop: ${what}`)
+    }
+    this.#hangs = !(await within(STOP_MS, this.#putAway()))
+    if (this.#hangs) this.logger.error(SOURCE.daemon, `not all was put away within ${STOP_MS / 1000} s`)
+  }
+
+  async #putAway(): Promise<void> {
     const failed = (what: string, error: Error): void => this.logger.error(SOURCE.daemon, `${what}: ${error.message}`)
     await inTurn(
       [
@@ -173,6 +207,8 @@ export class Daemon implements LifeEffects, ServiceState {
     return places.socket
   }
 }
+
+const counted = (count: number, what: string): string => `${count} ${what}${count === 1 ? '' : 's'}`
 
 /** Fails in virtproxyd's words, and with its exit code. */
 function makeDirectories(files: readonly string[], privileged: boolean): void {

@@ -1,5 +1,5 @@
-/** What can be asked of the broker as a whole. */
-export type LifeRequest = 'reload' | 'drain' | 'resume' | 'stop'
+/** What can be asked of the broker as a whole. `idle`: to end because there has been no client for so long. */
+export type LifeRequest = 'reload' | 'drain' | 'resume' | 'idle' | 'stop'
 type LifeEvent = LifeRequest | 'started' | 'failed' | 'reloaded' | 'drained' | 'stopped'
 export type LifeState = 'starting' | 'serving' | 'reloading' | 'draining' | 'finishing' | 'stopping' | 'stopped'
 
@@ -9,8 +9,8 @@ export type LifeState = 'starting' | 'serving' | 'reloading' | 'draining' | 'fin
  */
 export const NEXT: Readonly<Record<LifeState, Readonly<Partial<Record<LifeEvent, LifeState | 'later'>>>>> = {
   starting: { started: 'serving', failed: 'stopping', reload: 'later', drain: 'later', stop: 'later' },
-  serving: { reload: 'reloading', drain: 'draining', stop: 'finishing' },
-  reloading: { reloaded: 'serving', reload: 'later', drain: 'later', stop: 'finishing' },
+  serving: { reload: 'reloading', drain: 'draining', idle: 'finishing', stop: 'finishing' },
+  reloading: { reloaded: 'serving', reload: 'later', drain: 'later', idle: 'finishing', stop: 'finishing' },
   draining: { resume: 'serving', reload: 'later', stop: 'finishing' },
   // Whoever asks a second time will not wait.
   finishing: { drained: 'stopping', stop: 'stopping' },
@@ -31,6 +31,8 @@ export interface LifeEffects {
   drain(): Promise<void>
   /** Clients are taken again. */
   resume(): void
+  /** The draining cannot be undone from now on. */
+  finish(): void
   /** Never rejects. */
   stop(): Promise<void>
 }
@@ -97,6 +99,7 @@ export class Life {
         return
       case 'finishing':
         if (before !== 'draining') this.#drained = this.effects.drain()
+        this.effects.finish()
         return void this.#drained.then(() => this.#happens('drained'))
       case 'stopping':
         return void this.effects.stop().then(() => this.#happens('stopped'))

@@ -21,9 +21,9 @@ export class Notifier {
     if (this.#timer === undefined) this.#sendWaiting()
   }
 
-  /** What may be lost, because the next of its kind comes soon. */
-  hint(lines: string): void {
-    if (this.#timer === undefined) this.#send(lines)
+  /** What may be lost, because the next of its kind comes soon. Returns whether there was room. */
+  hint(lines: string): boolean {
+    return this.#timer === undefined && this.#send(lines)
   }
 
   close(): void {

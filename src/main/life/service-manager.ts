@@ -4,7 +4,9 @@ import { Notifier } from './notifier.js'
 /** What is told while the broker serves. */
 export interface ServiceState {
   /** One line, for people: `systemctl status` shows it. */
-  status(): string
+  status(draining: boolean): string
+  /** How long a stop that begins now may take, in milliseconds. */
+  stopMs(): number
   /** Whether it is worth keeping: if not, the watchdog is to end it. */
   healthy(): boolean
 }
@@ -12,8 +14,6 @@ export interface ServiceState {
 const STATUS_MS = 1000
 /** A watchdog is fed so often within its time that it does not matter if one ping comes late, or not at all. */
 const PINGS = 3
-/** All that a stop waits for is over by then. */
-const STOP_MS = 30_000
 const VARIABLES = ['NOTIFY_SOCKET', 'WATCHDOG_USEC', 'WATCHDOG_PID']
 
 /** What the service manager (systemd) wants to know, and when. Started without one it does nothing. */
@@ -59,8 +59,12 @@ export class ServiceManager {
       case 'reloading':
         return this.#notifier.state(`RELOADING=1\nMONOTONIC_USEC=${process.hrtime.bigint() / 1000n}`)
       case 'finishing':
+        this.#status = this.#text
+        return this.#notifier.state(`STOPPING=1\n${statusLine(this.#status)}\nEXTEND_TIMEOUT_USEC=${1000 * this.#broker!.stopMs()}`)
+      case 'stopping':
         this.#end()
-        return this.#notifier.state(`STOPPING=1\nSTATUS=stopping\nEXTEND_TIMEOUT_USEC=${1000 * STOP_MS}`)
+        if (before === 'finishing') this.#notifier.state(statusLine('stopping'))
+        return
       case 'stopped':
         return this.#notifier.close()
     }
@@ -83,13 +87,13 @@ export class ServiceManager {
   }
 
   get #text(): string {
-    return `${this.#state === 'draining' ? 'draining, ' : ''}${this.#broker!.status()}`
+    const draining = this.#state === 'draining' || this.#state === 'finishing'
+    return `${draining ? 'draining, ' : ''}${this.#broker!.status(draining)}`
   }
 
   #tellStatus(notifier: Notifier): void {
-    if (this.#text === this.#status) return
-    this.#status = this.#text
-    notifier.hint(statusLine(this.#status))
+    const text = this.#text
+    if (text !== this.#status && notifier.hint(statusLine(text))) this.#status = text
   }
 
   #every(ms: number, act: () => void): void {

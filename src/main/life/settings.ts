@@ -1,3 +1,4 @@
+import type { DrainSettings } from './drain.js'
 import type { AdmissionLimits } from '../clients/admission.js'
 import type { ConfiguredActor } from '../config/actor-settings.js'
 import type { Listening } from '../config/check.js'
@@ -21,6 +22,15 @@ export interface BrokerSettings {
   readonly watchTls: boolean
   readonly actor: ConfiguredActor
 }
+
+/** Both together, and some more, are what a timer takes. */
+const MOST_MS = 2 ** 30
+
+/** Read when a stop begins. */
+export const drainSettings = ({ drainDelay, shutdownTimeout }: Config): DrainSettings => ({
+  delayMs: Math.min(1000 * drainDelay, MOST_MS),
+  timeoutMs: Math.min(1000 * shutdownTimeout, MOST_MS)
+})
 
 export const brokerSettings = (config: Config, actor: ConfiguredActor): BrokerSettings => ({
   log: config.log,

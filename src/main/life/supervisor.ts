@@ -7,6 +7,7 @@ import { LastHeard } from '../../workers/os/last-heard.js'
 import { SOURCE } from '../../workers/base/log.js'
 import { close } from '../../workers/os/libc.js'
 import { Poller } from '../../workers/os/poller.js'
+import type { Left } from '../../workers/thread/figures.js'
 import type { ActorSettings } from '../../workers/thread/settings.js'
 import { ActorPool } from '../threads/actor-pool.js'
 import { Admission, type AdmissionOwner } from '../clients/admission.js'
@@ -30,6 +31,7 @@ import { saslFor } from '../threads/sasl-use.js'
 import type { SaslService } from '../threads/sasl-service.js'
 import { TlsKeeper } from '../tls/keeper.js'
 import { loadTlsAside } from '../tls/load-thread.js'
+import type { Drainable } from './drain.js'
 import type { BrokerSettings } from './settings.js'
 
 /** A part of what is to change. All parts are prepared before one of them is used. */
@@ -43,7 +45,7 @@ interface Prepared {
  * The main thread's part: it accepts connections, applies the limits and hands each client to an actor thread. It never
  * looks at a client's bytes.
  */
-export class Supervisor implements ListenerHandler {
+export class Supervisor implements Drainable, ListenerHandler {
   readonly #config: Config
   readonly #logger: Logger
   readonly #log: BoundedLog
@@ -68,7 +70,10 @@ export class Supervisor implements ListenerHandler {
   #sasl: SaslService | undefined
   #names: NameService | undefined
   #takes = true
+  /** Nobody will be taken again. */
   #stopping = false
+  /** Who waits for the end of the last client. */
+  readonly #untilEmpty: (() => void)[] = []
   /** Called when the number of clients goes to 0, and when it leaves it. */
   onIdle: (idle: boolean) => void = () => {}
 
@@ -117,6 +122,15 @@ export class Supervisor implements ListenerHandler {
   /** How many there are, those included that are not in yet. */
   get clients(): number {
     return this.#admission?.clients.size ?? 0
+  }
+
+  get driverConnections(): number {
+    return this.#pool?.driverConnections ?? 0
+  }
+
+  /** While clients are drained: what they wait for. Afterwards: what was cut off, or is about to be. */
+  get left(): Left {
+    return this.#pool?.left ?? { clients: 0, calls: 0, streams: 0 }
   }
 
   /** Whether clients are served, or will be again: no thread hangs that cannot be replaced. */
@@ -281,11 +295,35 @@ export class Supervisor implements ListenerHandler {
   /** Connections that come stay in the backlog. */
   takeNoMore(): void {
     this.#takes = false
+    this.#refuse()
   }
 
   takeAgain(): void {
     this.#takes = true
+    this.#pool!.resume()
     for (const listener of this.#listeners) listener.resume()
+  }
+
+  /** Nobody will be taken again: where no other process can ever do that, connections are refused as soon as none is taken. */
+  finish(): void {
+    this.#stopping = true
+    this.#refuse()
+  }
+
+  #refuse(): void {
+    if (this.#takes || !this.#stopping) return
+    const ours = this.#listeners.filter(({ socket }) => !socket.shared)
+    this.#listeners.splice(0, Infinity, ...this.#listeners.filter(({ socket }) => socket.shared))
+    for (const listener of ours) listener.close()
+  }
+
+  seeOff(ms: number): void {
+    this.#admission?.close()
+    this.#pool?.drain(ms)
+  }
+
+  empty(): Promise<void> {
+    return new Promise(resolve => (this.clients === 0 ? resolve() : this.#untilEmpty.push(resolve)))
   }
 
   mayAccept({ kind }: Listener): boolean {
@@ -321,8 +359,13 @@ export class Supervisor implements ListenerHandler {
       threads: pool,
       closeUnserved: (kind, fd) => this.#closeUnserved(kind, fd),
       mayAcceptAgain: kind => this.#mayAcceptAgain(kind),
-      idle: idle => this.onIdle(idle)
+      idle: idle => this.#idle(idle)
     }
+  }
+
+  #idle(idle: boolean): void {
+    this.onIdle(idle)
+    if (idle) for (const resolve of this.#untilEmpty.splice(0)) resolve()
   }
 
   #mayAcceptAgain(kind: ListenerKind): void {

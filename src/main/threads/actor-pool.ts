@@ -6,6 +6,7 @@ import type { LastHeard } from '../../workers/os/last-heard.js'
 import type { DescriptorLimits } from '../../workers/os/descriptor-limits.js'
 import type { ForeignCloser } from '../../workers/os/foreign-close.js'
 import type { HandOver } from '../../workers/thread/client-record.js'
+import type { Figures, Left } from '../../workers/thread/figures.js'
 import type { ActorSettings } from '../../workers/thread/settings.js'
 import { CallCounts } from '../../workers/observe/call-counts.js'
 import { SOURCE } from '../../workers/base/log.js'
@@ -68,6 +69,10 @@ export class ActorPool {
   readonly #hangs = new HangWatch<ActorThread>()
   readonly #looking: NodeJS.Timeout
   #numbers = 0
+  /** A thread could not be ended. */
+  #stuck = false
+  /** When the time of those who are drained is over; undefined while clients are served. */
+  #drainedBy: number | undefined
 
   constructor(
     { threads, minClients, counting, limits }: ActorPoolSize,
@@ -110,7 +115,16 @@ export class ActorPool {
 
   /** Whether all threads serve, or can be replaced. */
   get healthy(): boolean {
-    return !this.#hangs.helpless
+    return !this.#stuck && !this.#hangs.helpless
+  }
+
+  get driverConnections(): number {
+    return this.threads.reduce((count, { figures }) => count + figures.driverConnections, 0)
+  }
+
+  /** While clients are drained: what they wait for. Afterwards: what was cut off, or is about to be. */
+  get left(): Left {
+    return this.threads.map(({ figures, clients }) => leftIn(figures, clients)).reduce(sum, NOTHING)
   }
 
   /** Resolves when each thread serves, or has ended: who is let in before would wait for them. */
@@ -149,6 +163,18 @@ export class ActorPool {
     await within(APPLY_MS, Promise.all(this.threads.map(({ control }) => control.apply(settings))))
   }
 
+  /** Clients are closed when all that they have asked for is done, or cut off after so many milliseconds; who comes is closed. */
+  drain(ms: number): void {
+    this.#drainedBy = performance.now() + ms
+    for (const { control } of this.threads) void control.drain(ms)
+  }
+
+  /** Who comes is served. */
+  resume(): void {
+    this.#drainedBy = undefined
+    for (const { control } of this.threads) void control.resume()
+  }
+
   /** There is a SASL thread now, or another. */
   useSasl(sasl: SaslService): void {
     this.#sasl = sasl
@@ -169,7 +195,7 @@ export class ActorPool {
       this.#handler.news({ kind: 'log', level: 'error', source: SOURCE.server, message, about: undefined })
     }
     // A thread that waits in the kernel never ends.
-    await within(SHUTDOWN_MS, this.#pool.destroy())
+    this.#stuck = !(await within(SHUTDOWN_MS, this.#pool.destroy()))
   }
 
   #look(): void {
@@ -201,6 +227,7 @@ export class ActorPool {
     }
     const thread = new ActorThread(this.#pool, task, news => this.#handler.news(news))
     this.threads.push(thread)
+    if (this.#drainedBy !== undefined) void thread.control.drain(Math.max(0, this.#drainedBy - performance.now()))
     return thread
   }
 
@@ -218,4 +245,18 @@ export class ActorPool {
     this.#closer.closeAllOf(thread.number)
     this.#handler.threadDied(thread.number, reason)
   }
+}
+
+const NOTHING: Left = { clients: 0, calls: 0, streams: 0 }
+
+const sum = (one: Left, other: Left): Left => ({
+  clients: one.clients + other.clients,
+  calls: one.calls + other.calls,
+  streams: one.streams + other.streams
+})
+
+/** What a thread has told last may be older than the end of its last client. */
+function leftIn({ cutOff, left }: Figures, clients: number): Left {
+  if (cutOff) return left
+  return clients === 0 ? NOTHING : { ...left, clients }
 }

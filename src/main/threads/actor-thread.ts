@@ -4,6 +4,7 @@ import nodeEndpoint from 'comlink/dist/esm/node-adapter.mjs'
 import type { Piscina } from 'piscina'
 import type { ActorControl, ActorNews, ActorTask, FromActor, ToActor } from '../../workers/thread/control.js'
 import type { HandOver } from '../../workers/thread/client-record.js'
+import { Figures } from '../../workers/thread/figures.js'
 import { Pulse } from '../../workers/thread/pulse.js'
 import type { Watched } from './hang-watch.js'
 import type { Run } from './keeper.js'
@@ -20,6 +21,7 @@ export class ActorThread implements Run, Place, Watched {
   busy = false
   stuck = false
   readonly pulse = new Pulse()
+  readonly figures = new Figures()
   /** Why it was ended, if it was. */
   #verdict: string | undefined
   readonly #work: MessagePort
@@ -29,7 +31,7 @@ export class ActorThread implements Run, Place, Watched {
   /** Gives it up while it waits for a worker of piscina's. */
   readonly #unstarted = new AbortController()
 
-  constructor(pool: Piscina, task: Omit<ActorTask, 'work' | 'control' | 'pulse'>, news: (news: ActorNews) => void) {
+  constructor(pool: Piscina, task: Omit<ActorTask, 'work' | 'control' | 'pulse' | 'figures'>, news: (news: ActorNews) => void) {
     const work = new MessageChannel()
     const control = new MessageChannel()
     this.number = task.number
@@ -37,7 +39,7 @@ export class ActorThread implements Run, Place, Watched {
     this.#work = work.port1
     this.#news = news
     work.port1.on('message', (news: FromActor) => this.#told(news))
-    const whole: ActorTask = { ...task, pulse: this.pulse.shared, work: work.port2, control: control.port2 }
+    const whole: ActorTask = { ...task, pulse: this.pulse.shared, figures: this.figures.shared, work: work.port2, control: control.port2 }
     this.ended = this.#run(pool, whole).then(why => {
       // The end of its task comes another way than its last news, and may overtake them.
       for (let last; (last = receiveMessageOnPort(this.#work)) !== undefined; ) this.#told(last.message as FromActor)

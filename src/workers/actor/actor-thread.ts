@@ -17,6 +17,8 @@ export default async function actorThread(task: ActorTask): Promise<void> {
     disconnect: id => actor.disconnect(id),
     apply: settings => actor.apply(settings),
     useSasl: port => actor.useSasl(port),
+    drain: ms => actor.drain(ms),
+    resume: () => actor.resume(),
     shutdown: () => actor.shutdown()
   }
   expose(control, nodeEndpoint(task.control))

@@ -15,7 +15,9 @@ import type { SessionObserver } from '../thread/session-observer.js'
 import { Policy } from '../policy/policy.js'
 import { Authority } from '../polkit/authority.js'
 import { SaslThreadClient } from '../sasl/thread-client.js'
+import { Figures } from '../thread/figures.js'
 import { failureText, LOG_LEVELS, SOURCE, type Log } from '../base/log.js'
+import { Drain, type DrainOwner } from './drain.js'
 import type { ClientRecord, ClientState } from '../thread/client-record.js'
 import type { ThreadLog, ThreadServices } from '../thread/services.js'
 import type { SessionAccess, SessionOwner } from '../session/session-owner.js'
@@ -31,6 +33,8 @@ import { Turns } from '../thread/turns.js'
 import { UnopenedMemory } from '../thread/unopened-memory.js'
 
 const NEWS_MS = 5
+/** How long a stop waits for driver daemons that take leave. */
+const GOODBYE_MS = 500
 /** Longer messages are cut: peers choose parts of them. */
 const MAX_MESSAGE_CHARACTERS = 4096
 /** Of each kind, about peers that have not logged in. */
@@ -38,7 +42,7 @@ const STRANGERS_LINES_A_MINUTE = 30
 const MAKES_ROOM = 'not logged in, closed to make room for others'
 
 /** One thread's clients. Everything about a client happens here, so nothing needs a lock. */
-export class Actor implements ActorControl, ThreadServices, SessionAccess, SessionOwner {
+export class Actor implements ActorControl, DrainOwner, ThreadServices, SessionAccess, SessionOwner {
   readonly clock = new Clock((session, error) => this.failed(session, error))
   readonly turns = new Turns((session, error) => this.failed(session, error))
   readonly unopened = new UnopenedMemory()
@@ -53,6 +57,7 @@ export class Actor implements ActorControl, ThreadServices, SessionAccess, Sessi
   readonly drivers: LocalDrivers
   /** Driver connections that end in order. */
   readonly leaving = new Leaving(() => this.#finishIfEmpty())
+  readonly figures: Figures
   readonly #sessions = new Map<number, ClientSession>()
   readonly #arrivals: Arrivals
   readonly #tls: TlsHandshakes
@@ -62,14 +67,16 @@ export class Actor implements ActorControl, ThreadServices, SessionAccess, Sessi
   /** Clients of whose records the supervisor has not heard yet. */
   readonly #changed = new Set<ClientRecord>()
   #toFlush = false
+  #drain: Drain | undefined
   #closing = false
   #over = false
   #finished: () => void = () => {}
   /** Resolves when `shutdown` was called and all is closed. */
   readonly done = new Promise<void>(resolve => (this.#finished = resolve))
 
-  constructor({ number, settings, ledger, limits, lastHeard, counts, work, names, sasl }: Omit<ActorTask, 'control' | 'pulse'>) {
+  constructor({ number, settings, ledger, limits, lastHeard, counts, figures, work, names, sasl }: Omit<ActorTask, 'control' | 'pulse'>) {
     this.settings = settings
+    this.figures = new Figures(figures)
     this.observer = counts && new CallCounts(counts)
     if (sasl !== undefined) this.sasl.connect(sasl)
     this.policy = new Policy(settings.policy, settings.shield)
@@ -132,6 +139,10 @@ export class Actor implements ActorControl, ThreadServices, SessionAccess, Sessi
     else this.io.closer.whenRoom(sender, ended)
   }
 
+  sessions(): Iterable<ClientSession> {
+    return this.#sessions.values()
+  }
+
   /** An exception while a client was served ends that client and nobody else. */
   failed(session: Closable | undefined, error: unknown): void {
     this.log.write('error', SOURCE.server, `unexpected failure: ${failureText(error)}`)
@@ -167,11 +178,24 @@ export class Actor implements ActorControl, ThreadServices, SessionAccess, Sessi
     this.sasl.connect(port)
   }
 
+  drain(ms: number): void {
+    this.#arrivals.closeAll('the broker stops')
+    this.#drain?.stop()
+    this.#drain = new Drain(this, ms)
+  }
+
+  resume(): void {
+    this.#arrivals.reopen()
+  }
+
   shutdown(): void {
     this.#closing = true
+    this.#drain?.stop()
     this.#arrivals.closeAll('shutdown')
     for (const session of [...this.#sessions.values()]) session.close('shutdown', 'debug')
     this.#finishIfEmpty()
+    // A daemon that does not answer the goodbye is not waited for.
+    setTimeout(() => this.#finish(), GOODBYE_MS).unref()
   }
 
   // Connections

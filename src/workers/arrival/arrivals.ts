@@ -77,10 +77,14 @@ export class Arrivals {
     return arrival !== undefined
   }
 
-  /** Closes all that are here, and all that come from now on. */
+  /** Closes all that are here, and all that come from now on, until `reopen`. */
   closeAll(why: string): void {
     this.#closed = why
     for (const id of [...this.#all.keys()]) this.close(id, why)
+  }
+
+  reopen(): void {
+    this.#closed = undefined
   }
 
   // From the connections. What happens to them happens here and nowhere else.

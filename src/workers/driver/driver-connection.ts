@@ -44,6 +44,8 @@ export interface ConnectionServices {
   readonly turns: Turns
   readonly settings: Pick<ActorSettings, 'keepalive' | 'callsInFlight'>
   readonly leaving: Leaving
+  /** Of the thread. */
+  readonly figures: { driverConnections: number }
 }
 
 /** How a driver daemon is reached. */
@@ -93,6 +95,7 @@ export class DriverConnection implements DriverPort, TransportHandler, FrameInpu
     this.#own = new OwnCalls(this.writer)
     this.#keepalive = new Keepalive(clock, settings.keepalive, this)
     this.#keepalive.heardAt = clock.now
+    services.figures.driverConnections++
   }
 
   get session(): Closable {
@@ -163,6 +166,7 @@ export class DriverConnection implements DriverPort, TransportHandler, FrameInpu
   /** Closes it without a word to the session. Own calls are rejected. */
   end(error?: RemoteError): void {
     if (!this.#become('closed')) return
+    this.#services.figures.driverConnections--
     this.#keepalive.stop()
     this.#input.stop()
     this.#transport.destroy()

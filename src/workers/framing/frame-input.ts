@@ -52,6 +52,11 @@ export class FrameInput implements Unfinished {
     return this.reader.keptBytes + (this.#rest?.length ?? 0)
   }
 
+  /** Whether some of what the peer has sent is not judged, or is a frame whose rest has not come. */
+  get isBehind(): boolean {
+    return this.#rest !== undefined || this.reader.unfinished || this.#transport.hasUnread
+  }
+
   received(bytes: Buffer, from: number, to: number): void {
     if (this.#rest !== undefined) return this.#keep(bytes, from, to)
     const at = this.#mayGoOn() ? this.reader.push(bytes, from, to) : from

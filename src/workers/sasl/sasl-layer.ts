@@ -76,6 +76,10 @@ export class SaslLayer implements Transport, TransportHandler {
     return this.#inner.closed
   }
 
+  get hasUnread(): boolean {
+    return this.#rest !== undefined || this.#inner.hasUnread
+  }
+
   send(bytes: Buffer, from: number, to: number): boolean {
     const codec = this.#codec
     if (codec === undefined) return this.#inner.send(bytes, from, to)

@@ -264,10 +264,15 @@ export class CallFlow implements CallSink, ReplyJudge {
     for (const call of this.calls.takeAll()) this.#client.write(errorReply(call, error))
     this.failWaiting(error)
     for (const frame of this.streams.breakAll(error)) this.#client.write(frame)
-    if (told) this.#client.write(connectionClosedFrame(reason))
-    this.#closeCallback = false
+    this.tellOfEnd(reason)
     this.#client.resume(PAUSE.driverFull)
     return told
+  }
+
+  /** The client is about to be closed. It gets its event if it asked for it. */
+  tellOfEnd(reason: number): void {
+    if (this.#closeCallback) this.#client.write(connectionClosedFrame(reason))
+    this.#closeCallback = false
   }
 
   /** The calls that wait for the daemon fail, and what is still to come of the last one is not wanted. */

@@ -15,7 +15,7 @@ export interface DescriptorSender {
   readonly closer: { close(descriptor: number): void }
   readonly carriesDescriptors: boolean
   readonly events: Pick<ClientEvents, 'close' | 'closeInOrder' | 'collected'>
-  /** What a call is, now that it is there; undefined: it has been refused. */
+  /** What a call is, now that it is there; undefined: it has been refused, or comes too late. */
   judge(bytes: Buffer, at: number): CallKind | undefined
 }
 

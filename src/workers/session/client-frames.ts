@@ -3,6 +3,7 @@ import {
   KIND_LOOKED_INTO,
   KIND_WORK,
   kindOf,
+  LOCAL_KINDS,
   mostArgumentBytes,
   PLAIN_KINDS,
   type CallKind,
@@ -25,7 +26,7 @@ import {
   STATUS,
   type Header
 } from '../../protocol/header.js'
-import { KEEPALIVE } from '../../protocol/procedures.js'
+import { KEEPALIVE, REMOTE } from '../../protocol/procedures.js'
 import type { Clock, Closable } from '../base/clock.js'
 import { FrameInput, type FrameInputOwner } from '../framing/frame-input.js'
 import type { Keepalive } from '../framing/keepalive.js'
@@ -78,6 +79,8 @@ export class ClientFrames implements FrameInputOwner, DescriptorSender {
   readonly #connection: ClientConnection
   /** Of what kinds the client's calls are, by what is kept from it. */
   #kinds: KindTables = PLAIN_KINDS
+  /** Calls come too late. */
+  #deaf = false
   /** Made when the first descriptor, or call that announces some, comes. */
   #fds: CallsWithDescriptors | undefined
   #upload: UploadPath | undefined
@@ -116,7 +119,13 @@ export class ClientFrames implements FrameInputOwner, DescriptorSender {
 
   /** The client's calls are of these kinds from now on. */
   use(kinds: KindTables): void {
-    this.#kinds = kinds
+    if (!this.#deaf) this.#kinds = kinds
+  }
+
+  /** Calls that come from now on are passed over, but for CONNECT_CLOSE. What belongs to a stream goes on. */
+  hearNoCalls(): void {
+    this.#deaf = true
+    this.#kinds = LOCAL_KINDS
   }
 
   stop(): void {
@@ -210,6 +219,7 @@ export class ClientFrames implements FrameInputOwner, DescriptorSender {
 
   /** Any call that is not simply passed on. */
   #unusualCall(bytes: Buffer, at: number, kind: CallKind | undefined, whole: boolean): Disposition {
+    if (this.#deaf && !isClose(bytes, at)) return DISPOSITION.skip
     const refusal = this.#user.refusals.refusal(bytes, at, kind)
     if (refusal !== undefined || kind === undefined) return this.#refuse(bytes, at, refusal!)
     if ((kind & (KIND.local | KIND_LOOKED_INTO)) !== 0) {
@@ -251,6 +261,7 @@ export class ClientFrames implements FrameInputOwner, DescriptorSender {
 
   /** libvirt never registers with descriptors, and the arguments would stand elsewhere. */
   judge(bytes: Buffer, at: number): CallKind | undefined {
+    if (this.#deaf) return undefined
     const kind = kindOf(this.#kinds, frameProgram(bytes, at), frameProcedure(bytes, at))
     const refusal = this.#user.refusals.refusal(bytes, at, kind)
     if (refusal === undefined) return kind! & ~KIND.registration
@@ -275,3 +286,6 @@ export class ClientFrames implements FrameInputOwner, DescriptorSender {
     this.#connection.pinged()
   }
 }
+
+const isClose = (bytes: Buffer, at: number): boolean =>
+  frameProgram(bytes, at) === PROGRAM.remote && frameProcedure(bytes, at) === REMOTE.connectClose

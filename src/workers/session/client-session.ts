@@ -3,9 +3,9 @@ import { KIND, kindWithArguments, type CallKind } from '../../protocol/call-kind
 import { internalError, RemoteError } from '../../protocol/errors.js'
 import { HEADER_BYTES, MESSAGE, readHeader, STATUS, type Header } from '../../protocol/header.js'
 import type { Identity } from '../../protocol/identity.js'
-import { OPEN_READONLY } from '../../protocol/messages/connect.js'
+import { CLOSE_REASON, OPEN_READONLY } from '../../protocol/messages/connect.js'
 import { replyFrame } from '../../protocol/messages/frames.js'
-import type { SessionAccess, SessionOwner } from './session-owner.js'
+import type { Drained, SessionAccess, SessionOwner, Unfinished } from './session-owner.js'
 import type { ThreadServices } from '../thread/services.js'
 import type { Arrived } from '../arrival/arriving-client.js'
 import { makeAuthentication } from '../auth/make-authentication.js'
@@ -37,6 +37,7 @@ import { Reconnection, type ReconnectionOwner } from './reconnection.js'
 import { Refusals, type Progress } from './refusals.js'
 import { LEGAL, type SessionState } from './session-state.js'
 
+const STOPS = 'the broker stops'
 /** How long a client that asked to close may take to read what is queued for it. */
 const LINGER_MS = 10_000
 
@@ -46,6 +47,7 @@ export class ClientSession
     ClientUser,
     ClientStanding,
     ClientEvents,
+    Drained,
     DriverSideOwner,
     FlowOwner,
     LocalCaller,
@@ -68,8 +70,12 @@ export class ClientSession
   uri = ''
   /** The client sends nothing more, and gets this when all that it sent before is done; undefined while it goes on. */
   #finish: { reply: Buffer | undefined } | undefined
+  /** It is closed as soon as all that it has sent is done. `heard`: that has all been judged, and no more is. */
+  #draining: { heard: boolean } | undefined
   readonly #log: ClientLog
   #state: SessionState
+  /** What closes it in order. */
+  #why = 'closed by the client'
   /** Deadline for logging in, and later for reading the last replies. */
   readonly #timer = new Timer(this)
 
@@ -247,7 +253,7 @@ export class ClientSession
   /** The client has closed its direction of the connection. */
   inputEnded(): void {
     const { client } = this
-    if (this.#state === 'closing') return this.close('closed by the client', 'debug')
+    if (this.#state === 'closing') return this.close(this.#why, 'debug')
     if (this.#finish !== undefined) return this.#probe()
     // Nobody waits for an answer, or for the rest of a frame that never comes.
     const idle = !this.#outstanding && client.transport.pending === 0
@@ -270,7 +276,9 @@ export class ClientSession
 
   /** To be asked whenever something has come to its end. */
   #finishIfIdle(): void {
-    if (this.#finish !== undefined && !this.#outstanding) this.closeInOrder(this.#finish.reply)
+    if (this.#finish !== undefined) {
+      if (!this.#outstanding) this.closeInOrder(this.#finish.reply)
+    } else this.closeIfDrained()
   }
 
   /**
@@ -283,8 +291,45 @@ export class ClientSession
     return this.#finish?.reply === undefined ? streams.size > 0 : streams.someFinishing
   }
 
+  // Draining
+
+  drain(): void {
+    if (this.isNew) return this.close(STOPS, 'info')
+    this.#draining ??= { heard: false }
+    this.#finishIfIdle()
+  }
+
+  closeIfDrained(): void {
+    const draining = this.#draining
+    if (draining === undefined || this.#finish !== undefined || !LEGAL[this.#state].includes('closing')) return
+    if (!draining.heard && this.client.isBehind) return
+    draining.heard = true
+    this.client.hearNoCalls()
+    if (!this.#outstanding && !this.client.hasUnsent) this.#sendAway()
+  }
+
+  get unfinished(): Unfinished {
+    const { calls, waiting, streams } = this.flow
+    return { calls: calls.size + waiting + (this.#state === 'opening' ? 1 : 0), streams: streams.size }
+  }
+
+  cutOff(error: RemoteError): void {
+    if (!LEGAL[this.#state].includes('closing')) return
+    // The rest of what its daemon has begun to say is not waited for.
+    if (this.client.inRelayedFrame) return this.close(STOPS, 'info')
+    this.#driver.drop(true)
+    this.flow.lost(error, CLOSE_REASON.endOfFile)
+    this.#sendAway()
+  }
+
+  #sendAway(): void {
+    this.flow.tellOfEnd(CLOSE_REASON.endOfFile)
+    this.#why = STOPS
+    this.closeInOrder(this.#finish?.reply)
+  }
+
   clientLost({ errno, fault }: LossReason): void {
-    if (this.#state === 'closing') return this.close('closed by the client', 'debug')
+    if (this.#state === 'closing') return this.close(this.#why, 'debug')
     if (fault !== undefined) return this.close(`TLS failed: ${fault}`, 'warning')
     if (errno === EMFILE) return this.close('too many file descriptors', 'warning')
     const why = errno === 0 ? `End of file while reading data: ${errorText(EIO)}` : errorText(errno)

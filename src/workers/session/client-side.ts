@@ -165,6 +165,21 @@ export class ClientSide implements ClientPort, ClientConnection, ReplySink, Tran
     this.#frames.refuse(call, error)
   }
 
+  /** It has still to take some of what it is to get. */
+  get hasUnsent(): boolean {
+    return this.inRelayedFrame || this.transport.pending > 0
+  }
+
+  /** Some of what it has sent is not judged, or a frame whose rest has not come. */
+  get isBehind(): boolean {
+    return this.#frames.input.isBehind
+  }
+
+  /** Takes no more calls from it, but what belongs to streams. */
+  hearNoCalls(): void {
+    this.#frames.hearNoCalls()
+  }
+
   /** Takes no more from it. */
   hearNoMore(): void {
     this.reader.stop()

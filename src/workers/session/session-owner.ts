@@ -1,3 +1,4 @@
+import type { RemoteError } from '../../protocol/errors.js'
 import type { AuthServices } from '../auth/authentication.js'
 import type { Drivers } from '../driver/drivers.js'
 import type { Policy } from '../policy/policy.js'
@@ -15,4 +16,25 @@ export interface SessionOwner {
   changed(record: ClientRecord): void
   /** It is closed. `sender`: by whose number descriptors were counted that the client sent; undefined where it could not. */
   ended(record: ClientRecord, why: string, sender: number | undefined): void
+}
+
+/** What a client has in hand. */
+export interface Unfinished {
+  /** Calls that are not answered, CONNECT_OPEN included. */
+  readonly calls: number
+  readonly streams: number
+}
+
+/** A session that is to come to its end. */
+export interface Drained {
+  /**
+   * All that the client has sent so far is done and answered, streams go on to their ends, and then the client is closed in
+   * order. What it calls later is not answered, but for CONNECT_CLOSE. One that is not in yet is closed now.
+   */
+  drain(): void
+  /** To be called now and then: nobody tells when all that has come is judged. */
+  closeIfDrained(): void
+  readonly unfinished: Unfinished
+  /** The time is over: calls and streams end with the error, and the client is closed in order. */
+  cutOff(error: RemoteError): void
 }

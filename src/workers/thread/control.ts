@@ -18,6 +18,8 @@ export interface ActorTask {
   counts: SharedArrayBuffer | undefined
   /** See Pulse. */
   pulse: SharedArrayBuffer
+  /** See Figures. */
+  figures: SharedArrayBuffer
   /** Where connections come in and news goes out: plain messages, because there are thousands a second. */
   work: MessagePort
   /** Where names of users and groups are asked for. */
@@ -61,6 +63,13 @@ export interface ActorControl {
   apply(settings: ActorSettings): void
   /** The SASL thread was replaced; this leads to the new one. */
   useSasl(port: MessagePort): void
+  /**
+   * Closes who is not in, and all others as soon as what they have asked for is done, or after `ms` milliseconds. Who comes
+   * is closed, until `resume`.
+   */
+  drain(ms: number): void
+  /** Serves who comes. Those who are being drained go on to their end. */
+  resume(): void
   /** Closes all clients and ends the thread's task. */
   shutdown(): void
 }

@@ -1,4 +1,5 @@
 import { ECONNRESET } from '../os/libc.js'
+import { hasUnread } from '../os/peek.js'
 import { FAILED, HUNG_UP, READABLE, WRITABLE, type Pollable } from '../os/poller.js'
 import { RESULT, ROOM_BYTES, type SecureChannel } from './secure-channel.js'
 import type { ThreadIo } from '../transport/polled.js'
@@ -46,6 +47,10 @@ export class TlsTransport implements Transport, Pollable {
 
   get closed(): boolean {
     return this.#closed
+  }
+
+  get hasUnread(): boolean {
+    return !this.#closed && hasUnread(this.#fd)
   }
 
   /** Strength of the connection's cipher, in bits: what SASL counts as its external security. */

@@ -15,6 +15,7 @@ import {
   send,
   sendBytes
 } from '../os/libc.js'
+import { hasUnread } from '../os/peek.js'
 import { EDGE, FAILED, HUNG_UP, PEER_CLOSED, READABLE, WRITABLE, type Pollable, type Poller } from '../os/poller.js'
 import type { SplicePipe } from './splice-pipe.js'
 import { descriptorsMissed, lookAhead, receive, sendDescriptor } from './descriptors.js'
@@ -113,6 +114,10 @@ export class PolledTransport implements Transport, Pollable {
 
   get closed(): boolean {
     return this.#closed
+  }
+
+  get hasUnread(): boolean {
+    return !this.#closed && hasUnread(this.#fd)
   }
 
   /** The descriptor that bytes may be spliced into; undefined while others go first, or for good. */

@@ -49,6 +49,8 @@ export interface LossReason {
 /** What comes from one peer, as those see it who take it. */
 export interface ByteSource {
   readonly closed: boolean
+  /** Whether something has come that has not been read. Asks the kernel. */
+  readonly hasUnread: boolean
   /** How many bytes, about, are read in one turn from now on. */
   readAtMost(bytes: number): void
   /** Stops and goes on with reading. */

@@ -2,7 +2,7 @@ import { expect } from 'chai'
 import { Life, NEXT, type LifeEffects, type LifeRequest, type LifeState } from '#main/life/life.js'
 
 const STATES = Object.keys(NEXT) as LifeState[]
-const REQUESTS: readonly LifeRequest[] = ['reload', 'drain', 'resume', 'stop']
+const REQUESTS: readonly LifeRequest[] = ['reload', 'drain', 'resume', 'idle', 'stop']
 
 /** Lets what was promised come about. */
 const settle = (): Promise<void> => new Promise(resolve => setImmediate(resolve))
@@ -34,6 +34,10 @@ class Stage implements LifeEffects {
     this.done.push('resume')
   }
 
+  finish(): void {
+    this.done.push('finish')
+  }
+
   #begin(what: string): Promise<void> {
     this.done.push(what)
     return new Promise((resolve, reject) => this.#open.set(what, error => (error === undefined ? resolve() : reject(error))))
@@ -59,13 +63,14 @@ class Stage implements LifeEffects {
 
 /** What comes of a request in a state, by the picture: no effect, later, or the state that follows. */
 const OUTCOMES: Record<LifeState, Record<LifeRequest, LifeState | 'later' | 'nothing'>> = {
-  starting: { reload: 'later', drain: 'later', resume: 'nothing', stop: 'later' },
-  serving: { reload: 'reloading', drain: 'draining', resume: 'nothing', stop: 'finishing' },
-  reloading: { reload: 'later', drain: 'later', resume: 'nothing', stop: 'finishing' },
-  draining: { reload: 'later', drain: 'nothing', resume: 'serving', stop: 'finishing' },
-  finishing: { reload: 'nothing', drain: 'nothing', resume: 'nothing', stop: 'stopping' },
-  stopping: { reload: 'nothing', drain: 'nothing', resume: 'nothing', stop: 'nothing' },
-  stopped: { reload: 'nothing', drain: 'nothing', resume: 'nothing', stop: 'nothing' }
+  starting: { reload: 'later', drain: 'later', resume: 'nothing', idle: 'nothing', stop: 'later' },
+  serving: { reload: 'reloading', drain: 'draining', resume: 'nothing', idle: 'finishing', stop: 'finishing' },
+  reloading: { reload: 'later', drain: 'later', resume: 'nothing', idle: 'finishing', stop: 'finishing' },
+  draining: { reload: 'later', drain: 'nothing', resume: 'serving', idle: 'nothing', stop: 'finishing' },
+  // That there is no client is no second request.
+  finishing: { reload: 'nothing', drain: 'nothing', resume: 'nothing', idle: 'nothing', stop: 'stopping' },
+  stopping: { reload: 'nothing', drain: 'nothing', resume: 'nothing', idle: 'nothing', stop: 'nothing' },
+  stopped: { reload: 'nothing', drain: 'nothing', resume: 'nothing', idle: 'nothing', stop: 'nothing' }
 }
 
 describe('the life of the broker', () => {
@@ -84,7 +89,7 @@ describe('the life of the broker', () => {
 
   it('goes from the start to the end in order, each effect once', async () => {
     const stage = await new Stage().into('stopped')
-    expect(stage.done).to.deep.equal(['start', 'drain', 'stop'])
+    expect(stage.done).to.deep.equal(['start', 'drain', 'finish', 'stop'])
     expect(await stage.started).to.equal('served')
     await stage.life.stopped
   })
@@ -104,7 +109,7 @@ describe('the life of the broker', () => {
     for (const request of ['drain', 'reload', 'stop'] as const) stage.life.request(request)
     await stage.over('start')
     expect(stage.life.state).to.equal('finishing')
-    expect(stage.done).to.deep.equal(['start', 'drain'])
+    expect(stage.done).to.deep.equal(['start', 'drain', 'finish'])
   })
 
   it('reloads once more for all that ask while it reloads', async () => {
@@ -149,7 +154,7 @@ describe('the life of the broker', () => {
     stage.life.request('stop')
     await settle()
     expect(stage.life.state).to.equal('stopping')
-    expect(stage.done).to.deep.equal(['start', 'drain', 'stop'])
+    expect(stage.done).to.deep.equal(['start', 'drain', 'finish', 'stop'])
   })
 
   it('stops at once when it is asked a second time, and not again when the draining ends', async () => {
@@ -159,6 +164,6 @@ describe('the life of the broker', () => {
     await stage.over('drain')
     await stage.over('stop')
     expect(stage.life.state).to.equal('stopped')
-    expect(stage.done).to.deep.equal(['start', 'drain', 'stop'])
+    expect(stage.done).to.deep.equal(['start', 'drain', 'finish', 'stop'])
   })
 })

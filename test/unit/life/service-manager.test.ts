@@ -20,7 +20,12 @@ describe('what systemd is told', () => {
   })
 
   const next = (): Promise<string> => waitFor('a notification', () => receiver.receive())
-  const state = { clients: 0, well: true, status: () => `${state.clients} clients`, healthy: () => state.well }
+  const state = {
+    clients: 0, well: true,
+    status: (draining: boolean) => `${state.clients} clients${draining ? ', 2 calls' : ''}`,
+    stopMs: () => 50_000,
+    healthy: () => state.well
+  }
 
   const serving = (manager: ServiceManager): ServiceManager => {
     manager.follow(state)
@@ -35,7 +40,8 @@ describe('what systemd is told', () => {
     const manager = serving(new ServiceManager(new Notifier(receiver.path)))
     expect(await next()).to.equal('READY=1\nSTATUS=0 clients')
     stop(manager)
-    expect(await next()).to.equal('STOPPING=1\nSTATUS=stopping\nEXTEND_TIMEOUT_USEC=30000000')
+    expect(await next()).to.equal('STOPPING=1\nSTATUS=draining, 0 clients, 2 calls\nEXTEND_TIMEOUT_USEC=50000000')
+    expect(await next()).to.equal('STATUS=stopping')
     expect(receiver.receive()).to.equal(undefined)
     new ServiceManager(new Notifier(receiver.path)).failed('no\nsuch group')
     expect(await next()).to.equal('STATUS=could not start: no such group')
@@ -49,7 +55,12 @@ describe('what systemd is told', () => {
     state.clients = 0
     expect(await next()).to.equal('STATUS=0 clients')
     manager.entered('draining')
-    expect(await next()).to.equal('STATUS=draining, 0 clients')
+    expect(await next()).to.equal('STATUS=draining, 0 clients, 2 calls')
+    manager.entered('finishing')
+    expect(await next()).to.match(/^STOPPING=1\n/)
+    state.clients = 1
+    expect(await next()).to.equal('STATUS=draining, 1 clients, 2 calls')
+    state.clients = 0
     stop(manager)
   })
 

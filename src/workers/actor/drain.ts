@@ -1,0 +1,90 @@
+import { stopping } from '../../protocol/broker-errors.js'
+import { Timer, type Clock, type Closable, type Timed } from '../base/clock.js'
+import type { Drained } from '../session/session-owner.js'
+import type { Figures } from '../thread/figures.js'
+
+/** Sessions that are told between two turns of the loop. */
+const BATCH = 256
+/** It is looked so often who has come to an end. */
+const LOOK_MS = 100
+
+export type DrainedSession = Drained & Closable
+
+/** Whose sessions are drained. */
+export interface DrainOwner {
+  readonly clock: Clock
+  readonly figures: Figures
+  /** Those that are not closed. */
+  sessions(): Iterable<DrainedSession>
+  /** An exception while one was served. */
+  failed(session: Closable, error: unknown): void
+}
+
+/** Sees off the clients of one thread: each is closed when all that it has asked for is done, the rest when the time is over. */
+export class Drain implements Timed {
+  readonly #owner: DrainOwner
+  readonly #until: number
+  readonly #timer = new Timer(this)
+  /** Whom it sees off. Some may have gone since the last look. */
+  #its: Set<DrainedSession>
+  #stopped = false
+
+  /** `ms`: until what is left is cut off. */
+  constructor(owner: DrainOwner, ms: number) {
+    this.#owner = owner
+    this.#until = owner.clock.now + ms
+    owner.figures.cutOff = false
+    this.#its = new Set(owner.sessions())
+    this.#tell([...this.#its])
+  }
+
+  /** Nothing is done any more. */
+  stop(): void {
+    this.#stopped = true
+    this.#owner.clock.cancel(this.#timer)
+  }
+
+  timeUp(): void {
+    this.#look()
+  }
+
+  #tell(sessions: DrainedSession[]): void {
+    if (this.#stopped) return
+    for (const session of sessions.splice(0, BATCH)) this.#try(session, () => session.drain())
+    if (sessions.length > 0) setImmediate(() => this.#tell(sessions))
+    else this.#look()
+  }
+
+  #look(): void {
+    const { clock, figures } = this.#owner
+    for (const session of this.#left()) this.#try(session, () => session.closeIfDrained())
+    this.#its = new Set(this.#left())
+    figures.left = count(this.#its)
+    if (this.#its.size === 0) return
+    if (clock.now < this.#until) return clock.set(this.#timer, LOOK_MS)
+    figures.cutOff = true
+    for (const session of this.#its) this.#try(session, () => session.cutOff(stopping()))
+  }
+
+  #left(): DrainedSession[] {
+    return [...this.#owner.sessions()].filter(session => this.#its.has(session))
+  }
+
+  #try(session: DrainedSession, act: () => void): void {
+    try {
+      act()
+    } catch (error) {
+      this.#owner.failed(session, error)
+    }
+  }
+}
+
+function count(sessions: Iterable<DrainedSession>): { clients: number; calls: number; streams: number } {
+  const left = { clients: 0, calls: 0, streams: 0 }
+  for (const { unfinished } of sessions) {
+    left.clients++
+    left.calls += unfinished.calls
+    left.streams += unfinished.streams
+  }
+  return left
+}
