@@ -16,14 +16,13 @@ import { openFiles, planDescriptors, type DescriptorPlan } from '../clients/desc
 import { openedListeners } from '../config/check.js'
 import { StartupError } from '../config/startup-error.js'
 import type { Config } from '../config/load.js'
-import { Listener, type ListenerHandler } from '../../workers/os/listener.js'
-import { listenAgain } from '../../workers/os/listening-sockets.js'
+import type { Listener, ListenerHandler } from '../../workers/os/listener.js'
 import type { ListenerKind } from '../../workers/os/listener-kind.js'
 import { LEVEL, levelNames } from '../config/log-settings.js'
 import { inTurn } from './in-turn.js'
 import type { Logger } from '../log/logger.js'
 import { ClosedDoor } from '../listen/closed-door.js'
-import { NetworkChange } from '../listen/network.js'
+import { Listeners } from '../listen/listeners.js'
 import { listenerKind, type NetworkPlace } from '../listen/places.js'
 import type { ListeningSockets, OpenedSocket } from '../listen/sockets.js'
 import { NameService } from '../threads/name-service.js'
@@ -53,9 +52,7 @@ export class Supervisor implements Drainable, ListenerHandler {
   readonly #limits: DescriptorLimits
   readonly #closer: ForeignCloser
   readonly #lastHeard = new LastHeard()
-  readonly #listeners: Listener[] = []
-  /** Connections are counted by these. */
-  readonly #kinds = new Map<string, ListenerKind>()
+  readonly #listeners: Listeners
   /** Replaced as a whole. There from the start on. */
   #settings!: BrokerSettings
   #testDriverSocket: string | undefined
@@ -84,6 +81,12 @@ export class Supervisor implements Drainable, ListenerHandler {
     this.#closer = new ForeignCloser(new FdLedger(), this.#limits.foreign)
     this.#logger = logger
     this.#log = new BoundedLog(logger, SOURCE.server)
+    this.#listeners = new Listeners({
+      poller: this.#poller,
+      closer: this.#closer,
+      logger,
+      handlerOf: ({ name }) => (name === 'admin' ? new ClosedDoor(this.#closer, this.#log) : this)
+    })
   }
 
   /**
@@ -107,16 +110,7 @@ export class Supervisor implements Drainable, ListenerHandler {
     await this.#pool.started()
     this.#openAtStart = openFiles()
     this.#admission = new Admission(limits, this.#planDescriptors(), this.#admissionOwner(this.#pool))
-    this.#listen(sockets.open())
-  }
-
-  #listen(opened: readonly OpenedSocket[]): void {
-    for (const { kind, socket } of opened) {
-      const handler = kind.name === 'admin' ? new ClosedDoor(this.#closer, this.#log) : this
-      this.#kinds.set(kind.name, kind)
-      this.#listeners.push(new Listener(kind, socket, this.#poller, this.#closer, handler))
-      this.#logger.info(SOURCE.listener, `listening on ${socket.place}`)
-    }
+    this.#listeners.open(sockets.open())
   }
 
   /** How many there are, those included that are not in yet. */
@@ -157,15 +151,14 @@ export class Supervisor implements Drainable, ListenerHandler {
       }
       this.#settings = settings
       for (const part of prepared) part.use()
-      for (const { socket } of this.#listeners) listenAgain(socket, settings.backlog)
+      this.#listeners.setBacklog(settings.backlog)
       this.#watchTls()
       this.#admission!.apply(settings.limits, this.#planDescriptors())
       try {
         await this.#pool!.apply(this.#actorSettings(), settings.minClients)
       } finally {
         // Not before the threads know what these clients need.
-        if (this.#stopping) for (const { socket } of opened) close(socket.fd)
-        else this.#listen(opened)
+        this.#listeners.open(opened)
       }
     })
   }
@@ -228,14 +221,9 @@ export class Supervisor implements Drainable, ListenerHandler {
   }
 
   #prepareNetwork(places: readonly NetworkPlace[], backlog: number, opened: OpenedSocket[]): Prepared {
-    const kindOf = (name: NetworkPlace['name']): ListenerKind => this.#kinds.get(name) ?? listenerKind(name, this.#config)
-    const change = new NetworkChange(places, this.#listeners, kindOf, backlog)
+    const change = this.#listeners.change(places, backlog, name => listenerKind(name, this.#config))
     const use = (): void => {
-      for (const listener of change.removed) {
-        this.#listeners.splice(this.#listeners.indexOf(listener), 1)
-        listener.close()
-        this.#logger.info(SOURCE.listener, `no longer listening on ${listener.place}`)
-      }
+      this.#listeners.close(change.removed)
       opened.push(...change.added)
     }
     return { use, drop: () => change.undo() }
@@ -264,8 +252,7 @@ export class Supervisor implements Drainable, ListenerHandler {
   /** Does all of it, whatever fails, and never rejects. */
   async stop(): Promise<void> {
     const failed = (what: string, error: Error): void => this.#logger.error(SOURCE.daemon, `${what}: ${error.message}`)
-    this.#stopping = true
-    const listeners = this.#listeners.splice(0)
+    const listeners = this.#listeners.end()
     await inTurn(
       [
         ...listeners.map(listener => [`closing ${listener.place}`, () => listener.close()] as const),
@@ -301,7 +288,7 @@ export class Supervisor implements Drainable, ListenerHandler {
   takeAgain(): void {
     this.#takes = true
     this.#pool!.resume()
-    for (const listener of this.#listeners) listener.resume()
+    this.#listeners.resume()
   }
 
   /** Nobody will be taken again: where no other process can ever do that, connections are refused as soon as none is taken. */
@@ -311,10 +298,7 @@ export class Supervisor implements Drainable, ListenerHandler {
   }
 
   #refuse(): void {
-    if (this.#takes || !this.#stopping) return
-    const ours = this.#listeners.filter(({ socket }) => !socket.shared)
-    this.#listeners.splice(0, Infinity, ...this.#listeners.filter(({ socket }) => socket.shared))
-    for (const listener of ours) listener.close()
+    if (!this.#takes && this.#stopping) this.#listeners.closeOwn()
   }
 
   seeOff(ms: number): void {
@@ -369,8 +353,7 @@ export class Supervisor implements Drainable, ListenerHandler {
   }
 
   #mayAcceptAgain(kind: ListenerKind): void {
-    if (!this.#takes) return
-    for (const listener of this.#listeners) if (listener.kind === kind) listener.resume()
+    if (this.#takes) this.#listeners.resume(kind)
   }
 
   /** What lies unread in a UNIX socket is closed with it, and that can take any time. */

@@ -1,0 +1,81 @@
+import { SOURCE } from '../../workers/base/log.js'
+import { close } from '../../workers/os/libc.js'
+import { Listener, type ListenerHandler } from '../../workers/os/listener.js'
+import type { ListenerKind } from '../../workers/os/listener-kind.js'
+import { listenAgain } from '../../workers/os/listening-sockets.js'
+import type { ForeignCloser } from '../../workers/os/foreign-close.js'
+import type { Poller } from '../../workers/os/poller.js'
+import type { Logger } from '../log/logger.js'
+import { NetworkChange } from './network.js'
+import type { NetworkPlace } from './places.js'
+import type { OpenedSocket } from './sockets.js'
+
+export interface ListenersOwner {
+  readonly poller: Poller
+  readonly closer: ForeignCloser
+  readonly logger: Pick<Logger, 'info'>
+  /** Who gets the connections. */
+  handlerOf(kind: ListenerKind): ListenerHandler
+}
+
+/** All that the broker listens on. */
+export class Listeners {
+  readonly #owner: ListenersOwner
+  #all: Listener[] = []
+  /** Connections are counted by these, also when the sockets are others. */
+  readonly #kinds = new Map<string, ListenerKind>()
+  #closed = false
+
+  constructor(owner: ListenersOwner) {
+    this.#owner = owner
+  }
+
+  /** Their connections are taken from now on; after the end they are closed. */
+  open(opened: readonly OpenedSocket[]): void {
+    const { poller, closer, logger } = this.#owner
+    for (const { kind, socket } of opened) {
+      if (this.#closed) {
+        close(socket.fd)
+        continue
+      }
+      this.#kinds.set(kind.name, kind)
+      this.#all.push(new Listener(kind, socket, poller, closer, this.#owner.handlerOf(kind)))
+      logger.info(SOURCE.listener, `listening on ${socket.place}`)
+    }
+  }
+
+  /** Prepares what makes these the only places on the network. `kindOf`: of listeners that there were not before. */
+  change(places: readonly NetworkPlace[], backlog: number, kindOf: (name: NetworkPlace['name']) => ListenerKind): NetworkChange {
+    return new NetworkChange(places, this.#all, name => this.#kinds.get(name) ?? kindOf(name), backlog)
+  }
+
+  close(listeners: readonly Listener[]): void {
+    this.#all = this.#all.filter(listener => !listeners.includes(listener))
+    for (const listener of listeners) {
+      listener.close()
+      this.#owner.logger.info(SOURCE.listener, `no longer listening on ${listener.place}`)
+    }
+  }
+
+  /** Closes those on which no other process can ever listen. There will be no others. */
+  closeOwn(): void {
+    this.#closed = true
+    this.close(this.#all.filter(({ socket }) => !socket.shared))
+  }
+
+  /** Those that are left, the caller's to close. There will be no others. */
+  end(): Listener[] {
+    this.#closed = true
+    return this.#all.splice(0)
+  }
+
+  /** Connections of one socket that may wait. */
+  setBacklog(backlog: number): void {
+    for (const { socket } of this.#all) listenAgain(socket, backlog)
+  }
+
+  /** Those that were told to take no more go on: all of them, or those of a kind. */
+  resume(kind?: ListenerKind): void {
+    for (const listener of this.#all) if (kind === undefined || listener.kind === kind) listener.resume()
+  }
+}
