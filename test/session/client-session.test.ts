@@ -114,6 +114,17 @@ describe('the states of a session', () => {
     trial.call(REMOTE.connectClose)
     expect(trial.told).to.deep.equal(['serving', 'closing'])
     trial.session.close('test', 'debug')
+    const drained = new MemorySession(clock, 'own')
+    await drained.open()
+    drained.call(CALL)
+    drained.transport.slow = true
+    drained.session.leave.drain()
+    drained.session.leave.drain()
+    expect(drained.told).to.deep.equal(['draining'])
+    drained.port.reply(drained.port.take()[0]!)
+    drained.transport.drain()
+    drained.session.leave.closeIfDrained()
+    expect(drained.told).to.deep.equal(['draining', 'closing'])
   })
 
   it('lead nowhere but where something that happens leads', () => {

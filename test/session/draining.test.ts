@@ -29,7 +29,7 @@ describe('a session that is drained', () => {
 
   it('is closed at once, and in order, when nothing of it is in flight', async () => {
     const trial = await open()
-    trial.session.drain()
+    trial.session.leave.drain()
     expect([trial.session.state, trial.ended, trial.port.state]).to.deep.equal(['closed', 'the broker stops', 'left'])
     expect(trial.take()).to.deep.equal([])
   })
@@ -37,7 +37,7 @@ describe('a session that is drained', () => {
   it('is closed at once when it is not in', () => {
     for (const auth of ['polkit', 'none'] as const) {
       const trial = new MemorySession(clock, 'own', { auth })
-      trial.session.drain()
+      trial.session.leave.drain()
       expect(trial.ended).to.equal('the broker stops')
     }
   })
@@ -45,12 +45,12 @@ describe('a session that is drained', () => {
   it('is closed when it has opened nothing, but not before CONNECT_OPEN is answered', async () => {
     const idle = new MemorySession(clock, 'own')
     idle.call(REMOTE.authList)
-    idle.session.drain()
+    idle.session.leave.drain()
     expect(idle.session.state).to.equal('closed')
     const opens = new MemorySession(clock, 'own')
     opens.connectOpen()
-    opens.session.drain()
-    expect([opens.session.state, opens.session.unfinished]).to.deep.equal(['opening', { calls: 1, streams: 0 }])
+    opens.session.leave.drain()
+    expect([opens.session.state, opens.session.leave.unfinished]).to.deep.equal(['opening', { calls: 1, streams: 0 }])
     opens.drivers.last.succeed()
     await settle()
     expect(opens.take().map(({ status }) => status)).to.deep.equal([STATUS.ok])
@@ -61,8 +61,8 @@ describe('a session that is drained', () => {
     const trial = await open()
     trial.port.window = 1
     const serials = [trial.call(CALL), trial.call(CALL), trial.call(CALL)]
-    trial.session.drain()
-    expect(trial.session.unfinished).to.deep.equal({ calls: 3, streams: 0 })
+    trial.session.leave.drain()
+    expect(trial.session.leave.unfinished).to.deep.equal({ calls: 3, streams: 0 })
     trial.call(CALL)
     trial.call(REMOTE.connectGetUri)
     trial.transport.receive(frame({ prog: 1, proc: 1, serial: 77 }))
@@ -77,11 +77,11 @@ describe('a session that is drained', () => {
   it('has calls carried out that came before, though nobody had looked at them yet', async () => {
     const trial = await open()
     trial.transport.hasUnread = true
-    trial.session.drain()
+    trial.session.leave.drain()
     expect(trial.session.state).to.equal('open')
     trial.transport.hasUnread = false
     const serials = [trial.call(CALL), trial.call(REMOTE.connectGetUri)]
-    trial.session.closeIfDrained()
+    trial.session.leave.closeIfDrained()
     expect(trial.session.state).to.equal('open')
     trial.port.reply(trial.port.take()[0]!)
     expect(trial.take().map(({ serial }) => serial).sort()).to.deep.equal(serials)
@@ -92,7 +92,7 @@ describe('a session that is drained', () => {
     const trial = await open()
     const call = frame({ proc: CALL, serial: 50 }, pattern(100))
     trial.transport.receive(call.subarray(0, 70))
-    trial.session.drain()
+    trial.session.leave.drain()
     trial.transport.receive(call.subarray(70))
     trial.port.reply(trial.port.take()[0]!)
     expect(trial.take().map(({ serial }) => serial)).to.deep.equal([50])
@@ -104,8 +104,8 @@ describe('a session that is drained', () => {
     const serial = trial.call(CONSOLE, consoleArguments())
     trial.port.reply(trial.port.take()[0]!)
     trial.take()
-    trial.session.drain()
-    expect(trial.session.unfinished).to.deep.equal({ calls: 0, streams: 1 })
+    trial.session.leave.drain()
+    expect(trial.session.leave.unfinished).to.deep.equal({ calls: 0, streams: 1 })
     const packet = (status: number, payload?: Buffer): Buffer => frame({ proc: CONSOLE, serial, type: MESSAGE.stream, status }, payload)
     trial.transport.receive(packet(STATUS.continue, pattern(10)))
     trial.transport.receive(ping())
@@ -126,7 +126,7 @@ describe('a session that is drained', () => {
     trial.call(CONSOLE, consoleArguments())
     trial.port.reply(trial.port.take()[0]!)
     trial.take()
-    trial.session.drain()
+    trial.session.leave.drain()
     const serial = trial.call(REMOTE.connectClose)
     expect(trial.take().map(reply => reply.serial)).to.deep.equal([serial])
     expect([trial.session.state, trial.ended]).to.deep.equal(['closed', 'closed by the client'])
@@ -140,7 +140,7 @@ describe('a session that is drained', () => {
         trial.port.reply(trial.port.take()[0]!)
       }
       const serial = trial.call(CALL)
-      trial.session.drain()
+      trial.session.leave.drain()
       trial.take()
       trial.port.reply(trial.port.take()[0]!)
       const [reply, ...events] = trial.take()
@@ -155,19 +155,19 @@ describe('a session that is drained', () => {
   it('has the answers written that it is slow to take', async () => {
     const trial = await open()
     trial.call(CALL)
-    trial.session.drain()
+    trial.session.leave.drain()
     trial.transport.slow = true
     trial.port.reply(trial.port.take()[0]!)
     expect(trial.session.state).to.equal('open')
     trial.transport.drain()
-    trial.session.closeIfDrained()
+    trial.session.leave.closeIfDrained()
     expect(trial.ended).to.equal('the broker stops')
   })
 
   it('is told of the loss of its daemon, and then closed', async () => {
     const trial = await open()
     const serial = trial.call(CALL)
-    trial.session.drain()
+    trial.session.leave.drain()
     trial.port.lose()
     expect(trial.take().map(reply => [reply.serial, reply.status])).to.deep.equal([[serial, STATUS.error]])
     expect(trial.session.state).to.equal('closed')
@@ -180,9 +180,9 @@ describe('a session that is drained', () => {
     trial.port.window = 1
     const calls = [trial.call(CALL), trial.call(CALL)]
     trial.take()
-    trial.session.drain()
-    expect(trial.session.unfinished).to.deep.equal({ calls: 2, streams: 1 })
-    trial.session.cutOff(stopping())
+    trial.session.leave.drain()
+    expect(trial.session.leave.unfinished).to.deep.equal({ calls: 2, streams: 1 })
+    trial.session.leave.cutOff(stopping())
     const told = trial.take()
     expect(told.map(({ type, serial, status }) => [type, serial, status])).to.deep.equal([
       ...calls.map(serial => [MESSAGE.reply, serial, STATUS.error]), [MESSAGE.stream, stream, STATUS.error]
@@ -194,8 +194,8 @@ describe('a session that is drained', () => {
   it('has its CONNECT_OPEN given up when the time is over', async () => {
     const trial = new MemorySession(clock, 'own')
     trial.connectOpen()
-    trial.session.drain()
-    trial.session.cutOff(stopping())
+    trial.session.leave.drain()
+    trial.session.leave.cutOff(stopping())
     expect([trial.session.state, trial.drivers.last.abandoned]).to.deep.equal(['closed', true])
     await settle()
     expect(trial.failures).to.deep.equal([])
@@ -204,9 +204,9 @@ describe('a session that is drained', () => {
   it('does not wait for the rest of what its daemon has begun to say when the time is over', async () => {
     const trial = await open()
     trial.call(CALL)
-    trial.session.drain()
+    trial.session.leave.drain()
     trial.port.inPassedFrame = true
-    trial.session.cutOff(stopping())
+    trial.session.leave.cutOff(stopping())
     expect([trial.session.state, trial.port.state]).to.deep.equal(['closed', 'closed'])
   })
 })

@@ -21,7 +21,8 @@ export interface Client extends ClientRecord, Occupant {
 /** How far a client of the listener is that is in this state now. One that is being closed does not get on by that. */
 export function stageOf(state: ClientState, { transport, auth }: ListenerKind, before?: Stage): Stage {
   if (state === 'arriving' && transport === 'tls') return 'handshake'
-  return auth === 'none' || state === 'serving' || (state === 'closing' && before === 'in') ? 'in' : 'login'
+  const isIn = auth === 'none' || state === 'serving' || state === 'draining' || (state === 'closing' && before === 'in')
+  return isIn ? 'in' : 'login'
 }
 
 /** Who is connected. */

@@ -8,7 +8,9 @@ const BATCH = 256
 /** It is looked so often who has come to an end. */
 const LOOK_MS = 100
 
-export type DrainedSession = Drained & Closable
+export interface DrainedSession extends Closable {
+  readonly leave: Drained
+}
 
 /** Whose sessions are drained. */
 export interface DrainOwner {
@@ -50,20 +52,20 @@ export class Drain implements Timed {
 
   #tell(sessions: DrainedSession[]): void {
     if (this.#stopped) return
-    for (const session of sessions.splice(0, BATCH)) this.#try(session, () => session.drain())
+    for (const session of sessions.splice(0, BATCH)) this.#try(session, () => session.leave.drain())
     if (sessions.length > 0) setImmediate(() => this.#tell(sessions))
     else this.#look()
   }
 
   #look(): void {
     const { clock, figures } = this.#owner
-    for (const session of this.#left()) this.#try(session, () => session.closeIfDrained())
+    for (const session of this.#left()) this.#try(session, () => session.leave.closeIfDrained())
     this.#its = new Set(this.#left())
     figures.left = count(this.#its)
     if (this.#its.size === 0) return
     if (clock.now < this.#until) return clock.set(this.#timer, LOOK_MS)
     figures.cutOff = true
-    for (const session of this.#its) this.#try(session, () => session.cutOff(stopping()))
+    for (const session of this.#its) this.#try(session, () => session.leave.cutOff(stopping()))
   }
 
   #left(): DrainedSession[] {
@@ -81,7 +83,7 @@ export class Drain implements Timed {
 
 function count(sessions: Iterable<DrainedSession>): { clients: number; calls: number; streams: number } {
   const left = { clients: 0, calls: 0, streams: 0 }
-  for (const { unfinished } of sessions) {
+  for (const { leave: { unfinished } } of sessions) {
     left.clients++
     left.calls += unfinished.calls
     left.streams += unfinished.streams

@@ -5,7 +5,7 @@ import { HEADER_BYTES, MESSAGE, readHeader, STATUS, type Header } from '../../pr
 import type { Identity } from '../../protocol/identity.js'
 import { CLOSE_REASON, OPEN_READONLY } from '../../protocol/messages/connect.js'
 import { replyFrame } from '../../protocol/messages/frames.js'
-import type { Drained, SessionAccess, SessionOwner, Unfinished } from './session-owner.js'
+import type { SessionAccess, SessionOwner } from './session-owner.js'
 import type { ThreadServices } from '../thread/services.js'
 import type { Arrived } from '../arrival/arriving-client.js'
 import { makeAuthentication } from '../auth/make-authentication.js'
@@ -16,12 +16,13 @@ import type { Way } from '../driver/driver-sockets.js'
 import type { OpenedDriver } from '../driver/drivers.js'
 import { EIO, EMFILE, errorText } from '../os/libc.js'
 import { subjectOf } from '../policy/subject.js'
-import type { ClientRecord } from '../thread/client-record.js'
+import type { ClientRecord, ClientState } from '../thread/client-record.js'
 import type { LossReason } from '../transport/transport.js'
 import { CallFlow } from './call-flow.js'
 import { ClientLog } from './client-log.js'
 import { ClientSide } from './client-side.js'
 import { DriverSide, type DriverSideOwner } from './driver-side.js'
+import { Leave, type LeaveOwner } from './leave.js'
 import { answerLocally } from './local-calls.js'
 import { Login, type LoginOwner } from './login.js'
 import {
@@ -37,7 +38,6 @@ import { Reconnection, type ReconnectionOwner } from './reconnection.js'
 import { Refusals, type Progress } from './refusals.js'
 import { LEGAL, type SessionState } from './session-state.js'
 
-const STOPS = 'the broker stops'
 /** How long a client that asked to close may take to read what is queued for it. */
 const LINGER_MS = 10_000
 
@@ -47,9 +47,9 @@ export class ClientSession
     ClientUser,
     ClientStanding,
     ClientEvents,
-    Drained,
     DriverSideOwner,
     FlowOwner,
+    LeaveOwner,
     LocalCaller,
     LoginOwner,
     OpenConnection,
@@ -68,14 +68,10 @@ export class ClientSession
   readonly #reconnection: Reconnection
   /** What CONNECT_GET_URI says. */
   uri = ''
-  /** The client sends nothing more, and gets this when all that it sent before is done; undefined while it goes on. */
-  #finish: { reply: Buffer | undefined } | undefined
-  /** It is closed as soon as all that it has sent is done. `heard`: that has all been judged, and no more is. */
-  #draining: { heard: boolean } | undefined
+  /** Made when the client, or the broker, thinks of the end. */
+  #leave: Leave | undefined
   readonly #log: ClientLog
   #state: SessionState
-  /** What closes it in order. */
-  #why = 'closed by the client'
   /** Deadline for logging in, and later for reading the last replies. */
   readonly #timer = new Timer(this)
 
@@ -164,6 +160,11 @@ export class ClientSession
     return true
   }
 
+  #tellState(state: ClientState): void {
+    this.record.state = state
+    this.owner.changed(this.record)
+  }
+
   log(level: LogLevel, message: string, source?: LogSource): void {
     this.#log.log(level, message, source)
   }
@@ -182,14 +183,17 @@ export class ClientSession
     if (!this.#become('authenticated')) return
     this.client.loggedIn()
     this.record.identity = { ...this.record.identity, ...identity }
-    this.record.state = 'serving'
     this.#log.nowKnown()
     this.thread.clock.cancel(this.#timer)
-    this.owner.changed(this.record)
+    this.#tellState('serving')
   }
 
   setDeadline(ms: number): void {
-    if (ms > 0) this.thread.clock.set(this.#timer, ms)
+    if (ms > 0) this.wait(ms)
+  }
+
+  wait(ms: number): void {
+    this.thread.clock.set(this.#timer, ms)
   }
 
   // From the client
@@ -219,46 +223,34 @@ export class ClientSession
 
   // Calls that the broker answers
 
-  answer(call: Header, body?: Buffer): void {
-    this.client.answer(call, body)
-  }
-
-  reject(call: Header, error: RemoteError): void {
-    this.client.refuse(call, error)
-  }
-
-  startPinging(): void {
-    this.client.startPinging()
-  }
-
   connectOpen(call: Header, name: string | undefined, flags: number): void {
-    if (!this.#become('opening')) return this.reject(call, internalError('connection already open'))
+    if (!this.#become('opening')) return this.client.refuse(call, internalError('connection already open'))
     const readonly = this.record.listener.readonly || (flags & OPEN_READONLY) !== 0
     this.#open(name, readonly).then(
-      () => this.answer(call),
+      () => this.client.answer(call),
       (error: unknown) => {
         this.#driver.notOpened()
         if (!(error instanceof RemoteError)) return this.failed(error)
         // It may be closing meanwhile.
-        if (this.#become('authenticated')) this.reject(call, error)
+        if (this.#become('authenticated')) this.client.refuse(call, error)
       }
-    ).then(() => this.#finishIfIdle(), (error: unknown) => this.failed(error))
+    ).then(() => this.#leave?.goOn(), (error: unknown) => this.failed(error))
   }
 
   connectClose(call: Header): void {
     this.thread.observer?.answered(this.record, call.prog, call.proc, STATUS.ok, 0, 0)
-    this.#finishWith(replyFrame(call))
+    this.leave.finishWith(replyFrame(call), this.thread.settings.closeTimeoutMs)
   }
 
   /** The client has closed its direction of the connection. */
   inputEnded(): void {
-    const { client } = this
-    if (this.#state === 'closing') return this.close(this.#why, 'debug')
-    if (this.#finish !== undefined) return this.#probe()
+    const { client, leave } = this
+    if (this.#state === 'closing') return this.close(leave.why, 'debug')
+    if (leave.hasBegun) return this.#probe()
     // Nobody waits for an answer, or for the rest of a frame that never comes.
-    const idle = !this.#outstanding && client.transport.pending === 0
+    const idle = !leave.outstanding && client.transport.pending === 0
     if (this.#state === 'authenticating' || client.reader.unfinished || idle) return this.clientLost({ errno: 0 })
-    this.#finishWith(undefined)
+    leave.finishWith(undefined, this.thread.settings.closeTimeoutMs)
     this.#probe()
   }
 
@@ -266,70 +258,8 @@ export class ClientSession
     if (this.record.listener.transport !== 'unix') this.client.probe()
   }
 
-  /** The client wants no more than what it has asked for already; then it is told `reply`, and the connection closed. */
-  #finishWith(reply: Buffer | undefined): void {
-    this.#finish = { reply }
-    this.client.hearNoMore()
-    if (this.#outstanding) this.thread.clock.set(this.#timer, this.thread.settings.closeTimeoutMs)
-    else this.closeInOrder(reply)
-  }
-
-  /** To be asked whenever something has come to its end. */
-  #finishIfIdle(): void {
-    if (this.#finish !== undefined) {
-      if (!this.#outstanding) this.closeInOrder(this.#finish.reply)
-    } else this.closeIfDrained()
-  }
-
-  /**
-   * Whether something is to be done before the client may leave. A stream that the client has not finished itself ends
-   * with CONNECT_CLOSE; but who only sends nothing more may still be reading one.
-   */
-  get #outstanding(): boolean {
-    const { busy, streams } = this.flow
-    if (this.#state === 'opening' || this.#state === 'reopening' || busy) return true
-    return this.#finish?.reply === undefined ? streams.size > 0 : streams.someFinishing
-  }
-
-  // Draining
-
-  drain(): void {
-    if (this.isNew) return this.close(STOPS, 'info')
-    this.#draining ??= { heard: false }
-    this.#finishIfIdle()
-  }
-
-  closeIfDrained(): void {
-    const draining = this.#draining
-    if (draining === undefined || this.#finish !== undefined || !LEGAL[this.#state].includes('closing')) return
-    if (!draining.heard && this.client.isBehind) return
-    draining.heard = true
-    this.client.hearNoCalls()
-    if (!this.#outstanding && !this.client.hasUnsent) this.#sendAway()
-  }
-
-  get unfinished(): Unfinished {
-    const { calls, waiting, streams } = this.flow
-    return { calls: calls.size + waiting + (this.#state === 'opening' ? 1 : 0), streams: streams.size }
-  }
-
-  cutOff(error: RemoteError): void {
-    if (!LEGAL[this.#state].includes('closing')) return
-    // The rest of what its daemon has begun to say is not waited for.
-    if (this.client.inRelayedFrame) return this.close(STOPS, 'info')
-    this.#driver.drop(true)
-    this.flow.lost(error, CLOSE_REASON.endOfFile)
-    this.#sendAway()
-  }
-
-  #sendAway(): void {
-    this.flow.tellOfEnd(CLOSE_REASON.endOfFile)
-    this.#why = STOPS
-    this.closeInOrder(this.#finish?.reply)
-  }
-
   clientLost({ errno, fault }: LossReason): void {
-    if (this.#state === 'closing') return this.close(this.#why, 'debug')
+    if (this.#state === 'closing') return this.close(this.leave.why, 'debug')
     if (fault !== undefined) return this.close(`TLS failed: ${fault}`, 'warning')
     if (errno === EMFILE) return this.close('too many file descriptors', 'warning')
     const why = errno === 0 ? `End of file while reading data: ${errorText(EIO)}` : errorText(errno)
@@ -382,7 +312,7 @@ export class ClientSession
     this.#driver.notOpened()
     if (!this.#become('lost')) return false
     this.flow.failWaiting(error)
-    this.#finishIfIdle()
+    this.#leave?.goOn()
     return true
   }
 
@@ -392,7 +322,7 @@ export class ClientSession
 
   driverJudged(): void {
     this.flow.release()
-    this.#finishIfIdle()
+    this.#leave?.goOn()
   }
 
   driverDrained(): void {
@@ -412,20 +342,32 @@ export class ClientSession
     if (!this.#become('lost')) return
     this.client.disconnected()
     this.#reconnection.lost(this.flow.lost(error, reason))
-    this.#finishIfIdle()
+    this.#leave?.goOn()
+  }
+
+  draining(): void {
+    this.#tellState('draining')
+  }
+
+  giveUpDriver(error: RemoteError): void {
+    this.#driver.drop(true)
+    this.flow.lost(error, CLOSE_REASON.endOfFile)
   }
 
   // The end
 
+  get leave(): Leave {
+    return (this.#leave ??= new Leave(this, this.client, this.flow))
+  }
+
   /** Closes when `reply`, if there is one, is out. Calls still running are abandoned. */
   closeInOrder(reply: Buffer | undefined): void {
     if (!this.#become('closing')) return
-    this.record.state = 'closing'
-    this.owner.changed(this.record)
+    this.#tellState('closing')
     this.client.end(reply)
     if (!this.client.inRelayedFrame) this.#dropDriver()
     this.flow.disconnect()
-    if (this.#state === 'closing') this.thread.clock.set(this.#timer, LINGER_MS)
+    if (this.#state === 'closing') this.wait(LINGER_MS)
   }
 
   /** Closes at once; what is queued for the client is lost. */
@@ -444,7 +386,7 @@ export class ClientSession
 
   timeUp(): void {
     if (this.#state === 'authenticating') this.close('not authenticated in time', 'warning')
-    else if (this.#finish !== undefined && this.#state !== 'closing') this.closeInOrder(this.#finish.reply)
+    else if (this.leave.hasBegun && this.#state !== 'closing') this.leave.timeUp()
     else this.close('client did not read its last replies', 'info')
   }
 

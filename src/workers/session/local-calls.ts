@@ -13,11 +13,11 @@ const PASS_ON = Symbol('pass on')
 
 type Handler = (caller: LocalCaller, call: Header, body: Buffer) => typeof PASS_ON | void
 
-const authList: Handler = (caller, call) => caller.answer(call, encodeAuthList([caller.login.authenticationType()]))
+const authList: Handler = (caller, call) => caller.client.answer(call, encodeAuthList([caller.login.authenticationType()]))
 
 /** Refused: a method that this listener does not use, or a client that is in already. */
 const authenticate: Handler = (caller, call, body) => {
-  if (!caller.login.takesPart(call, body)) caller.reject(call, authenticationFailed())
+  if (!caller.login.takesPart(call, body)) caller.client.refuse(call, authenticationFailed())
 }
 
 const connectOpen: Handler = (caller, call, body) => {
@@ -30,12 +30,12 @@ const connectClose: Handler = (caller, call) => caller.connectClose(call)
 const supportsFeature: Handler = (caller, call, body) => {
   const feature = decodeFeature(body)
   const { connection } = caller
-  const answer = (supported: boolean): void => caller.answer(call, encodeSupported(supported))
+  const answer = (supported: boolean): void => caller.client.answer(call, encodeSupported(supported))
   if (feature === FEATURE.keepalive) {
-    caller.startPinging()
+    caller.client.startPinging()
     return answer(true)
   }
-  if (!connection.hasOpened) return caller.reject(call, notOpen())
+  if (!connection.hasOpened) return caller.client.refuse(call, notOpen())
   switch (feature) {
     case FEATURE.eventCallbacks:
     case FEATURE.closeCallback:
@@ -48,8 +48,8 @@ const supportsFeature: Handler = (caller, call, body) => {
 }
 
 const getUri: Handler = (caller, call) => {
-  if (!caller.connection.hasOpened) return caller.reject(call, notOpen())
-  caller.answer(call, encodeText(caller.connection.uri))
+  if (!caller.connection.hasOpened) return caller.client.refuse(call, notOpen())
+  caller.client.answer(call, encodeText(caller.connection.uri))
 }
 
 /**
@@ -57,10 +57,10 @@ const getUri: Handler = (caller, call) => {
  * driver daemon.
  */
 const setIdentity: Handler = (caller, call, body) => {
-  if (!caller.connection.hasOpened) return caller.reject(call, notOpen())
-  if (caller.connection.isLost) return caller.reject(call, driverClosed())
+  if (!caller.connection.hasOpened) return caller.client.refuse(call, notOpen())
+  if (caller.connection.isLost) return caller.client.refuse(call, driverClosed())
   decodeSetIdentity(body)
-  caller.answer(call)
+  caller.client.answer(call)
 }
 
 /**
@@ -73,8 +73,8 @@ export function answerLocally(caller: LocalCaller, call: Header, body: Buffer): 
   try {
     return handler(caller, call, body) !== PASS_ON
   } catch (error) {
-    if (error instanceof XdrError) caller.reject(call, undecodable())
-    else if (error instanceof RemoteError) caller.reject(call, error)
+    if (error instanceof XdrError) caller.client.refuse(call, undecodable())
+    else if (error instanceof RemoteError) caller.client.refuse(call, error)
     else throw error
     return true
   }

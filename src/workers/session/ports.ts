@@ -107,12 +107,16 @@ export interface OpenConnection {
 /** What the calls that the broker answers itself may do. */
 export interface LocalCaller {
   readonly connection: OpenConnection
-  answer(call: Header, body?: Buffer): void
-  reject(call: Header, error: RemoteError): void
+  readonly client: LocalAnswers
   readonly login: LocalLogin
   /** Both are answered sooner or later. */
   connectOpen(call: Header, name: string | undefined, flags: number): void
   connectClose(call: Header): void
+}
+
+export interface LocalAnswers {
+  answer(call: Header, body?: Buffer): void
+  refuse(call: Header, error: RemoteError): void
   /** The client wants to be asked whether it lives. */
   startPinging(): void
 }

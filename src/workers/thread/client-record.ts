@@ -2,10 +2,10 @@ import type { Identity } from '../../protocol/identity.js'
 import type { ListenerKind } from '../os/listener-kind.js'
 
 /**
- * `arriving` until its session begins, `authenticating` until it has logged in, where it has to; `closing` while the last
- * replies are written.
+ * `arriving` until its session begins, `authenticating` until it has logged in, where it has to; `draining` while it gets
+ * what it has asked for and may ask for nothing more; `closing` while the last replies are written.
  */
-export const CLIENT_STATES = ['arriving', 'authenticating', 'serving', 'closing'] as const
+export const CLIENT_STATES = ['arriving', 'authenticating', 'serving', 'draining', 'closing'] as const
 export type ClientState = (typeof CLIENT_STATES)[number]
 
 /** Of a client that has proved nothing of itself: of them there can be thousands. */

@@ -3,16 +3,21 @@ import { expect } from 'chai'
 import type { RemoteError } from '#protocol/errors.js'
 import { Drain, type DrainedSession } from '#workers/actor/drain.js'
 import { Clock } from '#workers/base/clock.js'
+import type { Drained } from '#workers/session/session-owner.js'
 import { Figures } from '#workers/thread/figures.js'
 import { waitFor } from '../../support/waiting.js'
 
 /** A session that is idle if it has nothing unfinished. */
-class PlayedSession implements DrainedSession {
+class PlayedSession implements DrainedSession, Drained {
   drained = false
   error: RemoteError | undefined
 
   constructor(readonly thread: PlayedThread, public unfinished = { calls: 0, streams: 0 }) {
     thread.all.add(this)
+  }
+
+  get leave(): this {
+    return this
   }
 
   drain(): void {
