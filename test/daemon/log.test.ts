@@ -46,22 +46,24 @@ describe('the log', function () {
     expect(stage.broker.program.stderr).not.to.match(/client/)
   })
 
-  it('goes on in a new file at SIGUSR1, when the old one has been renamed', async () => {
-    const dir = await tempDir(cleanup)
-    const [file, rotated] = [join(dir, 'log'), join(dir, 'log.1')]
-    const read = (path: string): string => (existsSync(path) ? readFileSync(path, 'utf8') : '')
-    const stage = await Stage.start(cleanup, { log_level: 2, log_outputs: `2:file:${file}` })
-    await stage.open()
-    await waitFor('a line', () => read(file).includes('logged in'))
-    await rename(file, rotated)
-    stage.broker.program.child.kill('SIGUSR1')
-    await waitFor('the new file', () => read(file).includes('log opened anew'))
-    const before = read(rotated)
-    await stage.open()
-    await waitFor('a line there', () => read(file).includes('logged in'))
-    expect(read(rotated)).to.equal(before)
-    expect(read(file)).to.match(/^.*virtbroker version/)
-  })
+  for (const [signal, said] of [['SIGUSR1', 'log opened anew'], ['SIGHUP', 'configuration loaded anew']] as const) {
+    it(`goes on in a new file at ${signal}, when the old one has been renamed`, async () => {
+      const dir = await tempDir(cleanup)
+      const [file, rotated] = [join(dir, 'log'), join(dir, 'log.1')]
+      const read = (path: string): string => (existsSync(path) ? readFileSync(path, 'utf8') : '')
+      const stage = await Stage.start(cleanup, { log_level: 2, log_outputs: `2:file:${file}` })
+      await stage.open()
+      await waitFor('a line', () => read(file).includes('logged in'))
+      await rename(file, rotated)
+      stage.broker.program.child.kill(signal)
+      await waitFor('the new file', () => read(file).includes(said))
+      const before = read(rotated)
+      await stage.open()
+      await waitFor('a line there', () => read(file).includes('logged in'))
+      expect(read(rotated)).to.equal(before)
+      expect(read(file)).to.match(/^.*virtbroker version/)
+    })
+  }
 
   it('stays where it is at SIGUSR1 when a file cannot be opened', async () => {
     const dir = join(await tempDir(cleanup), 'there')

@@ -135,10 +135,10 @@ export class Logger {
     this.setOutputs(this.#outputs)
   }
 
-  /** All of the settings at once. On a StartupError nothing has changed. Outputs that stay are not opened again. */
+  /** All of the settings at once. On a StartupError nothing has changed. Files are opened anew, as in `reopen`. */
   use({ level, filters, outputs }: LogSettings): void {
     const wanted = outputs.length === 0 ? [this.#fallback(level)] : outputs
-    if (!isDeepStrictEqual(wanted, this.#outputs)) this.setOutputs(wanted)
+    if (wanted.some(({ to }) => to === 'file') || !isDeepStrictEqual(wanted, this.#outputs)) this.setOutputs(wanted)
     this.setLevel(level)
     this.setFilters(filters)
   }
