@@ -58,6 +58,21 @@ describe('an actor thread that hangs', function () {
     await waitFor('the watchdog\'s food', () => pings() > before + 2)
   })
 
+  for (const [how, signal] of [['goes round in a circle', 'SIGXCPU'], ['waits in the kernel', 'SIGSTKFLT']] as const) {
+    it(`does not hold up a stop for long, when it ${how}`, async () => {
+      const stage = await Stage.start(cleanup, { actor_threads: 2, shutdown_timeout: 1 }, { nodeOptions: ['--import', killer] })
+      const { program } = stage.broker
+      const { client } = await stage.open()
+      const other = await stage.open()
+      program.child.kill(signal)
+      await waitFor('a thread that hangs', () => program.stderr.includes('a thread hangs'))
+      program.child.kill('SIGTERM')
+      expect(await program.exited).to.deep.equal({ status: 0, signal: null })
+      await Promise.all([client.end(), other.client.end()])
+      expect(program.stderr).to.contain('cut off by the stop: 1 client, 0 calls, 0 streams')
+    })
+  }
+
   it('where it cannot be ended lets the watchdog starve, and a stop comes to its end', async () => {
     const { stage, clients, pings } = await prepared(cleanup)
     const { program } = stage.broker
