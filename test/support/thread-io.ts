@@ -2,7 +2,7 @@ import { FdLedger } from '#workers/os/fd-ledger.js'
 import { ForeignCloser } from '#workers/os/foreign-close.js'
 import { Poller } from '#workers/os/poller.js'
 import { SplicePipe } from '#workers/transport/splice-pipe.js'
-import { makeReadBuffer, type ThreadIo } from '#workers/transport/polled.js'
+import { makeReadBuffer, type ThreadIo } from '#workers/transport/thread-io.js'
 import type { Cleanup } from './cleanup.js'
 
 /** What transports need of an actor thread, for those that live in the test's own. A failure in one fails the test. */

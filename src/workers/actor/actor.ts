@@ -28,7 +28,7 @@ import type { Arrived } from '../arrival/arriving-client.js'
 import { TlsHandshakes } from '../arrival/tls-handshake.js'
 import { identifying } from '../arrival/unix-peer.js'
 import { SplicePipe } from '../transport/splice-pipe.js'
-import { makeReadBuffer, type ThreadIo } from '../transport/polled.js'
+import { makeReadBuffer, type ThreadIo } from '../transport/thread-io.js'
 import { Turns } from '../thread/turns.js'
 import { UnopenedMemory } from '../thread/unopened-memory.js'
 

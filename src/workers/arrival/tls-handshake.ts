@@ -7,7 +7,7 @@ import { RESULT, SecureChannel } from '../tls/secure-channel.js'
 import { SecureContext } from '../tls/secure-context.js'
 import type { TlsSettings } from '../tls/tls-settings.js'
 import { TlsTransport } from '../tls/tls-transport.js'
-import type { ThreadIo } from '../transport/polled.js'
+import type { ThreadIo } from '../transport/thread-io.js'
 import type { ArrivalStep, ArrivingClient, Found } from './arriving-client.js'
 
 /** What tells a client that its certificate is accepted: the one byte before the first frame. */

@@ -1,6 +1,7 @@
 import type { Closable } from '../base/clock.js'
 import { FrameInput, type FrameInputOwner } from '../framing/frame-input.js'
-import { PolledTransport, type ThreadIo } from '../transport/polled.js'
+import { PolledTransport } from '../transport/polled.js'
+import type { ThreadIo } from '../transport/thread-io.js'
 import type { TransportHandler } from '../transport/transport.js'
 import type { Turns } from '../thread/turns.js'
 import { HeldInput, type LinkInput } from './held-input.js'

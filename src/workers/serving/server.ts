@@ -1,6 +1,6 @@
 import type { Clock } from '../base/clock.js'
 import type { Turns } from '../thread/turns.js'
-import type { ThreadIo } from '../transport/polled.js'
+import type { ThreadIo } from '../transport/thread-io.js'
 import { PolledLink } from './link.js'
 import { ServerSession, type Connection, type Service } from './server-session.js'
 

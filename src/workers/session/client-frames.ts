@@ -35,7 +35,7 @@ import type { ForeignCloser } from '../os/foreign-close.js'
 import type { ActorSettings } from '../thread/settings.js'
 import type { Turns } from '../thread/turns.js'
 import type { UnopenedMemory } from '../thread/unopened-memory.js'
-import type { ThreadIo } from '../transport/polled.js'
+import type { ThreadIo } from '../transport/thread-io.js'
 import type { Transport } from '../transport/transport.js'
 import {
   CallsWithDescriptors,

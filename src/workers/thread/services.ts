@@ -1,6 +1,6 @@
 import type { Clock } from '../base/clock.js'
 import type { Log, LogLevel } from '../base/log.js'
-import type { ThreadIo } from '../transport/polled.js'
+import type { ThreadIo } from '../transport/thread-io.js'
 import type { SessionObserver } from './session-observer.js'
 import type { ActorSettings } from './settings.js'
 import type { Turns } from './turns.js'

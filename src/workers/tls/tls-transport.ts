@@ -2,7 +2,7 @@ import { ECONNRESET } from '../os/libc.js'
 import { hasUnread } from '../os/peek.js'
 import { FAILED, HUNG_UP, READABLE, WRITABLE, type Pollable } from '../os/poller.js'
 import { RESULT, ROOM_BYTES, type SecureChannel } from './secure-channel.js'
-import type { ThreadIo } from '../transport/polled.js'
+import type { ThreadIo } from '../transport/thread-io.js'
 import type { Transport, TransportHandler } from '../transport/transport.js'
 
 /** A read that gave more was of long records. Short ones cost as much each: of them, there is one read a turn. */

@@ -1,7 +1,5 @@
 import { HEADER_BYTES } from '../../protocol/header.js'
-import type { Closable } from '../base/clock.js'
-import type { FdLedger } from '../os/fd-ledger.js'
-import { shutDown, type ForeignCloser } from '../os/foreign-close.js'
+import { shutDown } from '../os/foreign-close.js'
 import {
   EAGAIN,
   ECONNRESET,
@@ -10,40 +8,15 @@ import {
   errno,
   MSG_DONTWAIT,
   MSG_NOSIGNAL,
-  Memory,
   recv,
   send,
   sendBytes
 } from '../os/libc.js'
 import { hasUnread } from '../os/peek.js'
-import { EDGE, FAILED, HUNG_UP, PEER_CLOSED, READABLE, WRITABLE, type Pollable, type Poller } from '../os/poller.js'
-import type { SplicePipe } from './splice-pipe.js'
+import { EDGE, FAILED, HUNG_UP, PEER_CLOSED, READABLE, WRITABLE, type Pollable } from '../os/poller.js'
 import { descriptorsMissed, lookAhead, receive, sendDescriptor } from './descriptors.js'
+import { READ_AT, READ_BYTES, type ThreadIo } from './thread-io.js'
 import type { SplicePath, Transport, TransportHandler } from './transport.js'
-
-/** More than a UNIX socket holds by default (208 KiB): a driver daemon that waits for room in it gets all of it at once. */
-const READ_BYTES = 256 * 1024
-/** Reads go behind room for one header: whoever splits a frame puts the header of the next piece there. */
-const READ_AT = HEADER_BYTES
-
-/**
- * What the connections of one thread share. There is one read buffer: what is read is used up, or copied into a
- * queue, before the next read; it is never swapped for another.
- */
-export interface ThreadIo {
-  readonly poller: Poller
-  readonly ledger: FdLedger
-  /** The owner number under which this thread's descriptors stand in the ledger. */
-  readonly owner: number
-  /** Closes descriptors that peers have sent, and sockets in which some may lie. */
-  readonly closer: ForeignCloser
-  readonly buffer: Memory
-  readonly pipe: SplicePipe
-  /** An exception while one connection was served. It costs that connection only. */
-  readonly failed: (session: Closable | undefined, error: unknown) => void
-}
-
-export const makeReadBuffer = (): Memory => new Memory(READ_AT + READ_BYTES)
 
 const SEND_FLAGS = MSG_DONTWAIT | MSG_NOSIGNAL
 

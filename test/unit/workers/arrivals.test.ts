@@ -8,7 +8,7 @@ import type { LastHeard } from '#workers/os/last-heard.js'
 import type { TransportKind } from '#workers/os/listener-kind.js'
 import type { HandOver } from '#workers/thread/client-record.js'
 import type { ActorSettings } from '#workers/thread/settings.js'
-import type { ThreadIo } from '#workers/transport/polled.js'
+import type { ThreadIo } from '#workers/transport/thread-io.js'
 import type { Transport, TransportHandler } from '#workers/transport/transport.js'
 
 const ALL: readonly Step[] = ['proxy', 'handshake', 'identifying']
