@@ -39,7 +39,7 @@ describe('calls that are counted', function () {
       { ...actorSettings(config), logLevel: 'error', testDriverSocket: undefined, tls: undefined },
       { closer: new ForeignCloser(new FdLedger(), limits.foreign), lastHeard: new LastHeard() },
       { news: () => undefined, threadDied: (_, why) => deaths.push(why) },
-      names, undefined
+      { names, sasl: undefined, daemons: undefined }
     )
     cleanup.defer(() => pool.close())
     cleanup.defer(() => Promise.resolve(names.stop()))

@@ -19,7 +19,7 @@ const settings: ActorSettings = {
   logLevel: 'error', keepalive: { intervalMs: 0, count: 0 }, callsInFlight: 1, driverConnectTimeoutMs: 1000, driverOpenTimeoutMs: 1000,
   loginTimeoutMs: 0, firstFrameTimeoutMs: 0, tcpMinSsf: 0, saslAllowedUsers: undefined, policy: [], shield: false, systemBusAddress: '',
   clientStallTimeoutMs: 0, closeTimeoutMs: 0, driverReconnect: false, driverSocketDir: '/nowhere', driverSockets: [],
-  testDriverSocket: undefined, ownSockets: [], uriAliases: [], superuser: { user: 'root', group: 'root' }, privileged: false, tls: undefined
+  testDriverSocket: undefined, ownSockets: [], uriAliases: [], superuser: { user: 'root', group: 'root' }, place: 'session', startsDaemons: false, tls: undefined
 }
 
 describe('an actor that is handed many connections at once', () => {
@@ -28,7 +28,7 @@ describe('an actor that is handed many connections at once', () => {
     const [work, names] = [new MessageChannel(), new MessageChannel()]
     const actor = new Actor({
       number: OWNER, settings, ledger: ledger.shared, limits: LIMITS, lastHeard: lastHeard.shared,
-      counts: undefined, figures: new Figures().shared, work: work.port2, names: names.port2, sasl: undefined
+      counts: undefined, figures: new Figures().shared, work: work.port2, names: names.port2, sasl: undefined, daemons: undefined
     })
     /** What each had come to. */
     const ended = new Map<number, ClientState>()

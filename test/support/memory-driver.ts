@@ -200,7 +200,7 @@ export class MemoryDrivers implements Drivers {
 
   find(name: string | undefined): Way {
     if (name === 'nowhere:///') throw rpcError('leads nowhere')
-    return { candidates: [], sought: undefined }
+    return { candidates: [], sought: undefined, starts: [] }
   }
 
   open(order: OpenOrder): MemoryOpening {

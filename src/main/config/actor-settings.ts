@@ -5,6 +5,7 @@ import { nameOf } from '../../workers/names/lookup.js'
 import { DEFAULT_BUS } from '../../workers/polkit/system-bus.js'
 import type { ActorSettings } from '../../workers/thread/settings.js'
 import { parseConf } from './grammar.js'
+import { SYSTEM_RUN_DIR } from './paths.js'
 import { StartupError } from './startup-error.js'
 import type { Config } from './load.js'
 
@@ -13,6 +14,20 @@ const FIRST_FRAME_MS = 10_000
 
 /** What the configuration says of them; the rest is known to those who open logs, read TLS files and start the test driver. */
 export type ConfiguredActor = Omit<ActorSettings, 'logLevel' | 'testDriverSocket' | 'tls'>
+
+/**
+ * Whose driver daemons the broker stands before. An ordinary user may look for the system's too, as the unprivileged
+ * service does.
+ */
+function placeOf({ privileged, driverSocketDir }: Config): ActorSettings['place'] {
+  return privileged || driverSocketDir === SYSTEM_RUN_DIR ? 'system' : 'session'
+}
+
+/** Daemons make their sockets in the session's directory only; who says `LIBVIRT_AUTOSTART=0` starts them himself. */
+function startsDaemons(config: Config): boolean {
+  const there = config.driverSocketDir === config.paths.runDir
+  return placeOf(config) === 'session' && there && process.env['LIBVIRT_AUTOSTART'] !== '0'
+}
 
 /** What the actor threads need of the configuration. Throws StartupError. */
 export function actorSettings(config: Config): ConfiguredActor {
@@ -42,7 +57,8 @@ export function actorSettings(config: Config): ConfiguredActor {
     ownSockets,
     uriAliases: readAliases(path.join(path.dirname(config.paths.configFiles[0]!), 'libvirt.conf')),
     superuser: { user: nameOf('user', 0) ?? 'root', group: nameOf('group', 0) ?? 'root' },
-    privileged: config.privileged
+    place: placeOf(config),
+    startsDaemons: startsDaemons(config)
   }
 }
 

@@ -21,6 +21,7 @@ export interface Paths {
 }
 
 export const PROGRAM = 'virtbrokerd'
+export const SYSTEM_RUN_DIR = '/run/libvirt'
 export const JOURNAL_SOCKET = '/run/systemd/journal/socket'
 
 const SYSTEM_TLS: TlsPaths = {
@@ -37,7 +38,7 @@ export function defaultPaths(privileged: boolean, env: Environment): Paths {
   if (privileged) {
     return {
       configFiles: configFiles('/etc/libvirt'),
-      runDir: '/run/libvirt',
+      runDir: SYSTEM_RUN_DIR,
       pidFile: `/run/${PROGRAM}.pid`,
       logFile: `/var/log/libvirt/${PROGRAM}.log`,
       tls: [SYSTEM_TLS]

@@ -1,11 +1,10 @@
 import { closeSync, constants, fstatSync, ftruncateSync, lstatSync, openSync, writeSync, type Stats } from 'node:fs'
-import { errno, errorText, reasonOf, fcntlLock, Memory } from '../../workers/os/libc.js'
+import { lockedBy, lockFile } from '../../workers/os/file-lock.js'
+import { errorText, reasonOf } from '../../workers/os/libc.js'
 import { kindOf } from '../../workers/os/occupant.js'
 import { fileId, removeIf, sameFile, type FileId } from '../../workers/os/own-file.js'
 import { StartupError } from '../config/startup-error.js'
 
-const F_SETLK = 6
-const F_WRLCK = 1
 // Not through a link, and without waiting for the reader of a FIFO.
 const { O_RDONLY, O_WRONLY, O_CREAT, O_NOFOLLOW, O_NONBLOCK } = constants
 /** The one who had it before may remove it while we wait for the lock. */
@@ -53,10 +52,6 @@ export function pidFileObstacle(path: string): string | undefined {
   }
 }
 
-const F_GETLK = 5
-const F_UNLCK = 2
-const PID_AT = 24
-
 /** Who runs with the pid file; 0 is a process outside this container. Undefined: nobody, or that cannot be told. */
 export function runningWith(path: string): number | undefined {
   if (path === '' || pidFileObstacle(path) !== undefined) return undefined
@@ -66,11 +61,11 @@ export function runningWith(path: string): number | undefined {
   } catch {
     return undefined
   }
-  askForWriteLock()
-  const answered = fcntlLock(fd, F_GETLK, request.address) === 0
-  closeSync(fd)
-  if (!answered || request.bytes.readInt16LE(0) === F_UNLCK) return undefined
-  return Math.max(0, request.bytes.readInt32LE(PID_AT))
+  try {
+    return lockedBy(fd)
+  } finally {
+    closeSync(fd)
+  }
 }
 
 export const cannotOpenPidFile = (path: string, why: string): string => `Failed to open pid file '${path}': ${why}`
@@ -91,7 +86,8 @@ function acquire(path: string): number {
     try {
       const later = objection(fstatSync(fd))
       if (later !== undefined) throw new StartupError(cannotOpenPidFile(path, later))
-      lock(fd, path)
+      const code = lockFile(fd)
+      if (code !== 0) throw new StartupError(`Failed to acquire pid file '${path}': ${errorText(code)}`)
       if (sameFile(fileId(path), fileId(fd)!)) return fd
     } catch (error) {
       closeSync(fd)
@@ -108,19 +104,4 @@ function open(path: string): number {
   } catch (error) {
     throw new StartupError(cannotOpenPidFile(path, reasonOf(error)))
   }
-}
-
-/** struct flock: type, whence, start, length, pid; 64-bit offsets on every platform that we run on. */
-const request = new Memory(32)
-
-function askForWriteLock(): void {
-  request.bytes.fill(0)
-  request.bytes.writeInt16LE(F_WRLCK, 0)
-  request.bytes.writeBigInt64LE(1n, 16)
-}
-
-function lock(fd: number, path: string): void {
-  askForWriteLock()
-  if (fcntlLock(fd, F_SETLK, request.address) === 0) return
-  throw new StartupError(`Failed to acquire pid file '${path}': ${errorText(errno())}`)
 }

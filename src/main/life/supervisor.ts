@@ -26,6 +26,7 @@ import { Listeners } from '../listen/listeners.js'
 import { listenerKind, type NetworkPlace } from '../listen/places.js'
 import type { ListeningSockets, OpenedSocket } from '../listen/sockets.js'
 import { NameService } from '../threads/name-service.js'
+import { SessionDaemons } from '../threads/session-daemons.js'
 import { saslFor } from '../threads/sasl-use.js'
 import type { SaslService } from '../threads/sasl-service.js'
 import { TlsKeeper } from '../tls/keeper.js'
@@ -66,6 +67,7 @@ export class Supervisor implements Drainable, ListenerHandler {
   #openAtStart = 0
   #sasl: SaslService | undefined
   #names: NameService | undefined
+  #daemons: SessionDaemons | undefined
   #takes = true
   /** Nobody will be taken again. */
   #stopping = false
@@ -106,7 +108,9 @@ export class Supervisor implements Drainable, ListenerHandler {
     const shared = { closer: this.#closer, lastHeard: this.#lastHeard }
     this.#names = new NameService(this.#logger)
     const size = { threads: this.#config.actorThreads, minClients, counting: this.#config.metricsListen !== undefined, limits: this.#limits }
-    this.#pool = new ActorPool(size, this.#actorSettings(), shared, handler, this.#names, this.#sasl)
+    if (!this.#config.privileged) this.#daemons = new SessionDaemons(this.#config.paths.runDir, process.env, this.#logger)
+    const helpers = { names: this.#names, sasl: this.#sasl, daemons: this.#daemons }
+    this.#pool = new ActorPool(size, this.#actorSettings(), shared, handler, helpers)
     await this.#pool.started()
     this.#openAtStart = openFiles()
     this.#admission = new Admission(limits, this.#planDescriptors(), this.#admissionOwner(this.#pool))
@@ -260,6 +264,7 @@ export class Supervisor implements Drainable, ListenerHandler {
         ['closing the TLS files', () => this.#closeTls()],
         ['ending the actor threads', () => this.#pool?.close()],
         ['ending the name service', () => this.#names?.stop()],
+        ['starting no more daemons', () => this.#daemons?.stop()],
         ['ending the SASL thread', () => this.#sasl?.stop()],
         ['closing the poller', () => this.#poller.close()]
       ],

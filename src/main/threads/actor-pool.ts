@@ -16,12 +16,20 @@ import { Keeper, type Kept } from './keeper.js'
 import type { NameService } from './name-service.js'
 import { placeFor } from './placement.js'
 import type { SaslService } from './sasl-service.js'
+import type { SessionDaemons } from './session-daemons.js'
 import { within } from './within.js'
 
 export interface ActorPoolHandler {
   news(news: ActorNews): void
   /** A thread died and is being replaced. Its clients are to be given to others, or up. */
   threadDied(thread: number, reason: string): void
+}
+
+/** What the threads are led to when they are started. */
+export interface ActorHelpers {
+  readonly names: NameService
+  readonly sasl: SaslService | undefined
+  readonly daemons: SessionDaemons | undefined
 }
 
 export interface ActorPoolSize {
@@ -61,8 +69,7 @@ export class ActorPool {
   readonly #closer: ForeignCloser
   readonly #lastHeard: LastHeard
   readonly #handler: ActorPoolHandler
-  readonly #names: NameService
-  #sasl: SaslService | undefined
+  #helpers: ActorHelpers
   readonly #keepers: readonly Keeper<ActorThread>[]
   /** What the threads have counted (see CallCounts), those that are gone included; empty where they do not count. */
   readonly counts: readonly SharedArrayBuffer[]
@@ -79,8 +86,7 @@ export class ActorPool {
     settings: ActorSettings,
     { closer, lastHeard }: SharedLedgers,
     handler: ActorPoolHandler,
-    names: NameService,
-    sasl: SaslService | undefined
+    helpers: ActorHelpers
   ) {
     this.#minClients = minClients
     this.#limits = limits
@@ -88,8 +94,7 @@ export class ActorPool {
     this.#closer = closer
     this.#lastHeard = lastHeard
     this.#handler = handler
-    this.#names = names
-    this.#sasl = sasl
+    this.#helpers = helpers
     // There are as many threads as cores already. Helpers in the collection of young objects, of which few are left each
     // time, cost more than they do, and the thread waits for the last of them.
     setFlagsFromString('--no-parallel-scavenge')
@@ -177,7 +182,7 @@ export class ActorPool {
 
   /** There is a SASL thread now, or another. */
   useSasl(sasl: SaslService): void {
-    this.#sasl = sasl
+    this.#helpers = { ...this.#helpers, sasl }
     for (const { control } of this.threads) {
       const port = sasl.connect()
       void control.useSasl(transfer(port, [port]))
@@ -215,6 +220,7 @@ export class ActorPool {
   }
 
   #start(counts: SharedArrayBuffer | undefined): ActorThread {
+    const { names, sasl, daemons } = this.#helpers
     const task = {
       number: ++this.#numbers,
       settings: this.#settings,
@@ -222,8 +228,9 @@ export class ActorPool {
       limits: this.#limits,
       lastHeard: this.#lastHeard.shared,
       counts,
-      names: this.#names.connect(),
-      sasl: this.#sasl?.connect()
+      names: names.connect(),
+      sasl: sasl?.connect(),
+      daemons: daemons?.connect()
     }
     const thread = new ActorThread(this.#pool, task, news => this.#handler.news(news))
     this.threads.push(thread)

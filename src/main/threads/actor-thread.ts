@@ -49,7 +49,7 @@ export class ActorThread implements Run, Place, Watched {
   }
 
   async #run(pool: Piscina, task: ActorTask): Promise<string> {
-    const ports = [task.work, task.control, task.names, ...(task.sasl === undefined ? [] : [task.sasl])]
+    const ports = [task.work, task.control, task.names, task.sasl, task.daemons].filter(port => port !== undefined)
     const { signal } = this.#unstarted
     try {
       await pool.run(task, { transferList: ports, signal })

@@ -1,7 +1,9 @@
 import type { MessagePort } from 'node:worker_threads'
+import { wrap } from 'comlink'
+import nodeEndpoint from 'comlink/dist/esm/node-adapter.mjs'
 import { BusyWatch } from '../thread/busy-watch.js'
 import { Clock, type Closable } from '../base/clock.js'
-import type { ActorControl, ActorNews, ActorTask, LoadNews, ToActor } from '../thread/control.js'
+import type { ActorControl, ActorNews, ActorTask, DaemonStarter, LoadNews, ToActor } from '../thread/control.js'
 import { Leaving } from '../driver/leaving.js'
 import { LocalDrivers } from '../driver/open-driver.js'
 import { LogLimit } from '../base/log-limit.js'
@@ -63,6 +65,7 @@ export class Actor implements ActorControl, DrainOwner, ThreadServices, SessionA
   readonly #tls: TlsHandshakes
   readonly #accounts: AccountNames
   readonly #work: MessagePort
+  readonly #daemons: MessagePort | undefined
   #news: (ActorNews | LoadNews)[] = []
   /** Clients of whose records the supervisor has not heard yet. */
   readonly #changed = new Set<ClientRecord>()
@@ -74,7 +77,7 @@ export class Actor implements ActorControl, DrainOwner, ThreadServices, SessionA
   /** Resolves when `shutdown` was called and all is closed. */
   readonly done = new Promise<void>(resolve => (this.#finished = resolve))
 
-  constructor({ number, settings, ledger, limits, lastHeard, counts, figures, work, names, sasl }: Omit<ActorTask, 'control' | 'pulse'>) {
+  constructor({ number, settings, ledger, limits, lastHeard, counts, figures, work, names, sasl, daemons }: Omit<ActorTask, 'control' | 'pulse'>) {
     this.settings = settings
     this.figures = new Figures(figures)
     this.observer = counts && new CallCounts(counts)
@@ -94,7 +97,8 @@ export class Actor implements ActorControl, DrainOwner, ThreadServices, SessionA
       pipe: new SplicePipe(known, number),
       failed: (session, error) => this.failed(session, error)
     }
-    this.drivers = new LocalDrivers(this)
+    this.#daemons = daemons
+    this.drivers = new LocalDrivers(this, daemons && wrap<DaemonStarter>(nodeEndpoint(daemons)))
     this.#accounts = new AccountNames(names, this.clock, settings.superuser)
     this.#tls = new TlsHandshakes(this.io)
     if (settings.tls !== undefined) this.#tls.use(settings.tls)
@@ -256,6 +260,7 @@ export class Actor implements ActorControl, DrainOwner, ThreadServices, SessionA
     this.polkit.close()
     this.sasl.close()
     this.#accounts.close()
+    this.#daemons?.close()
     this.io.pipe.close()
     this.io.poller.close()
     this.#work.close()

@@ -24,6 +24,8 @@ export interface Way {
   candidates: readonly Candidate[]
   /** Path that the error names if no socket is there; undefined for a client that named nothing. */
   sought: string | undefined
+  /** Daemons of which one is to be started if nobody listens, best first. */
+  starts: readonly string[]
 }
 
 /** Drivers that may have a daemon of their own. What else there is beside their sockets, virtlogd's say, is not opened. */
@@ -34,8 +36,9 @@ const MODULAR: readonly string[] = [
 /** Daemons have another socket for read-only clients, next to theirs. */
 const READ_ONLY = '-ro'
 
-const forClient = (socket: DriverSocket, readonly: boolean): DriverSocket =>
-  readonly ? { ...socket, path: socket.path + READ_ONLY } : socket
+/** A session's daemons have one socket for all. */
+const forClient = (socket: DriverSocket, readonly: boolean, { place }: ActorSettings): DriverSocket =>
+  readonly && (place === 'system' || socket.named) ? { ...socket, path: socket.path + READ_ONLY } : socket
 const configured = (socket: string): DriverSocket => ({ path: socket, named: true })
 const inPlace = (socket: string, settings: ActorSettings): DriverSocket => ({
   path: path.join(settings.driverSocketDir, socket),
@@ -54,32 +57,39 @@ export function wayTo(resolved: ResolvedName, readonly: boolean, settings: Actor
   const modular = MODULAR.includes(scheme) ? [own] : []
   const sockets = own.named || asked !== undefined ? [own] : [...modular, ...monolithicSockets(settings)]
   return {
-    candidates: sockets.map(socket => ({ ...forClient(socket, readonly), name: upstreamName, uri: reportedUri })),
-    sought: forClient(own, readonly).path
+    candidates: sockets.map(socket => ({ ...forClient(socket, readonly, settings), name: upstreamName, uri: reportedUri })),
+    sought: forClient(own, readonly, settings).path,
+    starts: resolved.path === '/session' ? startable(sockets, settings) : []
   }
 }
 
 /** The way for a client that gave no name: the first socket that exists says which hypervisor it gets. */
 export function wayToAny(readonly: boolean, settings: ActorSettings): Way {
-  const order = settings.privileged ? PROBE_ORDER_SYSTEM : PROBE_ORDER_SESSION
-  const place = settings.privileged ? 'system' : 'session'
+  const { place } = settings
+  const order = place === 'system' ? PROBE_ORDER_SYSTEM : PROBE_ORDER_SESSION
   const explicit = new Map(settings.driverSockets)
-  const candidates: Candidate[] = order.map(scheme => {
-    const known = explicit.get(scheme)
-    const socket = known === undefined ? modularSocket(scheme, settings) : configured(known)
-    const uri = `${scheme}:///${place}`
-    return { ...forClient(socket, readonly), name: uri, uri }
+  const to = (socket: DriverSocket, name: string, uri: string | undefined): Candidate => ({
+    ...forClient(socket, readonly, settings), name, uri
   })
+  const modular = order.map(scheme => {
+    const known = explicit.get(scheme)
+    return { socket: known === undefined ? modularSocket(scheme, settings) : configured(known), uri: `${scheme}:///${place}` }
+  })
+  const monolithic = monolithicSockets(settings)
+  const candidates = modular.map(({ socket, uri }) => to(socket, uri, uri))
   // A monolithic daemon probes for itself when it is given an empty name.
-  for (const socket of monolithicSockets(settings)) {
-    candidates.push({ ...forClient(socket, readonly), name: '', uri: undefined })
-  }
+  for (const socket of monolithic) candidates.push(to(socket, '', undefined))
   if (settings.testDriverSocket !== undefined) {
     const uri = 'test:///default'
-    candidates.push({ ...forClient(configured(settings.testDriverSocket), readonly), name: uri, uri })
+    candidates.push(to(configured(settings.testDriverSocket), uri, uri))
   }
-  return { candidates, sought: undefined }
+  const starts = startable([...modular.map(({ socket }) => socket), ...monolithic], settings)
+  return { candidates, sought: undefined, starts }
 }
+
+/** Their daemons. What the configuration names is another's to start. */
+const startable = (sockets: readonly DriverSocket[], { startsDaemons }: ActorSettings): string[] =>
+  startsDaemons ? sockets.flatMap(({ path, named }) => (named ? [] : (daemonOf(path) ?? []))) : []
 
 function driverSocket(scheme: string, settings: ActorSettings): DriverSocket {
   const explicit = new Map(settings.driverSockets).get(scheme)
@@ -119,7 +129,7 @@ function permittedSocket(asked: string, readonly: boolean, settings: ActorSettin
     monolithicSocket(settings)
   ]
   const found = known.find(one => socket === one.path || socket === one.path + READ_ONLY)
-  if (found !== undefined && !settings.ownSockets.includes(forClient(found, readonly).path)) return found
+  if (found !== undefined && !settings.ownSockets.includes(forClient(found, readonly, settings).path)) return found
   throw templated(
     CODE.invalidArg,
     DOMAIN.remote,
@@ -128,16 +138,19 @@ function permittedSocket(asked: string, readonly: boolean, settings: ActorSettin
   )
 }
 
-/** The units of systemd that listen on these sockets, by the names that daemons give them. */
+/** Whose socket it is, by the names that daemons give them. */
+function daemonOf(socket: string): string | undefined {
+  const base = path.basename(socket)
+  const name = base.endsWith(READ_ONLY) ? base.slice(0, -READ_ONLY.length) : base
+  if (name === MONOLITHIC) return 'libvirtd'
+  const driver = MODULAR.find(known => known !== 'test' && name === modularName(known))
+  return driver && `virt${driver}d`
+}
+
+/** The units of systemd that listen on these sockets. */
 export function unitsFor(paths: readonly string[]): string[] {
-  const units = paths.map(socket => {
-    const base = path.basename(socket)
-    const name = base.endsWith(READ_ONLY) ? base.slice(0, -READ_ONLY.length) : base
-    if (name === MONOLITHIC) return 'libvirtd.socket'
-    const driver = MODULAR.find(known => known !== 'test' && name === modularName(known))
-    return driver && `virt${driver}d.socket`
-  })
-  return [...new Set(units.filter(unit => unit !== undefined))]
+  const daemons = paths.map(daemonOf).filter(daemon => daemon !== undefined)
+  return [...new Set(daemons)].map(daemon => `${daemon}.socket`)
 }
 
 /** What virtproxyd says when there is nothing to probe for. */

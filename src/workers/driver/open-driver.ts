@@ -7,6 +7,7 @@ import { REMOTE } from '../../protocol/procedures.js'
 import { XdrError } from '../../protocol/xdr.js'
 import { Timer } from '../base/clock.js'
 import { EAGAIN, ENOENT, ETIMEDOUT, errorText } from '../os/libc.js'
+import type { DaemonStarter } from '../thread/control.js'
 import type { ActorSettings } from '../thread/settings.js'
 import { PolledTransport } from '../transport/polled.js'
 import type { ThreadIo } from '../transport/thread-io.js'
@@ -30,9 +31,12 @@ export class LocalDrivers implements Drivers {
   #names: KnownNames
   /** Sockets whose daemons have asked for authentication. */
   readonly #guarded = new Set<string>()
+  readonly #starter: DaemonStarter | undefined
 
-  constructor(services: OpenServices) {
+  /** `starter`: undefined where daemons are not ours to start. */
+  constructor(services: OpenServices, starter: DaemonStarter | undefined) {
     this.#services = services
+    this.#starter = starter
     this.#names = new KnownNames(services.settings)
   }
 
@@ -43,7 +47,7 @@ export class LocalDrivers implements Drivers {
   }
 
   open(order: OpenOrder): DriverOpening {
-    return new Opening(this.#services, this.#guarded, order)
+    return new Opening(this.#services, this.#guarded, this.#starter, order)
   }
 }
 
@@ -52,14 +56,18 @@ class Opening implements DriverOpening {
   readonly opened: Promise<OpenedDriver>
   readonly #services: OpenServices
   readonly #guarded: Set<string>
+  readonly #starter: DaemonStarter | undefined
   readonly #order: OpenOrder
+  /** Why no daemon was started. */
+  #notStarted: string | undefined
   #driver: DriverConnection | undefined
   /** Nobody waits for it any more. */
   up = false
 
-  constructor(services: OpenServices, guarded: Set<string>, order: OpenOrder) {
+  constructor(services: OpenServices, guarded: Set<string>, starter: DaemonStarter | undefined, order: OpenOrder) {
     this.#services = services
     this.#guarded = guarded
+    this.#starter = starter
     this.#order = order
     this.opened = this.#open()
   }
@@ -72,8 +80,9 @@ class Opening implements DriverOpening {
   async #open(): Promise<OpenedDriver> {
     const { clock, io, settings } = this.#services
     const { user, way } = this.#order
-    const tried = connectUnix(way.candidates, io.ledger, io.owner, settings.driverConnectTimeoutMs, this)
-    const connected = tried instanceof Promise ? await tried : tried
+    const tried = this.#connect()
+    let connected = tried instanceof Promise ? await tried : tried
+    if (nobodyThere(connected, way) && (await this.#started())) connected = await this.#connect()
     const candidate = this.#connectedTo(connected)
     const fd = connected.outcome
     // Descriptors are asked for only where the client can get them: it costs a little on every read.
@@ -102,8 +111,27 @@ class Opening implements DriverOpening {
     }
   }
 
+  #connect(): Connected | Promise<Connected> {
+    const { io, settings } = this.#services
+    return connectUnix(this.#order.way.candidates, io.ledger, io.owner, settings.driverConnectTimeoutMs, this)
+  }
+
+  /** Whether a daemon was started in which the name can be opened. */
+  async #started(): Promise<boolean> {
+    const { starts } = this.#order.way
+    if (this.#starter === undefined || starts.length === 0) return false
+    try {
+      await this.#starter.start(starts, this.#services.settings.driverConnectTimeoutMs)
+      return true
+    } catch (error) {
+      this.#notStarted = (error as Error).message
+      return false
+    }
+  }
+
   /** The first candidate on whose socket somebody listens. Throws RemoteError if there is none, or nobody waits for it. */
-  #connectedTo({ outcome, at, passedOver }: Connected): Candidate {
+  #connectedTo(connected: Connected): Candidate {
+    const { outcome, at, passedOver } = connected
     const { io, settings } = this.#services
     const { way, log } = this.#order
     const { candidates, sought } = way
@@ -113,12 +141,14 @@ class Opening implements DriverOpening {
     if (outcome === -EAGAIN) {
       throw timedOut(`Failed to connect socket to '${candidate.path}'`, patience, 'driver_connect_timeout')
     }
-    if (outcome < 0 && passedOver.length < candidates.length) throw connectFailure(-outcome, candidate.path)
+    if (outcome < 0 && !nobodyThere(connected, way)) throw connectFailure(-outcome, candidate.path)
     if (outcome < 0) {
       const tried = candidates.map(({ path, named }, index) => ({ path, named, errno: passedOver[index]! }))
-      const error = nobodyListens(tried, sought)
+      // A session's daemons have no units.
+      const toDo = settings.place === 'system' ? startUnits : () => this.#notStarted
+      const error = nobodyListens(tried, sought, toDo)
       log.logTrouble('warning', `no driver daemon: ${error.message}`)
-      throw sought === undefined ? noDriver() : error
+      throw sought === undefined && this.#notStarted === undefined ? noDriver() : error
     }
     if (!this.up) return candidate
     io.closer.closeSocket(outcome)
@@ -180,16 +210,28 @@ interface Tried {
   errno: number
 }
 
-/** Names all that was tried, what the configuration names first, and what is to be started. */
-function nobodyListens(tried: readonly Tried[], sought: string | undefined): RemoteError {
+const nobodyThere = ({ outcome, passedOver }: Connected, { candidates }: Way): boolean =>
+  outcome < 0 && passedOver.length === candidates.length
+
+/** Names all that was tried, what the configuration names first, and what can be done. */
+function nobodyListens(
+  tried: readonly Tried[],
+  sought: string | undefined,
+  toDo: (paths: readonly string[]) => string | undefined
+): RemoteError {
   // A daemon of its own that no driver has is not tried, but it is what the client asked for.
   const missing = sought === undefined || tried.some(({ path }) => path === sought) ? [] : [sought]
   const all = [...missing.map(path => ({ path, named: false, errno: ENOENT })), ...tried]
   const inOrder = [...all.filter(({ named }) => named), ...all.filter(({ named }) => !named)]
   const failures = inOrder.map(({ path, errno }) => `'${path}': ${errorText(errno)}`)
-  const units = unitsFor(inOrder.map(({ path }) => path))
-  const hint = units.length === 0 ? '' : ` (is ${units.join(' or ')} started?)`
-  return systemError(inOrder[0]?.errno ?? ENOENT, `Failed to connect socket to ${failures.join('; ')}${hint}`)
+  const hint = toDo(inOrder.map(({ path }) => path))
+  const text = `Failed to connect socket to ${failures.join('; ')}${hint === undefined ? '' : ` (${hint})`}`
+  return systemError(inOrder[0]?.errno ?? ENOENT, text)
+}
+
+function startUnits(paths: readonly string[]): string | undefined {
+  const units = unitsFor(paths)
+  return units.length === 0 ? undefined : `is ${units.join(' or ')} started?`
 }
 
 function connectFailure(errno: number, path: string): RemoteError {

@@ -137,6 +137,14 @@ export const fcntl = libc.func('int fcntl(int, int, int)') as (fd: number, op: n
 /** `F_SETLK` with a `struct flock`: the lock of the pid file. */
 export const fcntlLock = libc.func('int fcntl(int, int, uintptr_t)') as (fd: number, op: number, at: number) => number
 
+const syscall = libc.func('long syscall(long, long, long, long)') as (number: number, a: number, b: number, c: number) => number
+
+/** Programs that are started from now on get none of our descriptors from this one on, whoever has opened them. */
+export function closeOnExecFrom(fd: number): void {
+  // Not in every libc, and not in kernels before 5.11.
+  syscall(SYS_CLOSE_RANGE, fd, 0xffffffff, CLOSE_RANGE_CLOEXEC)
+}
+
 const strerror = libc.func('const char *strerror(int)') as (errno: number) => string
 
 /** The errno of the last call of this thread. */
@@ -183,6 +191,8 @@ export const SHUT_RDWR = 2
 /** The most descriptors that one message can carry. */
 export const SCM_MAX_FD = 253
 export const FIONREAD = 0x541b
+const SYS_CLOSE_RANGE = 436
+const CLOSE_RANGE_CLOEXEC = 4
 export const AT_EMPTY_PATH = 0x1000
 export const AT_STATX_DONT_SYNC = 0x4000
 export const IPPROTO_TCP = 6

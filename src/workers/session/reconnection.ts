@@ -116,7 +116,8 @@ export class Reconnection implements Timed, Waiter {
 
   async #connect({ candidate, readonly }: { candidate: Candidate; readonly: boolean }): Promise<void> {
     const owner = this.#owner
-    const opened = await owner.open({ candidates: [candidate], sought: candidate.path }, readonly)
+    // That somebody has ended it is no reason to start it: whoever opens it anew does.
+    const opened = await owner.open({ candidates: [candidate], sought: candidate.path, starts: [] }, readonly)
     const refused = (error: unknown): void => {
       const what = `an event registration was refused by the restarted daemon: ${String(error)}`
       owner.log('warning', what, SOURCE.driver)

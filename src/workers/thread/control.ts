@@ -26,6 +26,8 @@ export interface ActorTask {
   names: MessagePort
   /** To the SASL thread, if there is one. */
   sasl: MessagePort | undefined
+  /** The supervisor's `DaemonStarter`, by comlink, if the broker is an ordinary user's. */
+  daemons: MessagePort | undefined
   /** The thread's `ActorControl`, by comlink. */
   control: MessagePort
 }
@@ -51,6 +53,15 @@ export type ActorNews =
 export interface LoadNews {
   kind: 'busy'
   busy: boolean
+}
+
+/** What an actor thread may ask of the supervisor. */
+export interface DaemonStarter {
+  /**
+   * Starts the first of these driver daemons that is installed, unless somebody starts it already. Resolves when it
+   * listens; rejects with the reason if it does not within so many milliseconds, or none is installed.
+   */
+  start(daemons: readonly string[], patienceMs: number): Promise<void>
 }
 
 /** What the supervisor may ask of an actor thread. */

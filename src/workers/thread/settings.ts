@@ -46,8 +46,10 @@ export interface ActorSettings {
   uriAliases: readonly (readonly [alias: string, uri: string])[]
   /** What user and group 0 are called. */
   superuser: Readonly<Record<'user' | 'group', string>>
-  /** Whether we run as root, and so for the system and not for a session. */
-  privileged: boolean
+  /** Whether the driver daemons in `driverSocketDir` are the system's, or those of an ordinary user's session. */
+  place: 'system' | 'session'
+  /** Whether these are started when a client wants them. */
+  startsDaemons: boolean
   /** Undefined where no listener wants TLS. */
   tls: TlsSettings | undefined
 }

@@ -10,7 +10,8 @@ const settings = (given: Partial<ActorSettings> = {}): ActorSettings =>
     driverSockets: [],
     testDriverSocket: undefined,
     ownSockets: ['/run/libvirt/libvirt-sock', '/run/libvirt/libvirt-sock-ro'],
-    privileged: true,
+    place: 'system',
+    startsDaemons: false,
     ...given
   }) as ActorSettings
 
@@ -66,7 +67,7 @@ describe('the sockets that are tried for a name', () => {
 
   it('are those of drivers only, whatever else there may be in their directory', () => {
     for (const scheme of ['log', 'lock', 'bogus', 'proxy', 'QEMU']) {
-      expect(way(`${scheme}:///system`)).to.deep.equal({ candidates: [], sought: `/run/libvirt/virt${scheme}d-sock` })
+      expect(way(`${scheme}:///system`)).to.deep.equal({ candidates: [], sought: `/run/libvirt/virt${scheme}d-sock`, starts: [] })
       expect(tried(`${scheme}:///system`, ELSEWHERE)).to.deep.equal(['/run/libvirt/libvirt-sock'])
     }
     expect(tried('bogus:///system', { driverSockets: [['bogus', '/b']] })).to.deep.equal(['/b'])
@@ -116,6 +117,34 @@ describe('the sockets that are tried for a name', () => {
   }
 })
 
+describe('the daemons that are started for a session', () => {
+  const session = { ...ELSEWHERE, place: 'session', startsDaemons: true } as const
+  const started = (name: string, given: Partial<ActorSettings> = {}): readonly string[] => way(name, { ...session, ...given }).starts
+
+  it('are the driver\'s own, or libvirtd unless we listen in its place', () => {
+    expect(started('qemu:///session')).to.deep.equal(['virtqemud', 'libvirtd'])
+    expect(started('network:///session')).to.deep.equal(['virtnetworkd', 'libvirtd'])
+    expect(started('qemu:///session', { ownSockets: ['/run/libvirt/libvirt-sock'] })).to.deep.equal(['virtqemud'])
+    expect(started('qemu:///session?socket=/run/libvirt/virtlxcd-sock')).to.deep.equal(['virtlxcd'])
+  })
+
+  it('are hypervisors, in their order, for a client that names nothing', () => {
+    expect(wayToAny(false, settings(session)).starts).to.deep.equal(['virtqemud', 'virtvboxd', 'libvirtd'])
+  })
+
+  it('are none for other names, none that the configuration names, and none where that is not wanted', () => {
+    expect(started('qemu:///system')).to.deep.equal([])
+    expect(started('qemu:///session', { driverSockets: [['qemu', '/q']] })).to.deep.equal([])
+    expect(started('qemu:///session', { startsDaemons: false })).to.deep.equal([])
+    expect(wayToAny(false, settings({ ...session, startsDaemons: false })).starts).to.deep.equal([])
+  })
+
+  it('have one socket for all clients', () => {
+    expect(tried('qemu:///session', session, true)).to.deep.equal([MODULAR, '/run/libvirt/libvirt-sock'])
+    expect(tried('qemu:///session', { ...session, driverSockets: [['qemu', '/q']] }, true)).to.deep.equal(['/q-ro'])
+  })
+})
+
 describe('the sockets that are tried without a name', () => {
   it('are those of the hypervisors in libvirt\'s order', () => {
     const names = ['xen', 'qemu', 'lxc', 'vbox', 'bhyve', 'vz']
@@ -124,7 +153,7 @@ describe('the sockets that are tried without a name', () => {
   })
 
   it('are fewer for an ordinary user', () => {
-    expect(probed({ privileged: false }).map(({ name }) => name)).to.deep.equal(['qemu:///session', 'vbox:///session'])
+    expect(probed({ place: 'session' }).map(({ name }) => name)).to.deep.equal(['qemu:///session', 'vbox:///session'])
   })
 
   it('end with libvirtd, which probes for itself, and the embedded driver', () => {

@@ -9,7 +9,7 @@ const settings = {
   testDriverSocket: undefined,
   ownSockets: ['/run/libvirt/libvirt-sock', '/run/libvirt/libvirt-sock-ro'],
   uriAliases: [['hail', 'lxc:///system']],
-  privileged: true
+  place: 'system'
 } as unknown as ActorSettings
 
 const paths = (names: KnownNames, name: string | undefined, readonly = false): string[] =>
