@@ -1,0 +1,65 @@
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { expect } from 'chai'
+import { brokerFiles } from '../support/broker-command.js'
+import { Cleanup } from '../support/cleanup.js'
+import { virshOk } from '../support/clients.js'
+import { mustRun, Program } from '../support/processes.js'
+import { projectCopy } from '../support/project-copy.js'
+import { canConnect } from '../support/sockets.js'
+import { tempDir } from '../support/temp-dir.js'
+import { waitFor } from '../support/waiting.js'
+
+const PATIENCE_MS = 300_000
+/** Those that write sources, and what `npm start` of a clone runs. */
+const NOT_NEEDED = ['main/generate', 'protocol/procedure-generator', 'main/quickstart', 'main/demonstration']
+
+describe('what npm pack makes', function () {
+  this.timeout(PATIENCE_MS)
+  const cleanup = new Cleanup()
+  after(() => cleanup.run())
+  let project: string
+  let tarball: string
+
+  before(async () => {
+    project = await projectCopy(cleanup)
+    await mkdir(join(project, 'dist/main'), { recursive: true })
+    await writeFile(join(project, 'dist/main/of-yesterday.js'), '')
+    const { stdout } = await mustRun(['npm', 'pack', '--json'], { cwd: project, timeout: PATIENCE_MS })
+    const [{ filename }] = JSON.parse(stdout) as [{ filename: string }]
+    tarball = join(project, filename)
+  })
+
+  it('is what is needed, and no more', async () => {
+    const { stdout } = await mustRun(['tar', '-tf', tarball])
+    const files = stdout.trim().split('\n').map(file => file.replace(/^package\//, ''))
+    const sources = await readdir(join(project, 'src'), { recursive: true })
+    const modules = sources.filter(file => /(?<!\.d)\.ts$/.test(file)).map(file => file.slice(0, -3))
+    const built = modules.filter(name => !NOT_NEEDED.includes(name)).map(name => `dist/${name}.js`)
+    expect(files.filter(file => file.startsWith('dist/') && file.endsWith('.js'))).to.have.members(built)
+    const others = files.filter(file => !file.startsWith('packaging/systemd/') && !file.endsWith('.js'))
+    expect(others).to.have.members([
+      'package.json', 'README.md', 'LICENSE', 'packaging/virtbrokerd.conf', 'packaging/completion/virtbrokerd',
+      'dist/man/virtbrokerd.8', 'dist/man/virtbrokerd.conf.5'
+    ])
+  })
+
+  it('is installed by npm, and runs', async () => {
+    const prefix = await tempDir(cleanup)
+    await mustRun(['npm', 'install', '-g', '--prefix', prefix, '--no-audit', '--no-fund', '--prefer-offline', tarball], { timeout: PATIENCE_MS })
+    const program = join(prefix, 'bin/virtbrokerd')
+    const { version } = JSON.parse(await readFile(join(project, 'package.json'), 'utf8')) as { version: string }
+    expect((await mustRun([program, '--version'])).stdout).to.equal(`virtbrokerd (virtbroker) ${version}\n`)
+    expect(await readdir(join(prefix, 'share/man/man8'))).to.deep.equal(['virtbrokerd.8'])
+    expect(await readdir(join(prefix, 'share/man/man5'))).to.deep.equal(['virtbrokerd.conf.5'])
+    const { dir, file, pidFile } = await brokerFiles(cleanup, { embedded_test_driver: 1 })
+    const broker = new Program([program, '-f', file, '-p', pidFile])
+    cleanup.defer(() => broker.stop())
+    const socket = join(dir, 'libvirt-sock')
+    await waitFor('the broker', () => {
+      if (broker.ended) throw new Error(broker.describe())
+      return canConnect(socket)
+    })
+    expect(await virshOk(`test+unix:///default?socket=${socket}`, 'list --name')).to.contain('test')
+  })
+})
