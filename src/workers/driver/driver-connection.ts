@@ -1,3 +1,4 @@
+import { driverClosed } from '../../protocol/broker-errors.js'
 import { rpcError, systemError, type RemoteError } from '../../protocol/errors.js'
 import { DISPOSITION, type Disposition } from '../../protocol/frame-reader.js'
 import {
@@ -65,7 +66,10 @@ export class DriverConnection implements DriverPort, TransportHandler, FrameInpu
   readonly #transport: DriverTransport
   readonly #input: FrameInput
   readonly #keepalive: Keepalive
-  readonly #own: OwnCalls
+  /** Nearly always none. */
+  #own: OwnCalls | undefined
+  /** What own calls fail with once it is closed. */
+  #ended: RemoteError | undefined
   #state: ConnectionState = 'opening'
   /** Calls of the session's that the daemon has and has not answered. */
   #out = 0
@@ -92,7 +96,6 @@ export class DriverConnection implements DriverPort, TransportHandler, FrameInpu
     this.#input = new FrameInput(this, this.#transport, turns)
     this.writer = new FrameWriter(this.#transport)
     this.writer.relayFrom(user.relayed)
-    this.#own = new OwnCalls(this.writer)
     this.#keepalive = new Keepalive(clock, settings.keepalive, this)
     this.#keepalive.heardAt = clock.now
     services.figures.driverConnections++
@@ -109,6 +112,9 @@ export class DriverConnection implements DriverPort, TransportHandler, FrameInpu
 
   /** Calls the daemon on the broker's behalf. Rejects with the daemon's error, or with the connection's. */
   call(proc: number, args?: Buffer, prog: number = PROGRAM.remote): Promise<Buffer> {
+    // Whoever makes several, one after the other, makes the next without having heard of the end.
+    if (this.#state === 'closed') return Promise.reject(this.#ended!)
+    this.#own ??= new OwnCalls(this.writer)
     return this.#own.call(proc, args, prog)
   }
 
@@ -164,14 +170,15 @@ export class DriverConnection implements DriverPort, TransportHandler, FrameInpu
   }
 
   /** Closes it without a word to the session. Own calls are rejected. */
-  end(error?: RemoteError): void {
+  end(error: RemoteError = driverClosed()): void {
     if (!this.#become('closed')) return
+    this.#ended = error
     this.#services.figures.driverConnections--
     this.#keepalive.stop()
     this.#input.stop()
     this.#transport.destroy()
     this.#fds?.discard()
-    this.#own.abandon(error)
+    this.#own?.abandon(error)
     this.#closing?.end()
   }
 
@@ -319,7 +326,7 @@ export class DriverConnection implements DriverPort, TransportHandler, FrameInpu
   }
 
   #reply(bytes: Buffer, at: number, here: boolean): Disposition {
-    if (this.#own.has(frameSerial(bytes, at), frameProcedure(bytes, at))) return this.#ownReply(bytes, at, here)
+    if (this.#own?.has(frameSerial(bytes, at), frameProcedure(bytes, at))) return this.#ownReply(bytes, at, here)
     if (this.#state === 'leaving' && answersClose(frameProcedure(bytes, at), frameSerial(bytes, at))) {
       this.close()
       return DISPOSITION.skip
@@ -344,7 +351,8 @@ export class DriverConnection implements DriverPort, TransportHandler, FrameInpu
     if (length > MAX_OWN_REPLY_BYTES) return this.#violate('reply too long')
     if (!here) return DISPOSITION.collect
     this.#input.spend()
-    this.#own.answered(bytes, at, at + length)
+    this.#own!.answered(bytes, at, at + length)
+    if (this.#own!.none) this.#own = undefined
     return DISPOSITION.skip
   }
 
@@ -355,7 +363,7 @@ export class DriverConnection implements DriverPort, TransportHandler, FrameInpu
       receives: this.#transport.sender !== undefined,
       replies: this.#user.replies,
       judge: frame => {
-        const own = this.#own.has(frameSerial(frame, 0), frameProcedure(frame, 0))
+        const own = this.#own?.has(frameSerial(frame, 0), frameProcedure(frame, 0)) === true
         return own ? DISPOSITION.collect : (this.#settle(frame, 0, false) ?? this.#answersNothing(frame, 0))
       },
       violate: what => void this.#violate(what)

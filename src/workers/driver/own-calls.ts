@@ -2,7 +2,6 @@ import { decodeError, rpcError, type RemoteError } from '../../protocol/errors.j
 import { frameSerial, frameStatus, HEADER_BYTES, STATUS } from '../../protocol/header.js'
 import { callFrame } from '../../protocol/messages/frames.js'
 import type { FrameWriter } from '../framing/frame-writer.js'
-import { driverClosed } from '../../protocol/broker-errors.js'
 
 interface OwnCall {
   serial: number
@@ -16,13 +15,11 @@ const FIRST_SERIAL = 0xf0000000
 
 const EMPTY = Buffer.alloc(0)
 
-/** The broker's own calls to a driver daemon. */
+/** The broker's own calls to a driver daemon, while some are out. */
 export class OwnCalls {
-  /** Nearly always none, and never more than a few. */
+  /** Never more than a few. */
   readonly #calls: OwnCall[] = []
   #nextSerial = FIRST_SERIAL
-  /** No replies come any more. */
-  #abandoned: RemoteError | undefined
 
   constructor(readonly writer: FrameWriter) {}
 
@@ -30,15 +27,17 @@ export class OwnCalls {
   call(proc: number, args: Buffer | undefined, prog: number): Promise<Buffer> {
     const serial = this.#nextSerial++
     return new Promise<Buffer>((resolve, reject) => {
-      // Whoever makes several calls, one after the other, makes the next without having heard of the connection's end.
-      if (this.#abandoned !== undefined) return reject(this.#abandoned)
       this.#calls.push({ serial, proc, resolve, reject })
       this.writer.write(callFrame(proc, serial, args, prog))
     })
   }
 
+  get none(): boolean {
+    return this.#calls.length === 0
+  }
+
   has(serial: number, proc: number): boolean {
-    return this.#calls.length > 0 && this.#calls.some(call => call.serial === serial && call.proc === proc)
+    return this.#calls.some(call => call.serial === serial && call.proc === proc)
   }
 
   /** The reply to one of them has come. */
@@ -50,9 +49,8 @@ export class OwnCalls {
     else call!.resolve(body === to ? EMPTY : Buffer.from(bytes.subarray(body, to)))
   }
 
-  /** No more replies will come, to those that are out and to all that are made from now on. */
-  abandon(error: RemoteError = driverClosed()): void {
-    this.#abandoned ??= error
+  /** No more replies will come. */
+  abandon(error: RemoteError): void {
     for (const call of this.#calls.splice(0)) call.reject(error)
   }
 }

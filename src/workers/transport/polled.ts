@@ -49,10 +49,9 @@ export class PolledTransport implements Transport, Pollable {
   handler: TransportHandler
   readonly #io: ThreadIo
   readonly #fd: number
-  #slot: number
+  /** Undefined while it is out of the poller's sight, until `resume`: see `#hungUp`. */
+  #slot: number | undefined
   #most = READ_BYTES
-  /** Out of the poller's sight until `resume`: see `#hungUp`. */
-  #muted = false
   /** Something that was unread could be a descriptor. */
   #mayHold: boolean
   /** Not read until its sender's descriptors have been closed. */
@@ -137,8 +136,7 @@ export class PolledTransport implements Transport, Pollable {
 
   resume(): void {
     if (this.#closed || this.#ending || this.#inputOver) return
-    if (this.#muted) {
-      this.#muted = false
+    if (this.#slot === undefined) {
       this.#interest = READABLE
       this.#slot = this.#watch()
     } else this.#want(this.#interest | READABLE)
@@ -164,10 +162,10 @@ export class PolledTransport implements Transport, Pollable {
     this.#queue = undefined
     this.#pending = 0
     if (this.#mayHold && shutDown(this.#fd)) {
-      if (!this.#muted) poller.remove(this.#slot, this.#fd)
+      if (this.#slot !== undefined) poller.remove(this.#slot, this.#fd)
       return closer.closeLater(this.#fd, this.sender)
     }
-    if (!this.#muted) poller.forget(this.#slot)
+    if (this.#slot !== undefined) poller.forget(this.#slot)
     ledger.close(this.#fd)
   }
 
@@ -268,7 +266,7 @@ export class PolledTransport implements Transport, Pollable {
     this.#askAgain()
     closer.whenRoom(this.sender, () => {
       this.#held = false
-      if (!this.#muted) this.#askAgain()
+      if (this.#slot !== undefined) this.#askAgain()
       else if (this.#interest & READABLE) this.resume()
     })
     return 0
@@ -305,8 +303,8 @@ export class PolledTransport implements Transport, Pollable {
   #hungUp(): void {
     // What a daemon had sent before it hung up is still delivered after a pause.
     if (!this.#daemon || this.#ending) return this.#lose(ECONNRESET)
-    this.#muted = true
-    this.#io.poller.remove(this.#slot, this.#fd)
+    this.#io.poller.remove(this.#slot!, this.#fd)
+    this.#slot = undefined
   }
 
   #lose(code: number): void {
@@ -328,12 +326,12 @@ export class PolledTransport implements Transport, Pollable {
   #want(interest: number): void {
     if (interest === this.#interest) return
     this.#interest = interest
-    if (!this.#muted) this.#askAgain()
+    this.#askAgain()
   }
 
   /** Whatever it is ready for now is told, even if it was told before. */
   #askAgain(): void {
-    if (!this.#closed) this.#io.poller.change(this.#slot, this.#fd, this.#watched)
+    if (!this.#closed && this.#slot !== undefined) this.#io.poller.change(this.#slot, this.#fd, this.#watched)
   }
 
   #enqueue(bytes: Buffer, from: number, to: number): void {
