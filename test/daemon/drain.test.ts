@@ -41,6 +41,9 @@ interface Caller extends Pair {
   call: Frame
 }
 
+/** We may read the log slower than it is written, which it tells. */
+const TROUBLE = /cut off|error : (?!daemon.virtproxyd : \d+ lines of the log were lost)/
+
 describe('a stop', function () {
   this.timeout(120_000)
   const cleanup = new Cleanup()
@@ -178,7 +181,7 @@ describe('a stop', function () {
     await ends(paused)
     for (const { client } of paused) expect(client.take({ serial: 9 })!.payload.equals(large)).to.equal(true)
     await endsWell(stage)
-    expect(broker.program.stderr).not.to.match(/cut off|error :/)
+    expect(broker.program.stderr).not.to.match(TROUBLE)
   })
 
   it('ends soon, and in order, when all clients are idle', async () => {
@@ -188,7 +191,7 @@ describe('a stop', function () {
     await endsWell(stage)
     await ends(pairs)
     for (const { daemon } of pairs) expect(daemon.serialsOf(CLOSE)).to.have.length(1)
-    expect(stage.broker.program.stderr).not.to.match(/cut off|error :/)
+    expect(stage.broker.program.stderr).not.to.match(TROUBLE)
   })
 
   it('has what was sent before carried out and answered, to the last call', async () => {

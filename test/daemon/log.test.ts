@@ -1,9 +1,15 @@
 import { existsSync, readFileSync } from 'node:fs'
-import { mkdir, rename } from 'node:fs/promises'
+import { mkdir, readFile, rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect } from 'chai'
+import { STATUS } from '#protocol/header.js'
 import { REMOTE } from '#protocol/procedures.js'
 import { Cleanup } from '../support/cleanup.js'
+import { brokerCommand, brokerFiles } from '../support/broker-command.js'
+import { FakeDriver } from '../support/fake-driver.js'
+import { Program } from '../support/processes.js'
+import { RawClient } from '../support/raw-client.js'
+import { canConnect } from '../support/sockets.js'
 import { Stage } from '../support/stage.js'
 import { tempDir } from '../support/temp-dir.js'
 import { waitFor } from '../support/waiting.js'
@@ -36,14 +42,40 @@ describe('the log', function () {
     await line(stage, /daemon\.virtproxyd : stopping/)
   })
 
-  it('has not a line about a client that does nothing wrong, at the default level', async () => {
-    const stage = await Stage.start(cleanup)
-    const { client } = await stage.open()
-    await client.call(REMOTE.domainGetInfo)
+  it('has not a line at the default level while nothing is wrong: start, clients, reload, stop', async () => {
+    const [dir, otherDir] = [await tempDir(cleanup), await tempDir(cleanup)]
+    const driver = await FakeDriver.listen(cleanup, join(dir, 'virtqemud-sock'))
+    const other = await FakeDriver.listen(cleanup, join(otherDir, 'virtqemud-sock'))
+    // For our own user alone: where everybody is let in the start says so.
+    const conf = { unix_sock_rw_perms: '0700', unix_sock_ro_perms: '0700', log_outputs: '3:stderr', driver_socket_dir: dir }
+    const files = await brokerFiles(cleanup, conf)
+    const program = new Program(brokerCommand('-f', files.file, '-p', files.pidFile))
+    cleanup.defer(() => program.stop())
+    const socket = join(files.dir, 'libvirt-sock')
+    await waitFor('the broker', () => canConnect(socket))
+    const open = async (): Promise<RawClient> => {
+      const client = await RawClient.connect(cleanup, socket)
+      expect((await client.open('qemu:///system')).status).to.equal(STATUS.ok)
+      return client
+    }
+    const client = await open()
     await client.call(REMOTE.connectClose)
     await client.end()
-    await stage.broker.program.stop()
-    expect(stage.broker.program.stderr).not.to.match(/client/)
+    const hasty = await open()
+    hasty.destroy()
+    expect(driver.connections).to.have.length(2)
+    await writeFile(files.file, (await readFile(files.file, 'utf8')).replace(dir, otherDir))
+    program.child.kill('SIGHUP')
+    await waitFor('the reload', async () => {
+      const probe = await open()
+      probe.destroy()
+      return other.connections.length > 0
+    })
+    // Is there at the stop.
+    await open()
+    await program.stop()
+    expect((await program.exited).status).to.equal(0)
+    expect(program.stderr).to.equal('')
   })
 
   for (const [signal, said] of [['SIGUSR1', 'log opened anew'], ['SIGHUP', 'configuration loaded anew']] as const) {
@@ -89,5 +121,40 @@ describe('the log', function () {
     await stage.open()
     await line(stage, /netserverclient : client .*logged in/)
     expect(stage.broker.program.stderr).not.to.match(/ready, with/)
+  })
+
+  describe('in JSON', () => {
+    const lines = (stage: Stage): Record<string, unknown>[] =>
+      stage.broker.program.stderr.split('\n').filter(text => text.startsWith('{')).map(text => JSON.parse(text) as Record<string, unknown>)
+    const found = (stage: Stage, message: RegExp): Promise<Record<string, unknown>> =>
+      waitFor(String(message), () => lines(stage).find(one => message.test(String(one.message))))
+
+    it('has the client, where it came from, and the driver daemon in fields', async () => {
+      const stage = await Stage.start(cleanup, { log_level: 2, log_format: 'json' })
+      const { client, daemon } = await stage.open(stage.broker.socket)
+      const local = { listener: 'main', uid: process.geteuid!(), pid: process.pid }
+      const { time, ...loggedIn } = await found(stage, /^logged in: user/)
+      expect(Math.abs(Date.parse(String(time)) - Date.now())).to.be.lessThan(60_000)
+      expect(loggedIn).to.include({ level: 'info', source: 'rpc.netserverclient', ...local }).and.not.to.have.property('kind')
+      daemon.destroy()
+      expect(await found(stage, /^driver daemon lost/)).to.include({
+        ...local, client: loggedIn.client, driver: join(stage.driverDir, 'virtqemud-sock')
+      })
+      client.destroy()
+      const hostile = await stage.connect()
+      hostile.write(Buffer.alloc(28))
+      const violation = await found(stage, /not legal/)
+      expect(violation).to.include({ level: 'error', kind: 'protocol-violation', listener: 'tcp' })
+      expect(violation.address).to.match(/^127\.0\.0\.1:\d+$/)
+      expect(violation.message).to.equal('closed: frame length 0 is not legal')
+    })
+
+    it('is begun and left by a reload', async () => {
+      const stage = await Stage.start(cleanup, { log_level: 2 })
+      await stage.broker.reload({ log_format: 'json' })
+      expect((await found(stage, /anew/)).level).to.equal('info')
+      await stage.broker.reload({ log_format: 'text' })
+      await line(stage, /\+0000: \d+: info : daemon.virtproxyd : configuration loaded anew/)
+    })
   })
 })

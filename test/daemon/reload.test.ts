@@ -160,7 +160,7 @@ const PROBES: Partial<Record<KeyName, Probe>> = {
 
 /** Settings that threads do not have. */
 const ELSEWHERE: readonly KeyName[] = [
-  'max_clients', 'max_anonymous_clients', 'max_handshakes', 'actor_min_clients', 'tls_watch_files', 'shutdown_timeout', 'drain_delay',
+  'max_clients', 'max_anonymous_clients', 'max_handshakes', 'actor_min_clients', 'tls_watch_files', 'log_format', 'shutdown_timeout', 'drain_delay',
   // reload-listeners.test.ts
   'listen_tcp', 'tcp_port', 'listen_tls', 'tls_port', 'listen_addr', 'max_queued_clients'
 ]

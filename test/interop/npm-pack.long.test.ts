@@ -12,7 +12,7 @@ import { waitFor } from '../support/waiting.js'
 
 const PATIENCE_MS = 300_000
 /** Those that write sources, and what `npm start` of a clone runs. */
-const NOT_NEEDED = ['main/generate', 'protocol/procedure-generator', 'main/quickstart', 'main/demonstration']
+const NOT_NEEDED = ['main/generate', 'main/log/catalog', 'protocol/procedure-generator', 'main/quickstart', 'main/demonstration']
 
 describe('what npm pack makes', function () {
   this.timeout(PATIENCE_MS)

@@ -17,7 +17,7 @@ import { mustRun } from '../support/processes.js'
 import { tempDir } from '../support/temp-dir.js'
 
 /** What is logged does not matter here. */
-const logger = { info: () => undefined, warn: () => undefined, error: () => undefined } as unknown as Logger
+const logger = { info: () => undefined, log: () => undefined } as unknown as Logger
 
 const PAST = { activation_date: '2020-01-01 00:00:00', expiration_date: '2021-01-01 00:00:00' }
 const FUTURE = { activation_date: '2040-01-01 00:00:00', expiration_date: '2041-01-01 00:00:00' }

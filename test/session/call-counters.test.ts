@@ -31,7 +31,7 @@ describe('calls that are counted', function () {
     process.on('worker', started)
     cleanup.defer(() => Promise.resolve(void process.off('worker', started)))
     const config = loadConfig({ privileged: false, env: { HOME: await tempDir(cleanup) } })
-    const names = new NameService({ info: () => undefined, warn: () => undefined })
+    const names = new NameService({ info: () => undefined, log: () => undefined })
     const limits = descriptorLimits(2)
     const deaths: string[] = []
     const pool = new ActorPool(

@@ -7,7 +7,7 @@ import { NameService } from '#main/threads/name-service.js'
 
 const [patience, ...ids] = process.argv.slice(2).map(Number)
 const say = (_source: string, message: string): void => console.log(message)
-const names = new NameService({ info: say, warn: say }, patience)
+const names = new NameService({ info: say, log: (_kind, source, message) => say(source, message) }, patience)
 const port = names.connect()
 const open = new Set(ids)
 port.on('message', ({ id, name, failed }: NameAnswer) => {

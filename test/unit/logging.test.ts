@@ -4,8 +4,10 @@ import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { hostname, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { LEVEL, parseFilters, parseOutputs, type Level, type LogOutput } from '#main/config/log-settings.js'
-import { encodeJournalFields, openOutput } from '#main/log/outputs.js'
+import { encodeJournalFields } from '#main/log/journal.js'
+import { openOutput } from '#main/log/outputs.js'
 import { Logger } from '#main/log/logger.js'
+import { MESSAGE_KINDS } from '#workers/base/log-kinds.js'
 import { DatagramReceiver } from '../support/datagram-receiver.js'
 
 describe('the log', () => {
@@ -21,7 +23,7 @@ describe('the log', () => {
   })
 
   const open = (level: Level = LEVEL.debug, filters = '', outputs = `1:file:${path}`): Logger =>
-    new Logger({ level, filters: parseFilters(filters), outputs: parseOutputs(outputs) })
+    new Logger({ level, filters: parseFilters(filters), outputs: parseOutputs(outputs), format: 'text' })
 
   /** The lines after the two with which an output begins, less time and process id. */
   const lines = (file = path): string[] =>
@@ -32,7 +34,7 @@ describe('the log', () => {
 
   it('has lines in the form of libvirt', async () => {
     const logger = open()
-    logger.error('rpc.netsocket', 'something broke')
+    logger.log('internal-failure', 'rpc.netsocket', 'something broke')
     await logger.close()
     const [first, second, third] = readFileSync(path, 'utf8').split('\n')
     const head = String.raw`\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}\+0000: ${process.pid}`
@@ -45,8 +47,8 @@ describe('the log', () => {
     const logger = open()
     logger.debug('s', 'd')
     logger.info('s', 'i')
-    logger.warn('s', 'w')
-    logger.error('s', 'e')
+    logger.log('call-denied', 's', 'w')
+    logger.log('internal-failure', 's', 'e')
     await logger.close()
     expect(lines()).to.deep.equal(['debug : s : d', 'info : s : i', 'warning : s : w', 'error : s : e'])
   })
@@ -54,7 +56,7 @@ describe('the log', () => {
   it('is in a file that only the owner can read, and is appended to', async () => {
     for (const message of ['one', 'two']) {
       const logger = open()
-      logger.error('s', message)
+      logger.log('internal-failure', 's', message)
       await logger.close()
     }
     expect(statSync(path).mode & 0o777).to.equal(0o600)
@@ -69,7 +71,7 @@ describe('the log', () => {
   it('keeps what is at least of the level', async () => {
     const logger = open(LEVEL.warning)
     logger.info('s', 'no')
-    logger.warn('s', 'yes')
+    logger.log('call-denied', 's', 'yes')
     expect(logger.isHeard(LEVEL.info, 's')).to.equal(false)
     expect(logger.lowestLevel).to.equal(LEVEL.warning)
     await logger.close()
@@ -77,14 +79,14 @@ describe('the log', () => {
   })
 
   it('knows wildcards in filters, which take their match anywhere in the name of the source', () => {
-    const logger = new Logger({ level: LEVEL.error, filters: parseFilters('1:rpc.*client 1:socket'), outputs: parseOutputs('1:stderr') })
+    const logger = new Logger({ level: LEVEL.error, filters: parseFilters('1:rpc.*client 1:socket'), outputs: parseOutputs('1:stderr'), format: 'text' })
     const heard = (source: string): boolean => logger.isHeard(LEVEL.debug, source)
     expect([heard('rpc.netserverclient'), heard('rpc.netsocket'), heard('rpc.netserver')]).to.deep.equal([true, true, false])
   })
 
   it('lets the first filter that fits decide', async () => {
     const logger = open(LEVEL.warning, '4:rpc.netsocket 1:rpc')
-    logger.warn('rpc.netsocket', 'no')
+    logger.log('call-denied', 'rpc.netsocket', 'no')
     logger.debug('rpc.keepalive', 'yes')
     logger.info('daemon.remote', 'no')
     expect(logger.lowestLevel).to.equal(LEVEL.debug)
@@ -96,7 +98,7 @@ describe('the log', () => {
     const other = join(dir, 'other.log')
     const logger = open(LEVEL.debug, '', `1:file:${path} 4:file:${other}`)
     logger.info('s', 'one')
-    logger.error('s', 'two')
+    logger.log('internal-failure', 's', 'two')
     await logger.close()
     expect(lines()).to.deep.equal(['info : s : one', 'error : s : two'])
     expect(lines(other)).to.deep.equal(['error : s : two'])
@@ -109,12 +111,12 @@ describe('the log', () => {
     logger.setLevel(LEVEL.info)
     logger.info('s', '2')
     logger.setFilters(parseFilters('4:s'))
-    logger.warn('s', '3')
+    logger.log('call-denied', 's', '3')
     logger.setFilters([])
     await new Promise(setImmediate)
     logger.setOutputs(parseOutputs(`2:file:${other}`))
     logger.debug('s', '4')
-    logger.warn('s', '5')
+    logger.log('call-denied', 's', '5')
     await logger.close()
     expect(lines()).to.deep.equal(['info : s : 2'])
     expect(lines(other)).to.deep.equal(['warning : s : 5'])
@@ -123,7 +125,7 @@ describe('the log', () => {
   it('loses nothing when outputs change many times in one turn', async () => {
     const logger = open()
     for (let i = 0; i < 50; i++) {
-      logger.error('s', String(i))
+      logger.log('internal-failure', 's', String(i))
       logger.setOutputs(parseOutputs(`1:file:${path}`))
     }
     await logger.close()
@@ -137,7 +139,7 @@ describe('the log', () => {
     expect(() => logger.setOutputs(parseOutputs(`1:file:${unwritten} 1:file:/nowhere/x`))).to.throw(
       'failed to open /nowhere/x: No such file or directory'
     )
-    logger.error('s', 'still here')
+    logger.log('internal-failure', 's', 'still here')
     await logger.close()
     expect(lines()).to.deep.equal(['error : s : still here'])
     expect(readFileSync(unwritten, 'utf8')).to.equal('')
@@ -145,7 +147,7 @@ describe('the log', () => {
 
   it('cannot be forged by the text of a message', async () => {
     const logger = open()
-    logger.error('s', 'name\n2026-01-01 00:00:00.000+0000: 1: error : x : forged\r\x1b[2J')
+    logger.log('internal-failure', 's', 'name\n2026-01-01 00:00:00.000+0000: 1: error : x : forged\r\x1b[2J')
     await logger.close()
     expect(lines()[0]).to.equal('error : s : name')
     expect(lines()[1]).to.match(/^ {4}2026/).and.to.match(/forged\\x0d\\x1b\[2J$/)
@@ -153,15 +155,15 @@ describe('the log', () => {
 
   it('survives a full disk', async () => {
     const logger = open(LEVEL.debug, '', '1:file:/dev/full')
-    logger.error('s', 'lost')
+    logger.log('internal-failure', 's', 'lost')
     await logger.close()
   })
 
   it('is on stderr before the process dies', () => {
     const script = `
       import { Logger } from '#main/log/logger.js'
-      const logger = new Logger({ level: 3, filters: [], outputs: [] })
-      logger.error('daemon.virtproxyd', 'last words')
+      const logger = new Logger({ level: 3, filters: [], outputs: [], format: 'text' })
+      logger.log('internal-failure', 'daemon.virtproxyd', 'last words')
       await logger.close()
       process.exit(3)`
     const { status, stderr, stdout } = spawnSync(process.execPath, ['--input-type=module', '-e', script], {
@@ -186,9 +188,9 @@ describe('log daemons', () => {
 
   const write = (output: LogOutput, ...messages: string[]): void => {
     const sockets = { syslog: receiver.path, journal: receiver.path }
-    const transport = openOutput(output, ['hello'], sockets)
+    const transport = openOutput(output, 'text', ['hello'], sockets)
     for (const message of messages) {
-      transport.log?.({ level: 'warning', message, source: 'rpc.netsocket', time: Date.now() }, () => undefined)
+      transport.log?.({ level: 'warning', kind: 'call-denied', message, source: 'rpc.netsocket', about: {}, time: Date.now() }, () => undefined)
     }
     transport.close?.()
   }
@@ -205,15 +207,16 @@ describe('log daemons', () => {
   it('get the fields of the journal', () => {
     write({ level: 1, to: 'journald' }, 'one')
     expect(receiver.receive()).to.equal('MESSAGE=hello\nPRIORITY=6\nSYSLOG_FACILITY=3\nSYSLOG_IDENTIFIER=virtbrokerd\n')
-    expect(receiver.receive()).to.equal(
-      'MESSAGE=one\nPRIORITY=4\nSYSLOG_FACILITY=3\nSYSLOG_IDENTIFIER=virtbrokerd\nLIBVIRT_SOURCE=rpc.netsocket\n'
-    )
+    expect(receiver.receive()?.split('\n')).to.deep.equal([
+      'MESSAGE=one', `MESSAGE_ID=${MESSAGE_KINDS['call-denied'].id}`, 'VIRTBROKER_KIND=call-denied', 'PRIORITY=4', 'SYSLOG_FACILITY=3',
+      'SYSLOG_IDENTIFIER=virtbrokerd', 'LIBVIRT_SOURCE=rpc.netsocket', ''
+    ])
   })
 
-  it('get the beginning of a message that is too long for a datagram', () => {
+  it('get the beginning of a long message', () => {
     write({ level: 1, to: 'journald' }, 'x'.repeat(4 * 1024 * 1024))
     receiver.receive()
-    expect(receiver.receive()).to.match(/^MESSAGE=x{32768} \(cut\)\n/)
+    expect(receiver.receive()).to.match(/^MESSAGE=x{4096} \(cut\)\n/)
   })
 
   it('are not waited for when they do not read, and not missed when they are gone', () => {
@@ -226,7 +229,7 @@ describe('log daemons', () => {
 
 describe('fields for the journal', () => {
   it('end with the line, or carry their length when they have several', () => {
-    expect(encodeJournalFields({ A: '1', B: 'x\ny', C: '' }).toString('latin1')).to.equal(
+    expect(encodeJournalFields([['A', 1], ['B', 'x\ny'], ['C', '']]).toString('latin1')).to.equal(
       'A=1\nB\n\x03\0\0\0\0\0\0\0x\ny\nC=\n'
     )
   })

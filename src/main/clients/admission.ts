@@ -50,6 +50,14 @@ const MOST_AT_ONCE = 64
 /** In the log, a minute and topic. */
 const LINES = 5
 
+/** A connection that nobody serves. `place`: of its listener. */
+interface Refused {
+  readonly kind: ListenerKind
+  readonly place: string
+  readonly fd: number
+  readonly peer: string | undefined
+}
+
 /** What a thread has to say of a client. */
 export type ClientChange = Pick<ClientRecord, 'id' | 'state' | 'identity'>
 
@@ -112,21 +120,22 @@ export class Admission {
   accepted(kind: ListenerKind, place: string, fd: number, peer: string | undefined): void {
     const listener = this.#listener(kind)
     // Descriptors are given out from the lowest, so this one tells how many are in use.
-    if (fd >= this.#plan.firstReserved) return this.#refuse('descriptors', kind, fd, peer ?? place, NO_DESCRIPTORS)
+    if (fd >= this.#plan.firstReserved) return this.#refuse('descriptors', { kind, place, fd, peer }, NO_DESCRIPTORS)
     const [counted, limit] = this.#counts.counter(kind, fd, peer)
     if (counted !== undefined && this.#counts.of(counted) >= limit) {
-      return this.#refuse('counted', kind, fd, peer ?? place, `${counted} has ${limit} connections`)
+      return this.#refuse('counted', { kind, place, fd, peer }, `${counted} has ${limit} connections`)
     }
     const shortage = this.places.shortage(listener)
     if (shortage === undefined && listener.waiting.size === 0) return this.#enter(listener, fd, peer, counted)
     const owner = ownerOf(kind, fd, peer)
     if (shortage !== undefined && this.#turnsAway(shortage) && owner !== ROOT) {
       if (this.#makeRoomAtOnce(listener, owner)) this.#enter(listener, fd, peer, counted)
-      else this.#refuse('descriptors', kind, fd, peer ?? place, NO_DESCRIPTORS)
+      else this.#refuse('descriptors', { kind, place, fd, peer }, NO_DESCRIPTORS)
       return
     }
     if (shortage !== undefined) {
-      this.owner.log.warn(`${kind.name} ${shortage}`, 1, () => `${kind.name}: ${this.#describe(shortage)}: others wait`)
+      const text = (): string => `${kind.name}: ${this.#describe(shortage)}: others wait`
+      this.owner.log.log('connections-wait', `${kind.name} ${shortage}`, 1, text, { listener: kind.name })
     }
     this.#wait(new Arrival(this, listener, fd, peer, owner, counted, performance.now()), place)
     if (shortage === undefined) this.#fillSoon()
@@ -144,18 +153,19 @@ export class Admission {
   #wait(arrival: Arrival, place: string): void {
     const { listener, fd, peer, owner } = arrival
     const { waiting } = listener
+    const refused = { kind: listener.kind, place, fd, peer }
     if (!this.#mayWait(listener) && owner !== ROOT) {
       const other = waiting.dispensable(arrival.since - SILENCE_MS) ?? waiting.oneTooMany(owner)
-      if (other === undefined) return this.#refuse('waiting', listener.kind, fd, peer ?? place, `${owner} has ${waiting.size} connections waiting`)
-      this.owner.log.warn(
-        `${listener.kind.name} waiting`, LINES, () => `${place}: ${waiting.size} connections wait, one of ${other.owner} is closed for another`
-      )
+      if (other === undefined) return this.#refuse('waiting', refused, `${owner} has ${waiting.size} connections waiting`)
+      const { name } = listener.kind
+      const text = (): string => `${place}: ${waiting.size} connections wait, one of ${other.owner} is closed for another`
+      this.owner.log.log('client-displaced', `${name} waiting`, LINES, text, { listener: name, address: other.peer })
       this.gone(other)
     }
     try {
       arrival.slot = this.owner.poller.add(fd, READABLE | EDGE, arrival)
     } catch (error) {
-      return this.#refuse('descriptors', listener.kind, fd, peer ?? place, (error as Error).message)
+      return this.#refuse('descriptors', refused, (error as Error).message)
     }
     this.#counts.add(arrival.counted)
     waiting.add(arrival)
@@ -395,9 +405,11 @@ export class Admission {
   }
 
   #evict(client: Client, shortage: Shortage): void {
-    const { name } = client.listener
+    const { peer, listener } = client
+    const { name } = listener
     const what = `a connection of ${client.owner} that is not logged in is closed for another`
-    this.owner.log.warn(`${name} eviction`, LINES, () => `${name}: ${this.#describe(shortage)}: ${what}`)
+    const text = (): string => `${name}: ${this.#describe(shortage)}: ${what}`
+    this.owner.log.log('client-displaced', `${name} eviction`, LINES, text, { listener: name, address: peer })
     client.leaving = true
     this.#leaving++
     this.places.leave(client)
@@ -413,9 +425,10 @@ export class Admission {
 
   // Refusing
 
-  #refuse(topic: string, kind: ListenerKind, fd: number, who: string, why: string): void {
+  #refuse(topic: string, { kind, place, fd, peer }: Refused, why: string): void {
     this.owner.closeUnserved(kind, fd)
-    this.owner.log.warn(`refused: ${topic}`, LINES, () => `${who}: refused, ${why}`)
+    const about = { listener: kind.name, address: peer }
+    this.owner.log.log('client-refused', `refused: ${topic}`, LINES, () => `${peer ?? place}: refused, ${why}`, about)
   }
 
   #listener(kind: ListenerKind): ListenerState {

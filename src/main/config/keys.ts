@@ -199,6 +199,7 @@ export const KEYS = {
   tls_watch_files: boolean(false, LIVE),
   actor_threads: unsigned(0, RESTART),
   actor_min_clients: unsigned(128, LIVE),
+  log_format: string('text', LIVE),
   metrics_listen: string('', later('the metrics endpoint'))
 } as const
 

@@ -112,7 +112,7 @@ function checkConfig(contents: FileContents, file: string | undefined, paths: Pa
   })
   checkHostUuid(settings)
   const log = logSettings(
-    { level: settings.logLevel, filters: settings.logFilters, outputs: settings.logOutputs },
+    { level: settings.logLevel, filters: settings.logFilters, outputs: settings.logOutputs, format: settings.logFormat },
     env,
     options.verbose ?? false,
     directory

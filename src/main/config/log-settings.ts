@@ -20,11 +20,16 @@ export type LogOutput =
   | { level: Level; to: 'file'; path: string }
   | { level: Level; to: 'syslog'; ident: string }
 
+/** Of lines, on stderr and in files: virtproxyd's, or an object of JSON each. */
+export const LOG_FORMATS = ['text', 'json'] as const
+export type LogFormat = (typeof LOG_FORMATS)[number]
+
 export interface LogSettings {
   level: Level
   filters: readonly LogFilter[]
   /** Empty: nobody said anything, the default output is to be used. */
   outputs: readonly LogOutput[]
+  format: LogFormat
 }
 
 const DEFAULT_LEVEL = LEVEL.warning
@@ -85,11 +90,12 @@ function parseOutput(item: string, directory: string): LogOutput {
   return refuse(`Log output '${item}' does not meet the format requirements for destination type '${to}'`)
 }
 
-/** `log_level`, `log_filters` and `log_outputs` of the file; 0 and undefined where not given. */
+/** `log_level`, `log_filters`, `log_outputs` and `log_format` of the file; 0 and undefined where not given. */
 export interface FileLogSettings {
   level: number
   filters: string | undefined
   outputs: string | undefined
+  format: string
 }
 
 /** Brings together what the file, the environment and `-v` say; each beats the one before. Throws a StartupError. */
@@ -104,11 +110,13 @@ export function logSettings(
   // What the file says must be right even where the environment beats it.
   const fileFilters = parseFilters(file.filters ?? '')
   const fileOutputs = parseOutputs(file.outputs ?? '', directory)
+  const format = LOG_FORMATS.find(known => known === file.format) ?? refuse(`log_format '${file.format}' is neither text nor json`)
   level = (env.LIBVIRT_DEBUG ? parseDebugVariable(env.LIBVIRT_DEBUG) : undefined) ?? level
   return {
     level: verbose && level > LEVEL.info ? LEVEL.info : level,
     filters: env.LIBVIRT_LOG_FILTERS ? parseFilters(env.LIBVIRT_LOG_FILTERS) : fileFilters,
-    outputs: env.LIBVIRT_LOG_OUTPUTS ? parseOutputs(env.LIBVIRT_LOG_OUTPUTS, directory) : fileOutputs
+    outputs: env.LIBVIRT_LOG_OUTPUTS ? parseOutputs(env.LIBVIRT_LOG_OUTPUTS, directory) : fileOutputs,
+    format
   }
 }
 

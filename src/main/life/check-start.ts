@@ -150,8 +150,8 @@ async function tlsWarnings(config: Config): Promise<string[]> {
 
 async function saslWarnings(config: Config): Promise<string[]> {
   const warnings: string[] = []
-  const sasl = await saslFor(config, (level, message) => {
-    if (level === 'warning') warnings.push(message)
+  const sasl = await saslFor(config, (kind, message) => {
+    if (kind !== 'info') warnings.push(message)
   })
   await sasl?.stop()
   return warnings

@@ -71,7 +71,7 @@ export class Daemon implements LifeEffects, ServiceState {
       const testSocket = await this.#startTestDriver()
       await this.#supervisor.start(brokerSettings(config, actorSettings(config)), this.#sockets, testSocket)
     } catch (error) {
-      this.logger.error(SOURCE.daemon, (error as Error).message)
+      this.logger.log('start-failed', SOURCE.daemon, (error as Error).message)
       throw error
     }
     this.logger.info(SOURCE.daemon, `ready, with ${this.#config.actorThreads} actor threads`)
@@ -90,7 +90,9 @@ export class Daemon implements LifeEffects, ServiceState {
 
   /** Says what has not been said of the configuration before. */
   #warn(warnings: readonly string[]): void {
-    for (const warning of warnings) if (!this.#warned.includes(warning)) this.logger.warn(SOURCE.daemon, warning)
+    for (const warning of warnings) {
+      if (!this.#warned.includes(warning)) this.logger.log('configuration-doubtful', SOURCE.daemon, warning)
+    }
     this.#warned = warnings
   }
 
@@ -106,11 +108,12 @@ export class Daemon implements LifeEffects, ServiceState {
     } catch (error) {
       const why = (error as Error).message
       this.#refused = { why, times: (this.#refused?.times ?? 0) + 1 }
-      return this.logger.error(SOURCE.daemon, `configuration not loaded anew, the old one stays in use: ${why}`)
+      return this.logger.log('reload-failed', SOURCE.daemon, `configuration not loaded anew, the old one stays in use: ${why}`)
     }
     const { waiting } = this.#config
     this.logger.info(SOURCE.daemon, 'configuration loaded anew')
-    if (waiting.length > 0) this.logger.warn(SOURCE.daemon, `${waiting.join(', ')}: changed, and used from the next start on`)
+    if (waiting.length === 0) return
+    this.logger.log('restart-needed', SOURCE.daemon, `${waiting.join(', ')}: changed, and used from the next start on`)
   }
 
   /** For log files that have been renamed. If one cannot be opened, all outputs stay as they are. */
@@ -119,7 +122,7 @@ export class Daemon implements LifeEffects, ServiceState {
       this.logger.reopen()
       this.logger.info(SOURCE.daemon, 'log opened anew')
     } catch (error) {
-      this.logger.error(SOURCE.daemon, `log not opened anew: ${(error as Error).message}`)
+      this.logger.log('log-not-reopened', SOURCE.daemon, `log not opened anew: ${(error as Error).message}`)
     }
   }
 
@@ -172,14 +175,14 @@ export class Daemon implements LifeEffects, ServiceState {
     this.logger.info(SOURCE.daemon, 'stopping')
     if (clients > 0) {
       const what = [counted(clients, 'client'), counted(calls, 'call'), counted(streams, 'stream')].join(', ')
-      this.logger.warn(SOURCE.daemon, `cut off by the stop: ${what}`)
+      this.logger.log('stop-cut-off', SOURCE.daemon, `cut off by the stop: ${what}`)
     }
     this.#hangs = !(await within(STOP_MS, this.#putAway()))
-    if (this.#hangs) this.logger.error(SOURCE.daemon, `not all was put away within ${STOP_MS / 1000} s`)
+    if (this.#hangs) this.logger.log('stop-incomplete', SOURCE.daemon, `not all was put away within ${STOP_MS / 1000} s`)
   }
 
   async #putAway(): Promise<void> {
-    const failed = (what: string, error: Error): void => this.logger.error(SOURCE.daemon, `${what}: ${error.message}`)
+    const failed = (what: string, error: Error): void => this.logger.log('stop-incomplete', SOURCE.daemon, `${what}: ${error.message}`)
     await inTurn(
       [
         ['stopping', () => this.#supervisor.stop()],

@@ -18,7 +18,7 @@ import { StartupError } from '../config/startup-error.js'
 import type { Config } from '../config/load.js'
 import type { Listener, ListenerHandler } from '../../workers/os/listener.js'
 import type { ListenerKind } from '../../workers/os/listener-kind.js'
-import { LEVEL, levelNames } from '../config/log-settings.js'
+import { levelNames } from '../config/log-settings.js'
 import { inTurn } from './in-turn.js'
 import type { Logger } from '../log/logger.js'
 import { ClosedDoor } from '../listen/closed-door.js'
@@ -205,7 +205,8 @@ export class Supervisor implements Drainable, ListenerHandler {
       }
       return { use, drop }
     } catch (error) {
-      this.#logger.error(SOURCE.daemon, `TLS files not loaded anew, the old ones stay in use: ${(error as Error).message}`)
+      const why = (error as Error).message
+      this.#logger.log('tls-files-kept', SOURCE.daemon, `TLS files not loaded anew, the old ones stay in use: ${why}`)
       throw error
     }
   }
@@ -255,7 +256,7 @@ export class Supervisor implements Drainable, ListenerHandler {
 
   /** Does all of it, whatever fails, and never rejects. */
   async stop(): Promise<void> {
-    const failed = (what: string, error: Error): void => this.#logger.error(SOURCE.daemon, `${what}: ${error.message}`)
+    const failed = (what: string, error: Error): void => this.#logger.log('stop-incomplete', SOURCE.daemon, `${what}: ${error.message}`)
     const listeners = this.#listeners.end()
     await inTurn(
       [
@@ -273,10 +274,11 @@ export class Supervisor implements Drainable, ListenerHandler {
   }
 
   async #saslFor({ listening }: BrokerSettings): Promise<SaslService | undefined> {
-    const sasl = await saslFor(listening, (level, message) => this.#logger.log(LEVEL[level], SOURCE.sasl, message))
+    const sasl = await saslFor(listening, (kind, message) => this.#logger.log(kind, SOURCE.sasl, message))
     if (sasl === undefined) return undefined
     sasl.onRestart = why => {
-      this.#logger.error(SOURCE.sasl, `the SASL thread died (${why}) and was replaced; logins in progress failed`)
+      const text = `the SASL thread died (${why}) and was replaced; logins in progress failed`
+      this.#logger.log('sasl-thread-died', SOURCE.sasl, text)
       this.#pool?.useSasl(sasl)
     }
     return sasl
@@ -323,7 +325,8 @@ export class Supervisor implements Drainable, ListenerHandler {
 
   /** Connections over UNIX sockets that were refused cannot be closed as fast as they come. */
   #waitForRoom(kind: ListenerKind): false {
-    this.#log.warn('closing', 1, () => 'refused connections wait to be closed: no more taken over UNIX sockets for now')
+    const text = 'refused connections wait to be closed: no more taken over UNIX sockets for now'
+    this.#log.log('closing-behind', 'closing', 1, () => text, { listener: kind.name })
     this.#closer.whenRoom(undefined, () => this.#mayAcceptAgain(kind))
     return false
   }
@@ -336,8 +339,8 @@ export class Supervisor implements Drainable, ListenerHandler {
     this.#pool!.flush()
   }
 
-  trouble(listener: Listener, message: string): void {
-    this.#logger.error(SOURCE.listener, `${listener.place}: ${message}`)
+  trouble({ kind, place }: Listener, message: string): void {
+    this.#logger.log('listener-failed', SOURCE.listener, `${place}: ${message}`, { listener: kind.name })
   }
 
   #admissionOwner(pool: ActorPool): AdmissionOwner {
@@ -376,7 +379,7 @@ export class Supervisor implements Drainable, ListenerHandler {
     if (plan.short) {
       const allowed = `the limit of ${limit} open files allows ${plan.clients} clients, not ${maxClients} (max_clients)`
       const beyond = `each listener has ${plan.guaranteed} and root ${plan.root} beyond that, more are refused`
-      this.#logger.warn(SOURCE.daemon, `${allowed}; ${beyond}`)
+      this.#logger.log('descriptor-limit', SOURCE.daemon, `${allowed}; ${beyond}`)
     }
     return plan
   }
@@ -393,12 +396,12 @@ export class Supervisor implements Drainable, ListenerHandler {
       case 'kept':
         return admission.kept(news.id)
       case 'log':
-        return this.#logger.log(LEVEL[news.level], news.source, news.message, news.about)
+        return this.#logger.log(news.of, news.source, news.message, news.about)
     }
   }
 
   #threadDied(thread: number, reason: string): void {
     const lost = this.#admission?.threadDied(thread) ?? 0
-    this.#logger.error(SOURCE.server, `an actor thread died (${reason}); ${lost} clients are lost with it`)
+    this.#logger.log('thread-died', SOURCE.server, `an actor thread died (${reason}); ${lost} clients are lost with it`)
   }
 }

@@ -16,14 +16,15 @@ export class ClosedDoor implements ListenerHandler {
     return true
   }
 
-  accepted({ place }: Listener, fd: number): void {
+  accepted({ kind, place }: Listener, fd: number): void {
     this.closer.closeSocket(fd)
-    this.log.warn('admin', 1, () => `${place}: closed a connection, there is no admin interface yet`)
+    const text = (): string => `${place}: closed a connection, there is no admin interface yet`
+    this.log.log('no-admin-interface', 'admin', 1, text, { listener: kind.name })
   }
 
   acceptedAll(): void {}
 
-  trouble({ place }: Listener, message: string): void {
-    this.log.warn('admin', 1, () => `${place}: ${message}`)
+  trouble({ kind, place }: Listener, message: string): void {
+    this.log.log('listener-failed', 'admin trouble', 1, () => `${place}: ${message}`, { listener: kind.name })
   }
 }

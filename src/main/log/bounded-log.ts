@@ -1,3 +1,5 @@
+import type { LogContext, LogSource } from '../../workers/base/log.js'
+import type { MessageKind } from '../../workers/base/log-kinds.js'
 import type { Logger } from './logger.js'
 
 const WINDOW_MS = 60_000
@@ -7,12 +9,12 @@ export class BoundedLog {
   readonly #topics = new Map<string, { until: number; said: number; left: number }>()
 
   constructor(
-    readonly logger: Logger,
-    readonly source: string
+    readonly logger: Pick<Logger, 'log'>,
+    readonly source: LogSource
   ) {}
 
   /** Topics are kept for ever: there must be few. */
-  warn(topic: string, linesPerMinute: number, message: () => string): void {
+  log(kind: MessageKind, topic: string, linesPerMinute: number, message: () => string, about?: LogContext): void {
     const now = performance.now()
     let state = this.#topics.get(topic)
     const left = state?.left ?? 0
@@ -22,6 +24,7 @@ export class BoundedLog {
       state.left++
       return
     }
-    this.logger.warn(this.source, fresh && left > 0 ? `${message()} (${left} more of the kind were not logged)` : message())
+    const text = fresh && left > 0 ? `${message()} (${left} more of the kind were not logged)` : message()
+    this.logger.log(kind, this.source, text, about)
   }
 }

@@ -12,17 +12,19 @@ import { makeDirectory } from '../../workers/os/make-directory.js'
 import {
   defaultOutput,
   LEVEL,
-  levelNames,
   type Level,
   type LogFilter,
+  type LogFormat,
   type LogOutput,
   type LogSettings
 } from '../config/log-settings.js'
 import { StartupError } from '../config/startup-error.js'
 import { JOURNAL_SOCKET, type Paths } from '../config/paths.js'
-import { openOutput, type LogRecord } from './outputs.js'
+import { openOutput } from './outputs.js'
+import { Repeats } from './repeats.js'
 import { version } from '../config/version.js'
-import type { LogContext } from '../../workers/base/log.js'
+import { levelOf, type LogContext } from '../../workers/base/log.js'
+import type { LogKind } from '../../workers/base/log-kinds.js'
 
 /**
  * The broker's log. `source` names the part that speaks, in libvirt's terms (`rpc.netserver`, `daemon.virtproxyd`, …),
@@ -34,6 +36,7 @@ export class Logger {
   /** One for each of them: whether a source fits. */
   #fits: readonly ((source: string) => boolean)[] = []
   #outputs: readonly LogOutput[] = []
+  #format: LogFormat
   #transports: readonly Transport[] = []
   readonly #fallback: (level: Level) => LogOutput
   /** Level from which a source is heard, kept per source until the rules change. */
@@ -45,9 +48,12 @@ export class Logger {
     format: format(record => record)()
   })
 
+  readonly #repeats = new Repeats(record => void this.#winston.log(record))
+
   /** `fallback` is the output to be used when none is set. Throws a StartupError when an output cannot be opened. */
   constructor(settings: LogSettings, fallback: (level: Level) => LogOutput = level => ({ level, to: 'stderr' })) {
     this.#level = settings.level
+    this.#format = settings.format
     this.#fallback = fallback
     // An output that fails must not end the broker.
     this.#winston.on('error', () => undefined)
@@ -56,26 +62,19 @@ export class Logger {
   }
 
   debug(source: string, message: string): void {
-    this.log(LEVEL.debug, source, message)
+    this.log('debug', source, message)
   }
 
   info(source: string, message: string): void {
-    this.log(LEVEL.info, source, message)
-  }
-
-  warn(source: string, message: string): void {
-    this.log(LEVEL.warning, source, message)
-  }
-
-  error(source: string, message: string): void {
-    this.log(LEVEL.error, source, message)
+    this.log('info', source, message)
   }
 
   /** Also for records that come from the actor threads. */
-  log(level: Level, source: string, message: string, about?: LogContext): void {
-    if (!this.isHeard(level, source)) return
-    const record: LogRecord = { level: levelNames[level], message, source, time: Date.now(), about }
-    this.#winston.log(record)
+  log(of: LogKind, source: string, message: string, about: LogContext = {}): void {
+    const level = levelOf(of)
+    if (!this.isHeard(LEVEL[level], source)) return
+    const kind = of === 'debug' || of === 'info' ? undefined : of
+    this.#repeats.take({ level, kind, source, message, about, time: Date.now() })
   }
 
   /** Whether a message would reach any output; worth asking before a costly message is put together. */
@@ -113,20 +112,23 @@ export class Logger {
   }
 
   /** Everything is opened before anything is switched; on a StartupError nothing has changed. None: the default output. */
-  setOutputs(outputs: readonly LogOutput[]): void {
+  setOutputs(outputs: readonly LogOutput[], format = this.#format): void {
     const wanted = outputs.length === 0 ? [this.#fallback(this.#level)] : outputs
     const preamble = [`virtbroker version: ${version}`, `hostname: ${hostname()}`]
     const opened: Transport[] = []
     try {
-      for (const output of wanted) opened.push(openOutput(output, preamble))
+      for (const output of wanted) opened.push(openOutput(output, format, preamble))
     } catch (error) {
       for (const transport of opened) transport.close?.()
       throw error
     }
+    // What was counted belongs where the message went.
+    this.#repeats.end()
     for (const transport of opened) this.#winston.add(transport)
     for (const transport of this.#transports) this.#winston.remove(transport)
     this.#transports = opened
     this.#outputs = wanted
+    this.#format = format
     this.#thresholds.clear()
   }
 
@@ -136,15 +138,17 @@ export class Logger {
   }
 
   /** All of the settings at once. On a StartupError nothing has changed. Files are opened anew, as in `reopen`. */
-  use({ level, filters, outputs }: LogSettings): void {
+  use({ level, filters, outputs, format }: LogSettings): void {
     const wanted = outputs.length === 0 ? [this.#fallback(level)] : outputs
-    if (wanted.some(({ to }) => to === 'file') || !isDeepStrictEqual(wanted, this.#outputs)) this.setOutputs(wanted)
+    const same = format === this.#format && isDeepStrictEqual(wanted, this.#outputs)
+    if (!same || wanted.some(({ to }) => to === 'file')) this.setOutputs(wanted, format)
     this.setLevel(level)
     this.setFilters(filters)
   }
 
   /** Writes out what is on its way. To be awaited before the process ends; nothing can be logged after it. */
   async close(): Promise<void> {
+    this.#repeats.end()
     const finished = this.#transports.map(transport => once(transport, 'finish'))
     this.#winston.end()
     await Promise.all(finished)

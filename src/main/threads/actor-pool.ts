@@ -197,7 +197,7 @@ export class ActorPool {
     const late = inTime.filter(ended => !ended).length
     if (late > 0) {
       const message = `${late} threads still had clients after ${SHUTDOWN_MS / 1000} s`
-      this.#handler.news({ kind: 'log', level: 'error', source: SOURCE.server, message, about: undefined })
+      this.#handler.news({ kind: 'log', of: 'threads-late', source: SOURCE.server, message, about: undefined })
     }
     // A thread that waits in the kernel never ends.
     this.#stuck = !(await within(SHUTDOWN_MS, this.#pool.destroy()))

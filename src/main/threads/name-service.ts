@@ -25,14 +25,14 @@ interface Lookup {
 
 /** Names of users and groups for the actor threads, looked up in a process of its own: see name-process.ts. */
 export class NameService {
-  readonly #logger: Pick<Logger, 'info' | 'warn'>
+  readonly #logger: Pick<Logger, 'info' | 'log'>
   readonly #patienceMs: number
   readonly #lookups = new Map<string, Lookup>()
   /** The first question starts the process: where all clients are root's or come over the network there is none. */
   readonly #keeper: Keeper<ForkedProcess>
   #atWork = 0
 
-  constructor(logger: Pick<Logger, 'info' | 'warn'>, patienceMs = PATIENCE_MS) {
+  constructor(logger: Pick<Logger, 'info' | 'log'>, patienceMs = PATIENCE_MS) {
     this.#logger = logger
     this.#patienceMs = patienceMs
     this.#keeper = new Keeper({
@@ -97,7 +97,7 @@ export class NameService {
 
   #hangs(lookup: Lookup): void {
     const { kind, id } = lookup.question
-    this.#logger.warn(SOURCE.server, `the name service does not answer about ${kind} ${id}`)
+    this.#logger.log('name-service-hangs', SOURCE.server, `the name service does not answer about ${kind} ${id}`)
     lookup.tries = MAX_TRIES
     this.#keeper.run?.kill()
   }

@@ -11,7 +11,7 @@ const RETRY_PAUSE_MS = 5000
 const END_MS = 5000
 
 /** Takes what is worth a line in the log. */
-export type Tell = (level: SaslRemark['level'], message: string) => void
+export type Tell = (kind: SaslRemark['kind'], message: string) => void
 
 /** The library is missing or does not start. */
 export class SaslUnavailable extends Error {}
@@ -39,7 +39,7 @@ export class SaslService {
     } catch (error) {
       throw new SaslUnavailable((error as Error).message)
     }
-    for (const { level, message } of service.#keeper.run!.remarks) tell(level, message)
+    for (const { kind, message } of service.#keeper.run!.remarks) tell(kind, message)
     return service
   }
 

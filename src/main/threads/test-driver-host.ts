@@ -50,8 +50,8 @@ export class TestDriverHost {
       patience: END_PATIENCE_MS,
       start: () => this.#startProcess(),
       pause: () => RESTART_PAUSE_MS,
-      died: (_run, why) => logger.error(SOURCE.testDriver, `the embedded test driver died (${why})`),
-      failed: why => logger.error(SOURCE.testDriver, didNotStart(why))
+      died: (_run, why) => logger.log('test-driver-failed', SOURCE.testDriver, `the embedded test driver died (${why})`),
+      failed: why => logger.log('test-driver-failed', SOURCE.testDriver, didNotStart(why))
     })
   }
 
@@ -90,7 +90,7 @@ export class TestDriverHost {
       let isReady = false
       child.onMessage = said => {
         const { ready, notDropped, failure } = asNews(said)
-        if (failure !== undefined && isReady) this.logger.error(SOURCE.testDriver, failure)
+        if (failure !== undefined && isReady) this.logger.log('test-driver-failed', SOURCE.testDriver, failure)
         if (failure !== undefined) reject(new Error(failure))
         if (ready !== true) return
         isReady = true
@@ -106,7 +106,7 @@ export class TestDriverHost {
   #serves(notDropped: string | undefined): void {
     if (notDropped !== undefined) {
       const who = `the embedded test driver cannot run as the user '${this.user}' (${notDropped})`
-      this.logger.warn(SOURCE.testDriver, `${who}: it runs as root, and opens no file outside ${this.places.files}`)
+      this.logger.log('test-driver-root', SOURCE.testDriver, `${who}: it runs as root, and opens no file outside ${this.places.files}`)
     }
     for (const path of socketsOf(this.places)) {
       const id = fileId(path)

@@ -79,7 +79,7 @@ export class TlsKeeper {
   }
 
   #speakOf({ warnings }: LoadedTls): void {
-    for (const warning of warnings) this.logger.warn(SOURCE.tls, warning)
+    for (const warning of warnings) this.logger.log('certificate-doubtful', SOURCE.tls, warning)
     this.#speakOfExpiries()
   }
 
@@ -87,8 +87,9 @@ export class TlsKeeper {
     for (const { file, role, notAfter } of this.#loaded.expiries) {
       const days = Math.floor((notAfter - Date.now()) / DAY_MS)
       if (days >= NOTICE_DAYS) continue
-      if (notAfter < Date.now()) this.logger.error(SOURCE.tls, `the ${role} certificate '${file}' has expired`)
-      else this.logger.warn(SOURCE.tls, `the ${role} certificate '${file}' ends in ${days} days (${new Date(notAfter).toISOString()})`)
+      const which = `the ${role} certificate '${file}'`
+      if (notAfter < Date.now()) this.logger.log('certificate-expired', SOURCE.tls, `${which} has expired`)
+      else this.logger.log('certificate-ends', SOURCE.tls, `${which} ends in ${days} days (${new Date(notAfter).toISOString()})`)
     }
   }
 }

@@ -18,7 +18,7 @@ import { Policy } from '../policy/policy.js'
 import { Authority } from '../polkit/authority.js'
 import { SaslThreadClient } from '../sasl/thread-client.js'
 import { Figures } from '../thread/figures.js'
-import { failureText, LOG_LEVELS, SOURCE, type Log } from '../base/log.js'
+import { failureText, levelOf, LOG_LEVELS, SOURCE, type Log } from '../base/log.js'
 import { Drain, type DrainOwner } from './drain.js'
 import type { ClientRecord, ClientState } from '../thread/client-record.js'
 import type { ThreadLog, ThreadServices } from '../thread/services.js'
@@ -120,9 +120,9 @@ export class Actor implements ActorControl, DrainOwner, ThreadServices, SessionA
     })
   }
 
-  readonly #write: Log = (level, source, message, about) => {
-    if (!this.log.hears(level)) return
-    this.#tell({ kind: 'log', level, source, message: message.slice(0, MAX_MESSAGE_CHARACTERS), about })
+  readonly #write: Log = (kind, source, message, about) => {
+    if (!this.log.hears(levelOf(kind))) return
+    this.#tell({ kind: 'log', of: kind, source, message: message.slice(0, MAX_MESSAGE_CHARACTERS), about: about?.() })
   }
 
   /** About peers that have not logged in. */
@@ -149,8 +149,8 @@ export class Actor implements ActorControl, DrainOwner, ThreadServices, SessionA
 
   /** An exception while a client was served ends that client and nobody else. */
   failed(session: Closable | undefined, error: unknown): void {
-    this.log.write('error', SOURCE.server, `unexpected failure: ${failureText(error)}`)
-    session?.close('internal failure', 'error')
+    this.log.write('internal-failure', SOURCE.server, `unexpected failure: ${failureText(error)}`)
+    session?.close('internal failure', 'internal-failure')
   }
 
   /** Something has changed in the record of a client. */

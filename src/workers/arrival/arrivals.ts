@@ -1,10 +1,11 @@
 import { Timer, type Clock, type Timed } from '../base/clock.js'
-import { SOURCE, type Log, type LogLevel } from '../base/log.js'
+import { SOURCE, type About, type Log } from '../base/log.js'
+import type { LogKind } from '../base/log-kinds.js'
 import type { LastHeard } from '../os/last-heard.js'
 import { setIntOption, SO_OOBINLINE, SOL_SOCKET } from '../os/libc.js'
 import { SaslLayer } from '../sasl/sasl-layer.js'
 import type { ListenerKind } from '../os/listener-kind.js'
-import { NO_IDENTITY, type HandOver } from '../thread/client-record.js'
+import { logContextOf, NO_IDENTITY, type HandOver } from '../thread/client-record.js'
 import type { ActorSettings } from '../thread/settings.js'
 import { PolledTransport } from '../transport/polled.js'
 import type { ThreadIo } from '../transport/thread-io.js'
@@ -96,12 +97,12 @@ export class Arrivals {
     this.#goOn(arrival)
   }
 
-  end(arrival: Arrival, why: string, level: LogLevel): void {
+  end(arrival: Arrival, why: string, kind: LogKind): void {
     const { state, step, handOver } = arrival
     const { io, ended } = this.#owner
     if (!arrival.become('closed')) return
     if (state === 'accepted') io.ledger.adopt(handOver.fd, io.owner)
-    else arrival.log(level, state === 'handshake' ? why : `closed: ${why}`, state)
+    else arrival.log(kind, state === 'handshake' ? why : `closed: ${why}`, state)
     step?.stop()
     this.#leave(arrival)
     closeSocket(io, handOver)
@@ -209,6 +210,7 @@ class Arrival implements ArrivingClient, Timed {
   /** By the thread's clock. */
   takenAt = 0
   deadline: Timer | undefined
+  readonly #about: About = () => logContextOf({ ...this.handOver, identity: this.found.identity ?? NO_IDENTITY })
 
   constructor(
     readonly arrivals: Arrivals,
@@ -236,22 +238,21 @@ class Arrival implements ArrivingClient, Timed {
     this.owner.lastHeard.hear(this.fd)
   }
 
-  log(level: LogLevel, message: string, state: ArrivalState = this.state): void {
-    const { id, peer } = this.handOver
+  log(kind: LogKind, message: string, state: ArrivalState = this.state): void {
     const source = state === 'handshake' ? SOURCE.tls : SOURCE.client
-    this.owner.log(level, source, message, { client: { id, from: peer } })
+    this.owner.log(kind, source, message, this.#about)
   }
 
   passed(found: Found): void {
     this.arrivals.passed(this, found)
   }
 
-  close(why: string, level: LogLevel): void {
-    this.arrivals.end(this, why, level)
+  close(why: string, kind: LogKind): void {
+    this.arrivals.end(this, why, kind)
   }
 
   timeUp(): void {
-    this.close(TOO_LATE[this.state as Step], 'warning')
+    this.close(TOO_LATE[this.state as Step], 'login-late')
   }
 }
 

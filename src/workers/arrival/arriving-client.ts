@@ -1,6 +1,6 @@
 import type { RemoteError } from '../../protocol/errors.js'
 import type { Identity } from '../../protocol/identity.js'
-import type { LogLevel } from '../base/log.js'
+import type { LogKind } from '../base/log-kinds.js'
 import type { Newcomer } from './newcomer.js'
 import type { ClientRecord } from '../thread/client-record.js'
 import type { Transport, TransportHandler } from '../transport/transport.js'
@@ -10,11 +10,11 @@ export interface ArrivingClient {
   readonly fd: number
   /** It has sent something. */
   heard(): void
-  log(level: LogLevel, message: string): void
+  log(kind: LogKind, message: string): void
   /** The step is done. Whoever says so has let go of the connection; later than the end it is not heard. */
   passed(found: Found): void
   /** Ends the connection. */
-  close(why: string, level: LogLevel): void
+  close(why: string, kind: LogKind): void
 }
 
 /** One step of one connection. It has the connection from `start` on, until it says `passed` or is told to stop. */

@@ -79,7 +79,7 @@ class Handshake implements ArrivalStep, Pollable, Piece {
       // Told once for each step: those that wait for their turn would crowd out everybody else at the poller.
       this.#slot = this.#io.poller.add(this.#client.fd, READABLE | EDGE, this)
     } catch (error) {
-      this.#client.close((error as Error).message, 'error')
+      this.#client.close((error as Error).message, 'internal-failure')
     }
   }
 
@@ -115,7 +115,7 @@ class Handshake implements ArrivalStep, Pollable, Piece {
     if (result === RESULT.ended) return this.#gone()
     if (result === RESULT.failed) {
       const { errno, fault } = channel.failure!
-      return this.#client.close(`TLS handshake failed: ${fault ?? errorText(errno)}`, 'warning')
+      return this.#client.close(`TLS handshake failed: ${fault ?? errorText(errno)}`, 'tls-handshake-failed')
     }
     this.#io.poller.change(this.#slot!, fd, (result === RESULT.wantWrite ? WRITABLE : READABLE) | EDGE)
   }
@@ -152,9 +152,9 @@ class Handshake implements ArrivalStep, Pollable, Piece {
     const { channel, rules } = this.#begun!
     const { name, refusal, warnings } = rules.check.judge(channel)
     const who = name === undefined ? '' : ` (${shown(name)})`
-    for (const warning of warnings) this.#client.log('warning', `${warning}${who}`)
+    for (const warning of warnings) this.#client.log('tls-client-doubtful', `${warning}${who}`)
     if (refusal === undefined) return { x509DistinguishedName: name ?? '' }
-    this.#client.log('error', `${refusal}${who}`)
+    this.#client.log('tls-client-refused', `${refusal}${who}`)
     // A name that nobody vouches for is not passed on.
     return rules.verify ? undefined : { x509DistinguishedName: '' }
   }

@@ -23,7 +23,7 @@ export const identifying =
     start() {
       const identified = identifyUnixPeer(client.fd, names)
       if (!(identified instanceof Promise)) return client.passed(identified)
-      identified.then(found => client.passed(found)).catch((error: unknown) => client.close(failureText(error), 'error'))
+      identified.then(found => client.passed(found)).catch((error: unknown) => client.close(failureText(error), 'internal-failure'))
     },
     // A lookup goes on for the sake of the next who has that user's or group's id.
     stop: () => undefined

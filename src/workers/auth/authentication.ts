@@ -2,7 +2,8 @@ import type { Header } from '../../protocol/header.js'
 import type { RemoteError } from '../../protocol/errors.js'
 import type { Identity } from '../../protocol/identity.js'
 import type { AuthType } from '../../protocol/messages/auth.js'
-import type { LogLevel, LogSource } from '../base/log.js'
+import type { LogSource } from '../base/log.js'
+import type { LogKind } from '../base/log-kinds.js'
 import type { ClientRecord } from '../thread/client-record.js'
 import type { ThreadServices } from '../thread/services.js'
 import type { Authority } from '../polkit/authority.js'
@@ -25,14 +26,14 @@ export interface Authentication {
 export interface Applicant {
   /** With the identity that the socket tells. */
   readonly record: ClientRecord
-  log(level: LogLevel, message: string, source: LogSource): void
+  log(kind: LogKind, message: string, source: LogSource): void
   reply(call: Header, body: Buffer): void
   refuse(call: Header, error: RemoteError): void
   /** The client is in; `identity` is what this method found out. */
   authenticated(identity: Identity): void
   /** Gives the client the whole login deadline again, for the time that somebody needs to type a password. */
   restartDeadline(): void
-  close(why: string, level: LogLevel): void
+  close(why: string, kind: LogKind): void
 }
 
 /** What methods need of their thread. */

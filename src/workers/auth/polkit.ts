@@ -30,7 +30,7 @@ export class PolkitAuthentication implements Authentication {
 
   take(call: Header): boolean {
     if (call.proc !== REMOTE.authPolkit) return false
-    this.#ask(call).catch((error: unknown) => this.applicant.close(String(error), 'error'))
+    this.#ask(call).catch((error: unknown) => this.applicant.close(String(error), 'internal-failure'))
     return true
   }
 
@@ -42,7 +42,7 @@ export class PolkitAuthentication implements Authentication {
     const { applicant } = this
     const { userId: uid, processId: pid, processTime: startTime } = applicant.record.identity
     if (uid === undefined || pid === undefined || pid <= 0 || startTime === undefined) {
-      applicant.log('error', 'polkit: the process of the client is not known', SOURCE.polkit)
+      applicant.log('login-refused', 'polkit: the process of the client is not known', SOURCE.polkit)
       return applicant.refuse(call, authenticationFailed())
     }
     if (this.#check !== undefined) return applicant.refuse(call, authenticationFailed())
@@ -63,9 +63,9 @@ export class PolkitAuthentication implements Authentication {
       applicant.reply(call, encodePolkitReply())
       return applicant.authenticated({})
     }
-    applicant.log('error', `polkit: ${action} for process ${pid} of user ${uid}: ${error.message}`, SOURCE.polkit)
+    applicant.log('login-refused', `polkit: ${action} for process ${pid} of user ${uid}: ${error.message}`, SOURCE.polkit)
     applicant.refuse(call, error)
-    if (++this.#tries >= MAX_TRIES) applicant.close('too many attempts to authenticate', 'warning')
+    if (++this.#tries >= MAX_TRIES) applicant.close('too many attempts to authenticate', 'too-many-logins')
   }
 }
 

@@ -119,7 +119,7 @@ export class SaslAuthentication implements Authentication {
         this.#forget()
         this.#refuse(call, error instanceof SaslRefusal ? error.message : String(error))
       }
-    ).finally(() => this.layer?.release()).catch((error: unknown) => this.applicant.close(String(error), 'error'))
+    ).finally(() => this.layer?.release()).catch((error: unknown) => this.applicant.close(String(error), 'internal-failure'))
   }
 
   #turn(call: Header, { data, success }: SaslTurn): void {
@@ -155,8 +155,8 @@ export class SaslAuthentication implements Authentication {
   }
 
   #refuse(call: Header, why: string): void {
-    this.applicant.log('error', `SASL: ${why}`, SOURCE.sasl)
+    this.applicant.log('login-refused', `SASL: ${why}`, SOURCE.sasl)
     this.applicant.refuse(call, authenticationFailed())
-    if (++this.#failures >= MAX_FAILURES) this.applicant.close('too many attempts to authenticate', 'warning')
+    if (++this.#failures >= MAX_FAILURES) this.applicant.close('too many attempts to authenticate', 'too-many-logins')
   }
 }

@@ -1,5 +1,7 @@
+import type { MessageKind } from './log-kinds.js'
+
 export interface Closable {
-  close(why: string, level: 'error'): void
+  close(why: string, kind: MessageKind): void
 }
 
 /** Somebody who waits. */

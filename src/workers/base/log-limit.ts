@@ -1,28 +1,29 @@
 import { Timer, type Clock, type Timed } from './clock.js'
-import { withContext, type Log, type LogContext, type LogLevel, type LogSource } from './log.js'
+import { withContext, type About, type Log, type LogSource } from './log.js'
+import type { LogKind } from './log-kinds.js'
 
 const WINDOW_MS = 60_000
-/** Kinds that are told apart; all further ones count as one. */
-const MAX_KINDS = 64
+/** Shapes that are told apart; all further ones count as one. */
+const MAX_SHAPES = 64
 const OTHERS = 'others'
 const SHAPE_CHARACTERS = 60
 const EXAMPLE_CHARACTERS = 200
 
-interface Kind {
+interface Shape {
   lines: number
-  level: LogLevel
+  kind: LogKind
   source: LogSource
   /** The last line that was left out. */
   example: string
-  about: LogContext | undefined
+  about: About | undefined
 }
 
 /**
- * A log for what peers can cause as often as they like: of each kind of line a few a minute, and how many were left out.
- * Lines are of one kind if they differ in numbers and in what is quoted, which is what peers choose.
+ * A log for what peers can cause as often as they like: of lines of one shape a few a minute, and how many were left out.
+ * Lines are of one shape if they differ in numbers and in what is quoted, which is what peers choose.
  */
 export class LogLimit implements Timed {
-  readonly #kinds = new Map<string, Kind>()
+  readonly #shapes = new Map<string, Shape>()
   readonly #timer = new Timer(this)
 
   constructor(
@@ -31,22 +32,22 @@ export class LogLimit implements Timed {
     readonly linesAMinute: number
   ) {}
 
-  /** `shape`: what lines of one kind have in common. */
-  readonly write = (level: LogLevel, source: LogSource, message: string, about?: LogContext, shape = shapeOf(message)): void => {
-    const kind = this.#kind(shape, level, source)
-    if (kind.lines++ < this.linesAMinute) return this.log(level, source, message, about)
-    kind.example = message
-    kind.about = about
+  /** `name`: of the shape. */
+  readonly write = (kind: LogKind, source: LogSource, message: string, about?: About, name = shapeOf(message)): void => {
+    const shape = this.#shape(name, kind, source)
+    if (shape.lines++ < this.linesAMinute) return this.log(kind, source, message, about)
+    shape.example = message
+    shape.about = about
   }
 
   timeUp(): void {
-    for (const { lines, level, source, example, about } of this.#kinds.values()) {
+    for (const { lines, kind, source, example, about } of this.#shapes.values()) {
       const leftOut = lines - this.linesAMinute
       if (leftOut <= 0) continue
-      const last = withContext(example.slice(0, EXAMPLE_CHARACTERS), about)
-      this.log(level, source, `${leftOut} more lines of this kind were left out: ${last}`)
+      const last = withContext(example.slice(0, EXAMPLE_CHARACTERS), about?.())
+      this.log(kind, source, `${leftOut} more lines of this kind were left out: ${last}`)
     }
-    this.#kinds.clear()
+    this.#shapes.clear()
   }
 
   /** Says what was left out so far, and nothing later. */
@@ -55,15 +56,15 @@ export class LogLimit implements Timed {
     this.timeUp()
   }
 
-  #kind(shape: string, level: LogLevel, source: LogSource): Kind {
-    if (this.#kinds.size === 0) this.clock.set(this.#timer, WINDOW_MS)
-    const key = this.#kinds.size < MAX_KINDS || this.#kinds.has(shape) ? shape : OTHERS
-    let kind = this.#kinds.get(key)
-    if (kind === undefined) {
-      kind = { lines: 0, level, source, example: '', about: undefined }
-      this.#kinds.set(key, kind)
+  #shape(name: string, kind: LogKind, source: LogSource): Shape {
+    if (this.#shapes.size === 0) this.clock.set(this.#timer, WINDOW_MS)
+    const key = this.#shapes.size < MAX_SHAPES || this.#shapes.has(name) ? name : OTHERS
+    let shape = this.#shapes.get(key)
+    if (shape === undefined) {
+      shape = { lines: 0, kind, source, example: '', about: undefined }
+      this.#shapes.set(key, shape)
     }
-    return kind
+    return shape
   }
 }
 

@@ -1,6 +1,10 @@
+import { MESSAGE_KINDS, type LogKind } from './log-kinds.js'
+
 /** Log levels, least first. */
 export const LOG_LEVELS = ['debug', 'info', 'warning', 'error'] as const
 export type LogLevel = (typeof LOG_LEVELS)[number]
+
+export const levelOf = (kind: LogKind): LogLevel => (kind === 'debug' || kind === 'info' ? kind : MESSAGE_KINDS[kind].level)
 
 /** Names of what speaks in the log: those that libvirt has for the same things, so that its filters fit. */
 export const SOURCE = {
@@ -18,26 +22,34 @@ export const SOURCE = {
 } as const
 export type LogSource = (typeof SOURCE)[keyof typeof SOURCE]
 
-/** What a record is about: fields of their own where the output has any, else a part of the line. */
+/** What a record is about: fields of their own where the output has any. What is not known is undefined. */
 export interface LogContext {
-  client?: ClientLabel
+  /** The client's number. */
+  readonly client?: number | undefined
+  readonly listener?: string | undefined
+  /** `ADDRESS:PORT` of a client that came over the network. */
+  readonly address?: string | undefined
+  /** User and process of a client that came over a UNIX socket. */
+  readonly uid?: number | undefined
+  readonly pid?: number | undefined
+  /** Distinguished name in the client's certificate, and name by which it has logged in with SASL. */
+  readonly dn?: string | undefined
+  readonly sasl?: string | undefined
   /** Socket of a driver daemon. */
-  driver?: string
+  readonly driver?: string | undefined
 }
 
-export interface ClientLabel {
-  readonly id: number
-  /** `ADDRESS:PORT`, or `uid UID, pid PID`; undefined where the socket does not tell. */
-  readonly from: string | undefined
-}
+/** Makes a context when a record is written: most are not. */
+export type About = () => LogContext
 
-export type Log = (level: LogLevel, source: LogSource, message: string, about?: LogContext) => void
+export type Log = (kind: LogKind, source: LogSource, message: string, about?: About) => void
 
 /** What a log says of an exception that nobody expected. */
 export const failureText = (error: unknown): string => (error instanceof Error ? (error.stack ?? error.message) : String(error))
 
-/** The message with what it is about, for outputs that have only lines. */
-export function withContext(message: string, { client, driver }: LogContext = {}): string {
-  const who = client === undefined ? '' : `client ${client.id}${client.from === undefined ? '' : ` at ${client.from}`}: `
-  return `${who}${message}${driver === undefined ? '' : ` (driver daemon ${driver})`}`
+/** The message with whom it is about, for outputs that have only lines. */
+export function withContext(message: string, { client, address, uid, pid, driver }: LogContext = {}): string {
+  const from = address ?? (uid === undefined ? undefined : `uid ${uid}, pid ${pid ?? -1}`)
+  const who = client === undefined ? '' : `client ${client}${from === undefined ? '' : ` at ${from}`}: `
+  return `${who}${message}${driver === undefined || message.includes(driver) ? '' : ` (driver daemon ${driver})`}`
 }

@@ -1,5 +1,5 @@
 import type { Identity } from '../../protocol/identity.js'
-import type { LogLevel } from '../base/log.js'
+import type { LogKind } from '../base/log-kinds.js'
 import type { FrameSource } from '../framing/frame-writer.js'
 import type { Comebacks } from './comebacks.js'
 import type { DriverPort, DriverUser } from './driver-port.js'
@@ -16,9 +16,9 @@ export interface OpenOrder {
 }
 
 export interface OpeningLog {
-  log(level: LogLevel, message: string): void
+  log(kind: LogKind, message: string): void
   /** For what a client can cause again and again. */
-  logTrouble(level: LogLevel, message: string): void
+  logTrouble(kind: LogKind, message: string): void
 }
 
 /** A name that is open at a driver daemon. */

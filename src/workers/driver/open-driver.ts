@@ -137,7 +137,7 @@ class Opening implements DriverOpening {
     const { candidates, sought } = way
     const { driverConnectTimeoutMs: patience } = settings
     const candidate = candidates[at]!
-    if (outcome === FOREIGN) log.log('warning', `socket ${candidate.path} is neither root's nor our own user's`)
+    if (outcome === FOREIGN) log.log('driver-foreign', `socket ${candidate.path} is neither root's nor our own user's`)
     if (outcome === -EAGAIN) {
       throw timedOut(`Failed to connect socket to '${candidate.path}'`, patience, 'driver_connect_timeout')
     }
@@ -147,7 +147,7 @@ class Opening implements DriverOpening {
       // A session's daemons have no units.
       const toDo = settings.place === 'system' ? startUnits : () => this.#notStarted
       const error = nobodyListens(tried, sought, toDo)
-      log.logTrouble('warning', `no driver daemon: ${error.message}`)
+      log.logTrouble('no-driver', `no driver daemon: ${error.message}`)
       throw sought === undefined && this.#notStarted === undefined ? noDriver() : error
     }
     if (!this.up) return candidate

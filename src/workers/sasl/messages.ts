@@ -1,4 +1,5 @@
 import type { MessagePort } from 'node:worker_threads'
+import type { LogKind } from '../base/log-kinds.js'
 import type { SaslConnection, SaslParameters } from './libsasl.js'
 import type { Demands } from './offer.js'
 
@@ -50,7 +51,7 @@ export interface SaslListener extends Demands {
 /** What the log is told at the start. */
 export interface SaslRemark {
   message: string
-  level: 'info' | 'warning'
+  kind: LogKind
 }
 
 /** The first thing that the SASL thread says. */

@@ -92,7 +92,7 @@ export class SaslLayer implements Transport, TransportHandler {
       } catch (error) {
         // A transport that cannot send is found out by its owner later, not within `send`.
         this.#failure = (error as Error).message
-        setImmediate(() => this.session.close(this.#failure!, 'error'))
+        setImmediate(() => this.session.close(this.#failure!, 'internal-failure'))
         return true
       }
       taken = this.#inner.send(wrapped, 0, wrapped.length)
@@ -182,7 +182,7 @@ export class SaslLayer implements Transport, TransportHandler {
       try {
         clear = this.#codec!.decode(bytes, at, Math.min(to, at + MAX_DECODE_BYTES))
       } catch (error) {
-        return this.session.close((error as Error).message, 'error')
+        return this.session.close((error as Error).message, 'sasl-layer-broken')
       }
       if (clear.length > 0) this.handler.received(clear, 0, clear.length)
     }

@@ -11,10 +11,10 @@ export function startRemarks(sasl: Libsasl, inventory: SaslInventory, { listener
     for (const name of offered) all.add(name)
     const { text, faulty } = describeOffer(inventory, offered, listener)
     const message = `${listener.keys.join(' and ')} = "sasl": ${text}`
-    return { level: faulty ? 'warning' : 'info', message }
+    return { kind: faulty ? 'sasl-offer' : 'info', message }
   })
   const trouble = passwordTrouble(inventory, [...all])
-  return trouble === undefined ? remarks : [...remarks, { level: 'warning', message: trouble }]
+  return trouble === undefined ? remarks : [...remarks, { kind: 'sasl-offer', message: trouble }]
 }
 
 /** By way of a connection that nobody has made. */

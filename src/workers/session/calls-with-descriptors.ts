@@ -54,7 +54,7 @@ export class CallsWithDescriptors {
     const { events, carriesDescriptors } = this.#sender
     const count = DescriptorPassing.announced(bytes, from, to)
     if (count === 0) return this.#whole(bytes, from, to, [])
-    if (count === undefined) return events.close('too many file descriptors announced', 'error')
+    if (count === undefined) return events.close('too many file descriptors announced', 'protocol-violation')
     if (carriesDescriptors) return this.#passing.expect(bytes, from, to, count)
     // Where the next frame begins is not certain any more.
     const error = rpcError('file descriptors cannot be passed over this connection')

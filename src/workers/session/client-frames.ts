@@ -137,7 +137,7 @@ export class ClientFrames implements FrameInputOwner, DescriptorSender {
   judged(all: boolean): void {
     const offence = all && this.#fds !== undefined ? this.#offence(this.#fds) : undefined
     const { standing, events, calls } = this.#user
-    if (offence !== undefined) events.close(offence, 'error')
+    if (offence !== undefined) events.close(offence, 'protocol-violation')
     if (!calls.connected || this.#counted > 0) this.#countMemory(standing.hasOpened ? 0 : this.input.keptBytes)
     calls.release()
   }
@@ -198,7 +198,7 @@ export class ClientFrames implements FrameInputOwner, DescriptorSender {
   }
 
   illegal(length: number): void {
-    this.#user.events.close(`frame length ${length} is not legal`, 'error')
+    this.#user.events.close(`frame length ${length} is not legal`, 'protocol-violation')
   }
 
   /** Known version and status OK. */
@@ -209,7 +209,7 @@ export class ClientFrames implements FrameInputOwner, DescriptorSender {
   refuse(call: Header, error: RemoteError): void {
     this.#connection.fail(call, error)
     if (!this.#user.standing.authenticating || ++this.#refusals < MAX_REFUSALS_BEFORE_LOGIN) return
-    this.#user.events.close('too many calls that were refused before it logged in', 'warning')
+    this.#user.events.close('too many calls that were refused before it logged in', 'calls-before-login')
   }
 
   #refuse(bytes: Buffer, at: number, error: RemoteError): Disposition {
@@ -272,7 +272,7 @@ export class ClientFrames implements FrameInputOwner, DescriptorSender {
   #streamPacket(bytes: Buffer, at: number): Disposition {
     const { calls, events } = this.#user
     const disposition = calls.packet(bytes, at)
-    if (disposition === undefined) events.close('unexpected stream hole', 'error')
+    if (disposition === undefined) events.close('unexpected stream hole', 'protocol-violation')
     else if (disposition === DISPOSITION.pass && frameLength(bytes, at) >= LEAST_SPLICED_BYTES) {
       this.#upload ??= new UploadPath(this.reader, calls, () => (this.#upload = undefined))
     }

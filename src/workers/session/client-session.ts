@@ -10,7 +10,8 @@ import type { ThreadServices } from '../thread/services.js'
 import type { Arrived } from '../arrival/arriving-client.js'
 import { makeAuthentication } from '../auth/make-authentication.js'
 import { Timer, type Timed } from '../base/clock.js'
-import { SOURCE, type LogLevel, type LogSource } from '../base/log.js'
+import { SOURCE, type LogSource } from '../base/log.js'
+import type { LogKind } from '../base/log-kinds.js'
 import type { DriverPort } from '../driver/driver-port.js'
 import type { Way } from '../driver/driver-sockets.js'
 import type { OpenedDriver } from '../driver/drivers.js'
@@ -165,8 +166,8 @@ export class ClientSession
     this.owner.changed(this.record)
   }
 
-  log(level: LogLevel, message: string, source?: LogSource): void {
-    this.#log.log(level, message, source)
+  log(kind: LogKind, message: string, source?: LogSource): void {
+    this.#log.log(kind, message, source)
   }
 
   // Until it is in
@@ -260,8 +261,8 @@ export class ClientSession
 
   clientLost({ errno, fault }: LossReason): void {
     if (this.#state === 'closing') return this.close(this.leave.why, 'debug')
-    if (fault !== undefined) return this.close(`TLS failed: ${fault}`, 'warning')
-    if (errno === EMFILE) return this.close('too many file descriptors', 'warning')
+    if (fault !== undefined) return this.close(`TLS failed: ${fault}`, 'tls-connection-failed')
+    if (errno === EMFILE) return this.close('too many file descriptors', 'client-descriptors')
     const why = errno === 0 ? `End of file while reading data: ${errorText(EIO)}` : errorText(errno)
     this.close(why, 'debug')
   }
@@ -282,11 +283,12 @@ export class ClientSession
   /**
    * What the client may do goes by what it has proved of itself: a CONNECT_SET_IDENTITY of its own changes nothing.
    */
-  #connected({ port, source, uri }: OpenedDriver, readonly: boolean): void {
+  #connected({ port, source, uri, candidate }: OpenedDriver, readonly: boolean): void {
     // Whoever closes the session abandons what is being opened, and then it does not serve.
     if (!this.#become('open')) throw new Error(`a driver daemon was opened for a session that is ${this.#state}`)
     this.#driver.use(port)
     this.uri = uri
+    this.#log.driver = candidate.path
     this.#log.nowKnown()
     const verdicts = this.access.policy.verdictsFor(subjectOf(this.record), readonly)
     this.refusals.use(verdicts)
@@ -330,7 +332,7 @@ export class ClientSession
   }
 
   driverViolated(what: string): void {
-    this.log('error', what, SOURCE.driver)
+    this.log('driver-violation', what, SOURCE.driver)
   }
 
   /** The client stays, unless it has the first part of a frame: there is no way to take that back. */
@@ -338,7 +340,7 @@ export class ClientSession
     if (!this.#driver.lost(driver)) return
     if (this.#state === 'closing') return this.client.disconnected()
     this.log('info', `driver daemon lost: ${error.message}`, SOURCE.driver)
-    if (cut) return this.close('driver daemon died within a long reply', 'error')
+    if (cut) return this.close('driver daemon died within a long reply', 'driver-died')
     if (!this.#become('lost')) return
     this.client.disconnected()
     this.#reconnection.lost(this.flow.lost(error, reason))
@@ -371,9 +373,9 @@ export class ClientSession
   }
 
   /** Closes at once; what is queued for the client is lost. */
-  close(why: string, level: LogLevel): void {
+  close(why: string, kind: LogKind): void {
     if (!this.#become('closed')) return
-    this.#log.ended(why, level, this.flow.calls.total)
+    this.#log.ended(why, kind, this.flow.calls.total)
     this.thread.clock.cancel(this.#timer)
     this.#dropDriver()
     this.flow.drop()
@@ -385,7 +387,7 @@ export class ClientSession
   }
 
   timeUp(): void {
-    if (this.#state === 'authenticating') this.close('not authenticated in time', 'warning')
+    if (this.#state === 'authenticating') this.close('not authenticated in time', 'login-late')
     else if (this.leave.hasBegun && this.#state !== 'closing') this.leave.timeUp()
     else this.close('client did not read its last replies', 'info')
   }

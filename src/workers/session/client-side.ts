@@ -246,7 +246,7 @@ export class ClientSide implements ClientPort, ClientConnection, ReplySink, Tran
   }
 
   dead(): void {
-    this.#user.events.close('internal error: connection closed due to keepalive timeout', 'error')
+    this.#user.events.close('internal error: connection closed due to keepalive timeout', 'client-silent')
   }
 
   // Timed
@@ -256,7 +256,7 @@ export class ClientSide implements ClientPort, ClientConnection, ReplySink, Tran
     const { clock, settings } = this.#services
     const { pending } = this.transport
     if (pending >= this.#stalledAt) {
-      return this.#user.events.close(`nothing read for ${settings.clientStallTimeoutMs / 1000} s`, 'warning')
+      return this.#user.events.close(`nothing read for ${settings.clientStallTimeoutMs / 1000} s`, 'client-stalled')
     }
     this.#stalledAt = pending
     clock.set(this.#stall, settings.clientStallTimeoutMs)

@@ -1,6 +1,6 @@
 import type { RemoteError } from '../../protocol/errors.js'
 import { CLOSE_REASON } from '../../protocol/messages/connect.js'
-import type { LogLevel } from '../base/log.js'
+import type { LogKind } from '../base/log-kinds.js'
 import type { Drained, Unfinished } from './session-owner.js'
 import { LEGAL, type SessionState } from './session-state.js'
 import type { OpenStreams } from './streams.js'
@@ -18,7 +18,7 @@ export interface LeaveOwner {
   giveUpDriver(error: RemoteError): void
   /** Closes it when `reply`, if there is one, is out. */
   closeInOrder(reply: Buffer | undefined): void
-  close(why: string, level: LogLevel): void
+  close(why: string, kind: LogKind): void
 }
 
 /** The connection to the client, as far as it matters for its end. */

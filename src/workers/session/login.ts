@@ -5,7 +5,8 @@ import { AUTH, type AuthType } from '../../protocol/messages/auth.js'
 import { replyFrame } from '../../protocol/messages/frames.js'
 import type { Newcomer } from '../arrival/newcomer.js'
 import type { Applicant, Authentication } from '../auth/authentication.js'
-import type { LogLevel, LogSource } from '../base/log.js'
+import type { LogSource } from '../base/log.js'
+import type { LogKind } from '../base/log-kinds.js'
 import type { ClientRecord } from '../thread/client-record.js'
 import type { ThreadServices } from '../thread/services.js'
 import type { LocalLogin } from './ports.js'
@@ -20,8 +21,8 @@ export interface LoginOwner {
   /** 0: the client may take its time. */
   setDeadline(ms: number): void
   write(frame: Buffer): void
-  log(level: LogLevel, message: string, source: LogSource): void
-  close(why: string, level: LogLevel): void
+  log(kind: LogKind, message: string, source: LogSource): void
+  close(why: string, kind: LogKind): void
 }
 
 /**
@@ -115,11 +116,11 @@ export class Login implements Applicant, LocalLogin {
     if (this.#owner.authenticating) this.#owner.setDeadline(this.#thread.settings.loginTimeoutMs)
   }
 
-  log(level: LogLevel, message: string, source: LogSource): void {
-    this.#owner.log(level, message, source)
+  log(kind: LogKind, message: string, source: LogSource): void {
+    this.#owner.log(kind, message, source)
   }
 
-  close(why: string, level: LogLevel): void {
-    this.#owner.close(why, level)
+  close(why: string, kind: LogKind): void {
+    this.#owner.close(why, kind)
   }
 }

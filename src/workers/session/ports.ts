@@ -4,7 +4,8 @@ import type { Disposition, DISPOSITION } from '../../protocol/frame-reader.js'
 import type { Header } from '../../protocol/header.js'
 import type { AuthType } from '../../protocol/messages/auth.js'
 import type { Closable } from '../base/clock.js'
-import type { LogLevel, LogSource } from '../base/log.js'
+import type { LogSource } from '../base/log.js'
+import type { LogKind } from '../base/log-kinds.js'
 import type { ClientRecord } from '../thread/client-record.js'
 import type { LossReason } from '../transport/transport.js'
 
@@ -63,7 +64,7 @@ export interface ClientEvents {
   /** It sends nothing more, and all that it sent has been judged. */
   inputEnded(): void
   clientLost(reason: LossReason): void
-  close(why: string, level: LogLevel): void
+  close(why: string, kind: LogKind): void
   /** Closes it when it has been told. */
   closeInOrder(reply: Buffer): void
 }
@@ -89,7 +90,7 @@ export interface FlowOwner {
   readonly record: ClientRecord
   /** A call waits although there is no driver daemon. */
   driverWanted(): void
-  log(level: LogLevel, message: string, source: LogSource): void
+  log(kind: LogKind, message: string, source: LogSource): void
 }
 
 /** What has become of CONNECT_OPEN. */

@@ -1,6 +1,7 @@
 import { rpcError, RemoteError } from '../../protocol/errors.js'
 import { Timer, type Clock, type Closable, type Timed } from '../base/clock.js'
-import { SOURCE, type LogLevel, type LogSource } from '../base/log.js'
+import { SOURCE, type LogSource } from '../base/log.js'
+import type { LogKind } from '../base/log-kinds.js'
 import type { Comebacks, Waiter } from '../driver/comebacks.js'
 import type { OpenedDriver } from '../driver/drivers.js'
 import type { Candidate, Way } from '../driver/driver-sockets.js'
@@ -22,7 +23,7 @@ export interface ReconnectionOwner {
   /** Not yet: calls that wait for it fail. False if nobody wants it any more. */
   notReconnected(error: RemoteError): boolean
   failed(error: unknown): void
-  log(level: LogLevel, message: string, source: LogSource): void
+  log(kind: LogKind, message: string, source: LogSource): void
 }
 
 /** What it needs of its thread. */
@@ -120,7 +121,7 @@ export class Reconnection implements Timed, Waiter {
     const opened = await owner.open({ candidates: [candidate], sought: candidate.path, starts: [] }, readonly)
     const refused = (error: unknown): void => {
       const what = `an event registration was refused by the restarted daemon: ${String(error)}`
-      owner.log('warning', what, SOURCE.driver)
+      owner.log('registration-refused', what, SOURCE.driver)
     }
     // It may have gone again meanwhile.
     let serves = false

@@ -38,7 +38,7 @@ export function startTestDriver(options: TestDriverOptions): { close(): void } {
   const failed = options.onFailure ?? (() => undefined)
   const sessionFailed = (session: Closable | undefined, error: unknown): void => {
     failed(error)
-    session?.close('internal failure', 'error')
+    session?.close('internal failure', 'internal-failure')
   }
   const universe = new Universe(options.files, options.lasting ?? false)
   const ledger = new FdLedger()

@@ -1,4 +1,5 @@
 import type { Identity } from '../../protocol/identity.js'
+import type { LogContext } from '../base/log.js'
 import type { ListenerKind } from '../os/listener-kind.js'
 
 /**
@@ -24,6 +25,17 @@ export interface ClientRecord {
   identity: Identity
   state: ClientState
 }
+
+/** What a record of the log says of a client. */
+export const logContextOf = ({ id, listener, peer, identity }: Pick<ClientRecord, 'id' | 'listener' | 'peer' | 'identity'>): LogContext => ({
+  client: id,
+  listener: listener.name,
+  address: peer,
+  uid: identity.userId,
+  pid: identity.processId,
+  dn: identity.x509DistinguishedName,
+  sasl: identity.saslUserName
+})
 
 /** What the supervisor says of a connection that it hands to a thread. */
 export type HandOver = Pick<ClientRecord, 'id' | 'since' | 'listener' | 'peer'> & { readonly fd: number }

@@ -1,6 +1,7 @@
 import type { MessagePort } from 'node:worker_threads'
 import type { Identity } from '../../protocol/identity.js'
-import type { LogContext, LogLevel, LogSource } from '../base/log.js'
+import type { LogContext, LogSource } from '../base/log.js'
+import type { LogKind } from '../base/log-kinds.js'
 import type { DescriptorLimits } from '../os/descriptor-limits.js'
 import type { ClientState, HandOver } from './client-record.js'
 import type { ActorSettings } from './settings.js'
@@ -47,7 +48,7 @@ export type ActorNews =
   | { kind: 'ended'; id: number; why: string; state: ClientState }
   /** It was to make room, and is in. */
   | { kind: 'kept'; id: number }
-  | { kind: 'log'; level: LogLevel; source: LogSource; message: string; about: LogContext | undefined }
+  | { kind: 'log'; of: LogKind; source: LogSource; message: string; about: LogContext | undefined }
 
 /** The thread has become busy, or is no longer. */
 export interface LoadNews {

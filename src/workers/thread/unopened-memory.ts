@@ -37,6 +37,6 @@ export class UnopenedMemory {
     // Not left to the holder, which may be closed already.
     this.#holders.delete(largest!)
     this.#total -= most
-    largest!.close('too much memory is held by clients that have opened nothing', 'error')
+    largest!.close('too much memory is held by clients that have opened nothing', 'client-memory')
   }
 }

@@ -2,7 +2,7 @@ import { expect } from 'chai'
 import { Admission, type AdmissionLimits, type AdmissionOwner } from '#main/clients/admission.js'
 import { BoundedLog } from '#main/log/bounded-log.js'
 import { planDescriptors, type DescriptorPlan } from '#main/clients/descriptor-plan.js'
-import type { Logger } from '#main/log/logger.js'
+import { SOURCE } from '#workers/base/log.js'
 import { LastHeard } from '#workers/os/last-heard.js'
 import type { Pollable, Poller } from '#workers/os/poller.js'
 import { READABLE } from '#workers/os/poller.js'
@@ -45,7 +45,7 @@ describe('admission', () => {
         remove: (slot: number) => watched.delete(slot)
       } as unknown as Poller,
       lastHeard,
-      log: new BoundedLog({ warn: (_: string, text: string) => lines.push(text) } as unknown as Logger, 'admission'),
+      log: new BoundedLog({ log: (_kind, _source, text) => void lines.push(text) }, SOURCE.server),
       threads: {
         hand({ id, fd }) {
           if (threads === 0) return undefined

@@ -2,7 +2,7 @@ import { expect } from 'chai'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { BoundedLog } from '#main/log/bounded-log.js'
 import { ownerOf } from '#main/clients/owner.js'
-import type { Logger } from '#main/log/logger.js'
+import { SOURCE } from '#workers/base/log.js'
 import { LastHeard } from '#workers/os/last-heard.js'
 
 describe('whose a connection is', () => {
@@ -59,15 +59,15 @@ describe('when a client was last heard', () => {
 describe('a log that strangers can fill', () => {
   it('has a few lines a minute of each topic', () => {
     const lines: string[] = []
-    const log = new BoundedLog({ warn: (_: string, text: string) => lines.push(text) } as unknown as Logger, 'admission')
-    for (let i = 0; i < 9; i++) log.warn('one', 2, () => `one ${i}`)
-    log.warn('two', 2, () => 'two')
+    const log = new BoundedLog({ log: (_kind, _source, text) => void lines.push(text) }, SOURCE.server)
+    for (let i = 0; i < 9; i++) log.log('client-refused', 'one', 2, () => `one ${i}`)
+    log.log('client-refused', 'two', 2, () => 'two')
     expect(lines).to.deep.equal(['one 0', 'one 1', 'two'])
     const later = performance.now() + 61_000
     const now = performance.now.bind(performance)
     performance.now = () => later
     try {
-      log.warn('one', 2, () => 'one again')
+      log.log('client-refused', 'one', 2, () => 'one again')
     } finally {
       performance.now = now
     }

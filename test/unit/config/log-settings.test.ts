@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { defaultOutput, logSettings, parseFilters, parseOutputs } from '#main/config/log-settings.js'
 
-const file = (level = 0, filters?: string, outputs?: string) => ({ level, filters, outputs })
+const file = (level = 0, filters?: string, outputs?: string, format = 'text') => ({ level, filters, outputs, format })
 
 describe('log filters', () => {
   it('take their match anywhere in the name of the source', () => {
@@ -84,7 +84,7 @@ describe('log outputs', () => {
 
 describe('log settings', () => {
   it('are warnings, to the default output, without filters, when nobody says anything', () => {
-    expect(logSettings(file(), {}, false)).to.deep.equal({ level: 3, filters: [], outputs: [] })
+    expect(logSettings(file(), {}, false)).to.deep.equal({ level: 3, filters: [], outputs: [], format: 'text' })
   })
 
   it('of the environment beat those of the file', () => {
@@ -109,6 +109,11 @@ describe('log settings', () => {
     const text = (level: string) => `invalid argument: Failed to set logging priority, argument '${level}' is invalid`
     expect(() => logSettings(file(5), {}, false)).to.throw(text('5'))
     expect(() => logSettings(file(), { LIBVIRT_DEBUG: 'bad' }, false)).to.throw(text('bad'))
+  })
+
+  it('know two forms of lines', () => {
+    expect(logSettings(file(0, '', '', 'json'), {}, false).format).to.equal('json')
+    expect(() => logSettings(file(0, '', '', 'xml'), {}, false)).to.throw("invalid argument: log_format 'xml' is neither text nor json")
   })
 
   it('of the file must be right even where the environment beats them', () => {

@@ -42,7 +42,7 @@ class FakeThread {
       closer: { closeSocket: (fd: number) => say(`close later ${fd}`) },
       failed: (session: ArrivingClient | undefined, error: unknown) => {
         say(`failed: ${(error as Error).message}`)
-        session?.close('internal failure', 'error')
+        session?.close('internal failure', 'internal-failure')
       }
     }
     const owner: ArrivalsOwner = {
@@ -154,17 +154,17 @@ describe('a client that arrives', () => {
     accepted: { passed: [], 'closed by its step': [], 'closed from outside': ['adopt 1', 'close 1', 'ended 101: go'] },
     proxy: {
       passed: ['handshake 1'],
-      'closed by its step': ['warning rpc.netserverclient: closed: why', 'stop proxy 1', 'close 1', 'ended 101: why'],
+      'closed by its step': ['login-late rpc.netserverclient: closed: why', 'stop proxy 1', 'close 1', 'ended 101: why'],
       'closed from outside': ['info rpc.netserverclient: closed: go', 'stop proxy 1', 'close 1', 'ended 101: go']
     },
     handshake: {
       passed: ['begin 1'],
-      'closed by its step': ['warning rpc.nettlscontext: why', 'stop handshake 1', 'close 1', 'ended 101: why'],
+      'closed by its step': ['login-late rpc.nettlscontext: why', 'stop handshake 1', 'close 1', 'ended 101: why'],
       'closed from outside': ['info rpc.nettlscontext: go', 'stop handshake 1', 'close 1', 'ended 101: go']
     },
     identifying: {
       passed: ['begin 1'],
-      'closed by its step': ['warning rpc.netserverclient: closed: why', 'stop identifying 1', 'close later 1', 'ended 101: why'],
+      'closed by its step': ['login-late rpc.netserverclient: closed: why', 'stop identifying 1', 'close later 1', 'ended 101: why'],
       'closed from outside': ['info rpc.netserverclient: closed: go', 'stop identifying 1', 'close later 1', 'ended 101: go']
     },
     begun: { passed: [], 'closed by its step': [], 'closed from outside': [] },
@@ -177,7 +177,7 @@ describe('a client that arrives', () => {
       it(`and is ${state} ${expected.length === 0 ? 'does not care whether it is' : 'can be'} ${event}`, () => {
         const { thread, client } = clientIn(state)
         if (event === 'passed') client.passed({})
-        else if (event === 'closed by its step') client.close('why', 'warning')
+        else if (event === 'closed by its step') client.close('why', 'login-late')
         else expect(thread.arrivals.close(101, 'go')).to.equal(expected.length > 0)
         expect(thread.news).to.deep.equal(expected)
       })
@@ -240,7 +240,7 @@ describe('a client that arrives', () => {
     }
     thread.take(1, 'unix')
     expect(thread.news).to.deep.equal([
-      'adopt 1', 'identifying 1', 'failed: no memory', 'error rpc.netserverclient: closed: internal failure',
+      'adopt 1', 'identifying 1', 'failed: no memory', 'internal-failure rpc.netserverclient: closed: internal failure',
       'stop identifying 1', 'close later 1', 'ended 101: internal failure'
     ])
     expect([thread.timers.size, thread.arrivals.size]).to.deep.equal([0, 0])
