@@ -63,7 +63,8 @@ exec env -i container=virtbroker PATH=/usr/sbin:/usr/bin:/sbin:/bin \\
 export class BootedHost {
   private constructor(readonly pid: number) {}
 
-  static async start(cleanup: Cleanup): Promise<BootedHost> {
+  /** `root`: the root directory of another release, as debootstrap(8) makes it. */
+  static async start(cleanup: Cleanup, root = ROOT): Promise<BootedHost> {
     if (process.getuid?.() !== 0) throw new Error('tests that boot a host must run as root')
     const dir = await tempDir(cleanup)
     const group = `virtbroker-${process.pid}-${Date.now()}`
@@ -71,7 +72,7 @@ export class BootedHost {
     const program = new Program([
       'unshare', '--mount', '--propagation', 'private', 'bash', '-c', groupScript, 'group', dir, group,
       'unshare', '--pid', '--fork', '--kill-child', '--mount', '--uts', '--ipc', '--net', '--cgroup',
-      'bash', '-c', bootScript, 'boot', dir, ROOT, repository, modules
+      'bash', '-c', bootScript, 'boot', dir, root, repository, modules
     ])
     cleanup.defer(() => program.stop('SIGKILL'))
     const host = new BootedHost(await waitFor('the first process', () => systemdOf(program)))

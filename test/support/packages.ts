@@ -10,6 +10,10 @@ const packages = [
   'iproute2', 'util-linux', 'procps', 'diffutils', 'libnss-systemd', 'sudo'
 ]
 
+/** What builds and tries packages. */
+const forPackaging = ['debootstrap', 'lintian', 'binutils', 'podman', 'crun']
+const packaging = /\/test\/interop\/(debian-package|container)\./
+
 const LOCK = '/tmp/virtbroker-test-packages.lock'
 
 const installation = 'apt-get update -q && apt-get install -q -y --no-install-recommends "$@"'
@@ -17,8 +21,8 @@ const installation = 'apt-get update -q && apt-get install -q -y --no-install-re
 /** Suites in these folders need nothing but Node. */
 const selfContained = /\/test\/(unit|session)\//
 
-/** The packages of the list that are not installed. */
-function missingPackages(): string[] {
+/** Those that are not installed. */
+function missingPackages(packages: readonly string[]): string[] {
   const query = spawnSync('dpkg-query', ['-W', '-f', '${Package} ${db:Status-Status}\n', ...packages], {
     encoding: 'utf8'
   })
@@ -32,8 +36,8 @@ function missingPackages(): string[] {
 }
 
 /** Installs what is missing, or throws: a test that cannot meet the real libvirt has failed, it is never skipped. */
-function installPackages(): void {
-  const missing = missingPackages()
+function installPackages(packages: readonly string[]): void {
+  const missing = missingPackages(packages)
   if (missing.length === 0) return
   const wanted = `the tests need the Debian packages ${missing.join(' ')}`
   if (process.getuid?.() !== 0) {
@@ -49,7 +53,7 @@ function installPackages(): void {
     const output = error instanceof Error && 'stderr' in error ? String(error.stderr) : ''
     throw new Error(`${wanted}, and they could not be installed:\n${output}`, { cause: error })
   }
-  const still = missingPackages()
+  const still = missingPackages(packages)
   if (still.length > 0) throw new Error(`${wanted}, and apt-get did not install ${still.join(' ')}`)
 }
 
@@ -71,6 +75,7 @@ export const mochaHooks = {
   beforeAll(this: Context): void {
     this.timeout(900_000)
     const root = this.test?.parent
-    if (root !== undefined && needsRealComponents(root)) installPackages()
+    if (root === undefined || !needsRealComponents(root)) return
+    installPackages(root.suites.some(({ file }) => packaging.test(file ?? '')) ? [...packages, ...forPackaging] : packages)
   }
 }
