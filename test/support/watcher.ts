@@ -12,6 +12,8 @@ export interface Notice {
   closed?: number
   keepalive?: number
   watching?: boolean
+  /** What is about to be called. */
+  calling?: string
   call?: string
   result?: unknown
   code?: number
