@@ -184,9 +184,10 @@ describe('a stop', function () {
     expect(broker.program.stderr).not.to.match(TROUBLE)
   })
 
-  it('ends soon, and in order, when all clients are idle', async () => {
-    const stage = await Stage.start(cleanup, { shutdown_timeout: NEVER })
-    const pairs = [...await many(stage, 200), ...await many(stage, 300, stage.broker.socket)]
+  it('ends soon, and in order, when all clients are idle, and more than can take leave at a time', async () => {
+    const stage = await Stage.start(cleanup, { shutdown_timeout: NEVER, actor_threads: 1 })
+    const pairs = await many(stage, 200)
+    for (let i = 0; i < 4; i++) pairs.push(...await many(stage, 300, stage.broker.socket))
     term(stage)
     await endsWell(stage)
     await ends(pairs)

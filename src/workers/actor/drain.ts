@@ -16,6 +16,8 @@ export interface DrainedSession extends Closable {
 export interface DrainOwner {
   readonly clock: Clock
   readonly figures: Figures
+  /** Driver connections that end in order: there is room for so many more. */
+  readonly leaving: { readonly room: number }
   /** Those that are not closed. */
   sessions(): Iterable<DrainedSession>
   /** An exception while one was served. */
@@ -29,6 +31,8 @@ export class Drain implements Timed {
   readonly #timer = new Timer(this)
   /** Whom it sees off. Some may have gone since the last look. */
   #its: Set<DrainedSession>
+  /** Those of them that are not told yet. */
+  readonly #untold: DrainedSession[]
   #stopped = false
 
   /** `ms`: until what is left is cut off. */
@@ -36,8 +40,9 @@ export class Drain implements Timed {
     this.#owner = owner
     this.#until = owner.clock.now + ms
     owner.figures.cutOff = false
-    this.#its = new Set(owner.sessions())
-    this.#tell([...this.#its])
+    this.#untold = [...owner.sessions()]
+    this.#its = new Set(this.#untold)
+    this.#tell()
   }
 
   /** Nothing is done any more. */
@@ -47,13 +52,14 @@ export class Drain implements Timed {
   }
 
   timeUp(): void {
-    this.#look()
+    this.#tell()
   }
 
-  #tell(sessions: DrainedSession[]): void {
+  #tell(): void {
     if (this.#stopped) return
-    for (const session of sessions.splice(0, BATCH)) this.#try(session, () => session.leave.drain())
-    if (sessions.length > 0) setImmediate(() => this.#tell(sessions))
+    const { leaving } = this.#owner
+    for (const session of this.#untold.splice(0, Math.min(BATCH, leaving.room))) this.#try(session, () => session.leave.drain())
+    if (this.#untold.length > 0 && leaving.room > 0) setImmediate(() => this.#tell())
     else this.#look()
   }
 

@@ -12,9 +12,14 @@ export class Leaving {
     return this.#size
   }
 
+  /** How many more there can be. */
+  get room(): number {
+    return MOST - this.#size
+  }
+
   /** False if there is no room for one more. */
   enter(): boolean {
-    if (this.#size >= MOST) return false
+    if (this.room <= 0) return false
     this.#size++
     return true
   }

@@ -42,6 +42,7 @@ class PlayedSession implements DrainedSession, Drained {
 class PlayedThread {
   readonly clock = new Clock(() => undefined)
   readonly figures = new Figures()
+  leaving: { readonly room: number } = { room: 1000 }
   readonly all = new Set<PlayedSession>()
   readonly failures: unknown[] = []
 
@@ -69,6 +70,21 @@ describe('the draining of a thread', () => {
     }
     expect(left).to.deep.equal([744, 488, 232])
     expect([thread.figures.left, thread.figures.cutOff]).to.deep.equal([{ clients: 0, calls: 0, streams: 0 }, false])
+  })
+
+  it('closes no more at a time than can say goodbye to their daemons', async () => {
+    for (let i = 0; i < 100; i++) new PlayedSession(thread)
+    const told = (): number => 100 - thread.all.size
+    let limit = 30
+    thread.leaving = { get room() { return Math.max(0, limit - told()) } }
+    const drain = new Drain(thread, 60_000)
+    await turn()
+    expect(told()).to.equal(30)
+    limit = 70
+    await waitFor('more', () => told() === 70)
+    limit = 1000
+    await waitFor('all', () => told() === 100)
+    drain.stop()
   })
 
   it('tells what is left, and waits for it', async () => {
