@@ -1,4 +1,15 @@
+import stylistic from '@stylistic/eslint-plugin'
 import tseslint from 'typescript-eslint'
+
+const style = stylistic.configs.customize({
+  indent: 2,
+  quotes: 'single',
+  semi: false,
+  commaDangle: 'never',
+  braceStyle: '1tbs',
+  quoteProps: 'as-needed'
+})
+const [, , indent] = style.rules['@stylistic/indent']
 
 export default tseslint.config(
   { ignores: ['dist/', 'build/', 'node_modules/', 'eslint.config.js', 'packaging/'] },
@@ -9,6 +20,31 @@ export default tseslint.config(
       eqeqeq: 'error',
       '@typescript-eslint/no-unused-vars': ['error', { argsIgnorePattern: '^_' }],
       '@typescript-eslint/consistent-type-imports': 'error'
+    }
+  },
+  {
+    // How the sources look; `npm run format` sees to most of it. Where a line is broken is left to whoever writes it.
+    files: ['**/*.ts'],
+    ignores: ['src/protocol/procedure-table.ts'],
+    plugins: { '@stylistic': stylistic },
+    rules: {
+      ...style.rules,
+      '@stylistic/arrow-parens': ['error', 'as-needed'],
+      '@stylistic/generator-star-spacing': ['error', { before: false, after: true, method: { before: true, after: false } }],
+      '@stylistic/indent': ['error', 2, { ...indent, flatTernaryExpressions: true, offsetTernaryExpressions: false }],
+      '@stylistic/indent-binary-ops': 'off',
+      '@stylistic/lines-between-class-members': 'off',
+      '@stylistic/list-style': 'off',
+      '@stylistic/max-len': ['error', 140],
+      '@stylistic/max-statements-per-line': 'off',
+      '@stylistic/member-delimiter-style': ['error', {
+        multiline: { delimiter: 'none', requireLast: false },
+        singleline: { delimiter: 'semi', requireLast: false }
+      }],
+      '@stylistic/multiline-ternary': 'off',
+      '@stylistic/no-mixed-operators': 'off',
+      '@stylistic/operator-linebreak': 'off',
+      '@stylistic/quotes': ['error', 'single', { avoidEscape: true, allowTemplateLiterals: 'always' }]
     }
   },
   {

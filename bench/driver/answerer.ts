@@ -188,7 +188,7 @@ function serve(path: string): void {
   }
   poller.add(fd, READABLE, {
     ready() {
-      for (let client = 0; client >= 0; ) {
+      for (let client = 0; client >= 0;) {
         client = accept4(fd, 0, 0, SOCK_NONBLOCK | SOCK_CLOEXEC)
         if (client >= 0) new Client(client)
       }

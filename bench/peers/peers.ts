@@ -127,4 +127,3 @@ async function started(
     stop: () => program.stop()
   }
 }
-

@@ -122,13 +122,13 @@ function goalLines(entry: Entry, samples: readonly Sample[], scale: Scale): stri
 function splitLines(samples: readonly Sample[]): string[] {
   const costs = summarize(samples.filter(({ figure }) => figure.startsWith('CPU of the ')))
   return [...groupBy(costs, ({ peer, point }) => `${describePoint(point)}, ${peer}`)].map(([where, parts]) => {
-      const total = parts.reduce((sum, { median }) => sum + median, 0)
-      const share = parts.map(({ figure, median, unit }) => {
-        const party = figure.replace('CPU of the ', '')
-        return `${party} ${Math.round((100 * median) / total)} % (${short(median)} ${unit})`
-      })
-      return `CPU, ${where}: ${share.join(', ')}`
+    const total = parts.reduce((sum, { median }) => sum + median, 0)
+    const share = parts.map(({ figure, median, unit }) => {
+      const party = figure.replace('CPU of the ', '')
+      return `${party} ${Math.round((100 * median) / total)} % (${short(median)} ${unit})`
     })
+    return `CPU, ${where}: ${share.join(', ')}`
+  })
 }
 
 function noise(samples: readonly Sample[]): string[] {

@@ -137,8 +137,9 @@ export class FrameReader {
 
   /**
    * Takes a chunk. Returns where it stopped: at the chunk's end, unless the sink wanted it to yield or there were very
-   * many frames. What is left must then be pushed before anything else. If the sink splits frames, the chunk and `HEADER_BYTES` before its start are overwritten: the header
-   * of a piece is put right before it, so that both leave in one run.
+   * many frames. What is left must then be pushed before anything else. If the sink splits frames, the chunk and
+   * `HEADER_BYTES` before its start are overwritten: the header of a piece is put right before it, so that both leave in
+   * one run.
    */
   push(bytes: Buffer, start: number, end: number): number {
     if (this.#stopped) return end

@@ -95,7 +95,8 @@ describe('admission', function () {
       }
       expect(clients.pop()!.closed, 'the one too many').to.equal(true)
       expect(clients.length).to.be.at.least(least).and.at.most(Number(allowed))
-      await waitFor('a line in the log', () => /refused, the process is running out of file descriptors/.test(log())).catch(() => expect.fail(log()))
+      const refusal = /refused, the process is running out of file descriptors/
+      await waitFor('a line in the log', () => refusal.test(log())).catch(() => expect.fail(log()))
       expect((await (await stage.connect(stage.broker.socket)).open('qemu:///system')).status, 'root').to.equal(STATUS.ok)
       for (const client of clients) expect((await client.call(REMOTE.domainGetInfo)).status).to.equal(STATUS.ok)
     })

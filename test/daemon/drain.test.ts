@@ -166,7 +166,8 @@ describe('a stop', function () {
     }
     await ends(uploads)
     for (const { client, call } of uploads) {
-      expect(client.inbox.map(({ type, serial, status }) => [type, serial, status])).to.deep.equal([[MESSAGE.stream, call.serial, STATUS.ok]])
+      const left = client.inbox.map(({ type, serial, status }) => [type, serial, status])
+      expect(left).to.deep.equal([[MESSAGE.stream, call.serial, STATUS.ok]])
     }
 
     for (const { daemon, call } of downloads) {
@@ -279,7 +280,9 @@ describe('a stop', function () {
     const dir = await tempDir(cleanup)
     const driver = await FakeDriver.listen(cleanup, join(dir, 'virtqemud-sock'))
     driver.otherwise = () => undefined
-    const conf = { auth_unix_rw: 'none', auth_tcp: 'none', driver_socket_dir: dir, shutdown_timeout: NEVER, log_level: 2, log_outputs: '2:stderr' }
+    const conf = {
+      auth_unix_rw: 'none', auth_tcp: 'none', driver_socket_dir: dir, shutdown_timeout: NEVER, log_level: 2, log_outputs: '2:stderr'
+    }
     const first = await sockets.start(conf)
     const client = await RawClient.connect(cleanup, path)
     await client.next({ serial: client.post(REMOTE.authList) }, 45_000)

@@ -34,7 +34,7 @@ describe('a thread with clients that move bulk data', () => {
     const download = async (client: RawClient): Promise<void> => {
       for (let serial = 100; busy; serial++) {
         client.post(REMOTE.storageVolDownload, downloadArguments(32, 260_000), { serial })
-        for (let end = false; !end; ) end = (await client.next({ type: MESSAGE.stream, serial })).payload.length === 0
+        for (let end = false; !end;) end = (await client.next({ type: MESSAGE.stream, serial })).payload.length === 0
         client.inbox.length = 0
       }
     }

@@ -373,5 +373,4 @@ describe('descriptors that cannot be closed in time', function () {
       expect((await broker.program.exited).status).to.equal(0)
     })
   })
-
 })

@@ -22,7 +22,7 @@ async function prepared(cleanup: Cleanup): Promise<{ stage: Stage; clients: RawC
   for (let i = 0; i < 4; i++) clients.push((await stage.open()).client)
   let count = 0
   const pings = (): number => {
-    for (let text; (text = notify.receive()) !== undefined; ) if (text === 'WATCHDOG=1') count++
+    for (let text; (text = notify.receive()) !== undefined;) if (text === 'WATCHDOG=1') count++
     return count
   }
   return { stage, clients, pings }

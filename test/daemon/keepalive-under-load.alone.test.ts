@@ -61,7 +61,7 @@ describe('pings are answered within a tenth of a second', () => {
     const flood = (async () => {
       for (let serial = 100; busy; serial++) {
         client.post(DOWNLOAD, downloadArguments(16, 100_000), { serial })
-        for (let end = false; !end; ) end = (await client.next({ type: MESSAGE.stream, serial })).payload.length === 0
+        for (let end = false; !end;) end = (await client.next({ type: MESSAGE.stream, serial })).payload.length === 0
       }
     })()
     await expectPingsAnswered(client)

@@ -30,7 +30,8 @@ describe('the log', function () {
     client.destroy()
     await line(stage, /client \d+ at 127\.0\.0\.1:\d+: closed: End of file .*; after \d+\.\d s and 1 calls/)
     const { client: local } = await stage.open(stage.broker.socket)
-    await line(stage, new RegExp(`client \\d+ at uid ${process.geteuid!()}, pid ${process.pid}: logged in: user '.*' \\(\\d+\\) \\(unix\\)`))
+    const who = `uid ${process.geteuid!()}, pid ${process.pid}`
+    await line(stage, new RegExp(`client \\d+ at ${who}: logged in: user '.*' \\(\\d+\\) \\(unix\\)`))
     await local.call(REMOTE.connectClose)
     await line(stage, new RegExp(`client \\d+ at uid \\d+, pid ${process.pid}: closed: closed by the client; after`))
   })

@@ -153,7 +153,7 @@ describe('a file that cannot be used, at a reload', () => {
     cleanup.defer(() => Promise.resolve(receiver.close()))
     const told: string[] = []
     const status = (what: RegExp): Promise<string> => waitFor(String(what), () => {
-      for (let one; (one = receiver.receive()) !== undefined; ) told.push(one)
+      for (let one; (one = receiver.receive()) !== undefined;) told.push(one)
       return told.find(text => what.test(text))
     })
     const stage = await Stage.start(cleanup, { log_level: 2 }, { env: { NOTIFY_SOCKET: receiver.path } })

@@ -139,7 +139,11 @@ const PROBES: Partial<Record<KeyName, Probe>> = {
     opened: true
   },
   // What a thread's clients are closed for is told at this level.
-  log_level: { before: conf({ log_level: 2 }), after: conf({ log_level: 1 }), shows: logs(/debug : rpc.netserverclient : client \d+ .*closed/) },
+  log_level: {
+    before: conf({ log_level: 2 }),
+    after: conf({ log_level: 1 }),
+    shows: logs(/debug : rpc.netserverclient : client \d+ .*closed/)
+  },
   log_filters: {
     before: conf({ log_outputs: '1:stderr' }),
     after: conf({ log_outputs: '1:stderr', log_filters: '1:netserverclient' }),
@@ -160,7 +164,8 @@ const PROBES: Partial<Record<KeyName, Probe>> = {
 
 /** Settings that threads do not have. */
 const ELSEWHERE: readonly KeyName[] = [
-  'max_clients', 'max_anonymous_clients', 'max_handshakes', 'actor_min_clients', 'tls_watch_files', 'log_format', 'shutdown_timeout', 'drain_delay',
+  'max_clients', 'max_anonymous_clients', 'max_handshakes', 'actor_min_clients', 'tls_watch_files', 'log_format',
+  'shutdown_timeout', 'drain_delay',
   // reload-listeners.test.ts
   'listen_tcp', 'tcp_port', 'listen_tls', 'tls_port', 'listen_addr', 'max_queued_clients'
 ]

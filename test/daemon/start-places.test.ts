@@ -91,8 +91,10 @@ describe('the places of a broker', () => {
       const mounts = withMounts(`mkdir -p ${dir}/run; mount -t tmpfs -o ro none ${dir}/run`)
       await bothFail(files, 2, `unable to create rundir ${dir}/run/libvirt: Read-only file system`, mounts)
       const pidFile = `${dir}/run/pid`
-      await bothFail({ ...await brokerFiles(cleanup, {}), pidFile }, 1, `Failed to open pid file '${pidFile}': Read-only file system`, mounts)
-      const there = withMounts(`mkdir -p ${dir}/run; mount -t tmpfs none ${dir}/run; mkdir ${dir}/run/libvirt; mount -o remount,ro ${dir}/run`)
+      const other = { ...await brokerFiles(cleanup, {}), pidFile }
+      await bothFail(other, 1, `Failed to open pid file '${pidFile}': Read-only file system`, mounts)
+      const made = `mkdir -p ${dir}/run; mount -t tmpfs none ${dir}/run; mkdir ${dir}/run/libvirt`
+      const there = withMounts(`${made}; mount -o remount,ro ${dir}/run`)
       await bothFail(files, 6, `Failed to bind socket to '${dir}/run/libvirt/libvirt-sock': Read-only file system`, there)
     })
 
@@ -119,8 +121,16 @@ describe('the places of a broker', () => {
     const refused: [string, (path: string) => unknown, string][] = [
       ['a link', path => { writeFileSync(`${path}.target`, 'keep'); symlinkSync(`${path}.target`, path) }, 'it is a symbolic link'],
       ['a link that leads nowhere', path => symlinkSync(`${path}.target`, path), 'it is a symbolic link'],
-      ['another name of a file', path => { writeFileSync(`${path}.target`, 'keep'); linkSync(`${path}.target`, path) }, 'it has other names too'],
-      ["another user's", path => { writeFileSync(path, ''); chownSync(path, USER.nobody, USER.nobody) }, `it belongs to user ${USER.nobody}`],
+      [
+        'another name of a file',
+        path => { writeFileSync(`${path}.target`, 'keep'); linkSync(`${path}.target`, path) },
+        'it has other names too'
+      ],
+      [
+        "another user's",
+        path => { writeFileSync(path, ''); chownSync(path, USER.nobody, USER.nobody) },
+        `it belongs to user ${USER.nobody}`
+      ],
       ['a directory', path => mkdir(path), 'it is a directory'],
       ['a FIFO', path => mustRun(['mkfifo', path]), 'it is a FIFO'],
       ['a device', path => mustRun(['mknod', path, 'c', '1', '3']), 'it is a device']

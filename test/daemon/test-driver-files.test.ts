@@ -1,5 +1,7 @@
 import { execFileSync } from 'node:child_process'
-import { chmodSync, chownSync, existsSync, linkSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync, chownSync, existsSync, linkSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync
+} from 'node:fs'
 import { join } from 'node:path'
 import { expect } from 'chai'
 import { decodeError } from '#protocol/errors.js'
@@ -21,10 +23,10 @@ type Answer = (client: RawClient, path: string) => Promise<{ code: number; int1:
 
 const calling =
   (proc: number, args: (path: string) => XdrWriter): Answer =>
-  async (client, path) => {
-    const reply = await client.call(proc, args(path).finish())
-    return reply.status === STATUS.ok ? undefined : decodeError(reply.payload)
-  }
+    async (client, path) => {
+      const reply = await client.call(proc, args(path).finish())
+      return reply.status === STATUS.ok ? undefined : decodeError(reply.payload)
+    }
 
 /** Every call that names a file, what it says when it may not have it, and whether it writes. */
 const CALLS: readonly (readonly [name: string, call: Answer, denied: string, writes: boolean])[] = [

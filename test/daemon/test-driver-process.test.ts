@@ -143,7 +143,10 @@ describe('the process of the embedded test driver', () => {
     const fault = 'process.on("SIGURG", () => { throw new Error("a mistake in the driver") })'
     const broker = await start({}, { nodeOptions: ['--import', `data:text/javascript,${encodeURIComponent(fault)}`] })
     process.kill(await driverOf(broker.program.pid), 'SIGURG')
-    const lines = [/error : test.test_driver : Error: a mistake in the driver/, /error : test.test_driver : the embedded test driver died \(exit status 1\)/]
+    const lines = [
+      /error : test.test_driver : Error: a mistake in the driver/,
+      /error : test.test_driver : the embedded test driver died \(exit status 1\)/
+    ]
     await waitFor('both lines', () => lines.every(line => line.test(broker.program.stderr)))
     await waitFor('the next driver', () => childrenOf(broker.program.pid).length === 1)
   })
@@ -157,7 +160,9 @@ describe('the process of the embedded test driver', () => {
     expect(childrenOf(pid)).to.deep.equal([driver])
     expect(broker.program.stderr).not.to.match(/Debugger|died/)
     process.kill(pid, 'SIGKILL')
-    await waitFor('the driver to end', () => !existsSync(`/proc/${driver}`) || /^State:\tZ/m.test(readFileSync(`/proc/${driver}/status`, 'latin1')))
+    await waitFor('the driver to end', () => (
+      !existsSync(`/proc/${driver}`) || /^State:\tZ/m.test(readFileSync(`/proc/${driver}/status`, 'latin1'))
+    ))
   })
 
   it('leaves nothing behind but files', async () => {
@@ -184,7 +189,8 @@ describe('the process of the embedded test driver', () => {
     it(`stays root where ${where}, says so, and is confined`, async () => {
       const broker = await start({}, { within })
       expect(rights(await driverOf(broker.program.pid), 'Uid')).to.deep.equal([ROOT])
-      const warning = /warning : test.test_driver : the embedded test driver cannot run as the user 'nobody' \((E[A-Z]+\W.*|set\w+: Operation not permitted)\): it runs as root, and opens no file outside/
+      const why = "cannot run as the user 'nobody' \\((E[A-Z]+\\W.*|set\\w+: Operation not permitted)\\)"
+      const warning = new RegExp(`warning : test.test_driver : the embedded test driver ${why}: it runs as root, and opens no file outside`)
       await broker.program.hasSaid(warning)
       await isServed(broker)
       const outside = join(broker.dir, 'outside')

@@ -47,7 +47,10 @@ export const DEEDS: readonly Deed[] = [
     who: 'newcomer', name: 'CONNECT_OPEN of what cannot be',
     bytes: many(500, serial => frame({ proc: REMOTE.connectOpen, serial }, encodeOpen({ name: `qemu://host${serial}/system`, flags: 0 })))
   },
-  { who: 'newcomer', name: 'long names', bytes: frame({ proc: REMOTE.connectOpen }, encodeOpen({ name: '%'.repeat(4 * MIB - 64), flags: 0 })) },
+  {
+    who: 'newcomer', name: 'long names',
+    bytes: frame({ proc: REMOTE.connectOpen }, encodeOpen({ name: '%'.repeat(4 * MIB - 64), flags: 0 }))
+  },
   { who: 'member', name: 'calls that the broker answers', bytes: many(READ, serial => frame({ proc: REMOTE.connectGetUri, serial })) },
   {
     who: 'member', name: 'features',
@@ -55,7 +58,8 @@ export const DEEDS: readonly Deed[] = [
   },
   {
     who: 'member', name: 'identities',
-    bytes: many(1000, serial => frame({ proc: REMOTE.connectSetIdentity, serial }, encodeSetIdentity({ userName: 'x'.repeat(200), userId: 1 })))
+    bytes: many(1000, serial =>
+      frame({ proc: REMOTE.connectSetIdentity, serial }, encodeSetIdentity({ userName: 'x'.repeat(200), userId: 1 })))
   },
   { who: 'member', name: 'pings', bytes: many(READ, () => ping()) },
   { who: 'member', name: 'events', bytes: many(READ, serial => frame({ proc: 1, type: MESSAGE.event, serial })) },

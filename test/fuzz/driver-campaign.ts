@@ -107,7 +107,10 @@ class Tally {
         return
       case 1:
         this.#call(REMOTE.storageVolUpload, downloadArguments(0, 0))
-        this.client.send({ proc: REMOTE.storageVolUpload, type: MESSAGE.stream, serial: opened, status: STATUS.continue }, random.bytes(500))
+        this.client.send(
+          { proc: REMOTE.storageVolUpload, type: MESSAGE.stream, serial: opened, status: STATUS.continue },
+          random.bytes(500)
+        )
         return
       case 2:
         this.#call(REMOTE.connectDomainEventCallbackRegisterAny, random.bytes(8))

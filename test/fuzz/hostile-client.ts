@@ -83,7 +83,9 @@ const moves: Record<string, Move> = {
     return send(client, random, Buffer.concat([
       frame({ proc, serial: opened }, flags),
       repeat(random.integer(0, 20), () => frame({
-        proc: random.chance(0.9) ? proc : random.integer(0, 400), type: MESSAGE.stream, serial: random.chance(0.8) ? opened : serial(random),
+        proc: random.chance(0.9) ? proc : random.integer(0, 400),
+        type: MESSAGE.stream,
+        serial: random.chance(0.8) ? opened : serial(random),
         status: random.pick([STATUS.continue, STATUS.continue, STATUS.continue, STATUS.ok, STATUS.error, 5])
       }, random.bytes(random.integer(0, 200))))
     ]))

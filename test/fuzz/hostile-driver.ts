@@ -27,9 +27,11 @@ const deeds: Record<string, Deed> = {
   'no reply': () => undefined,
   'two replies': (connection, call) => connection.write(replyTo(call), replyTo(call)),
   'a reply to nobody': (connection, call, random) => connection.write(replyTo(call, undefined, { serial: random.integer(1e6, 2e6) })),
-  'a reply of another procedure': (connection, call, random) => connection.write(replyTo(call, undefined, { proc: random.integer(0, 500) })),
+  'a reply of another procedure': (connection, call, random) =>
+    connection.write(replyTo(call, undefined, { proc: random.integer(0, 500) })),
   'a reply of another program': (connection, call) => connection.write(replyTo(call, undefined, { prog: 0x20008087, vers: 3 })),
-  'a reply with any status': (connection, call, random) => connection.write(replyTo(call, random.bytes(8), { status: random.integer(-1, 4) })),
+  'a reply with any status': (connection, call, random) =>
+    connection.write(replyTo(call, random.bytes(8), { status: random.integer(-1, 4) })),
   'an error that cannot be decoded': (connection, call, random) =>
     connection.write(replyTo(call, random.bytes(random.integer(0, 100)), { status: STATUS.error })),
   'a call of its own': (connection, call, random) => connection.write(frame({ ...call, type: MESSAGE.call, serial: random.integer(0, 9) })),
@@ -47,7 +49,9 @@ const deeds: Record<string, Deed> = {
   },
   'stream packets for nobody': (connection, call, random) => {
     connection.write(repeat(random.integer(1, 500), () => frame({
-      proc: random.pick([call.proc, REMOTE.storageVolDownload]), serial: random.integer(0, 100), type: random.pick([MESSAGE.stream, MESSAGE.streamHole]),
+      proc: random.pick([call.proc, REMOTE.storageVolDownload]),
+      serial: random.integer(0, 100),
+      type: random.pick([MESSAGE.stream, MESSAGE.streamHole]),
       status: random.integer(0, 2)
     }, random.bytes(random.integer(0, 60)))))
     connection.write(replyTo(call))

@@ -82,7 +82,12 @@ class TimeStage {
     let waits = await this.#waits('next')
     await waitFor('one more call', async () => {
       const more = await this.#waits('next')
-      waits = { ...more, calls: waits.calls + more.calls, worst: Math.max(waits.worst, more.worst), noise: Math.max(waits.noise, more.noise) }
+      waits = {
+        ...more,
+        calls: waits.calls + more.calls,
+        worst: Math.max(waits.worst, more.worst),
+        noise: Math.max(waits.noise, more.noise)
+      }
       return more.calls > 0 || more.failure !== undefined
     }, 60_000)
     const bytes = sent.reduce((sum, count) => sum + count, 0)

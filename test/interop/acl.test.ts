@@ -76,7 +76,7 @@ describe("a libvirtd that checks each call's access", function () {
     expect(all.stdout.split(/\s+/).filter(Boolean).sort(), all.stderr).to.deep.equal(['private', 'shared'])
     expect(some.stdout.split(/\s+/).filter(Boolean), some.stderr).to.deep.equal(['shared'])
     const { stderr } = await virshAs(USER.bin, 'pool-undefine private')
-    expect(stderr).to.contain("access denied")
+    expect(stderr).to.contain('access denied')
   })
 
   it('does not let a client speak for another', async () => {

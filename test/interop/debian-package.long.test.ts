@@ -9,7 +9,9 @@ import { projectCopy } from '../support/project-copy.js'
 import { trixieRoot } from '../support/trixie.js'
 
 const PATIENCE_MS = 900_000
-const SOCKETS = ['virtbrokerd.socket', 'virtbrokerd-ro.socket', 'virtbrokerd-admin.socket', 'virtbrokerd-tcp.socket', 'virtbrokerd-tls.socket']
+const SOCKETS = [
+  'virtbrokerd.socket', 'virtbrokerd-ro.socket', 'virtbrokerd-admin.socket', 'virtbrokerd-tcp.socket', 'virtbrokerd-tls.socket'
+]
 const BESIDE = 'qemu+unix:///system?socket=/run/virtbroker/libvirt-sock'
 const killer = new URL('../support/thread-killer.js', import.meta.url).pathname
 
@@ -59,7 +61,8 @@ describe('the Debian package', function () {
     expect(files).to.have.members([
       `${own}/package.json`, '/usr/sbin/virtbrokerd', '/usr/sbin/virtbroker-mode',
       ...['virtbrokerd.service', ...SOCKETS].map(unit => `/usr/lib/systemd/system/${unit}`),
-      '/usr/lib/systemd/catalog/virtbroker.catalog', '/usr/lib/systemd/user/virtbrokerd.service', '/usr/lib/systemd/user/virtbrokerd.socket',
+      '/usr/lib/systemd/catalog/virtbroker.catalog',
+      '/usr/lib/systemd/user/virtbrokerd.service', '/usr/lib/systemd/user/virtbrokerd.socket',
       ...units.map(file => `/usr/share/virtbroker/systemd/${file}`),
       '/etc/default/virtbrokerd', '/etc/logrotate.d/virtbrokerd',
       '/usr/share/man/man8/virtbrokerd.8.gz', '/usr/share/man/man8/virtbroker-mode.8.gz', '/usr/share/man/man5/virtbrokerd.conf.5.gz',
@@ -67,7 +70,8 @@ describe('the Debian package', function () {
       ...['copyright', 'changelog.gz', 'examples/virtbrokerd.conf'].map(file => `/usr/share/doc/virtbroker/${file}`)
     ])
     const modules = list.filter(file => file.startsWith(`${own}/node_modules/`))
-    expect(modules.filter(file => file.endsWith('.node'))).to.deep.equal([`${own}/node_modules/@koromix/koffi-linux-x64/linux_x64/koffi.node`])
+    const koffi = `${own}/node_modules/@koromix/koffi-linux-x64/linux_x64/koffi.node`
+    expect(modules.filter(file => file.endsWith('.node'))).to.deep.equal([koffi])
     expect(modules.filter(file => /\.(ts|map|md|h|cc)$/.test(file) && !/licen[cs]e\.md$/i.test(file))).to.deep.equal([])
   })
 
@@ -107,7 +111,8 @@ describe('the Debian package', function () {
     }
     /** All files that are no business of dpkg's and systemd's own. */
     const files = async (): Promise<string[]> => {
-      const { stdout } = await host.exec(['sh', '-c', 'find /etc /usr /var -xdev -not -path "/var/lib/dpkg/*" -not -path "/var/log/*" -not -path "/var/cache/*"'])
+      const others = ['/var/lib/dpkg/*', '/var/log/*', '/var/cache/*'].map(path => `-not -path "${path}"`).join(' ')
+      const { stdout } = await host.exec(['sh', '-c', `find /etc /usr /var -xdev ${others}`])
       return stdout.trim().split('\n').sort()
     }
     let filesBefore: string[]
@@ -140,13 +145,16 @@ describe('the Debian package', function () {
     })
 
     it('leaves a broker that runs its own code when it is replaced, and takes that away later', async () => {
-      const mainPid = async (): Promise<string> => (await host.exec(['systemctl', 'show', '-P', 'MainPID', 'virtbrokerd.service'])).stdout.trim()
-      const releases = async (): Promise<string> => (await host.exec(['ls', '-A', '/usr/lib/virtbroker'])).stdout.trim().replaceAll('\n', ' ')
+      const mainPid = async (): Promise<string> =>
+        (await host.exec(['systemctl', 'show', '-P', 'MainPID', 'virtbrokerd.service'])).stdout.trim()
+      const releases = async (): Promise<string> =>
+        (await host.exec(['ls', '-A', '/usr/lib/virtbroker'])).stdout.trim().replaceAll('\n', ' ')
       // One of which a thread can be ended from outside.
       await host.exec(['tee', '/etc/other.conf'], { input: confText({
         unix_sock_dir: '/run/other', embedded_test_driver: 1, auth_unix_rw: 'none', actor_threads: 1, log_outputs: '2:stderr', log_level: 2
       }) })
-      const other = host.spawn(['node', '--import', killer, `/usr/lib/virtbroker/${version}/dist/main/virtbrokerd.js`, '-f', '/etc/other.conf', '-p', '/run/other.pid'])
+      const program = `/usr/lib/virtbroker/${version}/dist/main/virtbrokerd.js`
+      const other = host.spawn(['node', '--import', killer, program, '-f', '/etc/other.conf', '-p', '/run/other.pid'])
       // Signals to what has been spawned here do not get there.
       const end = (): Promise<Outcome> => host.run(['sh', '-c', 'kill $(cat /run/other.pid)'])
       cleanup.defer(end)

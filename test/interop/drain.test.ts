@@ -28,7 +28,9 @@ describe('libvirt\'s own programs when the broker stops', function () {
   after(() => cleanup.run())
 
   const start = (shutdownTimeout: number): Promise<Broker> =>
-    Broker.start(cleanup, { driver_sockets: [`*=${daemon.socket}`], shutdown_timeout: shutdownTimeout, log_level: 2, log_outputs: '2:stderr' })
+    Broker.start(cleanup, {
+      driver_sockets: [`*=${daemon.socket}`], shutdown_timeout: shutdownTimeout, log_level: 2, log_outputs: '2:stderr'
+    })
 
   async function ends({ program }: Broker): Promise<void> {
     expect(await program.exited).to.deep.equal({ status: 0, signal: null })
@@ -40,7 +42,8 @@ describe('libvirt\'s own programs when the broker stops', function () {
 
     it(`have their close callback called once, and libvirtd has nothing to complain of, over ${route}`, async () => {
       const broker = await start(NEVER)
-      const watchers = [await Watcher.start(cleanup, uri(broker, 'test', '/default')), await Watcher.start(cleanup, uri(broker, 'test', '/default'), [5, 5])]
+      const watched = uri(broker, 'test', '/default')
+      const watchers = [await Watcher.start(cleanup, watched), await Watcher.start(cleanup, watched, [5, 5])]
       const before = daemon.log.length
       broker.program.child.kill('SIGTERM')
       await ends(broker)

@@ -46,7 +46,8 @@ describe('what npm pack makes', function () {
 
   it('is installed by npm, and runs', async () => {
     const prefix = await tempDir(cleanup)
-    await mustRun(['npm', 'install', '-g', '--prefix', prefix, '--no-audit', '--no-fund', '--prefer-offline', tarball], { timeout: PATIENCE_MS })
+    const install = ['npm', 'install', '-g', '--prefix', prefix, '--no-audit', '--no-fund', '--prefer-offline', tarball]
+    await mustRun(install, { timeout: PATIENCE_MS })
     const program = join(prefix, 'bin/virtbrokerd')
     const { version } = JSON.parse(await readFile(join(project, 'package.json'), 'utf8')) as { version: string }
     expect((await mustRun([program, '--version'])).stdout).to.equal(`virtbrokerd (virtbroker) ${version}\n`)

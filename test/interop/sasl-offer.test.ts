@@ -56,7 +56,8 @@ describe('SASL mechanisms in the log', function () {
   it('the file of Debian\'s package without a keytab', async () => {
     const keytab = join(await tempDir(cleanup), 'krb5.tab')
     const stage = await startWith(['mech_list: gssapi', `keytab: ${keytab}`])
-    const reason = `GSSAPI (its plugin did not start for want of the keytab ${keytab}: no such file or directory); there, but not in mech_list: `
+    const gssapi = `GSSAPI (its plugin did not start for want of the keytab ${keytab}: no such file or directory)`
+    const reason = `${gssapi}; there, but not in mech_list: `
     await expectNothingOffered(stage, stage.broker.socket, 'auth_unix_rw', reason)
   })
 
@@ -110,7 +111,8 @@ describe('SASL mechanisms in the log', function () {
       const stage = await startWith(['mech_list: plain'], {
         within: isolated(`${privateEtc(await tempDir(cleanup))} && rm -f /etc/sasldb2`)
       })
-      await expectNoPasswords(stage, 'libvirt.conf has no sasldb_path, and /etc/sasldb2, where passwords are then: no such file or directory')
+      const why = 'libvirt.conf has no sasldb_path, and /etc/sasldb2, where passwords are then: no such file or directory'
+      await expectNoPasswords(stage, why)
     })
 
     it('a database that the broker may not read', async () => {

@@ -88,7 +88,8 @@ describe('the service in its sandbox', function () {
       const runsAs = async (): Promise<string> => {
         await service.systemctl('restart', 'virtbrokerd.service')
         await virsh('test+tcp://localhost/default', 'list')
-        const find = 'for pid in $(cat /sys/fs/cgroup/system.slice/virtbrokerd.service/cgroup.procs); do stat -c %U /proc/$pid; done | sort -u | xargs'
+        const processes = '/sys/fs/cgroup/system.slice/virtbrokerd.service/cgroup.procs'
+        const find = `for pid in $(cat ${processes}); do stat -c %U /proc/$pid; done | sort -u | xargs`
         return (await host.exec(['sh', '-c', find])).stdout.trim()
       }
       expect(await runsAs()).to.equal('root')
@@ -120,7 +121,8 @@ describe('the service in its sandbox', function () {
       await virsh('qemu+unix:///system?socket=/run/virtbroker/libvirt-sock', 'list')
       const pid = await service.property('MainPID')
       expect((await host.exec(['stat', '-c', '%U', `/proc/${pid}`])).stdout).to.equal('virtbroker\n')
-      const stranger = ['setpriv', '--reuid', 'nobody', '--clear-groups', 'virsh', '-c', 'qemu+unix:///system?socket=/run/virtbroker/libvirt-sock', 'list']
+      const uri = 'qemu+unix:///system?socket=/run/virtbroker/libvirt-sock'
+      const stranger = ['setpriv', '--reuid', 'nobody', '--clear-groups', 'virsh', '-c', uri, 'list']
       expect((await host.run(stranger)).stderr).to.contain('Permission denied')
       expect(await score()).to.be.at.most(1.7)
     })

@@ -170,7 +170,8 @@ describe('TLS files', function () {
     for (const form of [['rsa', '-aes128', '-traditional'], ['pkcs8', '-topk8', '-v2', 'aes128']]) {
       await mustRun(['openssl', ...form, '-in', good.key, '-passout', 'pass:x', '-out', key])
       expect(await refusal(options({ ...good, key }))).to.equal(
-        `Unable to set x509 key and certificate: ${key}, ${good.certificate}: the key is encrypted, and nobody can be asked for its password`
+        `Unable to set x509 key and certificate: ${key}, ${good.certificate}: ` +
+        'the key is encrypted, and nobody can be asked for its password'
       )
     }
   })
@@ -203,7 +204,8 @@ describe('TLS files', function () {
       expect(await broken(good, { ...pairs.ed25519, certificate: none.certificate })).to.match(/^Cannot read certificate '\/nonexistent/)
       expect(await broken({ ...good, key: none.key }, pairs.ed25519)).to.match(/^Cannot read private key '\/nonexistent/)
       expect(await broken(good, { ...pairs.ed25519, key: good.key })).to.match(/do not match\.$/)
-      expect(await refusal(options(none, { indexed: [none] }))).to.equal(`Cannot read certificate '${none.certificate}': No such file or directory`)
+      const why = await refusal(options(none, { indexed: [none] }))
+      expect(why).to.equal(`Cannot read certificate '${none.certificate}': No such file or directory`)
     })
 
     it('are looked for anew at each reload, and all stay as they were if one does not fit', async () => {

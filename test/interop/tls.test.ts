@@ -231,7 +231,7 @@ describe('TLS', function () {
 
     it('closes a connection that does not speak TLS, and serves on', async () => {
       const socket = createConnection(place.port, '127.0.0.1').on('error', () => undefined)
-        socket.write('GET / HTTP/1.0\r\n\r\n')
+      socket.write('GET / HTTP/1.0\r\n\r\n')
       await closing(socket)
       await waitFor('the log', () => /TLS handshake failed: http request/.test(place.broker.program.stderr))
       await expectIn(place.port, good)
@@ -239,7 +239,7 @@ describe('TLS', function () {
 
     it('ends at garbage within the connection, and serves others on', async () => {
       const socket = createConnection(place.port, '127.0.0.1').on('error', () => undefined)
-        socket.write(Buffer.concat([Buffer.from([0x16, 3, 1, 0x40, 0]), Buffer.alloc(0x4000, 7)]))
+      socket.write(Buffer.concat([Buffer.from([0x16, 3, 1, 0x40, 0]), Buffer.alloc(0x4000, 7)]))
       await closing(socket)
       await expectIn(place.port, good)
     })

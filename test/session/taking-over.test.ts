@@ -19,7 +19,8 @@ const settings: ActorSettings = {
   logLevel: 'error', keepalive: { intervalMs: 0, count: 0 }, callsInFlight: 1, driverConnectTimeoutMs: 1000, driverOpenTimeoutMs: 1000,
   loginTimeoutMs: 0, firstFrameTimeoutMs: 0, tcpMinSsf: 0, saslAllowedUsers: undefined, policy: [], shield: false, systemBusAddress: '',
   clientStallTimeoutMs: 0, closeTimeoutMs: 0, driverReconnect: false, driverSocketDir: '/nowhere', driverSockets: [],
-  testDriverSocket: undefined, ownSockets: [], uriAliases: [], superuser: { user: 'root', group: 'root' }, place: 'session', startsDaemons: false, tls: undefined
+  testDriverSocket: undefined, ownSockets: [], uriAliases: [], superuser: { user: 'root', group: 'root' }, place: 'session',
+  startsDaemons: false, tls: undefined
 }
 
 describe('an actor that is handed many connections at once', () => {

@@ -154,7 +154,7 @@ describe('TLS clients of a thread', () => {
     SecureChannel.prototype.accept = function () {
       steps++
       most = Math.max(most, ++inTurn)
-      for (const end = performance.now() + 5; performance.now() < end; );
+      for (const end = performance.now() + 5; performance.now() < end;);
       return step.call(this)
     }
     const all: Awaited<ReturnType<typeof pair>>[] = []

@@ -67,7 +67,7 @@ export async function soakWithSlowReaders(cleanup: Cleanup, seconds: number): Pr
   let most = settled
   let calls = 0
   const began = performance.now()
-  for (let minute = 1; performance.now() < began + 1000 * seconds; ) {
+  for (let minute = 1; performance.now() < began + 1000 * seconds;) {
     await sleep(SAMPLE_MS)
     const { status, payload } = await bystander.call(REMOTE.domainGetInfo, pattern(20, calls))
     if (status !== STATUS.ok || !payload.equals(pattern(20, calls++))) throw new Error('a client that reads got a wrong answer')

@@ -225,7 +225,7 @@ class Course {
       const serial = client.post(DOWNLOAD, downloadArguments(packets, size))
       if ((await reply(client, serial)).status !== STATUS.ok) return this.#count('calls refused')
       const data = Buffer.concat(Array.from({ length: packets }, (_, index) => downloadPacket(size, index)))
-      for (let at = 0; ; ) {
+      for (let at = 0; ;) {
         const { status, payload } = await next(client, { type: MESSAGE.stream, serial })
         if (status === STATUS.error) return this.#count('streams broken')
         if (payload.length === 0) {

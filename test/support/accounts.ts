@@ -83,7 +83,9 @@ export class Accounts {
     this.asked.push(id)
     const name = await this.nameOf(id)
     if (name === undefined) return none
-    const record = method.endsWith('GetUserRecord') ? { userName: name, uid, gid: uid, service: SERVICE } : { groupName: name, gid, service: SERVICE }
+    const record = method.endsWith('GetUserRecord')
+      ? { userName: name, uid, gid: uid, service: SERVICE }
+      : { groupName: name, gid, service: SERVICE }
     return { parameters: { record, incomplete: false } }
   }
 }

@@ -117,7 +117,8 @@ function systemdOf(program: Program): number | undefined {
 }
 
 async function removeGroup(dir: string, group: string): Promise<void> {
-  const script = 'mount -t cgroup2 none "$1/cgroup" || exit; find "$1/cgroup/$2" -depth -type d -exec rmdir {} ";"; test ! -d "$1/cgroup/$2"'
+  const remove = 'find "$1/cgroup/$2" -depth -type d -exec rmdir {} ";"'
+  const script = `mount -t cgroup2 none "$1/cgroup" || exit; ${remove}; test ! -d "$1/cgroup/$2"`
   await waitFor('the end of the control group', async () => {
     const { status } = await run(['unshare', '--mount', '--propagation', 'private', 'sh', '-c', script, 'remove', dir, group])
     return status === 0

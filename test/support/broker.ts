@@ -43,7 +43,8 @@ export class Broker {
     await writeFile(confPath, confText(whole))
     const limits = under.limits === undefined ? [] : ['prlimit', ...under.limits, '--']
     const program = new Program([
-      ...under.within ?? [], ...limits, process.execPath, ...under.nodeOptions ?? [], executable, '-f', confPath, '-p', join(dir, 'broker.pid')
+      ...under.within ?? [], ...limits, process.execPath, ...under.nodeOptions ?? [], executable,
+      '-f', confPath, '-p', join(dir, 'broker.pid')
     ], { env: { ...process.env, ...under.env } })
     under.started?.(program)
     cleanup.defer(() => program.stop())

@@ -75,7 +75,8 @@ export class FakeDriver {
   }
 
   #accept(socket: Socket): void {
-    this.connections.push(new DriverConnection(socket, ({ prog, proc }) => (prog === PROGRAM.remote && this.#answers.get(proc)) || this.otherwise))
+    this.connections.push(new DriverConnection(socket, ({ prog, proc }) =>
+      (prog === PROGRAM.remote && this.#answers.get(proc)) || this.otherwise))
   }
 }
 

@@ -37,7 +37,7 @@ export class RawClient extends FrameSocket {
   /** The next `count` bytes of a stream's data, in however many packets they come. The last one must end there. */
   async data(serial: number, count: number): Promise<Buffer> {
     const pieces: Buffer[] = []
-    for (let missing = count; missing > 0; ) {
+    for (let missing = count; missing > 0;) {
       const { status, payload } = await this.next({ type: MESSAGE.stream, serial })
       const wrong = status !== STATUS.continue || payload.length === 0 || payload.length > missing
       if (wrong) throw new Error(`status ${status}, ${payload.length} bytes of a stream that has ${missing} to come`)

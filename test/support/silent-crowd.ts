@@ -23,7 +23,7 @@ export class SilentCrowd {
 
   /** As `join`, of another user: who connects is noted within the call. */
   async joinAs(uid: number, count: number, path: string): Promise<void> {
-    for (let left = count; left > 0; ) {
+    for (let left = count; left > 0;) {
       process.seteuid!(uid)
       const joining = Array.from({ length: Math.min(left, AT_A_TIME) }, () => this.#connect(path))
       process.seteuid!(0)

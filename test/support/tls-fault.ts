@@ -11,7 +11,10 @@ import { TlsTransport } from '#workers/tls/tls-transport.js'
 const own = <T>(prototype: object, name: string): T => Object.getOwnPropertyDescriptor(prototype, name)!.value as T
 
 const add = own<typeof Poller.prototype.add>(Poller.prototype, 'add')
-const { get: authenticating } = Object.getOwnPropertyDescriptor(ClientSession.prototype, 'authenticating') as { get: (this: ClientSession) => unknown }
+interface Property {
+  get: (this: ClientSession) => unknown
+}
+const { get: authenticating } = Object.getOwnPropertyDescriptor(ClientSession.prototype, 'authenticating') as Property
 const free = own<typeof SecureChannel.prototype.free>(SecureChannel.prototype, 'free')
 let clients = 0
 

@@ -1,6 +1,8 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
-import { announced, DbusError, DbusReader, DbusWriter, decodeMessage, encodeCall, TYPE, type Incoming } from '#workers/polkit/dbus-message.js'
+import {
+  announced, DbusError, DbusReader, DbusWriter, decodeMessage, encodeCall, TYPE, type Incoming
+} from '#workers/polkit/dbus-message.js'
 import { MessageReader } from '#workers/polkit/message-reader.js'
 import { BusLost, socketPath } from '#workers/polkit/system-bus.js'
 import { hex } from '../support/hex.js'

@@ -276,7 +276,8 @@ describe('the frame reader', () => {
   it('tells whether all of a frame has come already', () => {
     // Each has 128 bytes. What the cuts leave of them: all, all behind a cut header, a part, a header and a part, a part
     // behind a cut header.
-    const bytes = encoded([DISPOSITION.hold, DISPOSITION.collect, DISPOSITION.pass, DISPOSITION.collect, DISPOSITION.skip].map(proc => ({ proc, payload: 100 })))
+    const { hold, collect, pass, skip } = DISPOSITION
+    const bytes = encoded([hold, collect, pass, collect, skip].map(proc => ({ proc, payload: 100 })))
     expect(read(bytes, [128, 150, 300, 384 + HEADER_BYTES, 530, 545]).wholes).to.deep.equal([true, true, false, false, false])
   })
 

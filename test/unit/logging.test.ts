@@ -79,7 +79,8 @@ describe('the log', () => {
   })
 
   it('knows wildcards in filters, which take their match anywhere in the name of the source', () => {
-    const logger = new Logger({ level: LEVEL.error, filters: parseFilters('1:rpc.*client 1:socket'), outputs: parseOutputs('1:stderr'), format: 'text' })
+    const [filters, outputs] = [parseFilters('1:rpc.*client 1:socket'), parseOutputs('1:stderr')]
+    const logger = new Logger({ level: LEVEL.error, filters, outputs, format: 'text' })
     const heard = (source: string): boolean => logger.isHeard(LEVEL.debug, source)
     expect([heard('rpc.netserverclient'), heard('rpc.netsocket'), heard('rpc.netserver')]).to.deep.equal([true, true, false])
   })
@@ -190,7 +191,8 @@ describe('log daemons', () => {
     const sockets = { syslog: receiver.path, journal: receiver.path }
     const transport = openOutput(output, 'text', ['hello'], sockets)
     for (const message of messages) {
-      transport.log?.({ level: 'warning', kind: 'call-denied', message, source: 'rpc.netsocket', about: {}, time: Date.now() }, () => undefined)
+      const record = { level: 'warning', kind: 'call-denied', message, source: 'rpc.netsocket', about: {}, time: Date.now() }
+      transport.log?.(record, () => undefined)
     }
     transport.close?.()
   }

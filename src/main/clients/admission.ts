@@ -379,7 +379,7 @@ export class Admission {
     let claims: Claim[] = waiting.inNeed(performance.now())
     if (claims.length === 0) return
     const room = this.#makingRoom(listener)
-    for (let left = MOST_AT_ONCE; left > 0 && claims.length > 0; ) {
+    for (let left = MOST_AT_ONCE; left > 0 && claims.length > 0;) {
       claims = claims.filter(claim => {
         const arrival = left-- > 0 ? waiting.firstOf(claim.owner) : undefined
         if (arrival === undefined || !room.for(claim)) return false

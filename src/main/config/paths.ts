@@ -92,7 +92,11 @@ export function socketPaths(
   const dir = configuredDir === '' ? '/' : (configuredDir ?? runDir)
   if (passed !== undefined) {
     const main = place('main')
-    return { main: main?.startsWith('/') ? main : join(dir, 'libvirt-sock'), ...(readOnly !== undefined && { readOnly }), ...(admin !== undefined && { admin }) }
+    return {
+      main: main?.startsWith('/') ? main : join(dir, 'libvirt-sock'),
+      ...(readOnly !== undefined && { readOnly }),
+      ...(admin !== undefined && { admin })
+    }
   }
   return {
     main: join(dir, 'libvirt-sock'),

@@ -39,7 +39,7 @@ function passedOn(environment: readonly Buffer[]): number[] {
 function stringsOf(file: string): Buffer[] {
   const strings: Buffer[] = []
   const bytes = readFileSync(file)
-  for (let at = 0; at < bytes.length; ) {
+  for (let at = 0; at < bytes.length;) {
     const end = bytes.indexOf(0, at)
     strings.push(bytes.subarray(at, end))
     at = end + 1

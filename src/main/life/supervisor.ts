@@ -107,7 +107,8 @@ export class Supervisor implements Drainable, ListenerHandler {
     const { limits, minClients } = this.#settings
     const shared = { closer: this.#closer, lastHeard: this.#lastHeard }
     this.#names = new NameService(this.#logger)
-    const size = { threads: this.#config.actorThreads, minClients, counting: this.#config.metricsListen !== undefined, limits: this.#limits }
+    const { actorThreads: threads, metricsListen } = this.#config
+    const size = { threads, minClients, counting: metricsListen !== undefined, limits: this.#limits }
     if (!this.#config.privileged) this.#daemons = new SessionDaemons(this.#config.paths.runDir, process.env, this.#logger)
     const helpers = { names: this.#names, sasl: this.#sasl, daemons: this.#daemons }
     this.#pool = new ActorPool(size, this.#actorSettings(), shared, handler, helpers)

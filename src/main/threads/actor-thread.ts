@@ -42,7 +42,7 @@ export class ActorThread implements Run, Place, Watched {
     const whole: ActorTask = { ...task, pulse: this.pulse.shared, figures: this.figures.shared, work: work.port2, control: control.port2 }
     this.ended = this.#run(pool, whole).then(why => {
       // The end of its task comes another way than its last news, and may overtake them.
-      for (let last; (last = receiveMessageOnPort(this.#work)) !== undefined; ) this.#told(last.message as FromActor)
+      for (let last; (last = receiveMessageOnPort(this.#work)) !== undefined;) this.#told(last.message as FromActor)
       this.#work.close()
       return why
     })

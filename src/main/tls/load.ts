@@ -59,7 +59,13 @@ export async function loadTls(options: TlsOptions, now = Date.now()): Promise<Lo
     refuse(`Unable to set up TLS: ${(error as Error).message}`)
   }
   return {
-    settings: { context, verify, least: priority.least, allowedNames, revoked: priority.revocation ? revoked.shared : RevokedSerials.share([]) },
+    settings: {
+      context,
+      verify,
+      least: priority.least,
+      allowedNames,
+      revoked: priority.revocation ? revoked.shared : RevokedSerials.share([])
+    },
     warnings,
     expiries: [
       ...identities.flatMap(({ file, chain }) => expiry(file, 'server', chain.slice(0, 1))),

@@ -77,7 +77,8 @@ export class Actor implements ActorControl, DrainOwner, ThreadServices, SessionA
   /** Resolves when `shutdown` was called and all is closed. */
   readonly done = new Promise<void>(resolve => (this.#finished = resolve))
 
-  constructor({ number, settings, ledger, limits, lastHeard, counts, figures, work, names, sasl, daemons }: Omit<ActorTask, 'control' | 'pulse'>) {
+  constructor(task: Omit<ActorTask, 'control' | 'pulse'>) {
+    const { number, settings, ledger, limits, lastHeard, counts, figures, work, names, sasl, daemons } = task
     this.settings = settings
     this.figures = new Figures(figures)
     this.observer = counts && new CallCounts(counts)

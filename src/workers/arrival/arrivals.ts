@@ -170,7 +170,11 @@ export class Arrivals {
     let begun = false
     try {
       begin({
-        record: { id, since, listener, peer, identity: found.identity ?? NO_IDENTITY, state: listener.auth === 'none' ? 'serving' : 'authenticating' },
+        record: {
+          id, since, listener, peer,
+          identity: found.identity ?? NO_IDENTITY,
+          state: listener.auth === 'none' ? 'serving' : 'authenticating'
+        },
         fd,
         newcomer: new Newcomer(lastHeard, fd, arrival.takenAt),
         failure: found.failure,

@@ -19,15 +19,15 @@ const EINVAL = 22
 /** Finds out who the client of a UNIX socket is. */
 export const identifying =
   (names: AccountNames) =>
-  (client: ArrivingClient): ArrivalStep => ({
-    start() {
-      const identified = identifyUnixPeer(client.fd, names)
-      if (!(identified instanceof Promise)) return client.passed(identified)
-      identified.then(found => client.passed(found)).catch((error: unknown) => client.close(failureText(error), 'internal-failure'))
-    },
-    // A lookup goes on for the sake of the next who has that user's or group's id.
-    stop: () => undefined
-  })
+    (client: ArrivingClient): ArrivalStep => ({
+      start() {
+        const identified = identifyUnixPeer(client.fd, names)
+        if (!(identified instanceof Promise)) return client.passed(identified)
+        identified.then(found => client.passed(found)).catch((error: unknown) => client.close(failureText(error), 'internal-failure'))
+      },
+      // A lookup goes on for the sake of the next who has that user's or group's id.
+      stop: () => undefined
+    })
 
 /**
  * Who a UNIX client is. uid and gid must have names, because that is what driver daemons check and log; it is a promise

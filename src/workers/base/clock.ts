@@ -85,7 +85,7 @@ export class Clock {
   #advance(): void {
     this.now = Math.floor(performance.now() - this.#started)
     // A blocked loop skips ticks; none of their timers may be lost.
-    for (const last = Math.floor(this.now / TICK_MS); this.#tick < last; ) {
+    for (const last = Math.floor(this.now / TICK_MS); this.#tick < last;) {
       const list = this.#lists.get(++this.#tick)
       if (!list) continue
       this.#lists.delete(this.#tick)

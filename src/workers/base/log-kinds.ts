@@ -17,7 +17,7 @@ interface Explained {
 
 const kind =
   (level: Explained['level']) =>
-  (id: string, subject: string, meaning: string, advice: string): Explained => ({ level, id, subject, meaning, advice })
+    (id: string, subject: string, meaning: string, advice: string): Explained => ({ level, id, subject, meaning, advice })
 const warning = kind('warning')
 const error = kind('error')
 
@@ -323,7 +323,7 @@ export const MESSAGE_KINDS = {
     'The embedded test driver runs as root',
     'It could not become the user of embedded_test_driver_user, and opens no file outside its directory.',
     'Create the user, or use the embedded test driver where you are not root.'
-  ),
+  )
 } as const
 
 export type MessageKind = keyof typeof MESSAGE_KINDS

@@ -68,4 +68,3 @@ function lacking(procedure: Procedure, rules: readonly Rule[], someAllowed: bool
   }
   return procedure.acl.filter(entry => !given(entry))
 }
-

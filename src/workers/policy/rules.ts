@@ -125,10 +125,10 @@ function parseCondition(text: string): Test<Subject> {
 /** What is not known of a client fits no condition, and a name that is empty is not known. */
 const given =
   (value: (subject: Subject) => string | undefined, test: Test<string>): Test<Subject> =>
-  subject => {
-    const found = value(subject)
-    return found !== undefined && found !== '' && test(found)
-  }
+    subject => {
+      const found = value(subject)
+      return found !== undefined && found !== '' && test(found)
+    }
 
 /** `10.0.0.1`, `10.0.0.0/8` or `10.0.0.1-10.0.0.9`, and the same with IPv6. */
 function parseAddresses(text: string, condition: string): Test<string> {

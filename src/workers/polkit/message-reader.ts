@@ -19,7 +19,7 @@ export class MessageReader {
 
   /** The bytes are the caller's again afterwards. Throws DbusError for what can be no messages. */
   push(bytes: Buffer): void {
-    for (let at = 0; at < bytes.length; ) {
+    for (let at = 0; at < bytes.length;) {
       if (this.#over > 0) {
         const passed = Math.min(this.#over, bytes.length - at)
         this.#over -= passed

@@ -188,4 +188,3 @@ export class SaslLayer implements Transport, TransportHandler {
     }
   }
 }
-

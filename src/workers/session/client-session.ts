@@ -43,21 +43,9 @@ import { LEGAL, type SessionState } from './session-state.js'
 const LINGER_MS = 10_000
 
 /** One client, from the hand-over of its socket to its end: it ties the client's side to the driver's. */
-export class ClientSession
-  implements
-    ClientUser,
-    ClientStanding,
-    ClientEvents,
-    DriverSideOwner,
-    FlowOwner,
-    LeaveOwner,
-    LocalCaller,
-    LoginOwner,
-    OpenConnection,
-    Progress,
-    ReconnectionOwner,
-    Timed
-{
+export class ClientSession implements
+  ClientUser, ClientStanding, ClientEvents, DriverSideOwner, FlowOwner, LeaveOwner, LocalCaller, LoginOwner, OpenConnection,
+  Progress, ReconnectionOwner, Timed {
   readonly client: ClientSide
   readonly flow: CallFlow
   readonly refusals: Refusals

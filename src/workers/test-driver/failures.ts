@@ -11,8 +11,8 @@ type Failure = (detail: string, domain?: number) => RemoteError
 
 const failure =
   (code: number, template: string): Failure =>
-  (detail, domain = DOMAIN.test) =>
-    templated(code, domain, `${template}: %1$s`, detail)
+    (detail, domain = DOMAIN.test) =>
+      templated(code, domain, `${template}: %1$s`, detail)
 
 // One maker a code, with libvirt's template (`virErrorMsg`). The error's domain is the test driver's unless said.
 export const internal = failure(CODE.internalError, 'internal error')

@@ -27,7 +27,9 @@ export interface ClientRecord {
 }
 
 /** What a record of the log says of a client. */
-export const logContextOf = ({ id, listener, peer, identity }: Pick<ClientRecord, 'id' | 'listener' | 'peer' | 'identity'>): LogContext => ({
+export const logContextOf = (
+  { id, listener, peer, identity }: Pick<ClientRecord, 'id' | 'listener' | 'peer' | 'identity'>
+): LogContext => ({
   client: id,
   listener: listener.name,
   address: peer,

@@ -47,7 +47,7 @@ export function readDer(bytes: Buffer, at = 0): DerElement {
 /** The elements inside a constructed one, the first `most` of them. Throws DerError. */
 export function children({ content }: DerElement, most = Infinity): DerElement[] {
   const found: DerElement[] = []
-  for (let at = 0; at < content.length && found.length < most; ) {
+  for (let at = 0; at < content.length && found.length < most;) {
     const element = readDer(content, at)
     found.push(element)
     at += element.raw.length

@@ -41,7 +41,7 @@ export class RevokedSerials implements Revoked {
     if (this.size === 0) return false
     const wanted = digest(issuer, serial)
     let from = 0
-    for (let to = this.size; from < to; ) {
+    for (let to = this.size; from < to;) {
       const middle = (from + to) >>> 1
       const order = this.#compare(middle, wanted)
       if (order === 0) return true

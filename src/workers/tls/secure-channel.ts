@@ -225,7 +225,7 @@ export class SecureChannel implements Presented {
     const { bytes, address: source } = this.#intake.memory
     const bounds = this.#bounds
     let filled = 0
-    for (let at = 0; at < count; ) {
+    for (let at = 0; at < count;) {
       const end = bounds.next(bytes, at, count)
       this.#feed(source + at, end - at)
       at = end

@@ -53,7 +53,7 @@ export const qemuFiles: Record<string, string> = {
   <target><format type='qcow2'/></target></volume>`,
   'clone.xml': '<volume><name>twin.qcow2</name><target><format type="qcow2"/></target></volume>',
   'snapshot.xml': '<domainsnapshot><name>second</name><description>by XML</description></domainsnapshot>',
-  'payload': 'sixteen bytes...'.repeat(4096)
+  payload: 'sixteen bytes...'.repeat(4096)
 }
 
 /** Commands for qemu:///system, in the order in which they run. */

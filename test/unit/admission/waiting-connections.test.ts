@@ -19,7 +19,7 @@ describe('connections that wait for a place', () => {
   const speak = (now: number, ...names: string[]): void => names.forEach(name => waiting.speaks(known.get(name)!, now))
   const order = (held: Record<string, number> = {}, now = 100_000): string[] => {
     const names: string[] = []
-    for (let next = waiting.next(owner => held[owner] ?? 0, now); next !== undefined; ) {
+    for (let next = waiting.next(owner => held[owner] ?? 0, now); next !== undefined;) {
       names.push(next.name)
       held[next.owner] = (held[next.owner] ?? 0) + 1
       waiting.serve(next.owner, now++)

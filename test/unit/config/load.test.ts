@@ -256,7 +256,7 @@ describe('loading the configuration', () => {
       })
     })
 
-    it("of the user where they exist, certificate and key only together", () => {
+    it('of the user where they exist, certificate and key only together', () => {
       expect(choose('', [own.certificate, '/home/u/.pki/libvirt/cacert.pem'])).to.deep.equal({
         ca: '/home/u/.pki/libvirt/cacert.pem',
         crl: '/etc/pki/CA/cacrl.pem',

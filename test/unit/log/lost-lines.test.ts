@@ -33,7 +33,7 @@ describe('lines that their reader does not take', () => {
 
   const all = (receiver: DatagramReceiver): string[] => {
     const datagrams: string[] = []
-    for (let next; (next = receiver.receive()) !== undefined; ) datagrams.push(next)
+    for (let next; (next = receiver.receive()) !== undefined;) datagrams.push(next)
     return datagrams
   }
 

@@ -14,7 +14,7 @@ const record = (over: Partial<LogRecord> = {}): LogRecord => ({
 const whole = (text: string): string => text.replace(/\p{Surrogate}/gu, '\ufffd')
 const HOSTILE: Record<string, string> = {
   'a line feed': 'a\n{"time":"2026-01-01T00:00:00.000Z","level":"error","message":"forged"}',
-  'NUL': 'a\0b',
+  NUL: 'a\0b',
   'bytes that are no UTF-8': Buffer.from([0x43, 0x4e, 0x3d, 0xff, 0xfe, 0xc3]).toString(),
   'half a pair': 'a\ud800b',
   'quotes and fields': '","kind":"start-failed","x":"\\',
@@ -29,7 +29,7 @@ const cut = (text: string, most: number): string => (text.length <= most ? whole
 /** As journald reads it: systemd's documentation, Native Journal Protocol. */
 function readEntry(bytes: Buffer): Record<string, string> {
   const fields: Record<string, string> = {}
-  for (let at = 0; at < bytes.length; ) {
+  for (let at = 0; at < bytes.length;) {
     const end = bytes.indexOf('\n', at)
     const line = bytes.toString('utf8', at, end)
     const equals = line.indexOf('=')

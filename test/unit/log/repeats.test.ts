@@ -13,7 +13,10 @@ describe('messages that repeat the one before', () => {
   })
 
   const say = (message: string, over: Partial<LogRecord> = {}): void =>
-    repeats.take({ level: 'warning', kind: 'listener-failed', source: SOURCE.listener, message, about: { listener: 'tcp' }, time: Date.now(), ...over })
+    repeats.take({
+      level: 'warning', kind: 'listener-failed', source: SOURCE.listener, message, about: { listener: 'tcp' }, time: Date.now(),
+      ...over
+    })
   const messages = (): string[] => written.map(({ message }) => message)
 
   it('are counted until another comes', () => {

@@ -42,7 +42,8 @@ describe('the manual pages', () => {
 describe('the completion of bash', () => {
   /** What is offered for the last word of a command line. */
   function offered(...words: string[]): string[] {
-    const script = 'source packaging/completion/virtbrokerd; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _virtbrokerd; printf "%s\\n" "${COMPREPLY[@]}"'
+    const complete = 'COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _virtbrokerd; printf "%s\\n" "${COMPREPLY[@]}"'
+    const script = `source packaging/completion/virtbrokerd; ${complete}`
     const { stdout, stderr } = spawnSync('bash', ['-c', script, 'bash', 'virtbrokerd', ...words], { encoding: 'utf8' })
     expect(stderr).to.equal('')
     return stdout.trim().split('\n')

@@ -45,7 +45,8 @@ const child = (i: number): string => `  <domain type='a>b' n="${i}">
     <u:state/> text
   </domain>`
 const document = (count: number): string =>
-  `<?xml version="1.0"?>\n<!-- </node> -->\n<node a='>'\n  xmlns:u="v">\n${Array.from({ length: count }, (_, i) => child(i)).join('\n')}\n</node>\n`
+  `<?xml version="1.0"?>\n<!-- </node> -->\n<node a='>'\n  xmlns:u="v">\n` +
+  `${Array.from({ length: count }, (_, i) => child(i)).join('\n')}\n</node>\n`
 
 const DAMAGE = ['', '<', '>', '"', "'", '&', '</', '<!--', ']]>', '<![CDATA[', '<?', '\n', '/']
 

@@ -20,7 +20,9 @@ describe('tls_priority', () => {
     expect(tlsPriority('NORMAL')).to.deep.equal(tlsPriority())
   })
 
-  for (const same of ['normal', ' NORMAL', '@SYSTEM', '@LIBVIRT,SYSTEM', '@LIBVIRT,SYSTEM:-VERS-SSL3.0', 'NORMAL: -VERS-TLS1.0:%NO_TICKETS']) {
+  for (const same of [
+    'normal', ' NORMAL', '@SYSTEM', '@LIBVIRT,SYSTEM', '@LIBVIRT,SYSTEM:-VERS-SSL3.0', 'NORMAL: -VERS-TLS1.0:%NO_TICKETS'
+  ]) {
     it(`${same} is as good as NORMAL`, () => expect(tlsPriority(same)).to.deep.equal(tlsPriority('NORMAL')))
   }
 
@@ -59,7 +61,10 @@ describe('tls_priority', () => {
     const page =
       '@SYSTEM:-SIGN-ML-DSA-65:-SIGN-ML-DSA-44:-SIGN-ML-DSA-87:-GROUP-X25519-MLKEM768:-GROUP-SECP256R1-MLKEM768:-GROUP-SECP384R1-MLKEM1024'
     expect(negotiation(page).suites).to.equal(negotiation().suites)
-    for (const name of ['3DES-CBC', 'ARCFOUR-128', 'CAMELLIA-256-GCM', 'SIGN-SLH-DSA-SHA2-128F', 'GROUP-MLKEM1024', 'GROUP-SECP521R1-MLKEM2048', 'GROUP-GC256B', 'GOST28147-TC26Z-CNT', 'ANON-ECDH', 'SRP', 'PSK']) {
+    for (const name of [
+      '3DES-CBC', 'ARCFOUR-128', 'CAMELLIA-256-GCM', 'SIGN-SLH-DSA-SHA2-128F', 'GROUP-MLKEM1024', 'GROUP-SECP521R1-MLKEM2048',
+      'GROUP-GC256B', 'GOST28147-TC26Z-CNT', 'ANON-ECDH', 'SRP', 'PSK'
+    ]) {
       expect(negotiation(`NORMAL:-${name}:!${name}`)).to.deep.equal(negotiation(), name)
     }
   })
@@ -166,7 +171,8 @@ describe('tls_priority', () => {
     })
 
     it('refuses words that are not in it', () =>
-      expect(() => tlsPriority('@NOBODY,Libvirt:-RSA', policy)).to.throw(StartupError, `'@NOBODY,Libvirt' is not known: '${file}' does not have it`))
+      expect(() => tlsPriority('@NOBODY,Libvirt:-RSA', policy))
+        .to.throw(StartupError, `'@NOBODY,Libvirt' is not known: '${file}' does not have it`))
 
     it('takes a file with a line that is no setting for empty', () =>
       expect(() => tlsPriority('@SYSTEM', parsePolicy('SYSTEM=NORMAL\nnonsense\n', file))).to.throw(StartupError, "'@SYSTEM' is not known"))

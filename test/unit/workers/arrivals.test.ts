@@ -143,7 +143,9 @@ describe('a client that arrives', () => {
     thread.take(1, 'tls')
     const [{ record, fd, failure }] = thread.begun as [Arrived]
     expect({ record, fd, failure }).to.deep.equal({
-      record: { id: 101, since: 0, listener: handOver(1, 'tls').listener, peer: undefined, identity: found.handshake.identity, state: 'serving' },
+      record: {
+        id: 101, since: 0, listener: handOver(1, 'tls').listener, peer: undefined, identity: found.handshake.identity, state: 'serving'
+      },
       fd: 1,
       failure: undefined
     })

@@ -30,7 +30,8 @@ class MemoryLink implements Link, LinkInput {
   #rest = Buffer.alloc(0)
 
   constructor(service: Service<Guest>, closer: { close(descriptor: number): void }, clock: Clock) {
-    this.session = new ServerSession(this, { service, closer, clock, connected: connection => ({ connection, calls: 0 }), gone: () => undefined })
+    const connected = (connection: Connection): Guest => ({ connection, calls: 0 })
+    this.session = new ServerSession(this, { service, closer, clock, connected, gone: () => undefined })
     this.reader = new FrameReader(this.session)
   }
   get held(): boolean {
@@ -108,7 +109,9 @@ describe('the RPC server', () => {
 
   it('refuses what names no procedure, and arguments that do not decode', () => {
     const { link } = serving(({ args }) => void args.u64())
-    link.receive(call(1, 0, { prog: PROGRAM.remote }), call(1, 1, { vers: 2 }), call(3, 2), call(0, 3), call(1, 4, { status: 9 }), call(1, 5))
+    link.receive(
+      call(1, 0, { prog: PROGRAM.remote }), call(1, 1, { vers: 2 }), call(3, 2), call(0, 3), call(1, 4, { status: 9 }), call(1, 5)
+    )
     expect(link.sent.map(({ payload }) => message(payload))).to.deep.equal([
       `Cannot find program ${PROGRAM.remote} version 1`,
       `Cannot find program ${PROG} version 2`,

@@ -134,7 +134,7 @@ class HandClock {
   }
 
   advance(ms: number): void {
-    for (const until = this.now + ms; ; ) {
+    for (const until = this.now + ms; ;) {
       const [next] = [...this.#timers].filter(({ due }) => due <= until).sort((a, b) => a.due - b.due)
       if (next === undefined) return void (this.now = until)
       this.now = next.due

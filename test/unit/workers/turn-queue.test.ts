@@ -3,7 +3,7 @@ import { TurnQueue } from '#workers/base/turn-queue.js'
 
 /** Keeps the thread for so long. */
 function work(ms: number): void {
-  for (const end = performance.now() + ms; performance.now() < end; );
+  for (const end = performance.now() + ms; performance.now() < end;);
 }
 
 const turn = (): Promise<void> => new Promise(resolve => setImmediate(resolve))

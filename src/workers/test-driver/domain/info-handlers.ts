@@ -33,13 +33,13 @@ const MAX_PEEK = 4_194_304
 /** A call on a running domain whose arguments are the domain and flags that must be 0. */
 const onRunning =
   (cFunction: string, act: (call: Call, domain: Domain) => void): Handler =>
-  call => {
-    const ref = readDomain(call.args)
-    checkFlags(call.args.u32(), 0, cFunction)
-    const domain = call.hypervisor.domain(ref)
-    domain.requireActive()
-    act(call, domain)
-  }
+    call => {
+      const ref = readDomain(call.args)
+      checkFlags(call.args.u32(), 0, cFunction)
+      const domain = call.hypervisor.domain(ref)
+      domain.requireActive()
+      act(call, domain)
+    }
 
 /** The control interface pretends to be busy or broken, depending on what time the guest was told it is. */
 function controlState(seconds: number): [state: number, details: number, time: number] {

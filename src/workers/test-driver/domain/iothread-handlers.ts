@@ -64,21 +64,21 @@ function remove(definition: Definition, id: number): void {
 /** The domain, a thread's number and flags: both definitions that the flags name are changed. */
 const changing =
   (api: string, change: (definition: Definition, id: number) => void) =>
-  ({ hypervisor, args }: { hypervisor: Hypervisor; args: XdrReader }): void => {
-    const ref = readDomain(args)
-    const [id, flags] = [args.u32(), args.u32()]
-    if (id === 0 && api === 'DelIOThread')
-      throw badArgument(
-        `iothread_id in virDomain${api} must not be zero`,
-        `virDomain${api}`,
-        'iothread_id',
-        DOMAIN.domain
-      )
-    checkFlags(flags, BOTH, `testDomain${api}`)
-    if (id === 0) throw invalidArg('invalid value of 0 for iothread_id')
-    const { live, config } = hypervisor.domain(ref).definitionsFor(flags)
-    for (const definition of [live, config]) if (definition) change(definition, id)
-  }
+    ({ hypervisor, args }: { hypervisor: Hypervisor; args: XdrReader }): void => {
+      const ref = readDomain(args)
+      const [id, flags] = [args.u32(), args.u32()]
+      if (id === 0 && api === 'DelIOThread')
+        throw badArgument(
+          `iothread_id in virDomain${api} must not be zero`,
+          `virDomain${api}`,
+          'iothread_id',
+          DOMAIN.domain
+        )
+      checkFlags(flags, BOTH, `testDomain${api}`)
+      if (id === 0) throw invalidArg('invalid value of 0 for iothread_id')
+      const { live, config } = hypervisor.domain(ref).definitionsFor(flags)
+      for (const definition of [live, config]) if (definition) change(definition, id)
+    }
 
 export const domainIoThreadHandlers: HandlerTable = {
   [REMOTE.domainGetIothreadInfo]: ({ hypervisor, args, reply }) => {

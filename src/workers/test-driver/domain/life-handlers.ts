@@ -48,12 +48,12 @@ function shutdown({ hypervisor }: Call, ref: DomainRef): void {
 /** A call whose arguments are the domain and flags. */
 const withFlags =
   (allowed: number, cFunction: string, act: (call: Call, ref: DomainRef, flags: number) => void) =>
-  (call: Call): void => {
-    const ref = readDomain(call.args)
-    const flags = call.args.u32()
-    checkFlags(flags, allowed, cFunction)
-    act(call, ref, flags)
-  }
+    (call: Call): void => {
+      const ref = readDomain(call.args)
+      const flags = call.args.u32()
+      checkFlags(flags, allowed, cFunction)
+      act(call, ref, flags)
+    }
 
 function undefine({ hypervisor }: Call, ref: DomainRef, flags: number): void {
   const domain = hypervisor.domain(ref)

@@ -9,9 +9,9 @@ export const domainOf = (call: Call): Domain => call.hypervisor.domain(readDomai
 /** A call on a domain, with flags after it. */
 export const onDomain =
   (allowed: number, cFunction: string, act: (call: Call, domain: Domain, flags: number) => void): Handler =>
-  call => {
-    const ref = readDomain(call.args)
-    const flags = call.args.u32()
-    checkFlags(flags, allowed, cFunction)
-    act(call, call.hypervisor.domain(ref), flags)
-  }
+    call => {
+      const ref = readDomain(call.args)
+      const flags = call.args.u32()
+      checkFlags(flags, allowed, cFunction)
+      act(call, call.hypervisor.domain(ref), flags)
+    }

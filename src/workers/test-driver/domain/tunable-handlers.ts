@@ -302,33 +302,33 @@ const perf: Tunables = {
 /** First call: no room, and the answer is how many there are. Second: the parameters, and 0. */
 const getter =
   (tunables: Tunables): Handler =>
-  ({ hypervisor, args, reply }) => {
-    const ref = readDomain(args)
-    const subject = tunables.subject?.(args) ?? ''
-    const room = readParamRoom(args, tunables.limit)
-    const flags = args.u32()
-    checkFlags(flags, BOTH | STRING_OKAY, `testDomainGet${tunables.called}`)
-    if (room === 0) {
-      writeParams(reply, []).i32(Object.keys(tunables.schema).length)
-      return
+    ({ hypervisor, args, reply }) => {
+      const ref = readDomain(args)
+      const subject = tunables.subject?.(args) ?? ''
+      const room = readParamRoom(args, tunables.limit)
+      const flags = args.u32()
+      checkFlags(flags, BOTH | STRING_OKAY, `testDomainGet${tunables.called}`)
+      if (room === 0) {
+        writeParams(reply, []).i32(Object.keys(tunables.schema).length)
+        return
+      }
+      const params = tunables.read(hypervisor.domain(ref).definitionFor(flags), subject)
+      writeParams(reply, visible(params.slice(0, room), flags)).i32(0)
     }
-    const params = tunables.read(hypervisor.domain(ref).definitionFor(flags), subject)
-    writeParams(reply, visible(params.slice(0, room), flags)).i32(0)
-  }
 
 const setter =
   (tunables: Tunables): Handler =>
-  ({ hypervisor, args }) => {
-    const ref = readDomain(args)
-    const subject = tunables.subject ? args.string() : ''
-    const params = readParams(args, tunables.limit)
-    const flags = args.u32()
-    checkFlags(flags, BOTH, `testDomainSet${tunables.called}`)
-    checkParams(params, tunables.schema)
-    const domain = hypervisor.domain(ref)
-    const { live, config } = domain.definitionsFor(flags)
-    tunables.write(live ?? config!, params, subject, live !== undefined)
-  }
+    ({ hypervisor, args }) => {
+      const ref = readDomain(args)
+      const subject = tunables.subject ? args.string() : ''
+      const params = readParams(args, tunables.limit)
+      const flags = args.u32()
+      checkFlags(flags, BOTH, `testDomainSet${tunables.called}`)
+      checkParams(params, tunables.schema)
+      const domain = hypervisor.domain(ref)
+      const { live, config } = domain.definitionsFor(flags)
+      tunables.write(live ?? config!, params, subject, live !== undefined)
+    }
 
 // The scheduler's weight can be set and is not kept, as in libvirt's test driver.
 const MAX_SCHEDULER = 16

@@ -20,8 +20,8 @@ interface ClassRules {
 
 const byUuid =
   (read: (xdr: XdrReader) => { uuid: Buffer }) =>
-  (xdr: XdrReader): string =>
-    read(xdr).uuid.toString('hex')
+    (xdr: XdrReader): string =>
+      read(xdr).uuid.toString('hex')
 
 const CLASSES: Record<EventClass, ClassRules> = {
   domain: { called: 'domain', events: DOMAIN_EVENTS, object: byUuid(readDomain) },
@@ -45,24 +45,24 @@ function register(
 
 const registerAny =
   (eventClass: EventClass) =>
-  (call: Call): void => {
-    const rules = CLASSES[eventClass]
-    const eventId = call.args.i32()
-    const object = call.args.optional(rules.object)
-    if (eventId < 0 || eventId >= rules.events) throw unknownEvent(rules, eventId)
-    call.reply.i32(register(call, eventClass, eventId, object, false))
-  }
+    (call: Call): void => {
+      const rules = CLASSES[eventClass]
+      const eventId = call.args.i32()
+      const object = call.args.optional(rules.object)
+      if (eventId < 0 || eventId >= rules.events) throw unknownEvent(rules, eventId)
+      call.reply.i32(register(call, eventClass, eventId, object, false))
+    }
 
 const unknownEvent = (rules: ClassRules, eventId: number): Error =>
   internalError(`unsupported ${rules.called === 'domain' ? '' : `${rules.called} `}event ID ${eventId}`)
 
 const deregisterAny =
   (eventClass: EventClass) =>
-  ({ client, hypervisor, args }: Call): void => {
-    const id = args.i32()
-    if (!hypervisor.events.deregister(client.connection, eventClass, { id }))
-      throw internalError(`${CLASSES[eventClass].called} event callback ${id} not registered`)
-  }
+    ({ client, hypervisor, args }: Call): void => {
+      const id = args.i32()
+      if (!hypervisor.events.deregister(client.connection, eventClass, { id }))
+        throw internalError(`${CLASSES[eventClass].called} event callback ${id} not registered`)
+    }
 
 function deregisterLegacy({ client, hypervisor }: Call, eventId: number): void {
   if (!hypervisor.events.deregister(client.connection, 'domain', { legacyEvent: eventId }))

@@ -23,24 +23,24 @@ interface ListCall<T> {
 /** Its arguments are whether results are wanted, and flags. */
 export const listAll =
   <T>(list: ListCall<T>): Handler =>
-  ({ hypervisor, args, reply }) => {
-    const [wanted, flags] = [args.i32() !== 0, args.u32()]
-    checkFlags(flags, list.flags, list.cFunction, list.domain)
-    const found = list.all(hypervisor).filter(object => list.fits(object, flags))
-    writeList(reply, found, wanted, (xdr, object) => list.item(xdr, object))
-  }
+    ({ hypervisor, args, reply }) => {
+      const [wanted, flags] = [args.i32() !== 0, args.u32()]
+      checkFlags(flags, list.flags, list.cFunction, list.domain)
+      const found = list.all(hypervisor).filter(object => list.fits(object, flags))
+      writeList(reply, found, wanted, (xdr, object) => list.item(xdr, object))
+    }
 
 /** CONNECT_NUM_OF_* */
 export const countActive =
   (all: All<{ active: boolean }>, active: boolean): Handler =>
-  ({ hypervisor, reply }) =>
-    void reply.i32(all(hypervisor).filter(object => object.active === active).length)
+    ({ hypervisor, reply }) =>
+      void reply.i32(all(hypervisor).filter(object => object.active === active).length)
 
 /** CONNECT_LIST_*: the names, as many as the caller has room for. `constant` is what libvirt calls the most. */
 export const listActive =
   (all: All<{ active: boolean; name: string }>, active: boolean, constant: string): Handler =>
-  ({ hypervisor, args, reply }) => {
-    const most = readRoom(args, 'maxnames', constant)
-    const names = all(hypervisor).filter(object => object.active === active).map(object => object.name)
-    reply.array(names.slice(0, most), writeString)
-  }
+    ({ hypervisor, args, reply }) => {
+      const most = readRoom(args, 'maxnames', constant)
+      const names = all(hypervisor).filter(object => object.active === active).map(object => object.name)
+      reply.array(names.slice(0, most), writeString)
+    }

@@ -49,14 +49,14 @@ export function momentsBelow<T extends Moment>(kind: MomentKind<T>, domain: Doma
 /** A call on a moment, with flags after it. */
 export const onMoment =
   <T extends Moment>(kind: MomentKind<T>) =>
-  (allowed: number, cFunction: string, act: (call: Call, domain: Domain, moment: T, flags: number) => void): Handler =>
-  call => {
-    const ref = readSnapshot(call.args)
-    const flags = call.args.u32()
-    checkFlags(flags, allowed, cFunction)
-    const domain = call.hypervisor.domain(ref.domain)
-    act(call, domain, kind.of(domain).get(ref.name), flags)
-  }
+    (allowed: number, cFunction: string, act: (call: Call, domain: Domain, moment: T, flags: number) => void): Handler =>
+      call => {
+        const ref = readSnapshot(call.args)
+        const flags = call.args.u32()
+        checkFlags(flags, allowed, cFunction)
+        const domain = call.hypervisor.domain(ref.domain)
+        act(call, domain, kind.of(domain).get(ref.name), flags)
+      }
 
 /** Whether results are wanted, and flags. */
 function listArguments({ args }: Call, allowed: number, cFunction: string): [wanted: boolean, flags: number] {

@@ -6,7 +6,7 @@ import { passes } from '../list/filters.js'
 import { countActive, listActive, listAll } from '../list/list-handlers.js'
 import { readInterface, writeInterface } from '../wire.js'
 import { parseXml, printXml } from '../xml/xml.js'
-import type { Interface } from './interfaces.js';
+import type { Interface } from './interfaces.js'
 import { completeInterface } from './interfaces.js'
 
 /** What libvirt calls the most that a list has. */
@@ -19,13 +19,13 @@ const named = ({ hypervisor, args }: Call): Interface => hypervisor.interfaces.g
 
 const setActive =
   (active: boolean, cFunction: string) =>
-  ({ hypervisor, args }: Call): void => {
-    const { name } = readInterface(args)
-    checkFlags(args.u32(), 0, cFunction)
-    const iface = hypervisor.interfaces.get(name)
-    if (iface.active === active) throw interfaceStateWrong()
-    iface.active = active
-  }
+    ({ hypervisor, args }: Call): void => {
+      const { name } = readInterface(args)
+      checkFlags(args.u32(), 0, cFunction)
+      const iface = hypervisor.interfaces.get(name)
+      if (iface.active === active) throw interfaceStateWrong()
+      iface.active = active
+    }
 
 export const interfaceHandlers: HandlerTable = {
   [REMOTE.connectListAllInterfaces]: listAll({

@@ -62,8 +62,8 @@ function ipOf(network: XmlElement, parentIndex: number): XmlElement {
 
 const sameAttributes =
   (...names: string[]) =>
-  (existing: XmlElement, piece: XmlElement): boolean =>
-    names.every(name => attribute(piece, name) === undefined || attribute(piece, name) === attribute(existing, name))
+    (existing: XmlElement, piece: XmlElement): boolean =>
+      names.every(name => attribute(piece, name) === undefined || attribute(piece, name) === attribute(existing, name))
 
 const toNumber = (ip: string): number => ip.split('.').reduce((sum, part) => sum * 256 + Number(part), 0)
 

@@ -32,11 +32,11 @@ const identified = ({ hypervisor, args }: Call): Pool => hypervisor.pools.byUuid
 /** A call on an inactive pool that does nothing but say so: build and delete. */
 const announced =
   (event: number, cFunction: string) =>
-  ({ hypervisor, args }: Call): void => {
-    const { name } = readNamed(args)
-    checkFlags(args.u32(), 0, cFunction)
-    hypervisor.events.poolLifecycle(hypervisor.pools.inactiveByName(name), event)
-  }
+    ({ hypervisor, args }: Call): void => {
+      const { name } = readNamed(args)
+      checkFlags(args.u32(), 0, cFunction)
+      hypervisor.events.poolLifecycle(hypervisor.pools.inactiveByName(name), event)
+    }
 
 const all = ({ pools }: Hypervisor): Pool[] => pools.all
 

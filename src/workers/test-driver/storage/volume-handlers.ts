@@ -9,7 +9,7 @@ import { parseXml } from '../xml/xml.js'
 import type { Pool } from './pools.js'
 import { noSpace } from './volume-bytes.js'
 import { completeVolume, describeVolume } from './volume-xml.js'
-import type { Volume} from './volumes.js';
+import type { Volume} from './volumes.js'
 import { volumeExists } from './volumes.js'
 
 const RESIZE = { allocate: 1, delta: 2, shrink: 4 } as const
@@ -45,14 +45,14 @@ function addTo(call: Call, pool: Pool, volume: Volume): void {
 
 const info =
   (withFlags: boolean) =>
-  (call: Call): void => {
-    const ref = readVolume(call.args)
-    const flags = withFlags ? call.args.u32() : 0
-    checkFlags(flags, PHYSICAL, 'testStorageVolGetInfoFlags')
-    const { pool, volume } = find(call, ref)
-    // A volume of this driver lies where it says and takes what it says: there is no other physical size.
-    call.reply.i32(pool.volumeType).u64(volume.capacity).u64(volume.allocation)
-  }
+    (call: Call): void => {
+      const ref = readVolume(call.args)
+      const flags = withFlags ? call.args.u32() : 0
+      checkFlags(flags, PHYSICAL, 'testStorageVolGetInfoFlags')
+      const { pool, volume } = find(call, ref)
+      // A volume of this driver lies where it says and takes what it says: there is no other physical size.
+      call.reply.i32(pool.volumeType).u64(volume.capacity).u64(volume.allocation)
+    }
 
 function wipe(call: Call, algorithm: number, ref: VolumeRef): void {
   const { volume } = find(call, ref)

@@ -59,7 +59,7 @@ function rootTag(text: string): { from: number; to: number } | undefined {
 /** The ends of the root's children that begin at `at`. */
 function* childEnds(text: string, at: number): Generator<number> {
   let depth = 0
-  for (let from; (from = text.indexOf('<', at)) >= 0; ) {
+  for (let from; (from = text.indexOf('<', at)) >= 0;) {
     const to = markupEnd(text, from)
     if (to === undefined) return
     const kind = text[from + 1]
