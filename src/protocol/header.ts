@@ -66,6 +66,7 @@ export const frameSerial = (bytes: Uint8Array, at: number): number => word(bytes
 export const frameStatus = (bytes: Uint8Array, at: number): number => word(bytes, at + STATUS_AT)
 
 export const putFrameType = (bytes: Uint8Array, at: number, type: number): void => putWord(bytes, at + TYPE, type)
+export const putFrameSerial = (bytes: Uint8Array, at: number, serial: number): void => putWord(bytes, at + SERIAL, serial)
 export const putFrameLength = (bytes: Uint8Array, at: number, length: number): void => putWord(bytes, at, length)
 
 export function legalFrameLength(length: number): boolean {

@@ -54,7 +54,8 @@ function row(fact: Fact): string {
     fact.args,
     fact.ret,
     quoted(descriptors(fact.note ?? '')),
-    quoted(fact.aclfilter)
+    quoted(fact.aclfilter),
+    quoted(fact.binds)
   ]
   const words = fact.acl && fact.acl !== 'none' ? fact.acl.split(';').map(quoted) : []
   const texts = `[${cells.join(',\t')},\t[${words.join(',\t')}]]`

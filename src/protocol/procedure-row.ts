@@ -11,9 +11,25 @@ export type Owner =
 export type ReadonlyClass = 'allow' | 'deny' | 'flags' | ''
 /** Which of the two messages has file descriptors behind it. */
 export type Descriptors = 'none' | 'call' | 'reply' | 'both'
+/**
+ * What a call leaves behind in the connection to the driver daemon that it came by, there to be gone when the connection
+ * ends. `''`: an event, or a call that no driver daemon gets.
+ *
+ * - `nothing`: all that it changes belongs to the daemon.
+ * - `stream`, `descriptors`: something that is over when the stream is, or the call.
+ * - `registration`, `closeCallback`: what is deregistered with another call.
+ * - `autodestroyFlag`: a guest that dies with the connection, if the flag VIR_DOMAIN_START_AUTODESTROY is set in the last
+ *   word of the arguments; `autodestroy`: the same, wherever the flag stands.
+ * - `migration`: a guard, or a guest, that ends when the connection does; `descriptorGroup`: the like.
+ * - `unknown`: nobody has found out.
+ * - `client`: the connection's own login, name and end, which a broker never passes on.
+ */
+export type Binds =
+  | 'nothing' | 'stream' | 'descriptors' | 'registration' | 'closeCallback' | 'autodestroyFlag' | 'autodestroy'
+  | 'migration' | 'descriptorGroup' | 'unknown' | 'client' | ''
 
-/** number, name, kind, priority, stream, owner, local, readonly, since, args, ret, descriptors, aclFilter, acl */
+/** number, name, kind, priority, stream, owner, local, readonly, since, args, ret, descriptors, aclFilter, binds, acl */
 export type Row = readonly [
   number, string, Kind, Priority, StreamUse, Owner, 0 | 1, ReadonlyClass, string, 0 | 1, 0 | 1, Descriptors, string,
-  readonly string[]
+  Binds, readonly string[]
 ]

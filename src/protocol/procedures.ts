@@ -1,5 +1,5 @@
 import { PROGRAM } from './header.js'
-import type { Descriptors, Kind, Owner, Priority, ReadonlyClass, Row, StreamUse } from './procedure-row.js'
+import type { Binds, Descriptors, Kind, Owner, Priority, ReadonlyClass, Row, StreamUse } from './procedure-row.js'
 import { ADMIN_ROWS, KEEPALIVE_ROWS, LXC_ROWS, QEMU_ROWS, REMOTE_ROWS } from './procedure-table.js'
 
 export { ADMIN, KEEPALIVE, LXC, QEMU, REMOTE } from './procedure-numbers.js'
@@ -25,6 +25,8 @@ export interface Procedure {
   descriptors: Descriptors
   /** Permission that filters the objects of a returned list, or empty. */
   aclFilter: string
+  /** What it leaves behind in its connection. */
+  binds: Binds
   /**
    * Permissions asked for: `object:permission`, or `object:permission:FLAG` when the call's flags contain FLAG
    * (`A|B`: all of them, `!A|B`: none of them), or `object:permission::param:value` when an argument has that value.
@@ -34,7 +36,7 @@ export interface Procedure {
 
 function expand(program: number, rows: readonly Row[]): Procedure[] {
   return rows.map(
-    ([number, name, kind, priority, stream, owner, local, readonly, since, args, ret, fds, aclFilter, acl]) => ({
+    ([number, name, kind, priority, stream, owner, local, readonly, since, args, ret, fds, aclFilter, binds, acl]) => ({
       program,
       number,
       name,
@@ -49,6 +51,7 @@ function expand(program: number, rows: readonly Row[]): Procedure[] {
       hasReturn: ret === 1,
       descriptors: fds,
       aclFilter,
+      binds,
       acl
     })
   )

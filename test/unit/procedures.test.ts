@@ -36,6 +36,7 @@ describe('procedure table', () => {
       hasReturn: false,
       descriptors: 'none',
       aclFilter: '',
+      binds: 'stream',
       acl: ['storage_vol:data_write']
     })
   })

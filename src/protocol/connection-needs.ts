@@ -1,0 +1,61 @@
+import { HEADER_BYTES, frameLength, frameProcedure, frameProgram, frameType, MESSAGE, PROGRAM } from './header.js'
+import type { Binds } from './procedure-row.js'
+import { proceduresOf } from './procedures.js'
+
+/**
+ * Which connection to its driver daemon a call needs.
+ *
+ * - `any`: one that clients share will do.
+ * - `none`: the broker keeps itself what the daemon would keep of it.
+ * - `arguments`: `any` or `ownForGood`, as its arguments say.
+ * - `own`: one that nobody else uses, until what it binds is over.
+ * - `ownForGood`: the like, and nobody can tell when that is over.
+ */
+export const NEED = { any: 0, none: 1, arguments: 2, own: 3, ownForGood: 4 } as const
+export type Need = (typeof NEED)[keyof typeof NEED]
+
+const NEEDS: Record<Binds, Need> = {
+  nothing: NEED.any,
+  closeCallback: NEED.none,
+  autodestroyFlag: NEED.arguments,
+  stream: NEED.own,
+  descriptors: NEED.own,
+  registration: NEED.own,
+  autodestroy: NEED.ownForGood,
+  migration: NEED.ownForGood,
+  descriptorGroup: NEED.ownForGood,
+  unknown: NEED.ownForGood,
+  client: NEED.ownForGood,
+  '': NEED.ownForGood
+}
+
+/** VIR_DOMAIN_START_AUTODESTROY */
+const AUTODESTROY = 2
+
+const tableOf = (program: number): readonly Need[] => [NEED.ownForGood, ...proceduresOf(program).map(({ binds }) => NEEDS[binds])]
+
+const REMOTE_NEEDS = tableOf(PROGRAM.remote)
+const QEMU_NEEDS = tableOf(PROGRAM.qemu)
+const LXC_NEEDS = tableOf(PROGRAM.lxc)
+
+function tableFor(prog: number): readonly Need[] | undefined {
+  if (prog === PROGRAM.remote) return REMOTE_NEEDS
+  if (prog === PROGRAM.qemu) return QEMU_NEEDS
+  return prog === PROGRAM.lxc ? LXC_NEEDS : undefined
+}
+
+/** What the call needs whose header stands at `bytes[at]`. What the table of procedures does not know may bind anything. */
+export function needOf(bytes: Uint8Array, at: number): Need {
+  const need = tableFor(frameProgram(bytes, at))?.[frameProcedure(bytes, at)] ?? NEED.ownForGood
+  if (frameType(bytes, at) === MESSAGE.call) return need
+  return need === NEED.ownForGood ? need : NEED.own
+}
+
+/** As `needOf`, of a call that stands there whole: never `arguments`. */
+export function needOfWhole(bytes: Uint8Array, at: number): Need {
+  const need = needOf(bytes, at)
+  if (need !== NEED.arguments) return need
+  const end = at + frameLength(bytes, at)
+  if (end - at < HEADER_BYTES + 4) return NEED.any
+  return (bytes[end - 1]! & AUTODESTROY) !== 0 ? NEED.ownForGood : NEED.any
+}

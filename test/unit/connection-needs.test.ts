@@ -1,0 +1,72 @@
+import { expect } from 'chai'
+import { NEED, needOf, needOfWhole } from '#protocol/connection-needs.js'
+import { MESSAGE, PROGRAM } from '#protocol/header.js'
+import { REGISTRATIONS } from '#protocol/messages/events.js'
+import { proceduresOf, REMOTE } from '#protocol/procedures.js'
+import { frame } from '../support/frame-socket.js'
+
+const PROGRAMS = [PROGRAM.remote, PROGRAM.qemu, PROGRAM.lxc]
+const calls = PROGRAMS.flatMap(program => proceduresOf(program).filter(({ kind }) => kind === 'call'))
+const need = (proc: number, payload?: Buffer, prog: number = PROGRAM.remote, type: number = MESSAGE.call): number =>
+  needOfWhole(frame({ prog, proc, type }, payload), 0)
+
+describe('the connection that a call needs', () => {
+  it('is known of each call of the three programs, and of nothing else', () => {
+    for (const { name, binds } of calls) expect(binds, name).not.to.equal('')
+    const others = [...PROGRAMS, PROGRAM.admin, PROGRAM.keepalive].flatMap(proceduresOf).filter(one => !calls.includes(one))
+    for (const { name, binds } of others) expect(binds, name).to.equal('')
+  })
+
+  it('is one of its own for all that opens a stream, carries descriptors, migrates or registers for events', () => {
+    const events = REGISTRATIONS.filter(({ register }) => register !== REMOTE.connectRegisterCloseCallback)
+    const registering = new Set(events.flatMap(({ prog, register, deregister }) => [`${prog}:${register}`, `${prog}:${deregister}`]))
+    for (const { program, number, name, stream, descriptors } of calls) {
+      const bound =
+        stream !== 'none' || descriptors !== 'none' || registering.has(`${program}:${number}`) ||
+        /^DOMAIN_MIGRATE_(BEGIN|PREPARE|PERFORM|FINISH|CONFIRM)/.test(name)
+      if (bound) expect(need(number, undefined, program), name).to.be.at.least(NEED.own)
+    }
+  })
+
+  it('is any for nearly all', () => {
+    const free = calls.filter(({ program, number }) => need(number, undefined, program) === NEED.any)
+    expect([free.length, calls.length]).to.deep.equal([350, 408])
+  })
+
+  it('is not kept beyond a stream, a registration or a descriptor, but after what nobody tells the end of', () => {
+    const { domainOpenConsole, storageVolUpload, domainOpenGraphicsFd, connectDomainEventCallbackRegisterAny } = REMOTE
+    for (const proc of [domainOpenConsole, storageVolUpload, domainOpenGraphicsFd, connectDomainEventCallbackRegisterAny]) {
+      expect(need(proc)).to.equal(NEED.own)
+    }
+    for (const proc of [REMOTE.domainMigratePrepareTunnel3, REMOTE.domainMigrateBegin3Params, REMOTE.domainFdAssociate]) {
+      expect(need(proc)).to.equal(NEED.ownForGood)
+    }
+  })
+
+  it('depends on the flags where a guest may be started that dies with the connection', () => {
+    const start = (flags: number): Buffer => Buffer.concat([Buffer.alloc(28, 'x'), Buffer.from([0, 0, 0, flags])])
+    for (const proc of [REMOTE.domainCreateXml, REMOTE.domainCreateWithFlags]) {
+      expect(needOf(frame({ proc }), 0)).to.equal(NEED.arguments)
+      expect([0, 1, 2, 3, 4].map(flags => need(proc, start(flags)))).to.deep.equal([
+        NEED.any, NEED.any, NEED.ownForGood, NEED.ownForGood, NEED.any
+      ])
+      expect(need(proc), 'without arguments, which the daemon refuses').to.equal(NEED.any)
+    }
+  })
+
+  it('is its own, whatever the procedure, with descriptors', () => {
+    expect(need(REMOTE.domainGetInfo, Buffer.alloc(4), PROGRAM.remote, MESSAGE.callWithFds)).to.equal(NEED.own)
+  })
+
+  it('is its own for good where the procedure, or the program, is not known', () => {
+    for (const [prog, proc] of [[PROGRAM.remote, 9999], [PROGRAM.remote, 0], [PROGRAM.remote, -1], [PROGRAM.admin, 1]] as const) {
+      expect(need(proc, undefined, prog)).to.equal(NEED.ownForGood)
+    }
+  })
+
+  it('is the broker itself for what tells of the daemon\'s death', () => {
+    expect([REMOTE.connectRegisterCloseCallback, REMOTE.connectUnregisterCloseCallback].map(proc => need(proc))).to.deep.equal([
+      NEED.none, NEED.none
+    ])
+  })
+})
