@@ -11,7 +11,7 @@ import { close } from '#workers/os/libc.js'
 import { listenUnix } from '#workers/os/listening-sockets.js'
 import { Cleanup } from '../support/cleanup.js'
 import type { Conf } from '../support/conf-file.js'
-import { FakeDriver } from '../support/fake-driver.js'
+import { FakeDriver, type DriverConnection } from '../support/fake-driver.js'
 import { pattern } from '../support/pattern.js'
 import { threadCount } from '../support/process-state.js'
 import type { RawClient } from '../support/raw-client.js'
@@ -49,6 +49,23 @@ function inFlight(count: number): Probe['shows'] {
   }
 }
 
+/** One call at a time on each connection, so that there are soon two. */
+const shared = (more: Conf) => conf({ driver_sharing: 'identity', driver_max_requests: 1, ...more })
+
+async function closesOneOfTwo(stage: Stage, client: RawClient): Promise<void> {
+  const answered = stage.driver.otherwise
+  stage.driver.otherwise = () => undefined
+  const serials = [client.post(GET_XML), client.post(GET_XML)]
+  const busy = (): DriverConnection[] => stage.driver.connections.filter(({ inbox }) => inbox.some(({ proc }) => proc === GET_XML))
+  await waitFor('calls on two connections', () => busy().length === 2)
+  const [first, second] = busy()
+  for (const daemon of [first!, second!]) daemon.reply(await daemon.next({ proc: GET_XML }))
+  for (const serial of serials) await client.next({ serial })
+  await waitFor('the end of one', () => first!.closed || second!.closed)
+  expect(first!.closed && second!.closed).to.equal(false)
+  stage.driver.otherwise = answered
+}
+
 /** A daemon beside the one that is there. */
 async function opensAt(stage: Stage, client: RawClient, path: string, uri: string): Promise<void> {
   const driver = await FakeDriver.listen(stage.cleanup, path)
@@ -77,6 +94,34 @@ const PROBES: Partial<Record<KeyName, Probe>> = {
       expect((await client.open('qemu:///system')).payload.toString()).to.contain('within 1 s (driver_open_timeout)')
       stage.driver.on(OPEN, () => Buffer.alloc(0))
     }
+  },
+  driver_pool_size: {
+    before: shared({ driver_pool_size: 1 }),
+    after: shared({ driver_pool_size: 3 }),
+    async shows(stage, client) {
+      const { otherwise: answered, connections } = stage.driver
+      const before = connections.length
+      stage.driver.otherwise = (call, daemon) => {
+        setTimeout(() => daemon.reply(call), 20)
+        return undefined
+      }
+      // None of them is stuck, which would be another reason to open one.
+      const others = await Promise.all([1, 2].map(() => stage.connect()))
+      for (const other of others) await other.open('qemu:///system')
+      const poll = async (one: RawClient): Promise<void> => {
+        while (connections.length < before + 2) await one.call(GET_XML)
+      }
+      await Promise.all([client, ...others].map(poll))
+      stage.driver.otherwise = answered
+      for (const other of others) other.destroy()
+    },
+    opened: true
+  },
+  driver_idle_timeout: {
+    before: shared({ driver_idle_timeout: NEVER }), after: shared({ driver_idle_timeout: 1 }), shows: closesOneOfTwo, opened: true
+  },
+  driver_max_idle: {
+    before: shared({ driver_max_idle: NEVER }), after: shared({ driver_max_idle: 1 }), shows: closesOneOfTwo, opened: true
   },
   driver_connect_timeout: {
     before: conf({ driver_connect_timeout: NEVER }),

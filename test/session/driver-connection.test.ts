@@ -60,6 +60,7 @@ class Trial {
   user(): Pick<DriverUser, 'judge' | 'driverEvents' | 'replies'> {
     return {
       judge: {
+        bound: false,
         replied: (bytes, at) => (this.calls.delete(frameSerial(bytes, at)) ? DISPOSITION.pass : undefined),
         streamPacket: () => undefined,
         event: () => DISPOSITION.pass

@@ -113,6 +113,9 @@ export function warnings(config: Config): string[] {
   if (config.listenTls && config.authTls === 'polkit') {
     found.push('auth_tls = "polkit" can never succeed: it needs the credentials that only UNIX sockets have')
   }
+  if (config.driverSharing === 'user') {
+    found.push('driver_sharing = "user" tells driver daemons of no process: those with access_drivers = [ "polkit" ] refuse the calls')
+  }
   if (othersWrite(config.driverSocketDir)) {
     found.push(`driver_socket_dir: others can write to ${config.driverSocketDir}, and put sockets of their own there`)
   }

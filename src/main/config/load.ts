@@ -2,6 +2,7 @@ import { readFileSync, statSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { isAbsolute } from 'node:path'
 import { reasonOf } from '../../workers/os/libc.js'
+import type { DriverSharing } from '../../workers/thread/settings.js'
 import { parseRule, RuleError } from '../../workers/policy/rules.js'
 import { MAX_CONF_BYTES, parseConf } from './grammar.js'
 import { EXIT, StartupError } from './startup-error.js'
@@ -47,6 +48,7 @@ export interface Config extends Omit<Settings, RefinedField> {
   authTcp: AuthMethod
   authTls: AuthMethod
   driverSocketDir: string
+  driverSharing: DriverSharing
   /** URI scheme to path; the scheme `*` stands for every other. */
   driverSockets: ReadonlyMap<string, string>
   actorThreads: number
@@ -67,6 +69,7 @@ type RefinedField =
   | 'authTcp'
   | 'authTls'
   | 'driverSocketDir'
+  | 'driverSharing'
   | 'driverSockets'
   | 'actorThreads'
   | 'metricsListen'
@@ -150,6 +153,7 @@ function checkConfig(contents: FileContents, file: string | undefined, paths: Pa
     ),
     unixSockAdminPerms: parseMode(settings.unixSockAdminPerms),
     driverSocketDir: settings.driverSocketDir ?? paths.runDir,
+    driverSharing: sharing(settings, file ?? ''),
     actorThreads: settings.actorThreads || availableParallelism(),
     log,
     tls: settings.listenTls ? tlsFiles(settings, paths, exists) : undefined,
@@ -208,6 +212,14 @@ function authMethods(settings: Settings, privileged: boolean, file: string) {
   }
 }
 
+const SHARING: readonly string[] = ['identity', 'user', 'off'] satisfies DriverSharing[]
+
+function sharing(settings: Settings, file: string): DriverSharing {
+  const { driverSharing } = settings
+  if (SHARING.includes(driverSharing)) return driverSharing as DriverSharing
+  throw new StartupError(`unsupported configuration: ${file}: driver_sharing: unsupported value ${driverSharing}`)
+}
+
 const LEAST_SSF = 112
 
 function checkNumbers(settings: Settings, given: ReadonlySet<KeyName>): void {
@@ -227,6 +239,7 @@ function checkNumbers(settings: Settings, given: ReadonlySet<KeyName>): void {
   if (settings.driverOpenTimeout === 0) {
     throw new StartupError("internal error: 'driver_open_timeout' must be greater than 0")
   }
+  if (settings.driverPoolSize === 0) throw new StartupError("internal error: 'driver_pool_size' must be greater than 0")
 }
 
 /** What can be said about TCP and TLS without asking the host. */

@@ -5,6 +5,7 @@ import { BusyWatch } from '../thread/busy-watch.js'
 import { Clock, type Closable } from '../base/clock.js'
 import type { ActorControl, ActorNews, ActorTask, DaemonStarter, LoadNews, ToActor } from '../thread/control.js'
 import { Leaving } from '../driver/leaving.js'
+import { DriverPool } from '../driver/driver-pool.js'
 import { LocalDrivers } from '../driver/open-driver.js'
 import { LogLimit } from '../base/log-limit.js'
 import { AccountNames } from '../names/account-names.js'
@@ -56,7 +57,7 @@ export class Actor implements ActorControl, DrainOwner, ThreadServices, SessionA
   readonly sasl = new SaslThreadClient()
   /** Undefined where nobody wants to be told. */
   readonly observer: SessionObserver | undefined
-  readonly drivers: LocalDrivers
+  readonly drivers: DriverPool
   /** Driver connections that end in order. */
   readonly leaving = new Leaving(() => this.#finishIfEmpty())
   readonly figures: Figures
@@ -99,7 +100,8 @@ export class Actor implements ActorControl, DrainOwner, ThreadServices, SessionA
       failed: (session, error) => this.failed(session, error)
     }
     this.#daemons = daemons
-    this.drivers = new LocalDrivers(this, daemons && wrap<DaemonStarter>(nodeEndpoint(daemons)))
+    const local = new LocalDrivers(this, daemons && wrap<DaemonStarter>(nodeEndpoint(daemons)))
+    this.drivers = new DriverPool(local, this)
     this.#accounts = new AccountNames(names, this.clock, settings.superuser)
     this.#tls = new TlsHandshakes(this.io)
     if (settings.tls !== undefined) this.#tls.use(settings.tls)
@@ -198,6 +200,7 @@ export class Actor implements ActorControl, DrainOwner, ThreadServices, SessionA
     this.#drain?.stop()
     this.#arrivals.closeAll('shutdown')
     for (const session of [...this.#sessions.values()]) session.close('shutdown', 'debug')
+    this.drivers.stop()
     this.#finishIfEmpty()
     // A daemon that does not answer the goodbye is not waited for.
     setTimeout(() => this.#finish(), GOODBYE_MS).unref()

@@ -297,6 +297,18 @@ export const MESSAGE_KINDS = {
     'The connection to it is closed.',
     'Report it with the text and the version of libvirt.'
   ),
+  'driver-crowded': warning(
+    '4bb72f3853594b71a64c11bb1ab9986d',
+    'Calls wait for driver connections on which others are stuck',
+    'So many calls of one identity do not come back that no further shared connection is opened for those that wait.',
+    'See which guest or object those calls are about. With driver_sharing = "off" clients do not wait for each other.'
+  ),
+  'driver-refused': warning(
+    '19fb129d3c7d4879a00c5216ee667a11',
+    'No further connection to a driver daemon could be opened',
+    'The clients that share the connections that are there go on with these.',
+    'The text is the reason. The daemon may have reached its own max_clients.'
+  ),
   'driver-died': error(
     '857aa14936e44e71add207ab9384bc50',
     'A driver daemon ended within a long reply',

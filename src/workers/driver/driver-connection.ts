@@ -36,7 +36,7 @@ const MAX_OWN_REPLY_BYTES = 64 * 1024
 /** As for calls with descriptors. */
 const MAX_REPLY_WITH_FDS_BYTES = 8 * 1024 * 1024
 /** Up to here a frame is passed on when it has come to its end, so that the client never waits for the rest of it. */
-const MAX_KEPT_BYTES = 1024 * 1024
+export const MAX_KEPT_BYTES = 1024 * 1024
 
 /** What a connection to a driver daemon needs of its thread. */
 export interface ConnectionServices {

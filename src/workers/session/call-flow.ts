@@ -81,6 +81,11 @@ export class CallFlow implements CallSink, ReplyJudge {
     return this.calls.size > 0 || this.#waiting !== undefined
   }
 
+  get bound(): boolean {
+    const { streams, registrations } = this
+    return streams.size > 0 || registrations.size > 0 || registrations.incomplete
+  }
+
   // From the client
 
   forward(bytes: Buffer, at: number, kind: CallKind, whole: boolean): Disposition {

@@ -1,6 +1,9 @@
 import type { LogLevel } from '../base/log.js'
 import type { TlsSettings } from '../tls/tls-settings.js'
 
+/** Whose clients share driver connections: those of one identity, or those of one user, or nobody's. */
+export type DriverSharing = 'identity' | 'user' | 'off'
+
 /** What an actor thread has to know of the configuration: plain data, so that it can be posted to threads. */
 export interface ActorSettings {
   /** Records below this level reach no output, so threads do not send them. */
@@ -11,6 +14,13 @@ export interface ActorSettings {
   /** Deadlines for connecting to a driver daemon, and for opening a connected one, in milliseconds. */
   driverConnectTimeoutMs: number
   driverOpenTimeoutMs: number
+  /** Whose clients share driver connections. */
+  driverSharing: DriverSharing
+  /** Connections of one identity that are kept for ordinary calls, and how long one is kept that nobody uses, in milliseconds. */
+  driverPoolSize: number
+  driverIdleTimeoutMs: number
+  /** Connections of one daemon that may be idle. */
+  driverMaxIdle: number
   /** Deadline for everything before a client is authenticated, in milliseconds; 0: none. */
   loginTimeoutMs: number
   /** The shorter one until a client that has to log in has sent a first header, and for TLS handshakes; 0: none. */

@@ -74,6 +74,7 @@ describe('--check-config', () => {
     ['listen_tcp=1\nauth_tcp="none"\nlisten_addr="127.0.0.1"', false, /every user of this host in, also on a loopback/],
     ['listen_tcp=1\nauth_tcp="none"\nlisten_addr="::1"', true, /every user of this host in, also on a loopback/],
     ['listen_tcp=1\nauth_tcp="polkit"', false, /can never succeed/],
+    ['driver_sharing="user"', true, /access_drivers = \[ "polkit" \] refuse the calls/],
     ['listen_tls=1\ntls_no_verify_certificate=1', false, /lets everybody on the network in/],
     ['auth_unix_ro="none"', true, /lets every user of this host look/],
     ['metrics_listen="0.0.0.0:1"', false, /metrics to everybody/],

@@ -140,6 +140,8 @@ describe('loading the configuration', () => {
     ['tcp_min_ssf=56', 1, wrapped('unsupported configuration: minimum SSF levels lower than 112 are not supported')],
     ['max_workers=0', 1, wrapped("internal error: 'max_workers' must be greater than 0")],
     ['driver_max_requests=0', 1, wrapped("internal error: 'driver_max_requests' must be greater than 0")],
+    ['driver_pool_size=0', 1, wrapped("internal error: 'driver_pool_size' must be greater than 0")],
+    ['driver_sharing="yes"', 1, 'unsupported configuration: FILE: driver_sharing: unsupported value yes'],
     ['driver_connect_timeout=0', 1, wrapped("internal error: 'driver_connect_timeout' must be greater than 0")],
     [
       'driver_sockets=["qemu=sock"]',

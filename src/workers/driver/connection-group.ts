@@ -1,0 +1,155 @@
+import { Timer, type Clock, type Timed } from '../base/clock.js'
+import type { GuestPort } from './guest-port.js'
+import type { SharedConnection } from './shared-connection.js'
+
+/** A call that has been out for so long waits for something, and the place that it takes is no place to wait for. */
+const STUCK_MS = 100
+/** Connections of one group, whatever is stuck on them. */
+const MOST = 32
+const RETRY_MS = 1000
+
+export interface GroupOwner {
+  /** Opens one more, for `opened` or `notOpened`. */
+  openFor(group: ConnectionGroup): void
+  /** Calls wait, and no connection is opened for them any more. */
+  crowded(connections: number): void
+}
+
+/** What it needs of its thread. */
+export interface GroupServices {
+  readonly clock: Clock
+  readonly settings: { readonly callsInFlight: number }
+}
+
+/**
+ * Connections to the same name with the same identity, for the same kind of calls. Sessions take turns on them, a call
+ * each, and there are as many as `kept` says, or more while calls are stuck.
+ */
+export class ConnectionGroup implements Timed {
+  readonly connections: SharedConnection[] = []
+  readonly #owner: GroupOwner
+  readonly #services: GroupServices
+  readonly #kept: () => number
+  /** Sessions that have calls for which there was no room, in the order in which they came. */
+  readonly #waiting = new Set<GuestPort>()
+  /** Whose turn it is. */
+  #turn: GuestPort | undefined
+  #opening = 0
+  /** Clock time before which none is. */
+  #notBefore = 0
+  #serving = false
+  #toldCrowded = false
+  readonly #timer = new Timer(this)
+
+  constructor(owner: GroupOwner, services: GroupServices, kept: () => number) {
+    this.#owner = owner
+    this.#services = services
+    this.#kept = kept
+  }
+
+  get isEmpty(): boolean {
+    return this.connections.length + this.#opening === 0
+  }
+
+  /** Nobody waits for one. */
+  get isCalm(): boolean {
+    return this.#waiting.size === 0
+  }
+
+  get hasRoom(): boolean {
+    return this.connections.some(one => one.hasRoom(0))
+  }
+
+  /** A connection with room for the guest's next call, if it is its turn. */
+  pick(guest: GuestPort, secondary: number): SharedConnection | undefined {
+    if (this.#waiting.size > 0 && this.#turn !== guest) return undefined
+    this.#turn = undefined
+    // Calls that a client sends at once begin in the order in which it sent them.
+    const { last } = guest
+    const recent = guest.out > 0 && last !== undefined && this.#services.clock.now - guest.lastAt < STUCK_MS
+    if (recent && this.connections.includes(last)) return last.hasRoom(secondary) ? last : undefined
+    let best: SharedConnection | undefined
+    for (const one of this.connections) {
+      if (one.hasRoom(secondary) && (best === undefined || one.out < best.out)) best = one
+    }
+    return best
+  }
+
+  /** It is told when to ask again. */
+  wait(guest: GuestPort): void {
+    this.#waiting.add(guest)
+    this.#grow()
+  }
+
+  forget(guest: GuestPort): void {
+    this.#waiting.delete(guest)
+    for (const one of this.connections) one.forget(guest)
+    if (this.#waiting.size === 0) this.#services.clock.cancel(this.#timer)
+  }
+
+  /** There may be room, here or `elsewhere`. */
+  serve(elsewhere = (): boolean => false): void {
+    if (this.#serving || this.#waiting.size === 0) return
+    this.#serving = true
+    for (let count = this.#waiting.size; count > 0 && (this.hasRoom || elsewhere()); count--) {
+      const [guest] = this.#waiting
+      if (guest === undefined) break
+      this.#waiting.delete(guest)
+      this.#turn = guest
+      guest.judged()
+    }
+    this.#turn = undefined
+    this.#serving = false
+    this.#grow()
+  }
+
+  /** One more is being opened. */
+  begun(): void {
+    this.#opening++
+  }
+
+  opened(connection: SharedConnection): void {
+    this.#opening--
+    this.connections.push(connection)
+    this.serve()
+  }
+
+  /** It is tried again for those who still wait, but not at once. */
+  notOpened(): void {
+    this.#opening--
+    this.#notBefore = this.#services.clock.now + RETRY_MS
+  }
+
+  remove(connection: SharedConnection): boolean {
+    const at = this.connections.indexOf(connection)
+    if (at >= 0) this.connections.splice(at, 1)
+    return at >= 0
+  }
+
+  timeUp(): void {
+    this.serve()
+    this.#grow()
+  }
+
+  #grow(): void {
+    const waiting = this.#waiting.size
+    if (waiting === 0) return
+    const { callsInFlight } = this.#services.settings
+    let stuck = 0
+    for (const one of this.connections) stuck += one.outFor(STUCK_MS)
+    const wanted = this.#kept() + Math.floor(stuck / callsInFlight)
+    const most = Math.min(MOST, wanted)
+    const needed = Math.ceil(waiting / callsInFlight)
+    const may = this.#services.clock.now >= this.#notBefore
+    while (may && this.#opening < needed && this.connections.length + this.#opening < most) {
+      this.begun()
+      this.#owner.openFor(this)
+    }
+    if (wanted > MOST && !this.#toldCrowded) {
+      this.#toldCrowded = true
+      this.#owner.crowded(this.connections.length)
+    }
+    // Those that are slow now may turn out to be stuck.
+    this.#services.clock.set(this.#timer, STUCK_MS)
+  }
+}

@@ -1,0 +1,117 @@
+import { CollectedCalls } from './collected-calls.js'
+import type { DriverSharing } from '../thread/settings.js'
+import type { Candidate, Way } from './driver-sockets.js'
+import type { DriverOpening, Drivers, OpenedDriver, OpenOrder } from './drivers.js'
+import { Endpoint } from './endpoint.js'
+import { GuestPort, type GuestServices } from './guest-port.js'
+import { HeldReplies } from './held-replies.js'
+import { endpointKey, isShareable, keyOf, sharedIdentity } from './shareable.js'
+import { SharedDriver, type SharedDriverOwner, type SharedDriverServices } from './shared-driver.js'
+
+/** What it needs of its thread. */
+export interface PoolServices extends SharedDriverServices, Pick<GuestServices, 'turns'> {
+  readonly settings: SharedDriverServices['settings'] & { readonly driverSharing: DriverSharing }
+  readonly io: SharedDriverServices['io'] & GuestServices['io']
+}
+
+/**
+ * Driver daemons as a thread's sessions get at them: by connections that they share where that is wanted and possible, and
+ * else each by one of its own.
+ */
+export class DriverPool implements Drivers, SharedDriverOwner {
+  readonly drivers: Drivers
+  readonly #services: PoolServices
+  readonly #held = new HeldReplies()
+  readonly #collected = new CollectedCalls()
+  /** By `keyOf`; one that is being opened may stand there more than once. */
+  readonly #shared = new Map<string, SharedDriver>()
+  readonly #endpoints = new Map<string, Endpoint>()
+
+  /** `drivers`: each session has a connection of its own there. */
+  constructor(drivers: Drivers, services: PoolServices) {
+    this.drivers = drivers
+    this.#services = services
+  }
+
+  get comebacks(): Drivers['comebacks'] {
+    return this.drivers.comebacks
+  }
+
+  find(name: string | undefined, readonly: boolean): Way {
+    return this.drivers.find(name, readonly)
+  }
+
+  open(order: OpenOrder): DriverOpening {
+    const { driverSharing } = this.#services.settings
+    if (driverSharing === 'off' || !isShareable(order.way)) return this.drivers.open(order)
+    const driver = this.#driverFor(order, driverSharing)
+    const { turns, io } = this.#services
+    const guest = new GuestPort(order.user, driver, { turns, io, held: this.#held, collected: this.#collected })
+    return { opened: opened(driver, guest, order), abandon: () => guest.close() }
+  }
+
+  #driverFor({ way, readonly, identity }: OpenOrder, sharing: DriverSharing): SharedDriver {
+    const told = sharedIdentity(identity, sharing)
+    const keys = way.candidates.map(candidate => keyOf(candidate, readonly, told))
+    for (const key of keys) {
+      const known = this.#shared.get(key)
+      if (known !== undefined) return known
+    }
+    const driver = new SharedDriver(this, this.#services, { way, readonly, identity: told })
+    for (const key of keys) this.#shared.set(key, driver)
+    return driver
+  }
+
+  /** How many connections' worth of clients there are, by what they share. */
+  get size(): number {
+    return new Set(this.#shared.values()).size
+  }
+
+  endpoint(driver: SharedDriver, candidate: Candidate): Endpoint {
+    const { way, readonly, identity } = driver.shared
+    // Those who come later by another way to the same place are to find it.
+    for (const other of way.candidates) if (other.path !== candidate.path) this.#forget(driver, keyOf(other, readonly, identity))
+    const key = endpointKey(candidate)
+    let endpoint = this.#endpoints.get(key)
+    if (endpoint === undefined) this.#endpoints.set(key, (endpoint = new Endpoint()))
+    return endpoint
+  }
+
+  unused(driver: SharedDriver): void {
+    const { way, readonly, identity } = driver.shared
+    for (const candidate of way.candidates) this.#forget(driver, keyOf(candidate, readonly, identity))
+  }
+
+  #forget(driver: SharedDriver, key: string): void {
+    if (this.#shared.get(key) === driver) this.#shared.delete(key)
+  }
+
+  endpointLeft(candidate: Candidate): void {
+    const key = endpointKey(candidate)
+    if (this.#endpoints.get(key)?.isEmpty === true) this.#endpoints.delete(key)
+  }
+
+  /** Closes what no session has. */
+  stop(): void {
+    for (const driver of new Set(this.#shared.values())) driver.stop()
+  }
+}
+
+async function opened(driver: SharedDriver, guest: GuestPort, order: OpenOrder): Promise<OpenedDriver> {
+  let candidate: Candidate
+  try {
+    candidate = await driver.open(guest, order.log)
+  } catch (error) {
+    guest.close()
+    throw error
+  }
+  const asked = order.way.candidates.find(({ path, name }) => path === candidate.path && name === candidate.name)
+  return {
+    port: guest,
+    source: guest,
+    uri: (asked ?? candidate).uri!,
+    candidate: asked ?? candidate,
+    call: (proc, args, prog) => guest.call(proc, args, prog),
+    serve: () => guest.serve()
+  }
+}

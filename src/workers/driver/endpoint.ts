@@ -1,0 +1,50 @@
+import type { GuestPort } from './guest-port.js'
+import type { SharedConnection } from './shared-connection.js'
+
+/**
+ * A name at the socket of a driver daemon, with the shared connections that have it open and the sessions that use it,
+ * whatever their identities. As long as there is a session one connection stays, the oldest: daemons end themselves when
+ * their last client has gone, and forget what they had in memory.
+ */
+export class Endpoint {
+  readonly guests = new Set<GuestPort>()
+  /** The oldest first. */
+  readonly #connections = new Set<SharedConnection>()
+  /** The one that is idle longest first. */
+  readonly #idle = new Set<SharedConnection>()
+
+  get isEmpty(): boolean {
+    return this.guests.size + this.#connections.size === 0
+  }
+
+  /** That which stays. */
+  get kept(): SharedConnection | undefined {
+    const [oldest] = this.#connections
+    return oldest
+  }
+
+  mayGo(connection: SharedConnection): boolean {
+    return this.guests.size === 0 || connection !== this.kept
+  }
+
+  add(connection: SharedConnection): void {
+    this.#connections.add(connection)
+  }
+
+  remove(connection: SharedConnection): void {
+    this.#connections.delete(connection)
+    this.#idle.delete(connection)
+  }
+
+  used(connection: SharedConnection, yes: boolean): void {
+    if (yes) this.#idle.delete(connection)
+    else this.#idle.add(connection)
+  }
+
+  /** One that has been idle longest, if there are more than `most`. */
+  tooIdle(most: number): SharedConnection | undefined {
+    if (this.#idle.size <= most) return undefined
+    for (const one of this.#idle) if (this.mayGo(one)) return one
+    return undefined
+  }
+}

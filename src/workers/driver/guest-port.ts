@@ -1,0 +1,334 @@
+import { driverClosed } from '../../protocol/broker-errors.js'
+import { NEED, needOf, needOfWhole } from '../../protocol/connection-needs.js'
+import { RemoteError } from '../../protocol/errors.js'
+import { DISPOSITION, type Disposition } from '../../protocol/frame-reader.js'
+import { frameLength, frameProcedure, frameProgram } from '../../protocol/header.js'
+import { lookup } from '../../protocol/procedures.js'
+import type { Closable } from '../base/clock.js'
+import type { FrameSource } from '../framing/frame-writer.js'
+import type { Turns } from '../thread/turns.js'
+import { CloseCallback } from './close-callback.js'
+import type { CollectedCalls } from './collected-calls.js'
+import type { CallWriter, DriverPort, DriverUser } from './driver-port.js'
+import type { DriverOpening, OpenedDriver } from './drivers.js'
+import type { HeldReplies } from './held-replies.js'
+import { OwnAnswers } from './own-answers.js'
+import { OwnPart, type OwnPartOwner } from './own-part.js'
+import { secondaryOf } from './secondaries.js'
+import type { Guest, SharedConnection } from './shared-connection.js'
+
+/** A longer call is not kept until it is whole: its session gets a connection of its own for it. */
+const MAX_SHARED_CALL_BYTES = 64 * 1024
+
+/** Whose guest it is: a name that is open at a driver daemon, on connections that are shared. */
+export interface GuestHost {
+  /** A connection with room for a call now; undefined: the guest is told when to ask again. */
+  connectionFor(guest: GuestPort, high: boolean, secondary: number): SharedConnection | undefined
+  /** The same name, with the same identity, on another connection. */
+  openOwn(user: DriverUser): DriverOpening
+  /** Nothing is to come to it any more. */
+  left(guest: GuestPort): void
+}
+
+/** What it needs of its thread. */
+export interface GuestServices {
+  readonly turns: Turns
+  readonly held: HeldReplies
+  readonly collected: CollectedCalls
+  readonly io: { failed(session: Closable, error: unknown): void }
+}
+
+/**
+ * The way of a session to its driver daemon that is a part in connections which several share, as long as it asks for
+ * nothing that belongs to one connection. The first such call opens one for it alone, on which all goes until that is over.
+ */
+export class GuestPort implements DriverPort, CallWriter, FrameSource, Guest, OwnPartOwner {
+  readonly user: DriverUser
+  readonly #host: GuestHost
+  readonly #services: GuestServices
+  readonly #closeCallback = new CloseCallback()
+  #answers: OwnAnswers | undefined
+  /** The connection that its last ordinary call went to, and when. */
+  last: SharedConnection | undefined
+  lastAt = 0
+  /** Ordinary and other calls that are out on shared connections. */
+  out = 0
+  /** The session uses it, and hears of its loss. */
+  #serving = false
+  #gone = false
+  #paused = false
+  /** A call was held back while it was paused. */
+  #held = false
+  /** Length of a call that has not come whole; 0 if there is none. */
+  #collecting = 0
+  /** Bytes of calls that are sent or answered, and are still to come by `relay`. */
+  #sent = 0
+  /** What is being opened, and the connection for it alone once that is there. */
+  #opening: DriverOpening | undefined
+  #promotion: Promise<void> | undefined
+  #ready: OpenedDriver | undefined
+  #own: OpenedDriver | undefined
+  #part: OwnPart | undefined
+  /** It has asked for something on its own connection of which nobody can tell the end. */
+  #forGood = false
+  /** Why it has no connection of its own, for the call that needs one. */
+  #refusal: RemoteError | undefined
+
+  constructor(user: DriverUser, host: GuestHost, services: GuestServices) {
+    this.user = user
+    this.#host = host
+    this.#services = services
+  }
+
+  get writer(): this {
+    return this
+  }
+
+  get isOwn(): boolean {
+    return this.#own !== undefined
+  }
+
+  /** False: it has been lost meanwhile. */
+  serve(): boolean {
+    return (this.#serving = !this.#gone)
+  }
+
+  // DriverPort
+
+  /**
+   * What goes to a shared connection is written here: what is relayed later in one piece may be calls for several.
+   */
+  begin(bytes: Buffer, at: number, whole: boolean): Disposition {
+    if (whole) this.#collectedAll()
+    const need = whole ? needOfWhole(bytes, at) : needOf(bytes, at)
+    if (need === NEED.none) return whole ? this.#keepCloseCallback(bytes, at) : DISPOSITION.collect
+    if (this.#own !== undefined) return this.#beginOwn(this.#own.port, bytes, at, whole, need)
+    if (this.#promotion !== undefined) return DISPOSITION.hold
+    const length = frameLength(bytes, at)
+    if (need === NEED.own || need === NEED.ownForGood || length > MAX_SHARED_CALL_BYTES) return this.#beginFirstOwn(bytes, at)
+    if (!whole) return this.#collect(length) ? DISPOSITION.collect : this.#beginFirstOwn(bytes, at)
+    if (this.#paused) {
+      this.#held = true
+      return DISPOSITION.hold
+    }
+    const procedure = lookup(frameProgram(bytes, at), frameProcedure(bytes, at))
+    const secondary = secondaryOf(procedure)
+    const connection = this.#host.connectionFor(this, procedure?.priority === 'high', secondary)
+    if (connection === undefined) return DISPOSITION.hold
+    connection.send(this, bytes, at, secondary)
+    this.out++
+    this.#sent += length
+    return DISPOSITION.pass
+  }
+
+  /** False: the thread keeps too much of that already. */
+  #collect(length: number): boolean {
+    if (this.#collecting > 0) return true
+    if (!this.#services.collected.begin(length)) return false
+    this.#collecting = length
+    return true
+  }
+
+  #collectedAll(): void {
+    if (this.#collecting === 0) return
+    this.#services.collected.done(this.#collecting)
+    this.#collecting = 0
+  }
+
+  #keepCloseCallback(bytes: Buffer, at: number): Disposition {
+    return this.#answer(bytes, at, this.#closeCallback.call(frameProcedure(bytes, at)))
+  }
+
+  #answer(bytes: Buffer, at: number, error: RemoteError | undefined): Disposition {
+    this.#answers ??= new OwnAnswers(this.user, this.#services.turns)
+    this.#answers.answer(bytes, at, error)
+    this.#sent += frameLength(bytes, at)
+    return DISPOSITION.pass
+  }
+
+  #beginOwn(port: DriverPort, bytes: Buffer, at: number, whole: boolean, need: number): Disposition {
+    const disposition = port.begin(bytes, at, whole)
+    if (disposition !== DISPOSITION.pass) return disposition
+    if (need === NEED.ownForGood || (need === NEED.arguments && !whole)) this.#forGood = true
+    this.#part!.out++
+    return disposition
+  }
+
+  #beginFirstOwn(bytes: Buffer, at: number): Disposition {
+    const refusal = this.#refusal
+    this.#refusal = undefined
+    if (refusal !== undefined) return this.#answer(bytes, at, refusal)
+    this.#promote().then(
+      () => this.user.driverEvents.driverJudged(),
+      (error: unknown) => this.#notPromoted(error)
+    ).catch((error: unknown) => this.#services.io.failed(this.user.session, error))
+    return DISPOSITION.hold
+  }
+
+  #notPromoted(error: unknown): void {
+    if (!(error instanceof RemoteError)) throw error
+    if (this.#gone) return
+    this.#refusal = error
+    this.user.driverEvents.driverJudged()
+  }
+
+  pause(): void {
+    this.#paused = true
+    this.#own?.port.pause()
+  }
+
+  resume(): void {
+    this.#paused = false
+    this.#own?.port.resume()
+    this.#services.held.forget(this)
+    if (!this.#held) return
+    this.#held = false
+    this.user.driverEvents.driverJudged()
+  }
+
+  leave(): void {
+    this.#own?.port.leave()
+    this.#end()
+  }
+
+  close(): void {
+    this.#own?.port.close()
+    this.#end()
+  }
+
+  #end(): void {
+    if (this.#gone) return
+    this.#gone = true
+    this.#own = undefined
+    this.#ready?.port.close()
+    this.#opening?.abandon()
+    this.#answers?.drop()
+    this.#collectedAll()
+    this.#services.held.forget(this)
+    this.#host.left(this)
+  }
+
+  /** The daemon has gone, or what is out there with a connection to it. */
+  lost(error: RemoteError, reason: number, cut: boolean): void {
+    if (this.#gone) return
+    this.close()
+    if (this.#serving) this.user.driverEvents.driverLost(this, error, reason, cut)
+  }
+
+  // CallWriter
+
+  get spliceTarget(): number | undefined {
+    return this.#sent === 0 ? this.#own?.port.writer.spliceTarget : undefined
+  }
+
+  relay(bytes: Buffer, from: number, to: number): boolean {
+    const sent = Math.min(this.#sent, to - from)
+    this.#sent -= sent
+    return from + sent >= to || this.#own?.port.writer.relay(bytes, from + sent, to) !== false
+  }
+
+  relayWithDescriptors(frame: Buffer, descriptors: readonly number[]): boolean {
+    const sent = Math.min(this.#sent, frame.length)
+    this.#sent -= sent
+    if (this.#own === undefined) throw new Error('descriptors of a call that needs no connection of its own')
+    return this.#own.port.writer.relayWithDescriptors(frame.subarray(sent), descriptors)
+  }
+
+  // FrameSource: what goes to the client comes from here
+
+  get inPassedFrame(): boolean {
+    return this.#own?.source.inPassedFrame === true || this.#passedTo !== undefined
+  }
+
+  cutAtFrameEnd(): void {
+    if (this.#own?.source.inPassedFrame === true) this.#own.source.cutAtFrameEnd()
+    this.#passedTo?.cutAtFrameEnd()
+  }
+
+  /** By which a reply goes on in parts, or went. */
+  passing: SharedConnection | undefined
+
+  get #passedTo(): SharedConnection | undefined {
+    return this.passing?.passesTo(this) === true ? this.passing : undefined
+  }
+
+  // Guest
+
+  get wholeOnly(): boolean {
+    return this.#own !== undefined || this.#passedTo !== undefined
+  }
+
+  answered(): void {
+    this.out--
+  }
+
+  /** A whole reply may have to wait for the end of another that comes by another connection. */
+  take(bytes: Buffer, from: number, to: number, whole: boolean): void {
+    if (whole && this.inPassedFrame) this.user.replies.write(Buffer.from(bytes.subarray(from, to)))
+    else this.user.replies.relay(bytes, from, to)
+    if (this.#paused) this.#services.held.note(this, to - from)
+  }
+
+  judged(): void {
+    this.#useReady()
+    this.user.driverEvents.driverJudged()
+  }
+
+  // The connection of its own
+
+  /** For the broker's own calls on the session's behalf, which register for events. */
+  async call(proc: number, args: Buffer, prog: number): Promise<Buffer> {
+    if (this.#own === undefined) await this.#promote()
+    const own = this.#own ?? this.#ready
+    if (own === undefined) throw driverClosed()
+    return own.call(proc, args, prog)
+  }
+
+  #promote(): Promise<void> {
+    return (this.#promotion ??= this.#openOwn())
+  }
+
+  async #openOwn(): Promise<void> {
+    const part = new OwnPart(this.user, this)
+    const opening = this.#host.openOwn(part)
+    this.#opening = opening
+    try {
+      const opened = await opening.opened
+      if (this.#gone || !opened.serve()) throw driverClosed()
+      this.#part = part
+      this.#ready = opened
+      this.#useReady()
+    } catch (error) {
+      this.#promotion = undefined
+      throw error
+    } finally {
+      this.#opening = undefined
+    }
+  }
+
+  /** Not while a part of a reply from elsewhere has gone on. */
+  #useReady(): void {
+    const ready = this.#ready
+    if (ready === undefined || this.#passedTo !== undefined) return
+    this.#ready = undefined
+    this.#promotion = undefined
+    this.#own = ready
+    if (this.#paused) ready.port.pause()
+  }
+
+  ownJudged(): void {
+    this.user.driverEvents.driverJudged()
+    const own = this.#own
+    if (own === undefined || this.#forGood || this.#part!.out > 0 || this.user.judge.bound) return
+    // Nor before what has begun, there or here, is through.
+    if (own.source.inPassedFrame || this.user.relayed.inPassedFrame) return
+    this.#own = undefined
+    own.port.leave()
+  }
+
+  ownLost(error: RemoteError, reason: number, cut: boolean): void {
+    this.#own = undefined
+    this.#ready = undefined
+    this.lost(error, reason, cut)
+  }
+}

@@ -1,0 +1,82 @@
+import type { RemoteError } from '../../protocol/errors.js'
+import { DISPOSITION, type Disposition } from '../../protocol/frame-reader.js'
+import type { Closable } from '../base/clock.js'
+import type { FrameSource } from '../framing/frame-writer.js'
+import type { DriverEvents, DriverPort, DriverUser, ReplyJudge, ReplySink } from './driver-port.js'
+
+/** What happens to the connection that a guest has for itself. */
+export interface OwnPartOwner {
+  ownJudged(): void
+  ownLost(error: RemoteError, reason: number, cut: boolean): void
+}
+
+/** A session as the user of a connection of its own beside a shared one: it counts what is out there. */
+export class OwnPart implements DriverUser, ReplyJudge, DriverEvents {
+  readonly #user: DriverUser
+  readonly #owner: OwnPartOwner
+  /** Calls that are not answered. */
+  out = 0
+
+  constructor(user: DriverUser, owner: OwnPartOwner) {
+    this.#user = user
+    this.#owner = owner
+  }
+
+  get session(): Closable {
+    return this.#user.session
+  }
+
+  get judge(): this {
+    return this
+  }
+
+  get driverEvents(): this {
+    return this
+  }
+
+  get replies(): ReplySink {
+    return this.#user.replies
+  }
+
+  get relayed(): FrameSource {
+    return this.#user.relayed
+  }
+
+  get sender(): number | undefined {
+    return this.#user.sender
+  }
+
+  get bound(): boolean {
+    return this.#user.judge.bound
+  }
+
+  replied(bytes: Buffer, at: number, here: boolean): Disposition | undefined {
+    const found = this.#user.judge.replied(bytes, at, here)
+    if (found !== undefined && found !== DISPOSITION.collect) this.out--
+    return found
+  }
+
+  streamPacket(bytes: Buffer, at: number): Disposition | undefined {
+    return this.#user.judge.streamPacket(bytes, at)
+  }
+
+  event(bytes: Buffer, at: number, here: boolean): Disposition {
+    return this.#user.judge.event(bytes, at, here)
+  }
+
+  driverJudged(): void {
+    this.#owner.ownJudged()
+  }
+
+  driverDrained(): void {
+    this.#user.driverEvents.driverDrained()
+  }
+
+  driverLost(_: DriverPort, error: RemoteError, reason: number, cut: boolean): void {
+    this.#owner.ownLost(error, reason, cut)
+  }
+
+  driverViolated(what: string): void {
+    this.#user.driverEvents.driverViolated(what)
+  }
+}

@@ -1,0 +1,321 @@
+import { rpcError, type RemoteError } from '../../protocol/errors.js'
+import { DISPOSITION, type Disposition } from '../../protocol/frame-reader.js'
+import {
+  frameLength,
+  frameProcedure,
+  frameProgram,
+  frameSerial,
+  frameStatus,
+  HEADER_BYTES,
+  putFrameSerial,
+  STATUS
+} from '../../protocol/header.js'
+import { lookup } from '../../protocol/procedures.js'
+import { CLOSE_REASON } from '../../protocol/messages/connect.js'
+import { Timer, type Clock, type Closable, type Timed } from '../base/clock.js'
+import { MAX_KEPT_BYTES } from './driver-connection.js'
+import type { DriverEvents, DriverPort, DriverUser, ReplyJudge, ReplySink } from './driver-port.js'
+import type { Candidate } from './driver-sockets.js'
+import type { OpenedDriver } from './drivers.js'
+import { SECONDARY_LOST, secondaryOf } from './secondaries.js'
+import { Slots } from './slots.js'
+
+/** One of those who share a connection. */
+export interface Guest {
+  readonly user: DriverUser
+  /** It has another connection beside this one, so that nothing may go to it in pieces. */
+  readonly wholeOnly: boolean
+  /** A call of its is answered. */
+  answered(): void
+  /** By which a reply goes on to it in parts, or went. */
+  passing: SharedConnection | undefined
+  /** A reply to it, or a part of one. */
+  take(bytes: Buffer, from: number, to: number, whole: boolean): void
+  /** What had come is judged. */
+  judged(): void
+}
+
+export interface SharedOwner {
+  /** What had come is judged: there may be room. */
+  judged(): void
+  /** It is gone. `cut`: whose reply has come in part, and the rest is lost. */
+  lost(connection: SharedConnection, error: RemoteError, reason: number, cut: Guest | undefined): void
+  /** Nobody has used it for as long as it is to be kept. Whether it goes: then it is the owner's no more. */
+  idleLong(connection: SharedConnection): boolean
+  /** It is of no more use, and the owner's no more. */
+  retired(connection: SharedConnection): void
+  /** It has begun to be used, or to be idle. */
+  used(connection: SharedConnection, yes: boolean): void
+  violated(what: string): void
+}
+
+/** What it needs of its thread. */
+export interface SharingServices {
+  readonly clock: Clock
+  readonly settings: { readonly callsInFlight: number; readonly driverIdleTimeoutMs: number }
+}
+
+const WHOLE_CALLS = { inPassedFrame: false, cutAtFrameEnd: (): void => undefined }
+
+/**
+ * A connection to a driver daemon that several sessions use, a call at a time. Each call has a serial of its own here, so
+ * that a reply finds its way back; and only whole calls go out, so that nobody waits for anybody's rest.
+ */
+export class SharedConnection implements DriverUser, DriverEvents, ReplyJudge, ReplySink, Closable, Timed {
+  readonly relayed = WHOLE_CALLS
+  readonly sender = undefined
+  readonly carriesDescriptors = false
+  readonly bound = false
+  readonly #owner: SharedOwner
+  readonly #services: SharingServices
+  readonly #slots: Slots<Guest>
+  #opened: OpenedDriver | undefined
+  /** The daemon takes no more for now. */
+  #full = false
+  /** It takes no more calls: what a daemon needs for some of them is lost to it here. */
+  #retired = false
+  /** Whose reply has come in part and goes on as it comes; undefined as well when that one has gone. */
+  #passing: Guest | undefined
+  /** Whose calls have been answered since all was judged. */
+  readonly #answered: Guest[] = []
+  /** The daemon has what it needs for calls of these drivers, bits of `secondaryOf`; it is about to make itself that. */
+  #ready = 0
+  readonly #firsts = new Map<number, number>()
+  #idleSince: number
+  readonly #timer = new Timer(this)
+
+  constructor(owner: SharedOwner, services: SharingServices, slots = new Slots<Guest>()) {
+    this.#owner = owner
+    this.#services = services
+    this.#slots = slots
+    this.#idleSince = services.clock.now
+  }
+
+  get session(): this {
+    return this
+  }
+
+  get judge(): this {
+    return this
+  }
+
+  get driverEvents(): this {
+    return this
+  }
+
+  get replies(): this {
+    return this
+  }
+
+  /** The name is open there. False: it has been lost meanwhile. */
+  serve(opened: OpenedDriver): boolean {
+    this.#opened = opened
+    if (!opened.serve()) return false
+    this.#idle()
+    return true
+  }
+
+  get candidate(): Candidate {
+    return this.#opened!.candidate
+  }
+
+  get out(): number {
+    return this.#slots.size
+  }
+
+  /** How many of its calls have been out for so many milliseconds. */
+  outFor(ms: number): number {
+    return this.#slots.takenBy(this.#services.clock.now - ms)
+  }
+
+  /** Whether it takes another call that needs what `secondaryOf` says. */
+  hasRoom(secondary: number): boolean {
+    if (this.#full || this.#retired || this.#slots.size >= this.#services.settings.callsInFlight) return false
+    return secondary === 0 || (this.#ready & secondary) !== 0 || !this.#readying(secondary)
+  }
+
+  /** A first call of a driver goes alone: several at once make the daemon open as many connections, and keep them. */
+  #readying(secondary: number): boolean {
+    for (const one of this.#firsts.values()) if (one === secondary) return true
+    return false
+  }
+
+  /** A whole call that stands at `bytes[at]`, for which there is room. Its serial is changed there. */
+  send(guest: Guest, bytes: Buffer, at: number, secondary: number): void {
+    const { clock } = this.#services
+    const { port } = this.#opened!
+    if (this.#slots.size === 0) this.#owner.used(this, true)
+    const serial = this.#slots.take(guest, frameSerial(bytes, at), clock.now)
+    if (secondary !== 0 && (this.#ready & secondary) === 0) this.#firsts.set(serial, secondary)
+    port.begin(bytes, at, true)
+    putFrameSerial(bytes, at, serial)
+    this.#full = !port.writer.relay(bytes, at, at + frameLength(bytes, at))
+  }
+
+  /** A part of a reply to it has gone on, and the rest has not come. */
+  passesTo(guest: Guest): boolean {
+    return this.#passing === guest && this.#opened!.source.inPassedFrame
+  }
+
+  cutAtFrameEnd(): void {
+    this.#opened?.source.cutAtFrameEnd()
+  }
+
+  /** It is gone, and wants no more. */
+  forget(guest: Guest): void {
+    this.#slots.forget(guest)
+    if (this.#passing === guest) this.#passing = undefined
+    const at = this.#answered.indexOf(guest)
+    if (at >= 0) this.#answered.splice(at, 1)
+    if (this.#slots.size > 0 && this.#slots.abandoned) this.#idle()
+  }
+
+  /** Takes leave of the daemon. */
+  leave(): void {
+    this.#services.clock.cancel(this.#timer)
+    if (this.#slots.size > 0) this.#opened?.port.close()
+    else this.#opened?.port.leave()
+  }
+
+  /** An unexpected failure is as good as its loss. */
+  close(why: string): void {
+    this.#opened?.port.close()
+    this.#lose(rpcError(why), CLOSE_REASON.error, false)
+  }
+
+  // ReplyJudge
+
+  replied(bytes: Buffer, at: number, here: boolean): Disposition | undefined {
+    const given = frameSerial(bytes, at)
+    const place = this.#slots.find(given)
+    if (place < 0) return undefined
+    const guest = this.#slots.userAt(place)
+    const length = frameLength(bytes, at)
+    if (!here && (length <= MAX_KEPT_BYTES || guest?.wholeOnly === true)) return DISPOSITION.collect
+    if (guest === undefined) {
+      this.#settled(place, given, bytes, at, here)
+      return DISPOSITION.skip
+    }
+    putFrameSerial(bytes, at, this.#slots.serialAt(place))
+    const found = guest.user.judge.replied(bytes, at, here)
+    if (found === undefined || found === DISPOSITION.collect) {
+      putFrameSerial(bytes, at, given)
+      return found
+    }
+    this.#settled(place, given, bytes, at, here)
+    guest.answered()
+    this.#answered.push(guest)
+    if (found !== DISPOSITION.pass) return found
+    if (here) {
+      guest.take(bytes, at, at + length, true)
+      return DISPOSITION.skip
+    }
+    this.#passing = guest
+    guest.passing = this
+    this.#opened!.source.cutAtFrameEnd()
+    return DISPOSITION.pass
+  }
+
+  #settled(place: number, given: number, bytes: Buffer, at: number, here: boolean): void {
+    const first = this.#firsts.get(given)
+    if (first !== undefined) {
+      this.#firsts.delete(given)
+      this.#ready |= first
+    }
+    if (here && frameStatus(bytes, at) === STATUS.error && this.#secondaryLost(bytes, at)) this.#retired = true
+    this.#slots.remove(place)
+    if (this.#slots.size === 0) this.#idle()
+  }
+
+  /** Daemons never open anew what they have lost of another daemon for one of their clients. */
+  #secondaryLost(bytes: Buffer, at: number): boolean {
+    if (frameLength(bytes, at) < HEADER_BYTES + 8 || bytes.readInt32BE(at + HEADER_BYTES + 4) !== SECONDARY_LOST) return false
+    return secondaryOf(lookup(frameProgram(bytes, at), frameProcedure(bytes, at))) !== 0
+  }
+
+  streamPacket(): Disposition | undefined {
+    return undefined
+  }
+
+  /** Nobody registers here. */
+  event(): Disposition {
+    return DISPOSITION.skip
+  }
+
+  // ReplySink: of a long reply that goes on as it comes
+
+  relay(bytes: Buffer, from: number, to: number): void {
+    this.#passing?.take(bytes, from, to, false)
+  }
+
+  relayWithDescriptors(): void {
+    throw new Error('descriptors on a shared driver connection')
+  }
+
+  write(): void {
+    throw new Error('a reply with descriptors on a shared driver connection')
+  }
+
+  // DriverEvents
+
+  driverJudged(): void {
+    const passed = this.#passing
+    if (passed !== undefined && !this.#opened!.source.inPassedFrame) {
+      this.#passing = undefined
+      passed.passing = undefined
+      passed.judged()
+    }
+    // One that is told may leave, and others with it.
+    for (let guest = this.#answered.shift(); guest !== undefined; guest = this.#answered.shift()) guest.judged()
+    if (this.#retired && this.#slots.size === 0) {
+      this.#owner.retired(this)
+      this.leave()
+    }
+    this.#owner.judged()
+  }
+
+  driverDrained(): void {
+    this.#full = false
+    this.#owner.judged()
+  }
+
+  driverLost(_: DriverPort, error: RemoteError, reason: number, cut: boolean): void {
+    this.#lose(error, reason, cut)
+  }
+
+  driverViolated(what: string): void {
+    this.#owner.violated(what)
+  }
+
+  #lose(error: RemoteError, reason: number, cut: boolean): void {
+    this.#services.clock.cancel(this.#timer)
+    this.#owner.lost(this, error, reason, cut ? this.#passing : undefined)
+  }
+
+  /** Who has calls here. */
+  guests(): Set<Guest> {
+    return this.#slots.users()
+  }
+
+  // Idle
+
+  #idle(): void {
+    const { clock, settings } = this.#services
+    this.#idleSince = clock.now
+    if (this.#slots.size === 0) this.#owner.used(this, false)
+    clock.set(this.#timer, settings.driverIdleTimeoutMs)
+  }
+
+  /** There are too many that are idle. */
+  goIdle(): void {
+    if (this.#slots.size === 0 && this.#owner.idleLong(this)) this.leave()
+  }
+
+  timeUp(): void {
+    const { clock, settings } = this.#services
+    if (this.#slots.size > 0 && !this.#slots.abandoned) return
+    const left = this.#idleSince + settings.driverIdleTimeoutMs - clock.now
+    if (left <= 0 && this.#owner.idleLong(this)) this.leave()
+    else clock.set(this.#timer, left > 0 ? left : settings.driverIdleTimeoutMs)
+  }
+}

@@ -1,0 +1,239 @@
+import { rpcError, RemoteError } from '../../protocol/errors.js'
+import type { Identity } from '../../protocol/identity.js'
+import { CLOSE_REASON } from '../../protocol/messages/connect.js'
+import { SOURCE } from '../base/log.js'
+import type { ThreadLog } from '../thread/services.js'
+import { ConnectionGroup, type GroupOwner, type GroupServices } from './connection-group.js'
+import type { DriverUser } from './driver-port.js'
+import type { Candidate, Way } from './driver-sockets.js'
+import type { DriverOpening, Drivers, OpeningLog } from './drivers.js'
+import type { Endpoint } from './endpoint.js'
+import type { GuestHost, GuestPort } from './guest-port.js'
+import { SharedConnection, type Guest, type SharedOwner, type SharingServices } from './shared-connection.js'
+
+/** Calls that wait for no hypervisor have one connection, opened when the others are full. */
+const KEPT_FOR_PRIORITY = 1
+
+/** What it needs of its thread. */
+export interface SharedDriverServices extends GroupServices, SharingServices {
+  readonly settings: GroupServices['settings'] & SharingServices['settings'] & {
+    readonly driverPoolSize: number
+    readonly driverMaxIdle: number
+  }
+  readonly log: ThreadLog
+  readonly io: { failed(session: undefined, error: unknown): void }
+}
+
+/** What is shared. */
+export interface Shared {
+  readonly way: Way
+  readonly readonly: boolean
+  readonly identity: Identity
+}
+
+export interface SharedDriverOwner {
+  /** Opens a connection. */
+  readonly drivers: Pick<Drivers, 'open'>
+  /** It is open there. */
+  endpoint(driver: SharedDriver, candidate: Candidate): Endpoint
+  /** Nobody uses it. */
+  unused(driver: SharedDriver): void
+  /** Nobody may be using the endpoint. */
+  endpointLeft(candidate: Candidate): void
+}
+
+/** A name that is open at a driver daemon for one identity, on as many connections as its sessions need. */
+export class SharedDriver implements GuestHost, GroupOwner, SharedOwner {
+  readonly shared: Shared
+  readonly guests = new Set<GuestPort>()
+  readonly #owner: SharedDriverOwner
+  readonly #services: SharedDriverServices
+  readonly #ordinary: ConnectionGroup
+  readonly #priority: ConnectionGroup
+  /** Where the first connection has led to, and all others do. */
+  #candidate: Candidate | undefined
+  #endpoint: Endpoint | undefined
+  /** The first connection, while it is being opened. */
+  #first: Promise<Candidate> | undefined
+
+  constructor(owner: SharedDriverOwner, services: SharedDriverServices, shared: Shared) {
+    this.#owner = owner
+    this.#services = services
+    this.shared = shared
+    this.#ordinary = new ConnectionGroup(this, services, () => services.settings.driverPoolSize)
+    this.#priority = new ConnectionGroup(this, services, () => KEPT_FOR_PRIORITY)
+  }
+
+  /** A session is to be its guest, once the promise resolves. It rejects with the RemoteError that the client gets. */
+  open(guest: GuestPort, log: OpeningLog): Promise<Candidate> {
+    this.guests.add(guest)
+    this.#endpoint?.guests.add(guest)
+    if (this.#ordinary.connections.length > 0) return Promise.resolve(this.#candidate!)
+    this.#first ??= this.#openFirst(log)
+    return this.#first
+  }
+
+  async #openFirst(log: OpeningLog): Promise<Candidate> {
+    this.#ordinary.begun()
+    try {
+      return await this.#open(this.#ordinary, log)
+    } finally {
+      this.#first = undefined
+      this.#leaveIfUnused()
+    }
+  }
+
+  // GuestHost
+
+  connectionFor(guest: GuestPort, high: boolean, secondary: number): SharedConnection | undefined {
+    const { clock } = this.#services
+    const ordinary = !high || this.#ordinary.isCalm ? this.#ordinary.pick(guest, secondary) : undefined
+    if (ordinary !== undefined) {
+      guest.last = ordinary
+      guest.lastAt = clock.now
+      return ordinary
+    }
+    const group = high && !this.#ordinary.isEmpty ? this.#priority : this.#ordinary
+    const found = high ? this.#priority.pick(guest, secondary) : undefined
+    if (found === undefined) group.wait(guest)
+    return found
+  }
+
+  openOwn(user: DriverUser): DriverOpening {
+    return this.#owner.drivers.open({ ...this.shared, way: this.#way, user, log: this.#log })
+  }
+
+  left(guest: GuestPort): void {
+    this.guests.delete(guest)
+    this.#endpoint?.guests.delete(guest)
+    this.#ordinary.forget(guest)
+    this.#priority.forget(guest)
+    this.#leaveIfUnused()
+  }
+
+  #leaveIfUnused(): void {
+    if (this.guests.size === 0 && this.#ordinary.isEmpty && this.#priority.isEmpty) this.#owner.unused(this)
+    if (this.#candidate !== undefined) this.#owner.endpointLeft(this.#candidate)
+  }
+
+  // GroupOwner
+
+  openFor(group: ConnectionGroup): void {
+    this.#open(group, this.#log).catch((error: unknown) => this.#notOpened(error))
+  }
+
+  crowded(connections: number): void {
+    this.#log.log('driver-crowded', `calls wait for ${connections} driver connections of one identity, on which others are stuck`)
+  }
+
+  #notOpened(error: unknown): void {
+    if (!(error instanceof RemoteError)) return this.#services.io.failed(undefined, error)
+    // Without any there is no way to the daemon; with others those who wait go on waiting for them.
+    const others = this.#ordinary.connections.length + this.#priority.connections.length > 0
+    if (others) this.#log.logTrouble('driver-refused', `no further driver connection: ${error.message}`)
+    else this.#loseAll(this.guests, error, CLOSE_REASON.error)
+    this.#leaveIfUnused()
+  }
+
+  async #open(group: ConnectionGroup, log: OpeningLog): Promise<Candidate> {
+    const connection = new SharedConnection(this, this.#services)
+    try {
+      const opened = await this.#owner.drivers.open({ ...this.shared, way: this.#way, user: connection, log }).opened
+      this.#settle(opened.candidate).add(connection)
+      if (!connection.serve(opened)) {
+        this.#endpoint!.remove(connection)
+        throw rpcError('driver daemon was lost again')
+      }
+    } catch (error) {
+      group.notOpened()
+      throw error
+    }
+    group.opened(connection)
+    this.#closeTooIdle()
+    return connection.candidate
+  }
+
+  get #way(): Way {
+    const candidate = this.#candidate
+    return candidate === undefined ? this.shared.way : { candidates: [candidate], sought: candidate.path, starts: [] }
+  }
+
+  /** The first connection says where all lead to. */
+  #settle(candidate: Candidate): Endpoint {
+    this.#candidate ??= candidate
+    const endpoint = (this.#endpoint ??= this.#owner.endpoint(this, candidate))
+    for (const guest of this.guests) endpoint.guests.add(guest)
+    return endpoint
+  }
+
+  #closeTooIdle(): void {
+    this.#endpoint?.tooIdle(this.#services.settings.driverMaxIdle)?.goIdle()
+  }
+
+  readonly #log: OpeningLog = {
+    log: (kind, message) => this.#services.log.write(kind, SOURCE.driver, message),
+    logTrouble: (kind, message) => this.#services.log.strangers(kind, SOURCE.driver, message)
+  }
+
+  // SharedOwner
+
+  judged(): void {
+    this.#serve()
+    this.#closeTooIdle()
+  }
+
+  #serve(): void {
+    this.#ordinary.serve()
+    this.#priority.serve(() => this.#ordinary.isCalm && this.#ordinary.hasRoom)
+  }
+
+  used(connection: SharedConnection, yes: boolean): void {
+    this.#endpoint?.used(connection, yes)
+  }
+
+  idleLong(connection: SharedConnection): boolean {
+    if (this.#endpoint?.mayGo(connection) === false) return false
+    this.#remove(connection)
+    this.#leaveIfUnused()
+    return true
+  }
+
+  retired(connection: SharedConnection): void {
+    this.#remove(connection)
+  }
+
+  violated(what: string): void {
+    this.#log.log('driver-violation', what)
+  }
+
+  lost(connection: SharedConnection, error: RemoteError, reason: number, cut: Guest | undefined): void {
+    const endpoint = this.#endpoint
+    const kept = endpoint?.kept === connection
+    this.#remove(connection)
+    const hit = connection.guests() as Set<GuestPort>
+    if (cut !== undefined) (cut as GuestPort).lost(error, reason, true)
+    this.#loseAll(hit, error, reason)
+    // It stands for the daemon.
+    if (kept) this.#loseAll([...endpoint.guests].filter(guest => !guest.isOwn), error, reason)
+    this.#serve()
+    this.#leaveIfUnused()
+  }
+
+  #remove(connection: SharedConnection): void {
+    this.#ordinary.remove(connection)
+    this.#priority.remove(connection)
+    this.#endpoint?.remove(connection)
+  }
+
+  #loseAll(guests: Iterable<GuestPort>, error: RemoteError, reason: number): void {
+    for (const guest of [...guests]) guest.lost(error, reason, false)
+  }
+
+  /** Closes all that is there. */
+  stop(): void {
+    for (const connection of [...this.#ordinary.connections, ...this.#priority.connections]) {
+      this.#remove(connection)
+      connection.leave()
+    }
+  }
+}
