@@ -44,6 +44,8 @@ export interface StageWish {
   tls?: TlsWish
   /** Actor threads of the broker, over which clients are spread evenly; as the broker has it if not given. */
   threads?: number
+  /** Further lines of the broker's configuration. */
+  conf?: readonly string[]
 }
 
 /** Peers, each in front of a driver of its own, and the processes that make load. */
@@ -173,7 +175,7 @@ export class Bench {
       const place = path.join(directory, name)
       const driver = await this.#startDriver(path.join(place, 'd'), wish)
       try {
-        return await this.#startPeer(name, place, driver, wish.threads, tls)
+        return await this.#startPeer(name, place, driver, wish, tls)
       } catch (error) {
         await driver.stop()
         throw error
@@ -199,14 +201,14 @@ export class Bench {
     name: PeerName,
     directory: string,
     driver: Driver,
-    threads: number | undefined,
+    { threads, conf }: StageWish,
     tls: Certificates | undefined
   ): Promise<Peer> {
     if (name === 'direct') return direct(driver)
     if (name === 'haproxy') return startHaproxy(directory, driver, tls)
     if (name === 'libvirtd') return startLibvirtdProxy(directory, driver, tls)
     const { broker, base } = this.options
-    return startBroker(name, name === 'base' ? base! : broker, directory, driver, threads, tls)
+    return startBroker(name, name === 'base' ? base! : broker, directory, driver, { threads, conf }, tls)
   }
 
   record(peer: PeerName, point: Point, round: number, figure: Figure, value: number): void {

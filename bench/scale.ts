@@ -15,6 +15,8 @@ export interface Scale {
   /** Steps of the idle crowd; memory is the slope through them. */
   idleSteps: readonly number[]
   stormClients: number
+  /** Idle clients beside which others call. */
+  crowds: readonly number[]
   streamBytes: number
   /** Names (256 bytes each) in the replies of the payload entry. */
   payloadNames: readonly number[]
@@ -32,6 +34,7 @@ export const FULL: Scale = {
   clients: [1, 16, 128],
   idleSteps: [1000, 3000, 5000, 7000, 9000],
   stormClients: 4000,
+  crowds: [0, 2000, 4000],
   streamBytes: 512 * MiB,
   payloadNames: [0, 4, 64, 1024, 4096, 16_384, 65_536]
 }
@@ -46,6 +49,7 @@ export const QUICK: Scale = {
   clients: [1, 16, 128],
   idleSteps: [200, 600],
   stormClients: 300,
+  crowds: [0, 500],
   streamBytes: 64 * MiB,
   payloadNames: [64, 65_536]
 }
@@ -61,6 +65,7 @@ export const SMOKE: Scale = {
   clients: [1, 4],
   idleSteps: [10, 40],
   stormClients: 40,
+  crowds: [0, 20],
   streamBytes: MiB,
   payloadNames: [0, 64]
 }

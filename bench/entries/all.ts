@@ -1,6 +1,7 @@
 import { bystanders } from './bystanders.js'
 import { churnMemory } from './churn-memory.js'
 import { connectCycle } from './connect-cycle.js'
+import { crowd } from './crowd.js'
 import type { Entry } from './entry.js'
 import { fairness } from './fairness.js'
 import { fixedRate } from './fixed-rate.js'
@@ -17,6 +18,6 @@ import { tls } from './tls.js'
 
 /** In the order of the page: what is asked for most comes first. */
 export const ENTRIES: readonly Entry[] = [
-  smallCalls, proxyLimit, fixedRate, connectCycle, storm, idleMemory, churnMemory, payloads, streams, tls, mixed, bystanders,
+  smallCalls, proxyLimit, fixedRate, connectCycle, storm, crowd, idleMemory, churnMemory, payloads, streams, tls, mixed, bystanders,
   fairness, hotThread, threads
 ]

@@ -37,13 +37,13 @@ export async function startBroker(
   executable: string,
   directory: string,
   driver: Driver,
-  threads: number | undefined,
+  { threads, conf: lines = [] }: { threads: number | undefined; conf: readonly string[] | undefined },
   tls: Certificates | undefined
 ): Promise<Peer> {
   mkdirSync(directory, { recursive: true })
   const port = await freePort()
   const conf = path.join(directory, 'virtbrokerd.conf')
-  const more = [...listenOn(port, tls), `driver_sockets = ["*=${driver.socket}"]`]
+  const more = [...listenOn(port, tls), ...lines, `driver_sockets = ["*=${driver.socket}"]`]
   if (threads !== undefined) more.push(`actor_threads = ${threads}`, 'actor_min_clients = 1')
   writeFileSync(conf, libvirtdConf(directory, more))
   const program = new Program([process.execPath, executable, '-f', conf, '-p', path.join(directory, 'pid')])
