@@ -99,6 +99,31 @@ describe('a session that is drained', () => {
     expect(trial.session.state).to.equal('closed')
   })
 
+  it('waits for its client alone when all is done but the rest of a frame that it has begun', async () => {
+    const trial = await open()
+    trial.call(CALL)
+    trial.transport.receive(frame({ proc: CALL, serial: 50 }, pattern(100)).subarray(0, 70))
+    expect(trial.session.leave.waitsForClient).to.equal(false)
+    trial.session.leave.drain()
+    expect(trial.session.leave.waitsForClient, 'another call is out').to.equal(false)
+    trial.port.reply(trial.port.take()[0]!)
+    expect(trial.session.leave.waitsForClient).to.equal(true)
+    trial.session.leave.giveUp()
+    expect([trial.session.state, trial.ended]).to.deep.equal(['closed', 'the broker stops'])
+  })
+
+  it('has CONNECT_OPEN answered when the time is over', async () => {
+    const opens = new MemorySession(clock, 'own')
+    opens.connectOpen()
+    opens.session.leave.drain()
+    opens.session.leave.cutOff(stopping())
+    await settle()
+    const [{ status, bytes } = { status: -1, bytes: Buffer.alloc(0) }, ...more] = opens.take()
+    expect([status, more]).to.deep.equal([STATUS.error, []])
+    expect(decodeError(bytes, 28, bytes.length).message).to.equal(stopping().message)
+    expect(opens.session.state).to.equal('closed')
+  })
+
   it('has its stream to the end, and pings answered meanwhile', async () => {
     const trial = await open()
     const serial = trial.call(CONSOLE, consoleArguments())

@@ -7,6 +7,8 @@ import type { Figures } from '../thread/figures.js'
 const BATCH = 256
 /** It is looked so often who has come to an end. */
 const LOOK_MS = 100
+/** Looks, about five seconds: whoever is waited for alone may be a stranger who reads nothing, or stops within a frame. */
+const LOOKS_AT_ONE = 50
 
 export interface DrainedSession extends Closable {
   readonly leave: Drained
@@ -29,8 +31,8 @@ export class Drain implements Timed {
   readonly #owner: DrainOwner
   readonly #until: number
   readonly #timer = new Timer(this)
-  /** Whom it sees off. Some may have gone since the last look. */
-  #its: Set<DrainedSession>
+  /** Whom it sees off, and how often nothing else was waited for than the client. Some may have gone since the last look. */
+  #its: Map<DrainedSession, number>
   /** Those of them that are not told yet. */
   readonly #untold: DrainedSession[]
   #stopped = false
@@ -41,7 +43,7 @@ export class Drain implements Timed {
     this.#until = owner.clock.now + ms
     owner.figures.cutOff = false
     this.#untold = [...owner.sessions()]
-    this.#its = new Set(this.#untold)
+    this.#its = new Map(this.#untold.map(session => [session, 0]))
     this.#tell()
   }
 
@@ -66,12 +68,20 @@ export class Drain implements Timed {
   #look(): void {
     const { clock, figures } = this.#owner
     for (const session of this.#left()) this.#try(session, () => session.leave.closeIfDrained())
-    this.#its = new Set(this.#left())
-    figures.left = count(this.#its)
+    for (const session of this.#left()) this.#lookAt(session)
+    this.#its = new Map(this.#left().map(session => [session, this.#its.get(session)!]))
+    figures.left = count(this.#its.keys())
     if (this.#its.size === 0) return
     if (clock.now < this.#until) return clock.set(this.#timer, LOOK_MS)
     figures.cutOff = true
-    for (const session of this.#its) this.#try(session, () => session.leave.cutOff(stopping()))
+    for (const session of this.#its.keys()) this.#try(session, () => session.leave.cutOff(stopping()))
+  }
+
+  #lookAt(session: DrainedSession): void {
+    if (!session.leave.waitsForClient) return
+    const looks = this.#its.get(session)! + 1
+    this.#its.set(session, looks)
+    if (looks > LOOKS_AT_ONE) this.#try(session, () => session.leave.giveUp())
   }
 
   #left(): DrainedSession[] {

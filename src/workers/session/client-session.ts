@@ -55,6 +55,8 @@ export class ClientSession implements
   readonly failure: RemoteError | undefined
   readonly #driver: DriverSide
   readonly #reconnection: Reconnection
+  /** CONNECT_OPEN, while it is not answered. */
+  #opens: Header | undefined
   /** What CONNECT_GET_URI says. */
   uri = ''
   /** Made when the client, or the broker, thinks of the end. */
@@ -214,16 +216,25 @@ export class ClientSession implements
 
   connectOpen(call: Header, name: string | undefined, flags: number): void {
     if (!this.#become('opening')) return this.client.refuse(call, internalError('connection already open'))
+    this.#opens = call
     const readonly = this.record.listener.readonly || (flags & OPEN_READONLY) !== 0
     this.#open(name, readonly).then(
-      () => this.client.answer(call),
+      () => {
+        this.#opens = undefined
+        this.client.answer(call)
+      },
       (error: unknown) => {
         this.#driver.notOpened()
         if (!(error instanceof RemoteError)) return this.failed(error)
-        // It may be closing meanwhile.
-        if (this.#become('authenticated')) this.client.refuse(call, error)
+        if (this.#become('authenticated')) this.#refuseOpen(error)
       }
     ).then(() => this.#leave?.goOn(), (error: unknown) => this.failed(error))
+  }
+
+  #refuseOpen(error: RemoteError): void {
+    const call = this.#opens
+    this.#opens = undefined
+    if (call !== undefined) this.client.refuse(call, error)
   }
 
   connectClose(call: Header): void {
@@ -341,6 +352,7 @@ export class ClientSession implements
 
   giveUpDriver(error: RemoteError): void {
     this.#driver.drop(true)
+    this.#refuseOpen(error)
     this.flow.lost(error, CLOSE_REASON.endOfFile)
   }
 

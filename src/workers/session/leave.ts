@@ -27,6 +27,8 @@ export interface LeavingClient {
   readonly isBehind: boolean
   /** It has still to take some of what it is to get. */
   readonly hasUnsent: boolean
+  /** The daemon has the first part of a call whose rest has not come. */
+  readonly inPassedFrame: boolean
   readonly inRelayedFrame: boolean
   /** Takes no more calls from it. */
   hearNoCalls(): void
@@ -125,6 +127,18 @@ export class Leave implements Drained {
   get unfinished(): Unfinished {
     const { calls, waiting, streams } = this.#work
     return { calls: calls.size + waiting + (this.#owner.state === 'opening' ? 1 : 0), streams: streams.size }
+  }
+
+  get waitsForClient(): boolean {
+    const { hasUnsent, isBehind, inPassedFrame } = this.#client
+    if (this.#draining === undefined || !(hasUnsent || isBehind)) return false
+    const { calls, waiting, streams } = this.#work
+    if (!inPassedFrame) return !this.outstanding
+    return calls.size <= 1 && waiting + streams.size === 0
+  }
+
+  giveUp(): void {
+    this.#owner.close(STOPS, 'info')
   }
 
   cutOff(error: RemoteError): void {

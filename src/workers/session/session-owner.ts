@@ -35,6 +35,10 @@ export interface Drained {
   /** To be called now and then: nobody tells when all that has come is judged. */
   closeIfDrained(): void
   readonly unfinished: Unfinished
+  /** All is done but what the client itself has to do: to send the rest of a frame, or to read its answers. */
+  readonly waitsForClient: boolean
+  /** It does not do that. */
+  giveUp(): void
   /** The time is over: calls and streams end with the error, and the client is closed in order. */
   cutOff(error: RemoteError): void
 }

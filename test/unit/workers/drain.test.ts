@@ -11,6 +11,7 @@ import { waitFor } from '../../support/waiting.js'
 class PlayedSession implements DrainedSession, Drained {
   drained = false
   error: RemoteError | undefined
+  waitsForClient = false
 
   constructor(readonly thread: PlayedThread, public unfinished = { calls: 0, streams: 0 }) {
     thread.all.add(this)
@@ -27,6 +28,10 @@ class PlayedSession implements DrainedSession, Drained {
 
   closeIfDrained(): void {
     if (this.drained && this.unfinished.calls + this.unfinished.streams === 0) this.close()
+  }
+
+  giveUp(): void {
+    this.close()
   }
 
   cutOff(error: RemoteError): void {
@@ -106,6 +111,15 @@ describe('the draining of a thread', () => {
     expect(stuck.error?.message).to.match(/the broker was stopped/)
     expect(others.error).to.equal(undefined)
     expect([thread.figures.left, thread.figures.cutOff]).to.deep.equal([{ clients: 1, calls: 1, streams: 2 }, true])
+  })
+
+  it('gives up a client that alone is waited for, and no other', async () => {
+    const [idle, busy] = [new PlayedSession(thread, { calls: 1, streams: 0 }), new PlayedSession(thread, { calls: 1, streams: 0 })]
+    idle.waitsForClient = true
+    const drain = new Drain(thread, 60_000)
+    await waitFor('its end', () => !thread.all.has(idle), 30_000)
+    expect([idle.error, thread.all.has(busy), thread.figures.cutOff]).to.deep.equal([undefined, true, false])
+    drain.stop()
   })
 
   it('waits for nothing when there is no time', () => {
