@@ -3,6 +3,7 @@ import { exitAtOnce } from '../workers/os/libc.js'
 import { checkStart } from './life/check-start.js'
 import { parseCommandLine } from './cli.js'
 import { absolutePath, absolutePaths } from './config/absolute-paths.js'
+import { worksAside } from './config/aside.js'
 import { PROGRAM } from './config/paths.js'
 import { loadConfig } from './config/load.js'
 import { exitCode, StartupError } from './config/startup-error.js'
@@ -61,7 +62,7 @@ async function main(argv: readonly string[]): Promise<void> {
     return fail(error)
   }
   // Node would wait for a thread that hangs.
-  void life.stopped.then(() => (daemon.healthy() ? process.exit(0) : exitAtOnce(0)))
+  void life.stopped.then(() => (daemon.healthy() && !worksAside() ? process.exit(0) : exitAtOnce(0)))
   daemon.whenIdle(() => life.request('idle'))
   reportStatus(0)
 }

@@ -46,6 +46,15 @@ describe('listeners at a reload', function () {
     expect(broker.program.stderr.slice(broker.program.stderr.lastIndexOf('configuration not loaded anew'))).to.match(why)
   }
 
+  it('are not opened with another login than the file asks for', async () => {
+    const stage = await start()
+    await stage.broker.reload({ listen_tcp: 0 })
+    await refuse(stage, { listen_tcp: 1, auth_tcp: 'sasl' }, /listen_tcp cannot be turned on: auth_tcp has changed, which needs a restart/)
+    expect(portsOf(stage)).to.deep.equal([])
+    await stage.broker.reload({ listen_tcp: 1 })
+    expect(portsOf(stage)).to.deep.equal([stage.broker.tcpPort])
+  })
+
   it('on TCP go with listen_tcp, and come again, and clients that are there stay', async () => {
     const stage = await start()
     const { broker } = stage

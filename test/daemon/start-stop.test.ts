@@ -1,4 +1,5 @@
-import { existsSync, readFileSync, statSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { existsSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { once } from 'node:events'
 import { chmod } from 'node:fs/promises'
 import { createServer } from 'node:net'
@@ -12,7 +13,7 @@ import { brokerCommand as command, brokerFiles, type BrokerFiles } from '../supp
 import { Cleanup } from '../support/cleanup.js'
 import type { Conf } from '../support/conf-file.js'
 import { freePort } from '../support/free-port.js'
-import { openDescriptors } from '../support/process-state.js'
+import { openDescriptors, threadCount } from '../support/process-state.js'
 import { type Outcome, Program, run } from '../support/processes.js'
 import { RawClient } from '../support/raw-client.js'
 import { canConnect } from '../support/sockets.js'
@@ -244,6 +245,20 @@ describe('virtbrokerd', () => {
       client.destroy()
       expect((await program.exited).status).to.equal(0)
       expect(performance.now() - left).to.be.at.least(900)
+    })
+
+    it('with 0 while a file that it reads anew never comes', async () => {
+      const { dir, file, pidFile } = await prepared({ log_level: 2, shutdown_timeout: 0 })
+      const program = new Program(command('-f', file, '-p', pidFile))
+      cleanup.defer(() => program.stop())
+      await waitFor('the start', () => existsSync(join(dir, 'libvirt-sock')) && program.stderr.includes('ready'))
+      const threads = threadCount(program.pid)
+      rmSync(file)
+      execFileSync('mkfifo', [file])
+      program.child.kill('SIGHUP')
+      await waitFor('the thread that reads it', () => threadCount(program.pid) > threads)
+      program.child.kill('SIGTERM')
+      expect(await program.exited).to.deep.equal({ status: 0, signal: null })
     })
 
     it('not on SIGHUP', async () => {

@@ -101,6 +101,7 @@ export class Daemon implements LifeEffects, ServiceState {
     const { load, pidFile } = this.#options
     try {
       const { config, actor, network, warnings } = await loadAside({ load: { ...load, running: this.#config.written }, pidFile })
+      this.#refuseOldLogin(config)
       await this.#supervisor.apply(brokerSettings(config, actor), network)
       this.#config = config
       this.#refused = undefined
@@ -114,6 +115,15 @@ export class Daemon implements LifeEffects, ServiceState {
     this.logger.info(SOURCE.daemon, 'configuration loaded anew')
     if (waiting.length === 0) return
     this.logger.log('restart-needed', SOURCE.daemon, `${waiting.join(', ')}: changed, and used from the next start on`)
+  }
+
+  /** A listener that a reload opens must not let in whom the file keeps out. */
+  #refuseOldLogin({ listenTcp, listenTls, waiting }: Config): void {
+    const opened = { tcp: listenTcp && !this.#config.listenTcp, tls: listenTls && !this.#config.listenTls }
+    for (const name of ['tcp', 'tls'] as const) {
+      if (!opened[name] || !waiting.includes(`auth_${name}`)) continue
+      throw new StartupError(`listen_${name} cannot be turned on: auth_${name} has changed, which needs a restart`)
+    }
   }
 
   /** For log files that have been renamed. If one cannot be opened, all outputs stay as they are. */
