@@ -77,7 +77,7 @@ function describePaths(privileged: boolean): string {
     [`${title}:`, ...values.filter(value => value !== undefined)].join('\n  ')
   return [
     lines('Configuration file, the first that exists (unless -f is given)', paths.configFiles),
-    lines('Sockets', [sockets.main, sockets.readOnly]),
+    lines('Sockets', [sockets.main, sockets.readOnly, sockets.admin]),
     lines('TLS files', [tls?.ca, tls?.certificate, tls?.key]),
     lines('Process id file (unless -p is given)', [paths.pidFile])
   ].join('\n')

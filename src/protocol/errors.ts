@@ -36,7 +36,9 @@ export const CODE = {
   accessDenied: 88,
   dbusService: 89,
   storageVolumeExists: 90,
-  authUnavailable: 94
+  authUnavailable: 94,
+  noServer: 95,
+  noClient: 96
 } as const
 
 /** Parts of libvirt that raise errors (`virErrorDomain`). */
@@ -60,6 +62,7 @@ export const DOMAIN = {
   identity: 53,
   access: 55,
   polkit: 60,
+  admin: 62,
   domainCheckpoint: 69
 } as const
 

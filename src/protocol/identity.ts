@@ -1,6 +1,7 @@
 /** Who a client is, as a daemon tells the next one with CONNECT_SET_IDENTITY (libvirt's `virIdentity`). */
 
-import { CODE, DOMAIN, templated, undecodable } from './errors.js'
+import { checkParams, type Schema } from './bad-arguments.js'
+import { undecodable } from './errors.js'
 import {
   llongParam, PARAM, readParams, stringParam, ullongParam, writeParams, type TypedParam
 } from './typed-params.js'
@@ -44,20 +45,10 @@ const FIELDS: readonly (readonly [field: string, key: keyof Identity, type: Fiel
 // sent: it would lift every restriction on the client's calls.
 const SYSTEM_TOKEN = 'system.token'
 
-const KNOWN = new Map<string, FieldType>([
+const SCHEMA: Schema = Object.fromEntries([
   ...FIELDS.map(([field, , type]) => [field, type] as const),
   [SYSTEM_TOKEN, PARAM.string]
 ])
-
-const TYPE_NAMES: Record<number, string> = {
-  [PARAM.int]: 'int',
-  [PARAM.uint]: 'uint',
-  [PARAM.llong]: 'llong',
-  [PARAM.ullong]: 'ullong',
-  [PARAM.double]: 'double',
-  [PARAM.boolean]: 'boolean',
-  [PARAM.string]: 'string'
-}
 
 /** Only what is known; a client without any identity gives an empty list, which is sent all the same. */
 export function identityParams(identity: Identity): TypedParam[] {
@@ -80,7 +71,7 @@ export function encodeSetIdentity(identity: Identity): Buffer {
 /** A client's own CONNECT_SET_IDENTITY. Throws the RemoteError that it gets for a wrong one. */
 export function decodeSetIdentity(body: Buffer): Identity {
   const params = readArguments(body)
-  validate(params)
+  checkParams(params, SCHEMA)
   const given = new Map(params.map(param => [param.field, param.value]))
   const identity: Record<string, string | number> = {}
   for (const [field, key] of FIELDS) {
@@ -101,24 +92,3 @@ function readArguments(body: Buffer): TypedParam[] {
     throw error
   }
 }
-
-/** The checks of `virTypedParamsValidate`, which walks the fields in the order of their names. */
-function validate(params: readonly TypedParam[]): void {
-  const sorted = [...params].sort((a, b) => Buffer.compare(Buffer.from(a.field), Buffer.from(b.field)))
-  let previous: string | undefined
-  for (const { field, type } of sorted) {
-    const expected = KNOWN.get(field)
-    if (expected === undefined) {
-      const detail = `parameter '${field}' not supported`
-      throw templated(CODE.argumentUnsupported, DOMAIN.none, 'argument unsupported: %1$s', detail)
-    }
-    if (field === previous) throw invalid(`parameter '${field}' occurs multiple times`)
-    if (type !== expected) {
-      throw invalid(`invalid type '${TYPE_NAMES[type]}' for parameter '${field}', expected '${TYPE_NAMES[expected]}'`)
-    }
-    previous = field
-  }
-}
-
-const invalid = (detail: string): Error =>
-  templated(CODE.invalidArg, DOMAIN.none, 'invalid argument: %1$s', detail)

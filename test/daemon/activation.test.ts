@@ -98,15 +98,6 @@ describe('with sockets that systemd has made', function () {
     for (const child of children) expect(links(child)).not.to.include(socket)
   })
 
-  it('the admin socket is closed to everybody for now', async () => {
-    const sockets = await PassedSockets.in(cleanup)
-    const admin = sockets.unix('virtbrokerd-admin.socket')
-    const broker = await sockets.start(OPEN)
-    const client = await RawClient.connect(cleanup, admin)
-    await client.end()
-    await broker.hasSaid('there is no admin interface yet')
-  })
-
   /** Each with what the start is told, and what it says. */
   const unusable: [string, (sockets: PassedSockets) => Promise<Partial<Variables>> | Partial<Variables>, string][] = [
     ['no names', () => ({ LISTEN_FDNAMES: '' }), '1 sockets were passed without their names (LISTEN_FDNAMES)'],

@@ -135,15 +135,16 @@ describe('listeners at a reload', function () {
     await isServed(client)
   })
 
-  it('have as many places for those who wait as max_queued_clients says', async () => {
-    const stage = await start({ max_queued_clients: 7 })
+  it('have as many places for those who wait as max_queued_clients says, and admin_max_queued_clients', async () => {
+    const stage = await start({ max_queued_clients: 7, admin_max_queued_clients: 3 })
     const backlogs = async (): Promise<number[]> => {
       const { stdout } = await run(['ss', '-H', '-l', '-p', '-t', '-x'])
-      return stdout.split('\n').filter(line => line.includes(`pid=${stage.broker.program.pid},`)).map(line => Number(line.split(/\s+/)[3]))
+      const ours = stdout.split('\n').filter(line => line.includes(`pid=${stage.broker.program.pid},`))
+      return ours.map(line => Number(line.split(/\s+/)[3])).sort((one, other) => one - other)
     }
-    expect(await backlogs()).to.deep.equal([7, 7, 7])
-    await stage.broker.reload({ max_queued_clients: 70 })
-    expect(await backlogs()).to.deep.equal([70, 70, 70])
+    expect(await backlogs()).to.deep.equal([3, 7, 7, 7])
+    await stage.broker.reload({ max_queued_clients: 70, admin_max_queued_clients: 30 })
+    expect(await backlogs()).to.deep.equal([30, 70, 70, 70])
   })
 
   it('warn of what they open to everybody', async () => {

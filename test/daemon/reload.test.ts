@@ -209,7 +209,8 @@ const PROBES: Partial<Record<KeyName, Probe>> = {
 
 /** Settings that threads do not have. */
 const ELSEWHERE: readonly KeyName[] = [
-  'max_clients', 'max_anonymous_clients', 'max_handshakes', 'actor_min_clients', 'tls_watch_files', 'log_format',
+  'max_clients', 'max_anonymous_clients', 'max_handshakes', 'actor_min_clients', 'tls_watch_files',
+  'admin_max_clients', 'admin_max_queued_clients', 'log_format',
   'shutdown_timeout', 'drain_delay',
   // reload-listeners.test.ts
   'listen_tcp', 'tcp_port', 'listen_tls', 'tls_port', 'listen_addr', 'max_queued_clients'

@@ -1,11 +1,12 @@
 import { Option, program } from 'commander'
 import { Cleanup } from '../support/cleanup.js'
+import { attackAdminSocket } from './admin-campaign.js'
 import { after } from './campaign.js'
 import { attackWithClients } from './client-campaign.js'
 import { attackWithDaemon } from './driver-campaign.js'
 import { attackInTime } from './time-campaign.js'
 
-const campaigns = { clients: attackWithClients, daemon: attackWithDaemon } as const
+const campaigns = { clients: attackWithClients, daemon: attackWithDaemon, admin: attackAdminSocket } as const
 
 interface Options {
   seconds: string
@@ -18,7 +19,8 @@ interface Options {
 program
   .name('npm run fuzz --')
   .description(
-    'Attacks a broker with hostile clients, a hostile driver daemon, and with what takes most time, memory or log. ' +
+    'Attacks a broker with hostile clients, a hostile driver daemon, ' +
+      'mutated calls on its admin socket, and with what takes most time, memory or log. ' +
       'Ends with an error if it, or a client that behaves, suffers.'
   )
   .option('--seconds <n>', 'how long each attack; a tenth of it for each of those that take time', '60')

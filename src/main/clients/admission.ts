@@ -12,9 +12,13 @@ import { MakingRoom } from './making-room.js'
 import { ownerOf, ROOT } from './owner.js'
 import { Places, type PlaceLimits, type Shortage } from './places.js'
 
-export interface AdmissionLimits extends CounterLimits {
+/** How many there may be, and how many of them that have not logged in. */
+export interface ClientBounds {
   maxClients: number
   maxAnonymousClients: number
+}
+
+export interface AdmissionLimits extends CounterLimits, ClientBounds {
   maxHandshakes: number
 }
 

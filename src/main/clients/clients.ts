@@ -52,6 +52,18 @@ export class Clients {
     this.#clients.delete(client.id)
   }
 
+  /** In the order in which they came in. */
+  all(): Iterable<Client> {
+    return this.#clients.values()
+  }
+
+  /** Those that have still to log in. */
+  get unauthenticated(): number {
+    let count = 0
+    for (const [{ kind }, clients] of this.#notIn) if (kind.auth !== 'none') count += clients.size
+    return count
+  }
+
   /** Those that a thread has. */
   *of(thread: number): Generator<Client> {
     for (const client of this.#clients.values()) if (client.thread === thread) yield client

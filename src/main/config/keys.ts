@@ -22,8 +22,9 @@ const RESTART: Effect = { when: 'now', reach: 'restart' }
 const later = (needs: string): Effect => ({ when: 'later', needs })
 const never = (because: string): Effect => ({ when: 'never', because })
 
-const ADMIN = later('the admin interface')
 const WORKERS = never('no call occupies a worker thread here')
+const ADMIN_CALLS = never('calls of one admin client are served one after the other')
+const ADMIN_KEEPALIVE = never('admin clients are not asked whether they live, by virtproxyd neither')
 const OBSOLETE = never('libvirt dropped it long ago')
 const AUDIT = never('the driver daemons write the audit records')
 const HOST_UUID = never('a broker shows the host UUID of the driver daemons')
@@ -127,7 +128,7 @@ export const KEYS = {
   unix_sock_group: optionalString(RESTART),
   unix_sock_ro_perms: string('0777', RESTART),
   unix_sock_rw_perms: optionalString(RESTART),
-  unix_sock_admin_perms: string('0700', ADMIN),
+  unix_sock_admin_perms: string('0700', RESTART),
   unix_sock_dir: optionalString(RESTART),
   auth_unix_ro: optionalString(RESTART),
   auth_unix_rw: optionalString(RESTART),
@@ -157,11 +158,11 @@ export const KEYS = {
   keepalive_count: unsigned(5, NEW_CLIENTS),
   admin_min_workers: unsigned(5, WORKERS),
   admin_max_workers: unsigned(20, WORKERS),
-  admin_max_clients: unsigned(5000, ADMIN),
-  admin_max_queued_clients: unsigned(20, ADMIN),
-  admin_max_client_requests: unsigned(5, ADMIN),
-  admin_keepalive_interval: signed(5, ADMIN),
-  admin_keepalive_count: unsigned(5, ADMIN),
+  admin_max_clients: unsigned(5000, LIVE),
+  admin_max_queued_clients: unsigned(20, LIVE),
+  admin_max_client_requests: unsigned(5, ADMIN_CALLS),
+  admin_keepalive_interval: signed(5, ADMIN_KEEPALIVE),
+  admin_keepalive_count: unsigned(5, ADMIN_KEEPALIVE),
   log_level: unsigned(0, LIVE),
   log_filters: optionalString(LIVE),
   log_outputs: optionalString(LIVE),

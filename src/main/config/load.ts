@@ -161,8 +161,10 @@ function checkConfig(contents: FileContents, file: string | undefined, paths: Pa
   }
 }
 
-function listeners({ listenTcp, listenTls }: Settings, { readOnly }: SocketPaths): Set<ListenerName> {
-  const names: [ListenerName, boolean][] = [['main', true], ['readonly', readOnly !== undefined], ['tcp', listenTcp], ['tls', listenTls]]
+function listeners({ listenTcp, listenTls }: Settings, { readOnly, admin }: SocketPaths): Set<ListenerName> {
+  const names: [ListenerName, boolean][] = [
+    ['main', true], ['readonly', readOnly !== undefined], ['admin', admin !== undefined], ['tcp', listenTcp], ['tls', listenTls]
+  ]
   return new Set(names.flatMap(([name, wanted]) => (wanted ? [name] : [])))
 }
 

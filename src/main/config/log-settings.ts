@@ -69,6 +69,25 @@ export function parseOutputs(text: string, directory = process.cwd()): LogOutput
   return [...outputs.values()]
 }
 
+/** As `parseFilters` reads them; each is followed by a space, as libvirt writes them. */
+export const filtersText = (filters: readonly LogFilter[]): string =>
+  filters.map(({ level, match }) => `${level}:${match} `).join('')
+
+/** As `parseOutputs` reads them. */
+export const outputsText = (outputs: readonly LogOutput[]): string => outputs.map(outputText).join(' ')
+
+function outputText(output: LogOutput): string {
+  const place = `${output.level}:${output.to}`
+  switch (output.to) {
+    case 'file':
+      return `${place}:${output.path}`
+    case 'syslog':
+      return `${place}:${output.ident}`
+    default:
+      return place
+  }
+}
+
 function parseOutput(item: string, directory: string): LogOutput {
   const [levelText, to, data, ...more] = item.split(':')
   if (levelText === undefined || to === undefined) refuse(`Malformed format for log output '${item}'`)

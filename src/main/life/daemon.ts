@@ -6,6 +6,7 @@ import { warnings } from '../config/check.js'
 import { EXIT, StartupError } from '../config/startup-error.js'
 import type { Config, LoadOptions } from '../config/load.js'
 import { hostWarnings } from '../config/host-warnings.js'
+import { IdleTimer } from './idle-timer.js'
 import { inTurn } from './in-turn.js'
 import type { LifeEffects } from './life.js'
 import { loadAside } from './reload.js'
@@ -40,6 +41,8 @@ export class Daemon implements LifeEffects, ServiceState {
   #config: Config
   readonly #options: DaemonOptions
   readonly #supervisor: Supervisor
+  readonly #idle: IdleTimer
+  #end: (why: 'idle' | 'stop') => void = () => {}
   #pidFile: PidFile | undefined
   #sockets: ListeningSockets | undefined
   #testDriver: TestDriverHost | undefined
@@ -56,7 +59,11 @@ export class Daemon implements LifeEffects, ServiceState {
     this.#config = config
     this.#options = options
     this.logger = createBrokerLogger(config.log, config.paths, options.daemon)
-    this.#supervisor = new Supervisor(config, this.logger)
+    this.#idle = new IdleTimer(options.timeout, () => this.#end('idle'))
+    this.#supervisor = new Supervisor(config, this.logger, {
+      shutDown: () => this.#end('stop'),
+      setTimeout: seconds => (this.#idle.seconds = seconds)
+    })
   }
 
   /** Resolves when the sockets are there. Rejects with StartupError. */
@@ -77,15 +84,11 @@ export class Daemon implements LifeEffects, ServiceState {
     this.logger.info(SOURCE.daemon, `ready, with ${this.#config.actorThreads} actor threads`)
   }
 
-  /** Calls `act` when there has been no client for as long as `timeout` says. */
-  whenIdle(act: () => void): void {
-    const ms = 1000 * this.#options.timeout
-    if (ms === 0) return
-    let timer: NodeJS.Timeout | undefined = setTimeout(act, ms)
-    this.#supervisor.onIdle = idle => {
-      clearTimeout(timer)
-      timer = idle ? setTimeout(act, ms) : undefined
-    }
+  /** From now on it may come to its end by itself: it calls `end` when an administrator wants that, or nobody is there. */
+  endsBy(end: (why: 'idle' | 'stop') => void): void {
+    this.#end = end
+    this.#supervisor.onIdle = idle => (this.#idle.idle = idle)
+    this.#idle.idle = this.#supervisor.isIdle
   }
 
   /** Says what has not been said of the configuration before. */

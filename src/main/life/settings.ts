@@ -1,5 +1,5 @@
 import type { DrainSettings } from './drain.js'
-import type { AdmissionLimits } from '../clients/admission.js'
+import type { AdmissionLimits, ClientBounds } from '../clients/admission.js'
 import type { ConfiguredActor } from '../config/actor-settings.js'
 import type { Listening } from '../config/check.js'
 import type { Config } from '../config/load.js'
@@ -12,8 +12,11 @@ export interface BrokerSettings {
   readonly log: LogSettings
   readonly limits: AdmissionLimits
   readonly listening: Listening
-  /** Connections of one socket that may wait to be accepted. */
+  /** Connections of one socket that may wait to be accepted, and of the admin socket. */
   readonly backlog: number
+  readonly adminBacklog: number
+  /** Of the admin socket. */
+  readonly adminLimits: ClientBounds
   /** A thread gets so many clients before the next one gets its first. */
   readonly minClients: number
   /** Undefined where no listener wants TLS. */
@@ -50,6 +53,9 @@ export const brokerSettings = (config: Config, actor: ConfiguredActor): BrokerSe
     tcpMinSsf: config.tcpMinSsf
   },
   backlog: config.maxQueuedClients,
+  adminBacklog: config.adminMaxQueuedClients,
+  // Nobody logs in there.
+  adminLimits: { maxClients: config.adminMaxClients, maxAnonymousClients: 0 },
   minClients: config.actorMinClients,
   tls: tlsOptions(config),
   watchTls: config.tlsWatchFiles,

@@ -9,6 +9,7 @@ import { close } from '../../workers/os/libc.js'
 import { Poller } from '../../workers/os/poller.js'
 import type { Left } from '../../workers/thread/figures.js'
 import type { ActorSettings } from '../../workers/thread/settings.js'
+import type { AdminSocket } from '../admin/admin-socket.js'
 import { ActorPool } from '../threads/actor-pool.js'
 import { Admission, type AdmissionOwner } from '../clients/admission.js'
 import { BoundedLog } from '../log/bounded-log.js'
@@ -19,9 +20,9 @@ import type { Config } from '../config/load.js'
 import type { Listener, ListenerHandler } from '../../workers/os/listener.js'
 import type { ListenerKind } from '../../workers/os/listener-kind.js'
 import { levelNames } from '../config/log-settings.js'
+import type { EndControl, LiveSettings } from './admin-control.js'
 import { inTurn } from './in-turn.js'
 import type { Logger } from '../log/logger.js'
-import { ClosedDoor } from '../listen/closed-door.js'
 import { Listeners } from '../listen/listeners.js'
 import { listenerKind, type NetworkPlace } from '../listen/places.js'
 import type { ListeningSockets, OpenedSocket } from '../listen/sockets.js'
@@ -45,7 +46,7 @@ interface Prepared {
  * The main thread's part: it accepts connections, applies the limits and hands each client to an actor thread. It never
  * looks at a client's bytes.
  */
-export class Supervisor implements Drainable, ListenerHandler {
+export class Supervisor implements Drainable, ListenerHandler, LiveSettings {
   readonly #config: Config
   readonly #logger: Logger
   readonly #log: BoundedLog
@@ -59,6 +60,8 @@ export class Supervisor implements Drainable, ListenerHandler {
   #testDriverSocket: string | undefined
   #pool: ActorPool | undefined
   #admission: Admission | undefined
+  #admin: AdminSocket | undefined
+  readonly #end: EndControl
   #tls: TlsKeeper | undefined
   /** What replaces settings or certificates, one after the other. */
   #changes: Promise<unknown> = Promise.resolve()
@@ -73,10 +76,11 @@ export class Supervisor implements Drainable, ListenerHandler {
   #stopping = false
   /** Who waits for the end of the last client. */
   readonly #untilEmpty: (() => void)[] = []
-  /** Called when the number of clients goes to 0, and when it leaves it. */
+  /** Called when the number of clients, those of the admin socket included, goes to 0, and when it leaves it. */
   onIdle: (idle: boolean) => void = () => {}
 
-  constructor(config: Config, logger: Logger) {
+  constructor(config: Config, logger: Logger, end: EndControl) {
+    this.#end = end
     this.#config = config
     // This thread has its part as well.
     this.#limits = descriptorLimits(config.actorThreads + 1)
@@ -87,7 +91,7 @@ export class Supervisor implements Drainable, ListenerHandler {
       poller: this.#poller,
       closer: this.#closer,
       logger,
-      handlerOf: ({ name }) => (name === 'admin' ? new ClosedDoor(this.#closer, this.#log) : this)
+      handlerOf: ({ name }) => (name === 'admin' ? this.#admin! : this)
     })
   }
 
@@ -115,6 +119,7 @@ export class Supervisor implements Drainable, ListenerHandler {
     await this.#pool.started()
     this.#openAtStart = openFiles()
     this.#admission = new Admission(limits, this.#planDescriptors(), this.#admissionOwner(this.#pool))
+    if (this.#settings.listening.listeners.has('admin')) this.#admin = await this.#makeAdminSocket(this.#pool, this.#admission)
     this.#listeners.open(sockets.open())
   }
 
@@ -132,9 +137,18 @@ export class Supervisor implements Drainable, ListenerHandler {
     return this.#pool?.left ?? { clients: 0, calls: 0, streams: 0 }
   }
 
+  /** Nobody is connected, to the admin socket neither. */
+  get isIdle(): boolean {
+    return this.clients === 0 && (this.#admin?.clients.size ?? 0) === 0
+  }
+
   /** Whether clients are served, or will be again: no thread hangs that cannot be replaced. */
   get healthy(): boolean {
     return this.#pool?.healthy ?? true
+  }
+
+  get settings(): BrokerSettings {
+    return this.#settings
   }
 
   /**
@@ -156,9 +170,9 @@ export class Supervisor implements Drainable, ListenerHandler {
       }
       this.#settings = settings
       for (const part of prepared) part.use()
-      this.#listeners.setBacklog(settings.backlog)
+      this.#listeners.setBacklog(({ name }) => (name === 'admin' ? settings.adminBacklog : settings.backlog))
       this.#watchTls()
-      this.#admission!.apply(settings.limits, this.#planDescriptors())
+      this.#useLimits()
       try {
         await this.#pool!.apply(this.#actorSettings(), settings.minClients)
       } finally {
@@ -166,6 +180,21 @@ export class Supervisor implements Drainable, ListenerHandler {
         this.#listeners.open(opened)
       }
     })
+  }
+
+  adjust(change: (now: BrokerSettings) => BrokerSettings): Promise<void> {
+    return this.#afterOthers(async () => {
+      const settings = change(this.#settings)
+      this.#logger.use(settings.log)
+      this.#settings = settings
+      this.#useLimits()
+      await this.#pool!.apply(this.#actorSettings(), settings.minClients)
+    })
+  }
+
+  #useLimits(): void {
+    this.#admission!.apply(this.#settings.limits, this.#planDescriptors())
+    this.#admin?.apply(this.#settings.adminLimits)
   }
 
   /**
@@ -262,6 +291,7 @@ export class Supervisor implements Drainable, ListenerHandler {
     await inTurn(
       [
         ...listeners.map(listener => [`closing ${listener.place}`, () => listener.close()] as const),
+        ['closing the admin socket', () => this.#admin?.close()],
         ['closing connections that wait', () => this.#admission?.close()],
         ['closing the TLS files', () => this.#closeTls()],
         ['ending the actor threads', () => this.#pool?.close()],
@@ -357,8 +387,15 @@ export class Supervisor implements Drainable, ListenerHandler {
   }
 
   #idle(idle: boolean): void {
-    this.onIdle(idle)
+    this.onIdle(this.isIdle)
     if (idle) for (const resolve of this.#untilEmpty.splice(0)) resolve()
+  }
+
+  async #makeAdminSocket(pool: ActorPool, { clients }: Admission): Promise<AdminSocket> {
+    // By itself, and late: a process that may have few descriptors could not read all of its files at once.
+    const { makeAdminSocket } = await import('./make-admin-socket.js')
+    const host = { poller: this.#poller, closer: this.#closer, log: this.#log, idle: () => this.onIdle(this.isIdle) }
+    return makeAdminSocket(host, { clients, threads: pool, names: this.#names!, logger: this.#logger, live: this, end: this.#end })
   }
 
   #mayAcceptAgain(kind: ListenerKind): void {

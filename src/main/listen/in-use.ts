@@ -61,5 +61,5 @@ function socketUnit(place: string): Promise<string | undefined> {
 
 /** libvirt's units by their usual places. */
 function likelyUnit(place: string): string | undefined {
-  return /\/libvirt-sock(-ro)?$/.test(place) ? 'libvirtd.socket' : undefined
+  return /\/libvirt-(admin-)?sock(-ro)?$/.test(place) ? 'libvirtd.socket' : undefined
 }

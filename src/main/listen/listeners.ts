@@ -69,9 +69,9 @@ export class Listeners {
     return this.#all.splice(0)
   }
 
-  /** Connections of one socket that may wait. */
-  setBacklog(backlog: number): void {
-    for (const { socket } of this.#all) listenAgain(socket, backlog)
+  /** Connections of one socket of a kind that may wait. */
+  setBacklog(backlogOf: (kind: ListenerKind) => number): void {
+    for (const { kind, socket } of this.#all) listenAgain(socket, backlogOf(kind))
   }
 
   /** Those that were told to take no more go on: all of them, or those of a kind. */

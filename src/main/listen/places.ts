@@ -1,5 +1,6 @@
 import { lookup } from 'node:dns/promises'
 import { isIP } from 'node:net'
+import { dirname, join } from 'node:path'
 import { groupId } from '../../workers/names/lookup.js'
 import type { ListenerKind } from '../../workers/os/listener-kind.js'
 import { fitsUnixAddress, pathTooLong } from '../../workers/os/listening-sockets.js'
@@ -13,6 +14,10 @@ export interface UnixPlace {
   kind: ListenerKind
   path: string
   mode: number
+  /** Connections that may wait to be accepted. */
+  backlog: number
+  /** A symbolic link beside it that leads to it. */
+  alias?: string
 }
 
 /** A port of a listener for the network. */
@@ -35,13 +40,23 @@ export interface Places {
   group: number | undefined
 }
 
+/** `virt-admin -c virtproxyd:///system` looks for this, and `libvirtd:///system` for the name that the socket has. */
+const ADMIN_ALIAS = 'virtproxyd-admin-sock'
+
 /** Throws StartupError for what could never be listened on. Asks nobody but the name service. */
 export async function listeningPlaces(config: Config): Promise<Places> {
-  const { sockets, unixSockRwPerms, unixSockRoPerms } = config
+  const { sockets, unixSockRwPerms, unixSockRoPerms, unixSockAdminPerms, maxQueuedClients, adminMaxQueuedClients } = config
   const group = socketGroup(config.unixSockGroup)
-  const unix: UnixPlace[] = [{ kind: listenerKind('main', config), path: sockets.main, mode: unixSockRwPerms }]
+  const backlog = maxQueuedClients
+  const unix: UnixPlace[] = [{ kind: listenerKind('main', config), path: sockets.main, mode: unixSockRwPerms, backlog }]
   if (sockets.readOnly !== undefined) {
-    unix.push({ kind: listenerKind('readonly', config), path: sockets.readOnly, mode: unixSockRoPerms })
+    unix.push({ kind: listenerKind('readonly', config), path: sockets.readOnly, mode: unixSockRoPerms, backlog })
+  }
+  if (sockets.admin !== undefined) {
+    const path = sockets.admin
+    // Nothing can lead to an abstract name.
+    const alias = path.startsWith('@') ? {} : { alias: join(dirname(path), ADMIN_ALIAS) }
+    unix.push({ kind: listenerKind('admin', config), path, mode: unixSockAdminPerms, backlog: adminMaxQueuedClients, ...alias })
   }
   const tooLong = unix.find(({ path }) => !fitsUnixAddress(path))
   if (tooLong !== undefined) throw cannotListen(pathTooLong(tooLong.path).message)

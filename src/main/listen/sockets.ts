@@ -7,6 +7,7 @@ import { tcpListener, unixListener } from '../../workers/os/process-info.js'
 import type { PassedSockets } from '../config/listeners.js'
 import type { Config } from '../config/load.js'
 import type { StartupError } from '../config/startup-error.js'
+import { withAlias } from './alias.js'
 import { cannotListen, listening } from './cannot-listen.js'
 import { inUse } from './in-use.js'
 import { AddressTaken, takePlace } from './network.js'
@@ -57,8 +58,9 @@ export class ListeningSockets {
   open(): OpenedSocket[] {
     const opened: OpenedSocket[] = []
     try {
-      for (const { kind, path, mode } of this.places.unix) {
-        opened.push({ kind, socket: listening(() => listenUnix(path, mode, this.places.group, this.backlog)) })
+      for (const { kind, path, mode, backlog, alias } of this.places.unix) {
+        const socket = listening(() => listenUnix(path, mode, this.places.group, backlog))
+        opened.push({ kind, socket: alias === undefined ? socket : withAlias(socket, alias) })
       }
     } catch (error) {
       closeAll(opened)
@@ -75,7 +77,8 @@ export class ListeningSockets {
   #takeUp(passed: PassedSockets, config: Config): void {
     for (const [name, its] of passed) {
       const kind = listenerKind(name, config)
-      for (const { fd, place } of its) this.#there.push({ kind, socket: listening(() => takeUp(fd, place, this.backlog)) })
+      const backlog = name === 'admin' ? config.adminMaxQueuedClients : config.maxQueuedClients
+      for (const { fd, place } of its) this.#there.push({ kind, socket: listening(() => takeUp(fd, place, backlog)) })
     }
   }
 

@@ -3,7 +3,7 @@ import Transport from 'winston-transport'
 import { levelOf, SOURCE } from '../../workers/base/log.js'
 import { UnixDatagramSender } from '../../workers/os/datagram.js'
 import { reasonOf } from '../../workers/os/libc.js'
-import { StartupError } from '../config/startup-error.js'
+import { EXIT, StartupError } from '../config/startup-error.js'
 import { levelNames, type Level, type LogFormat, type LogOutput } from '../config/log-settings.js'
 import { JOURNAL_SOCKET } from '../config/paths.js'
 import { FACILITY_DAEMON, journalEntry, PRIORITY } from './journal.js'
@@ -40,7 +40,7 @@ function openLogFile(path: string): number {
   try {
     return openSync(path, O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK, 0o600)
   } catch (error) {
-    throw new StartupError(`failed to open ${path}: ${reasonOf(error)}`)
+    throw new StartupError(`failed to open ${path}: ${reasonOf(error)}`, EXIT.failure, -((error as NodeJS.ErrnoException).errno ?? 0))
   }
 }
 

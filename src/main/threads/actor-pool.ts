@@ -4,17 +4,23 @@ import { Piscina } from 'piscina'
 import type { ActorNews } from '../../workers/thread/control.js'
 import type { LastHeard } from '../../workers/os/last-heard.js'
 import type { DescriptorLimits } from '../../workers/os/descriptor-limits.js'
+import { peerCredentials } from '../../workers/os/accounts.js'
+import { endpoint, endpointText, unixPath } from '../../workers/os/address.js'
+import type { FdLedger } from '../../workers/os/fd-ledger.js'
+import { SHUT_RDWR, shutdown } from '../../workers/os/libc.js'
 import type { ForeignCloser } from '../../workers/os/foreign-close.js'
-import type { HandOver } from '../../workers/thread/client-record.js'
+import type { ClientActivity, ClientRecord, HandOver } from '../../workers/thread/client-record.js'
 import type { Figures, Left } from '../../workers/thread/figures.js'
 import type { ActorSettings } from '../../workers/thread/settings.js'
 import { CallCounts } from '../../workers/observe/call-counts.js'
 import { SOURCE } from '../../workers/base/log.js'
+import type { MessageKind } from '../../workers/base/log-kinds.js'
 import { ActorThread } from './actor-thread.js'
 import { HangWatch } from './hang-watch.js'
 import { Keeper, type Kept } from './keeper.js'
 import type { NameService } from './name-service.js'
 import { placeFor } from './placement.js'
+import { ThreadSlots, type ThreadBounds } from './thread-slots.js'
 import type { SaslService } from './sasl-service.js'
 import type { SessionDaemons } from './session-daemons.js'
 import { within } from './within.js'
@@ -48,12 +54,17 @@ export interface SharedLedgers {
   readonly lastHeard: LastHeard
 }
 
+/** A client that was handed to a thread. */
+export type Connected = HandOver & Pick<ClientRecord, 'identity'> & { readonly thread: number }
+
 /** How long threads may take to begin. */
 const START_MS = 10_000
 /** How long threads may take to close their clients. */
 const SHUTDOWN_MS = 5000
 /** How long threads may take to answer. */
 const APPLY_MS = 5000
+/** How long whoever asks about one client waits for its thread. */
+const ANSWER_MS = 1000
 /** A thread that dies at once again and again is not replaced faster than this. */
 const RESTART_PAUSE_MS = 500
 const LOOK_MS = 1000
@@ -70,7 +81,7 @@ export class ActorPool {
   readonly #lastHeard: LastHeard
   readonly #handler: ActorPoolHandler
   #helpers: ActorHelpers
-  readonly #keepers: readonly Keeper<ActorThread>[]
+  readonly #slots: ThreadSlots<ActorThread>
   /** What the threads have counted (see CallCounts), those that are gone included; empty where they do not count. */
   readonly counts: readonly SharedArrayBuffer[]
   readonly #hangs = new HangWatch<ActorThread>()
@@ -113,8 +124,8 @@ export class ActorPool {
     this.#pool.on('error', (error: Error) => this.#cannotStart(error))
     this.counts = counting ? Array.from({ length: threads }, () => CallCounts.share()) : []
     // A thread goes on in the memory of the one that it replaces.
-    this.#keepers = Array.from({ length: threads }, (_, index) => new Keeper(this.#kept(this.counts[index])))
-    for (const keeper of this.#keepers) void keeper.start()
+    this.#slots = new ThreadSlots(threads, index => new Keeper(this.#kept(this.counts[index])))
+    this.#slots.start()
     this.#looking = setInterval(() => this.#look(), LOOK_MS).unref()
   }
 
@@ -153,11 +164,53 @@ export class ActorPool {
 
   /** Has a client closed that is still not in. `flush` sends it. */
   evict(thread: number, id: number): void {
-    this.threads.find(({ number }) => number === thread)?.evict(id)
+    this.#numbered(thread)?.evict(id)
   }
 
   flush(): void {
     for (const thread of this.threads) thread.flush()
+  }
+
+  /** How many threads there can be, should be, are, and have little to do. */
+  get size(): number {
+    return this.#slots.size
+  }
+
+  get bounds(): ThreadBounds {
+    return this.#slots.bounds
+  }
+
+  set bounds(bounds: ThreadBounds) {
+    this.#slots.resize(bounds)
+  }
+
+  get serving(): number {
+    return this.threads.length
+  }
+
+  get idle(): number {
+    return this.threads.filter(({ busy, stuck }) => !busy && !stuck).length
+  }
+
+  /** What a client is doing. Undefined if its thread does not answer in time, which the log says, or does not have it. */
+  async activity({ id, thread: number }: Connected): Promise<ClientActivity | undefined> {
+    let activity: ClientActivity | undefined
+    const asked = this.#numbered(number)?.control.activity(id).then(answer => (activity = answer))
+    if (asked !== undefined && !(await within(ANSWER_MS, asked))) {
+      this.#say('thread-silent', `thread ${number} has not told of client ${id} in time`)
+    }
+    return activity
+  }
+
+  /**
+   * Closes a client at once. Where its thread does not answer in time, or has not taken it up yet, its connection is shut
+   * down: its peer sees the end of it, whatever the thread does.
+   */
+  async disconnect(client: Connected): Promise<void> {
+    let closed = false
+    const asked = this.#numbered(client.thread)?.control.disconnect(client.id).then(done => (closed = done))
+    if (asked !== undefined) await within(ANSWER_MS, asked)
+    if (!closed && isStill(this.#closer.ledger, client)) shutdown(client.fd, SHUT_RDWR)
   }
 
   /** In all threads. Resolves when all of them know. */
@@ -193,14 +246,21 @@ export class ActorPool {
   async close(): Promise<void> {
     clearInterval(this.#looking)
     // Not the pool's own close: that one ends threads which are still starting, and koffi aborts the process then.
-    const inTime = await Promise.all(this.#keepers.map(keeper => keeper.stop()))
+    const inTime = await this.#slots.stop()
     const late = inTime.filter(ended => !ended).length
     if (late > 0) {
-      const message = `${late} threads still had clients after ${SHUTDOWN_MS / 1000} s`
-      this.#handler.news({ kind: 'log', of: 'threads-late', source: SOURCE.server, message, about: undefined })
+      this.#say('threads-late', `${late} threads still had clients after ${SHUTDOWN_MS / 1000} s`)
     }
     // A thread that waits in the kernel never ends.
     this.#stuck = !(await within(SHUTDOWN_MS, this.#pool.destroy()))
+  }
+
+  #say(of: MessageKind, message: string): void {
+    this.#handler.news({ kind: 'log', of, source: SOURCE.server, message, about: undefined })
+  }
+
+  #numbered(wanted: number): ActorThread | undefined {
+    return this.threads.find(({ number }) => number === wanted)
   }
 
   #look(): void {
@@ -232,8 +292,11 @@ export class ActorPool {
       sasl: sasl?.connect(),
       daemons: daemons?.connect()
     }
-    const thread = new ActorThread(this.#pool, task, news => this.#handler.news(news))
+    const thread = new ActorThread(this.#pool, task, news => this.#heard(news))
     this.threads.push(thread)
+    void thread.ended.then(() => {
+      if (thread.leaving) this.#over(thread)
+    })
     if (this.#drainedBy !== undefined) void thread.control.drain(Math.max(0, this.#drainedBy - performance.now()))
     return thread
   }
@@ -247,10 +310,24 @@ export class ActorPool {
     for (const thread of this.threads.slice(this.threads.length - waiting)) thread.giveUp(error.message)
   }
 
+  #heard(news: ActorNews): void {
+    this.#handler.news(news)
+    if (news.kind === 'ended') this.#slots.settle()
+  }
+
   #died(thread: ActorThread, reason: string): void {
-    this.threads.splice(this.threads.indexOf(thread), 1)
-    this.#closer.closeAllOf(thread.number)
+    this.#over(thread)
     this.#handler.threadDied(thread.number, reason)
+    // Of a thread that was to leave there need be no other.
+    this.#slots.settle()
+  }
+
+  /** It has ended. */
+  #over(thread: ActorThread): void {
+    const index = this.threads.indexOf(thread)
+    if (index < 0) return
+    this.threads.splice(index, 1)
+    this.#closer.closeAllOf(thread.number)
   }
 }
 
@@ -266,4 +343,19 @@ const sum = (one: Left, other: Left): Left => ({
 function leftIn({ cutOff, left }: Figures, clients: number): Left {
   if (cutOff) return left
   return clients === 0 ? NOTHING : { ...left, clients }
+}
+
+/**
+ * Whether the descriptor is still the client's: its thread may have closed it, of which the news is on its way, and opened
+ * another by its number.
+ */
+function isStill(ledger: FdLedger, { fd, thread, listener, peer, identity }: Connected): boolean {
+  if (!ledger.isOwn(fd, thread)) return false
+  if (listener.transport === 'unix') {
+    const { processId } = identity
+    // A connection to a driver daemon has no name at this end.
+    return unixPath(fd) !== undefined && (processId === undefined || peerCredentials(fd)?.pid === Math.max(0, processId))
+  }
+  const now = endpoint(fd, 'peer')
+  return now !== undefined && endpointText(now) === peer
 }

@@ -7,11 +7,11 @@ import type { HandOver } from '../../workers/thread/client-record.js'
 import { Figures } from '../../workers/thread/figures.js'
 import { Pulse } from '../../workers/thread/pulse.js'
 import type { Watched } from './hang-watch.js'
-import type { Run } from './keeper.js'
 import type { Place } from './placement.js'
+import type { Leavable } from './thread-slots.js'
 
 /** One actor thread, for as long as it lives: a task of piscina's. Its number, from 1, is never used for another. */
-export class ActorThread implements Run, Place, Watched {
+export class ActorThread implements Leavable, Place, Watched {
   readonly number: number
   readonly control: Remote<ActorControl>
   readonly ended: Promise<string>
@@ -20,6 +20,7 @@ export class ActorThread implements Run, Place, Watched {
   /** As it says itself. */
   busy = false
   stuck = false
+  leaving = false
   readonly pulse = new Pulse()
   readonly figures = new Figures()
   /** Why it was ended, if it was. */

@@ -6,6 +6,8 @@ export interface Place {
   readonly busy: boolean
   /** Its event loop has not turned for a while. */
   readonly stuck: boolean
+  /** It is to end with its last client. */
+  readonly leaving: boolean
 }
 
 /**
@@ -13,16 +15,19 @@ export interface Place {
  *
  * Each thread gets `fill` clients before the next one gets its first: what several clients have sent is then read at
  * one wake-up, and a wake-up is what a small call costs most. A busy thread is passed over. When no thread is left that
- * has fewer, clients are spread evenly. A thread that is stuck gets one only if all are.
+ * has fewer, clients are spread evenly. A thread that is stuck, or is to leave, gets one only if
+ * there is no other.
  */
 export function placeFor<T extends Place>(threads: readonly T[], fill: number): T | undefined {
   let least: T | undefined
   for (const thread of threads) {
-    if (!thread.busy && !thread.stuck && thread.clients < fill) return thread
+    if (!thread.busy && !isAvoided(thread) && thread.clients < fill) return thread
     if (least === undefined || isBetter(thread, least)) least = thread
   }
   return least
 }
 
 const isBetter = (one: Place, other: Place): boolean =>
-  one.stuck === other.stuck ? one.clients < other.clients : other.stuck
+  isAvoided(one) === isAvoided(other) ? one.clients < other.clients : isAvoided(other)
+
+const isAvoided = ({ stuck, leaving }: Place): boolean => stuck || leaving

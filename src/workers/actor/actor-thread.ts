@@ -14,6 +14,7 @@ export default async function actorThread(task: ActorTask): Promise<void> {
   // Only what the supervisor may ask is within its reach.
   const control: ActorControl = {
     ready: () => undefined,
+    activity: id => actor.activity(id),
     disconnect: id => actor.disconnect(id),
     apply: settings => actor.apply(settings),
     useSasl: port => actor.useSasl(port),

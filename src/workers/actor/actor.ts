@@ -21,7 +21,7 @@ import { SaslThreadClient } from '../sasl/thread-client.js'
 import { Figures } from '../thread/figures.js'
 import { failureText, levelOf, LOG_LEVELS, SOURCE, type Log } from '../base/log.js'
 import { Drain, type DrainOwner } from './drain.js'
-import type { ClientRecord, ClientState } from '../thread/client-record.js'
+import type { ClientActivity, ClientRecord, ClientState } from '../thread/client-record.js'
 import type { ThreadLog, ThreadServices } from '../thread/services.js'
 import type { SessionAccess, SessionOwner } from '../session/session-owner.js'
 import type { ActorSettings } from '../thread/settings.js'
@@ -166,6 +166,10 @@ export class Actor implements ActorControl, DrainOwner, ThreadServices, SessionA
   // ActorControl
 
   ready(): void {}
+
+  activity(id: number): ClientActivity | undefined {
+    return this.#sessions.get(id)?.activity
+  }
 
   disconnect(id: number): boolean {
     const session = this.#sessions.get(id)

@@ -111,11 +111,23 @@ export const MESSAGE_KINDS = {
     'Mostly because descriptors or memory are short. It tries again.',
     'Look at LimitNOFILE and at the memory of the host.'
   ),
-  'no-admin-interface': warning(
-    '589bb7667e7a4e06b1db0d2cfac9e9ff',
-    'A connection to the admin socket was closed',
-    'There is no admin interface yet; systemd has made the socket.',
-    'Disable virtbrokerd-admin.socket.'
+  'admin-stranger': warning(
+    '1ac76734bb674d4f855872323401bbca',
+    "Somebody else than root or the broker's own user wanted to administer it",
+    'The connection was closed at once.',
+    'See who it is; the mode of the admin socket (unix_sock_admin_perms) should not have let them that far.'
+  ),
+  'admin-refused': warning(
+    'fc1155e373e44e27aeea9f5542a7d756',
+    'A connection to the admin socket could not be served',
+    'It was closed. The text is the reason.',
+    'Raise the limit of open files, if that is it, and try again.'
+  ),
+  'thread-silent': warning(
+    'c354a1d7119b44d9b62b2ca9bf1197d3',
+    'An actor thread has not told in time what a client is doing',
+    'What the supervisor knows of the client was shown without that.',
+    'If it goes on, see what the thread has to do; one that does not come back is replaced.'
   ),
   'connections-wait': warning(
     '6e90b2e910674b48bf265d137bbcb232',

@@ -78,6 +78,11 @@ export class FdLedger {
     return fd < MAX_FD && this.#owners[fd] === owner
   }
 
+  /** Whether `owner` has it, taken up or not, and opened or accepted it itself. */
+  isOwn(fd: number, owner: number): boolean {
+    return fd < MAX_FD && (this.#owners[fd]! & ~ADOPTED) === owner
+  }
+
   /** Whatever a dead thread had taken up; it is nobody's from now on. */
   takeAdopted(owner: number): { fd: number; foreign: boolean }[] {
     const adopted: { fd: number; foreign: boolean }[] = []

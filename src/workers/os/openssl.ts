@@ -153,6 +153,8 @@ function bind() {
     SSL_get0_peer_certificate: f<(ssl: Pointer) => Pointer>('uintptr_t SSL_get0_peer_certificate(uintptr_t)'),
     SSL_get_peer_cert_chain: f<(ssl: Pointer) => Pointer>('uintptr_t SSL_get_peer_cert_chain(uintptr_t)'),
     SSL_get_current_cipher: f<(ssl: Pointer) => Pointer>('uintptr_t SSL_get_current_cipher(uintptr_t)'),
+    SSL_CIPHER_get_name: f<(cipher: Pointer) => string>('str SSL_CIPHER_get_name(uintptr_t)'),
+    SSL_get_version: f<(ssl: Pointer) => string>('str SSL_get_version(uintptr_t)'),
     SSL_CIPHER_get_bits: f<(cipher: Pointer, algorithmBits: 0) => number>('int SSL_CIPHER_get_bits(uintptr_t, uintptr_t)'),
 
     ERR_clear_error: f<() => void>('void ERR_clear_error()'),

@@ -3,6 +3,7 @@ import { errorReply, internalError, RemoteError, undecodable } from '../../proto
 import { DISPOSITION, type Disposition } from '../../protocol/frame-reader.js'
 import {
   encodeFrame,
+  frameLength,
   frameProcedure,
   frameProgram,
   frameType,
@@ -39,6 +40,8 @@ export interface Connection {
 /** What is served. `Client` is what is kept of each client. */
 export interface Service<Client> {
   readonly programs: Programs<Client>
+  /** Whoever sends a longer frame loses the connection; in bytes. */
+  readonly maxFrameBytes: number
   /** A call of this client has been answered. */
   answered(client: Client): void
   /** Its connection is gone. Called once. */
@@ -150,7 +153,8 @@ export class ServerSession<Client> implements LinkOwner, KeepalivePeer, Connecti
 
   // The frame reader's side.
 
-  head(): Disposition {
+  head(bytes: Buffer, at: number): Disposition {
+    if (frameLength(bytes, at) > this.#host.service.maxFrameBytes) this.close()
     return DISPOSITION.collect
   }
 

@@ -17,7 +17,8 @@ import type { Way } from '../driver/driver-sockets.js'
 import type { OpenedDriver } from '../driver/drivers.js'
 import { EIO, EMFILE, errorText } from '../os/libc.js'
 import { subjectOf } from '../policy/subject.js'
-import type { ClientRecord, ClientState } from '../thread/client-record.js'
+import type { ClientActivity, ClientRecord, ClientState } from '../thread/client-record.js'
+import { TlsTransport } from '../tls/tls-transport.js'
 import type { LossReason } from '../transport/transport.js'
 import { CallFlow } from './call-flow.js'
 import { ClientLog } from './client-log.js'
@@ -142,6 +143,19 @@ export class ClientSession implements
   /** CONNECT_OPEN has succeeded, whatever has become of the driver daemon since. */
   get hasOpened(): boolean {
     return this.#state === 'open' || this.#state === 'lost' || this.#state === 'reopening'
+  }
+
+  get activity(): ClientActivity {
+    const { calls, waiting, streams } = this.flow
+    const { transport, keepalive } = this.client
+    return {
+      uri: this.uri,
+      callsInFlight: calls.size,
+      callsWaiting: waiting,
+      streams: streams.size,
+      idleMs: keepalive.clock.now - keepalive.heardAt,
+      tls: transport instanceof TlsTransport ? transport.protection : undefined
+    }
   }
 
   /** Moves on, or returns false where the table does not allow it. */

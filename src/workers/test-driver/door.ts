@@ -1,9 +1,9 @@
 import { hostname } from 'node:os'
+import { checkParams, type Schema } from '../../protocol/bad-arguments.js'
 import { CODE, DOMAIN, RemoteError } from '../../protocol/errors.js'
 import { REMOTE } from '../../protocol/procedures.js'
 import { PARAM, readParams } from '../../protocol/typed-params.js'
 import type { DoorTable, HandlerTable } from './call.js'
-import { checkParams, type Schema } from './typed-checks.js'
 import { readString } from './wire.js'
 
 /** The release whose test driver this one follows: major · 1 000 000 + minor · 1000 + micro. */

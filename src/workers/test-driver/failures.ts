@@ -1,3 +1,4 @@
+import { badArgument as badArgumentOf, checkFlags as checkFlagsOf } from '../../protocol/bad-arguments.js'
 import { CODE, DOMAIN, RemoteError, templated } from '../../protocol/errors.js'
 
 /** Code of "more than one snapshot could be meant to be lost", `VIR_ERR_SNAPSHOT_REVERT_RISKY`. */
@@ -46,20 +47,8 @@ export const domainMissing = (): RemoteError => bare(CODE.noDomain, 'Domain not 
 export const interfaceStateWrong = (): RemoteError => bare(CODE.operationInvalid, 'Requested operation is not valid')
 export const interfacesAmbiguous = (): RemoteError => bare(MULTIPLE_INTERFACES, 'multiple matching interfaces found')
 
-/** Raised by `virReportInvalidArg`: the text has no prefix, str1 names the C function and str2 the argument. */
-export function badArgument(message: string, cFunction: string, argument: string, domain?: number): RemoteError {
-  return new RemoteError(CODE.invalidArg, domain ?? DOMAIN.test, message, {
-    str1: cFunction,
-    str2: argument,
-    int1: 0,
-    int2: 0
-  })
-}
+export const badArgument = (message: string, cFunction: string, argument: string, domain: number = DOMAIN.test): RemoteError =>
+  badArgumentOf(message, cFunction, argument, domain)
 
-/** Throws libvirt's error if `flags` has other bits than `allowed`. `cFunction` is the name that users will see. */
-export function checkFlags(flags: number, allowed: number, cFunction: string, domain?: number): void {
-  const other = (flags & ~allowed) >>> 0
-  if (other === 0) return
-  const text = `unsupported flags (0x${other.toString(16)}) in function ${cFunction}`
-  throw badArgument(text, cFunction, 'flags', domain)
-}
+export const checkFlags = (flags: number, allowed: number, cFunction: string, domain: number = DOMAIN.test): void =>
+  checkFlagsOf(flags, allowed, cFunction, domain)

@@ -1,3 +1,4 @@
+import { MAX_FRAME_BYTES } from '../../protocol/header.js'
 import { Clock, type Closable } from '../base/clock.js'
 import { FdLedger } from '../os/fd-ledger.js'
 import { ForeignCloser } from '../os/foreign-close.js'
@@ -56,6 +57,7 @@ export function startTestDriver(options: TestDriverOptions): { close(): void } {
     { io, turns: new Turns(sessionFailed), clock },
     {
       programs,
+      maxFrameBytes: MAX_FRAME_BYTES,
       // Whoever causes an event hears of it after the answer.
       answered: client => client.hypervisor?.events.flush(),
       left: client => client.leave(),

@@ -41,3 +41,17 @@ export const logContextOf = (
 
 /** What the supervisor says of a connection that it hands to a thread. */
 export type HandOver = Pick<ClientRecord, 'id' | 'since' | 'listener' | 'peer'> & { readonly fd: number }
+
+/** What only a client's thread knows of it. */
+export interface ClientActivity {
+  /** What it has opened, as CONNECT_GET_URI says it; empty if nothing. */
+  readonly uri: string
+  /** With its driver daemon, and not given to it yet. */
+  readonly callsInFlight: number
+  readonly callsWaiting: number
+  readonly streams: number
+  /** Since anything came from it. */
+  readonly idleMs: number
+  /** Of a TLS connection, in OpenSSL's names. */
+  readonly tls: { readonly version: string; readonly cipher: string } | undefined
+}

@@ -3,7 +3,7 @@ import type { Identity } from '../../protocol/identity.js'
 import type { LogContext, LogSource } from '../base/log.js'
 import type { LogKind } from '../base/log-kinds.js'
 import type { DescriptorLimits } from '../os/descriptor-limits.js'
-import type { ClientState, HandOver } from './client-record.js'
+import type { ClientActivity, ClientState, HandOver } from './client-record.js'
 import type { ActorSettings } from './settings.js'
 
 /** The task that makes a thread of the pool an actor thread. It ends when the thread is told to shut down. */
@@ -69,6 +69,8 @@ export interface DaemonStarter {
 export interface ActorControl {
   /** Answers as soon as the thread serves. */
   ready(): void
+  /** What a client is doing; undefined if it is not here, or its session has not begun. */
+  activity(id: number): ClientActivity | undefined
   /** Closes a client at once. False if it is not here. */
   disconnect(id: number): boolean
   /** Goes on with these settings; throws, and has changed nothing, if they cannot be used. */

@@ -42,6 +42,12 @@ const NOTHING = Buffer.alloc(0)
 
 const makeIntake = (): Intake => ({ memory: new Memory(READ_BYTES), bio: openssl().BIO_new(openssl().BIO_s_mem()) })
 
+/** What a connection is protected by, in OpenSSL's names. */
+export interface Protection {
+  readonly version: string
+  readonly cipher: string
+}
+
 /**
  * One `SSL` over a non-blocking socket: the server's side of a TLS connection. It does not own the descriptor. After
  * `free` nothing else may be called.
@@ -182,6 +188,12 @@ export class SecureChannel implements Presented {
   /** Strength of the cipher, in bits. */
   get cipherBits(): number {
     return this.#openssl.SSL_CIPHER_get_bits(this.#openssl.SSL_get_current_cipher(this.#ssl), 0)
+  }
+
+  /** `TLSv1.3`, `TLS_AES_256_GCM_SHA384` and their like. */
+  get protection(): Protection {
+    const ssl = this.#openssl
+    return { version: ssl.SSL_get_version(this.#ssl), cipher: ssl.SSL_CIPHER_get_name(ssl.SSL_get_current_cipher(this.#ssl)) }
   }
 
   /** The client's own certificate, or 0. It is the channel's. */

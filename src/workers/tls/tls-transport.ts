@@ -1,7 +1,7 @@
 import { ECONNRESET } from '../os/libc.js'
 import { hasUnread } from '../os/peek.js'
 import { FAILED, HUNG_UP, READABLE, WRITABLE, type Pollable } from '../os/poller.js'
-import { RESULT, ROOM_BYTES, type SecureChannel } from './secure-channel.js'
+import { RESULT, ROOM_BYTES, type Protection, type SecureChannel } from './secure-channel.js'
 import type { ThreadIo } from '../transport/thread-io.js'
 import type { Transport, TransportHandler } from '../transport/transport.js'
 
@@ -56,6 +56,10 @@ export class TlsTransport implements Transport, Pollable {
   /** Strength of the connection's cipher, in bits: what SASL counts as its external security. */
   get cipherBits(): number {
     return this.#channel.cipherBits
+  }
+
+  get protection(): Protection {
+    return this.#channel.protection
   }
 
   send(bytes: Buffer, from: number, to: number): boolean {

@@ -37,7 +37,7 @@ describe('--check-config', () => {
         'unix_sock_rw_perms = "0770"',
         'driver_sockets = ["qemu=/q"]',
         'auth_tcp = "none"',
-        'admin_max_clients = 1',
+        'metrics_listen = "127.0.0.1:1"',
         'min_workers = 7',
         'mdns_adv = "x"',
         'listen_tpc = 1'
@@ -52,7 +52,7 @@ describe('--check-config', () => {
       '  driver_sockets = [ "qemu=/q" ]',
       '',
       'not effective yet:',
-      '  admin_max_clients = 1 (needs the admin interface)',
+      '  metrics_listen = "127.0.0.1:1" (needs the metrics endpoint)',
       '',
       'without effect where systemd makes the sockets:',
       '  unix_sock_rw_perms',

@@ -5,7 +5,8 @@ interface Thread extends Place {
   name: string
 }
 
-const thread = (name: string, clients: number, busy = false, stuck = false): Thread => ({ name, clients, busy, stuck })
+const thread = (name: string, clients: number, busy = false, stuck = false, leaving = false): Thread =>
+  ({ name, clients, busy, stuck, leaving })
 
 describe('the place for a new client', () => {
   it('is the first thread that has fewer clients than it may have before others get any', () => {
@@ -24,6 +25,11 @@ describe('the place for a new client', () => {
     expect(placeFor([thread('a', 1, true), thread('b', 15)], 16)).to.include({ name: 'b' })
     expect(placeFor([thread('a', 1, true), thread('b', 16)], 16)).to.include({ name: 'a' })
     expect(placeFor([thread('a', 2, true), thread('b', 1, true)], 16)).to.include({ name: 'b' })
+  })
+
+  it('is not a thread that is to leave as long as there is another', () => {
+    expect(placeFor([thread('a', 0, false, false, true), thread('b', 30)], 16)).to.include({ name: 'b' })
+    expect(placeFor([thread('a', 2, false, false, true)], 16)).to.include({ name: 'a' })
   })
 
   it('is not a thread that is stuck as long as there is another', () => {

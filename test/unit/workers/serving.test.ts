@@ -80,6 +80,7 @@ describe('the RPC server', () => {
     const programs: Programs<Guest> = new Map([[PROG, [undefined, ...procedures]]])
     const service: Service<Guest> = {
       programs,
+      maxFrameBytes: 1000,
       answered: () => void seen.answered++,
       left: () => void seen.left++,
       failed: error => void seen.failures.push(error)
@@ -120,6 +121,13 @@ describe('the RPC server', () => {
       'Unexpected message status 9',
       'Unable to decode message payload'
     ])
+  })
+
+  it('closes on a frame that is longer than is served', () => {
+    const { link, seen } = serving(({ reply }) => void reply.u32(1))
+    link.receive(call(1, 0, {}, Buffer.alloc(972)), call(1, 1, {}, Buffer.alloc(976)), call(1, 2))
+    expect(link.sent.map(({ header }) => header.serial)).to.deep.equal([0])
+    expect([link.closed, seen.left]).to.deep.equal([true, 1])
   })
 
   it('answers calls in their order, also those that take their time', async () => {

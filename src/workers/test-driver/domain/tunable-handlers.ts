@@ -1,3 +1,4 @@
+import { checkParams, type Schema } from '../../../protocol/bad-arguments.js'
 import { DOMAIN } from '../../../protocol/errors.js'
 import { REMOTE } from '../../../protocol/procedures.js'
 import {
@@ -18,7 +19,7 @@ import { insertInOrder } from './layout.js'
 import { findDisk, findInterface } from './stats-handlers.js'
 import { AFFECT, type Definition } from './definition.js'
 import { argumentUnsupported, checkFlags, invalid, invalidArg } from '../failures.js'
-import { checkParams, schemaOf, STRING_OKAY, visible, type Schema } from '../typed-checks.js'
+import { schemaOf, STRING_OKAY, visible } from '../typed-checks.js'
 import { readDomain, readParamRoom, readString } from '../wire.js'
 import { attribute, childrenNamed, element, find, setAttribute, textAt, type XmlElement } from '../xml/xml.js'
 

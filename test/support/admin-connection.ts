@@ -1,0 +1,90 @@
+import { join } from 'node:path'
+import { expect } from 'chai'
+import { decodeError, type RemoteError } from '#protocol/errors.js'
+import { PROGRAM, STATUS } from '#protocol/header.js'
+import { ADMIN } from '#protocol/procedures.js'
+import { readParams, uintParam, writeParams, type TypedParam } from '#protocol/typed-params.js'
+import { XdrReader, XdrWriter } from '#protocol/xdr.js'
+import type { Broker } from './broker.js'
+import type { Cleanup } from './cleanup.js'
+import type { Frame } from './frame-socket.js'
+import { RawClient } from './raw-client.js'
+
+const HEADER = { prog: PROGRAM.admin }
+
+/** A client of the admin socket that speaks the protocol by hand. */
+export class AdminConnection {
+  private constructor(readonly client: RawClient) {}
+
+  static async to(cleanup: Cleanup, where: Broker | string): Promise<AdminConnection> {
+    const path = typeof where === 'string' ? where : join(where.dir, 'libvirt-admin-sock')
+    return new AdminConnection(await RawClient.connect(cleanup, path))
+  }
+
+  call(proc: number, args = new XdrWriter(4)): Promise<Frame> {
+    return this.client.call(proc, args.finish(), HEADER)
+  }
+
+  post(proc: number, args = new XdrWriter(4)): number {
+    return this.client.post(proc, args.finish(), HEADER)
+  }
+
+  /** The body of a reply that must be good. */
+  async ask(proc: number, args?: XdrWriter): Promise<XdrReader> {
+    const { status, payload } = await this.call(proc, args)
+    if (status !== STATUS.ok) throw new Error(`refused: ${decodeError(payload).message}`)
+    return new XdrReader(payload)
+  }
+
+  /** The error of a reply that must be bad. */
+  async refusal(proc: number, args?: XdrWriter): Promise<RemoteError> {
+    const { status, payload } = await this.call(proc, args)
+    expect(status, 'status').to.equal(STATUS.error)
+    return decodeError(payload)
+  }
+
+  async params(proc: number, args: XdrWriter): Promise<TypedParam[]> {
+    return readParams(await this.ask(proc, args), 64)
+  }
+
+  /** By name. */
+  async limits(server = 'virtproxyd'): Promise<Record<string, number>> {
+    const params = await this.params(ADMIN.serverGetClientLimits, new XdrWriter().string(server).u32(0))
+    return Object.fromEntries(params.map(({ field, value }) => [field, Number(value)]))
+  }
+
+  async setLimits(limits: Record<string, number>, server = 'virtproxyd'): Promise<void> {
+    await this.ask(ADMIN.serverSetClientLimits, uints(server, limits))
+  }
+
+  async clients(server = 'virtproxyd'): Promise<{ id: number; since: number; transport: number }[]> {
+    const xdr = await this.ask(ADMIN.serverListClients, new XdrWriter().string(server).u32(1).u32(0))
+    const clients = xdr.array(20_000, item => {
+      expect(item.string()).to.equal(server)
+      return { id: Number(item.u64()), since: Number(item.i64()), transport: item.u32() }
+    })
+    expect(xdr.u32()).to.equal(clients.length)
+    return clients
+  }
+
+  async info(id: number, server = 'virtproxyd'): Promise<Record<string, unknown>> {
+    const params = await this.params(ADMIN.clientGetInfo, clientName(server, id).u32(0))
+    return Object.fromEntries(params.map(({ field, value }) => [field, value]))
+  }
+
+  async disconnect(id: number, server = 'virtproxyd'): Promise<void> {
+    await this.ask(ADMIN.clientClose, clientName(server, id).u32(0))
+  }
+
+  async setFilters(text: string): Promise<void> {
+    await this.ask(ADMIN.connectSetLoggingFilters, optionalText(text))
+  }
+}
+
+export const clientName = (server: string, id: number): XdrWriter => new XdrWriter().string(server).u64(BigInt(id)).i64(0n).u32(0)
+
+export const optionalText = (text: string | undefined, flags = 0): XdrWriter =>
+  new XdrWriter().optional(text, (xdr, value) => void xdr.string(value)).u32(flags)
+
+export const uints = (server: string, values: Record<string, number>, flags = 0): XdrWriter =>
+  writeParams(new XdrWriter().string(server), Object.entries(values).map(([field, value]) => uintParam(field, value))).u32(flags)
