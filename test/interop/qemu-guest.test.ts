@@ -64,6 +64,9 @@ for (const route of ['TCP', 'UNIX'] as const) {
     it('has one console session at a time, and lets a newcomer take it over by force', async () => {
       const first = openConsole()
       await printed(first, /Escape character is/)
+      // It says so before it has the console.
+      await virshOk(uri, 'reset tiny')
+      await printed(first, /Press ESC for boot menu/)
       const second = openConsole()
       expect((await second.exited).status).to.equal(1)
       expect(second.stdout).to.contain('Active console session exists for this domain')
