@@ -14,15 +14,18 @@ export interface DaemonRun {
   descriptors: string[]
   /** Process id of the leader of its session. */
   session: number
+  /** The soft and the hard limit of descriptors. */
+  files: [number, number]
 }
 
 /** Writes down how it was started, and then does as the test says. */
 const script = (dir: string, then: string): string => `#!/usr/bin/python3
-import json, os, socket, sys, time
+import json, os, resource, socket, sys, time
 # The one that lists the directory is closed by now.
 found = {fd: os.path.exists(f'/proc/self/fd/{fd}') and os.readlink(f'/proc/self/fd/{fd}') for fd in os.listdir('/proc/self/fd')}
 descriptors = sorted(link for link in found.values() if link)
-run = dict(pid=os.getpid(), args=sys.argv[1:], env=dict(os.environ), cwd=os.getcwd(), descriptors=descriptors, session=os.getsid(0))
+run = dict(pid=os.getpid(), args=sys.argv[1:], env=dict(os.environ), cwd=os.getcwd(), descriptors=descriptors, session=os.getsid(0),
+    files=resource.getrlimit(resource.RLIMIT_NOFILE))
 with open('${dir}/runs', 'a') as runs: runs.write(json.dumps(run) + '\\n')
 def listen():
     global listener

@@ -16,6 +16,11 @@ import type { Logger } from '../log/logger.js'
 const PROGRAM_DIR = '/usr/sbin'
 /** A daemon without clients and running guests ends by itself. */
 const ARGUMENTS = ['--timeout=120']
+/**
+ * Node has raised the limit of open files as far as it may, which would go on to a guest's helpers: some of them cannot
+ * have a descriptor above 1024. The shell adds a variable of its own to the environment.
+ */
+const BEGIN = '(ulimit -Sn 1024) 2>/dev/null && ulimit -Sn 1024; unset PWD; exec "$0" "$@"'
 /** All that libvirt's own programs leave a daemon of the environment. */
 const ENVIRONMENT = [
   'PATH', 'LD_PRELOAD', 'LD_LIBRARY_PATH', 'HOME', 'USER', 'LOGNAME', 'TMPDIR',
@@ -113,7 +118,7 @@ export class SessionDaemons implements DaemonStarter {
     // In a session of its own, with /dev/null for all that it might read or say: its log is a file of its own.
     // Node sees to its own descriptors; there may be some that whoever started us has left open.
     closeOnExecFrom(3)
-    const process = spawn(program, ARGUMENTS, { cwd: '/', env, detached: true, stdio: 'ignore' })
+    const process = spawn('/bin/sh', ['-c', BEGIN, program, ...ARGUMENTS], { cwd: '/', env, detached: true, stdio: 'ignore' })
     const started: Started = { process, at: performance.now(), end: undefined }
     this.#last.set(daemon, started)
     process.once('exit', (code, signal) => (started.end = signal ?? `exit status ${code}`))
