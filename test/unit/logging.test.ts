@@ -148,10 +148,10 @@ describe('the log', () => {
 
   it('cannot be forged by the text of a message', async () => {
     const logger = open()
-    logger.log('internal-failure', 's', 'name\n2026-01-01 00:00:00.000+0000: 1: error : x : forged\r\x1b[2J')
+    logger.log('internal-failure', 's', 'name\n2026-01-01 00:00:00.000+0000: 1: error : x : forged\r\x1b[2J\u202e')
     await logger.close()
     expect(lines()[0]).to.equal('error : s : name')
-    expect(lines()[1]).to.match(/^ {4}2026/).and.to.match(/forged\\x0d\\x1b\[2J$/)
+    expect(lines()[1]).to.match(/^ {4}2026/).and.to.match(/forged\\x0d\\x1b\[2J\\u202e$/)
   })
 
   it('survives a full disk', async () => {

@@ -36,6 +36,12 @@ export function contextFields({ about, repeated }: LogRecord): [name: string, va
   })
 }
 
-/** Clients choose parts of messages: they must not be able to steer a terminal. Line feeds and tabs stay. */
+/** Control characters, other ends of lines, and what changes the direction of writing. Line feeds and tabs are none. */
+const HARMFUL = /[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g
+
+/** Clients choose parts of messages: they must not be able to steer a terminal, or the eye of whoever reads it. */
 export const harmless = (message: string): string =>
-  message.replace(/[\x00-\x08\x0b-\x1f\x7f-\x9f]/g, char => `\\x${char.charCodeAt(0).toString(16).padStart(2, '0')}`)
+  message.replace(HARMFUL, char => {
+    const code = char.charCodeAt(0)
+    return code < 0x100 ? `\\x${code.toString(16).padStart(2, '0')}` : `\\u${code.toString(16).padStart(4, '0')}`
+  })
