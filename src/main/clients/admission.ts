@@ -1,9 +1,9 @@
 import type { LastHeard } from '../../workers/os/last-heard.js'
 import type { ListenerKind } from '../../workers/os/listener-kind.js'
 import { EDGE, READABLE, type Poller } from '../../workers/os/poller.js'
-import { CLIENT_STATES, NO_IDENTITY, type ClientRecord, type ClientState, type HandOver } from '../../workers/thread/client-record.js'
 import type { BoundedLog } from '../log/bounded-log.js'
-import { Clients, stageOf, type Client } from './clients.js'
+import { AdmittedClients, type ClientsOwner } from './admitted-clients.js'
+import type { Client, Clients } from './clients.js'
 import { ConnectionCounts, type CounterLimits } from './connection-counts.js'
 import type { DescriptorPlan } from './descriptor-plan.js'
 import { SILENCE_MS, type Claim } from './eviction.js'
@@ -23,28 +23,12 @@ export interface AdmissionLimits extends CounterLimits, ClientBounds {
 }
 
 /** What becomes of those that come, and of those that have to go. */
-export interface AdmissionOwner {
+export interface AdmissionOwner extends ClientsOwner {
   readonly poller: Poller
   readonly lastHeard: LastHeard
   readonly log: BoundedLog
-  readonly threads: ClientThreads
-  /** Closes a connection that no thread was given. */
-  closeUnserved(kind: ListenerKind, fd: number): void
   /** Listeners that were told to take no more may ask again. */
   mayAcceptAgain(kind: ListenerKind): void
-  /** The first client has come, or the last has gone. */
-  idle(idle: boolean): void
-}
-
-/** The threads that clients are given to. What they are told goes with the next `flush`. */
-export interface ClientThreads {
-  /** Gives a connection to a thread. Returns the thread's number, or undefined if there is none. */
-  hand(client: HandOver): number | undefined
-  /** Whether the thread was given the descriptor, and has not taken it up. */
-  isGiven(fd: number, thread: number): boolean
-  /** Has a client closed by its thread if it is still not in. */
-  evict(thread: number, id: number): void
-  flush(): void
 }
 
 /** While connections wait, it is looked so often whether somebody must make room. */
@@ -62,20 +46,15 @@ interface Refused {
   readonly peer: string | undefined
 }
 
-/** What a thread has to say of a client. */
-export type ClientChange = Pick<ClientRecord, 'id' | 'state' | 'identity'>
-
 /** Which connections are served, which wait, and which must go (docs/reliability.md, Admission). */
 export class Admission {
-  readonly clients = new Clients()
+  readonly admitted: AdmittedClients
   #limits: AdmissionLimits
   #plan: DescriptorPlan
   readonly #counts: ConnectionCounts
-  readonly places: Places
+  readonly #places: Places
   readonly #listeners = new Map<ListenerKind, ListenerState>()
-  #ids = 0
   #waiting = 0
-  #leaving = 0
   #turn = 0
   #toFill = false
   #lookAgainAt = 0
@@ -88,15 +67,21 @@ export class Admission {
   ) {
     this.#limits = limits
     this.#plan = plan
-    this.places = new Places(placeLimits(limits, plan))
+    this.#places = new Places(placeLimits(limits, plan))
     this.#counts = new ConnectionCounts(limits)
+    this.admitted = new AdmittedClients(owner, this.#places, this.#counts, () => this.#fillSoon())
+  }
+
+  /** Those that are served. */
+  get clients(): Clients {
+    return this.admitted.all
   }
 
   /** Goes on with other limits. Nobody who is served has to go for it. */
   apply(limits: AdmissionLimits, plan: DescriptorPlan): void {
     this.#limits = limits
     this.#plan = plan
-    this.places.limits = placeLimits(limits, plan)
+    this.#places.limits = placeLimits(limits, plan)
     this.#counts.limits = limits
     this.#fill()
   }
@@ -111,7 +96,7 @@ export class Admission {
   }
 
   #mayAccept(listener: ListenerState): boolean {
-    const shortage = this.places.shortage(listener)
+    const shortage = this.#places.shortage(listener)
     if (shortage === undefined || this.#turnsAway(shortage) || this.#mayWait(listener)) return true
     const { kind, waiting, movedAt } = listener
     const now = performance.now()
@@ -129,11 +114,12 @@ export class Admission {
     if (counted !== undefined && this.#counts.of(counted) >= limit) {
       return this.#refuse('counted', { kind, place, fd, peer }, `${counted} has ${limit} connections`)
     }
-    const shortage = this.places.shortage(listener)
-    if (shortage === undefined && listener.waiting.size === 0) return this.#enter(listener, fd, peer, counted)
+    const shortage = this.#places.shortage(listener)
+    const entrant = { at: listener, fd, peer, counted, rootsOwn: false }
+    if (shortage === undefined && listener.waiting.size === 0) return this.admitted.enter(entrant)
     const owner = ownerOf(kind, fd, peer)
     if (shortage !== undefined && this.#turnsAway(shortage) && owner !== ROOT) {
-      if (this.#makeRoomAtOnce(listener, owner)) this.#enter(listener, fd, peer, counted)
+      if (this.#makeRoomAtOnce(listener, owner)) this.admitted.enter(entrant)
       else this.#refuse('descriptors', { kind, place, fd, peer }, NO_DESCRIPTORS)
       return
     }
@@ -190,55 +176,6 @@ export class Admission {
     this.owner.closeUnserved(arrival.listener.kind, arrival.fd)
   }
 
-  // Clients go on, and go
-
-  /** What its thread says of a client. */
-  became({ id, state, identity }: ClientChange): void {
-    const client = this.clients.get(id)
-    if (client === undefined) return
-    if (Object.keys(identity).length > 0) client.identity = identity
-    this.#advance(client, state)
-  }
-
-  /** It was to go, and had come in meanwhile. */
-  kept(id: number): void {
-    const client = this.clients.get(id)
-    if (client?.leaving !== true) return
-    client.leaving = false
-    this.#leaving--
-    this.places.enter(client)
-  }
-
-  /** `state`: the last that it had come to, of which nothing may have been heard. */
-  ended(id: number, state?: ClientState): void {
-    const client = this.clients.get(id)
-    if (client === undefined) return
-    if (state !== undefined) this.#advance(client, state)
-    this.clients.delete(client)
-    this.#counts.remove(client.counted)
-    if (client.leaving) this.#leaving--
-    else this.places.leave(client)
-    if (this.clients.size === 0) this.owner.idle(true)
-    this.#fillSoon()
-  }
-
-  /**
-   * Connections that the thread had not taken up go to another; the rest died with it. Returns how many those are. What the
-   * thread was told and had not come to died with it too; its clients may be another's now.
-   */
-  threadDied(thread: number): number {
-    const { threads } = this.owner
-    // A descriptor's number may stand here twice: the older client has ended, and the news of it did not come through.
-    const byFd = new Map([...this.clients.of(thread)].map(client => [client.fd, client]))
-    const waiting = new Set([...byFd.values()].filter(({ fd }) => threads.isGiven(fd, thread)))
-    const lost = [...this.clients.of(thread)].filter(client => !waiting.has(client))
-    for (const { id } of lost) this.ended(id)
-    for (const client of waiting) this.#hand(client)
-    for (const client of this.clients.leaving()) threads.evict(client.thread, client.id)
-    threads.flush()
-    return lost.length
-  }
-
   /** Nobody waits any longer. */
   close(): void {
     clearTimeout(this.#timer)
@@ -246,59 +183,14 @@ export class Admission {
     for (const { waiting } of this.#listeners.values()) for (const arrival of waiting.all) this.gone(arrival)
   }
 
-  #advance(client: Client, state: ClientState): void {
-    // What comes from a thread is a string of its own.
-    client.state = CLIENT_STATES.find(known => known === state)!
-    const stage = stageOf(state, client.listener, client.stage)
-    if (stage === client.stage) return
-    if (client.leaving) client.stage = stage
-    else this.places.advance(client, stage)
-    if (stage === 'in') this.clients.isIn(client)
-    this.#fillSoon()
-  }
-
   // Places
-
-  #enter(at: ListenerState, fd: number, peer: string | undefined, counted: string | undefined, rootsOwn = false): void {
-    const client: Client = {
-      id: ++this.#ids,
-      since: Date.now(),
-      listener: at.kind,
-      peer,
-      identity: NO_IDENTITY,
-      state: 'arriving',
-      at,
-      stage: stageOf('arriving', at.kind),
-      rootsOwn,
-      fd,
-      thread: 0,
-      leaving: false,
-      counted,
-      owner: undefined
-    }
-    this.clients.add(client)
-    this.#counts.add(counted)
-    this.places.enter(client)
-    if (this.clients.size === 1) this.owner.idle(false)
-    this.#hand(client)
-  }
-
-  #hand(client: Client): void {
-    const { id, since, listener, peer, fd } = client
-    const thread = this.owner.threads.hand({ id, since, listener, peer, fd })
-    if (thread !== undefined) client.thread = thread
-    else {
-      this.owner.closeUnserved(listener, fd)
-      this.ended(id)
-    }
-  }
 
   #enterWaiting(arrival: Arrival, rootsOwn: boolean): void {
     const { listener, fd, peer, counted, owner } = arrival
     listener.waiting.serve(owner, performance.now())
     this.#forget(arrival)
     this.#counts.remove(counted)
-    this.#enter(listener, fd, peer, counted, rootsOwn)
+    this.admitted.enter({ at: listener, fd, peer, counted, rootsOwn })
   }
 
   #forget(arrival: Arrival): void {
@@ -337,7 +229,7 @@ export class Admission {
     const { waiting } = listener
     if (waiting.size === 0) return false
     const now = performance.now()
-    const shortage = this.places.shortage(listener)
+    const shortage = this.#places.shortage(listener)
     if (shortage !== undefined) return this.#enterRoot(listener, shortage, now)
     let held = known.get(listener)
     if (held === undefined) known.set(listener, (held = this.clients.notInByOwner(listener)))
@@ -355,7 +247,7 @@ export class Admission {
   #enterRoot(listener: ListenerState, shortage: Shortage, now: number): boolean {
     const root = listener.waiting.firstOf(ROOT)
     if (root === undefined || root.since > now - TICK_MS) return false
-    const { rootsPlaces } = this.places
+    const { rootsPlaces } = this.#places
     if (rootsPlaces >= this.#plan.root || !this.clients.othersHold(rootsPlaces, listener, shortage)) return false
     this.#enterWaiting(root, true)
     return true
@@ -403,9 +295,10 @@ export class Admission {
   }
 
   #makingRoom(listener: ListenerState): MakingRoom {
-    const { clients, places } = this
     const evict = (client: Client, shortage: Shortage): void => this.#evict(client, shortage)
-    return new MakingRoom(listener, { clients, places, lastHeard: this.owner.lastHeard, leaving: () => this.#leaving, evict })
+    const leaving = (): number => this.admitted.leaving
+    const { clients, owner: { lastHeard } } = this
+    return new MakingRoom(listener, { clients, places: this.#places, lastHeard, leaving, evict })
   }
 
   #evict(client: Client, shortage: Shortage): void {
@@ -414,10 +307,7 @@ export class Admission {
     const what = `a connection of ${client.owner} that is not logged in is closed for another`
     const text = (): string => `${name}: ${this.#describe(shortage)}: ${what}`
     this.owner.log.log('client-displaced', `${name} eviction`, LINES, text, { listener: name, address: peer })
-    client.leaving = true
-    this.#leaving++
-    this.places.leave(client)
-    this.owner.threads.evict(client.thread, client.id)
+    this.admitted.evict(client)
   }
 
   #describe(shortage: Shortage): string {

@@ -425,21 +425,21 @@ export class Supervisor implements Drainable, ListenerHandler, LiveSettings {
   // News from the threads
 
   #news(news: ActorNews): void {
-    const admission = this.#admission!
+    const { admitted } = this.#admission!
     switch (news.kind) {
       case 'ended':
-        return admission.ended(news.id, news.state)
+        return admitted.ended(news.id, news.state)
       case 'client':
-        return admission.became(news)
+        return admitted.became(news)
       case 'kept':
-        return admission.kept(news.id)
+        return admitted.kept(news.id)
       case 'log':
         return this.#logger.log(news.of, news.source, news.message, news.about)
     }
   }
 
   #threadDied(thread: number, reason: string): void {
-    const lost = this.#admission?.threadDied(thread) ?? 0
+    const lost = this.#admission?.admitted.threadDied(thread) ?? 0
     this.#logger.log('thread-died', SOURCE.server, `an actor thread died (${reason}); ${lost} clients are lost with it`)
   }
 }

@@ -1,0 +1,151 @@
+import type { ListenerKind } from '../../workers/os/listener-kind.js'
+import { CLIENT_STATES, NO_IDENTITY, type ClientRecord, type ClientState, type HandOver } from '../../workers/thread/client-record.js'
+import { Clients, stageOf, type Client } from './clients.js'
+import type { ConnectionCounts } from './connection-counts.js'
+import type { Places } from './places.js'
+
+/** The threads that clients are given to. What they are told goes with the next `flush`. */
+export interface ClientThreads {
+  /** Gives a connection to a thread. Returns the thread's number, or undefined if there is none. */
+  hand(client: HandOver): number | undefined
+  /** Whether the thread was given the descriptor, and has not taken it up. */
+  isGiven(fd: number, thread: number): boolean
+  /** Has a client closed by its thread if it is still not in. */
+  evict(thread: number, id: number): void
+  flush(): void
+}
+
+/** What becomes of those that are let in. */
+export interface ClientsOwner {
+  readonly threads: ClientThreads
+  /** Closes a connection that no thread was given. */
+  closeUnserved(kind: ListenerKind, fd: number): void
+  /** The first client has come, or the last has gone. */
+  idle(idle: boolean): void
+}
+
+/** What a thread has to say of a client. */
+export type ClientChange = Pick<ClientRecord, 'id' | 'state' | 'identity'>
+
+/** A connection that has been given a place. */
+export type Entrant = Pick<Client, 'at' | 'fd' | 'peer' | 'counted' | 'rootsOwn'>
+
+/** Those that were let in: each holds a place, and is counted, from its handing over to its thread until its end. */
+export class AdmittedClients {
+  readonly all = new Clients()
+  #ids = 0
+  #leaving = 0
+
+  /** `freed`: there may be a place for somebody who waits. */
+  constructor(
+    readonly owner: ClientsOwner,
+    readonly places: Places,
+    readonly counts: ConnectionCounts,
+    readonly freed: () => void
+  ) {}
+
+  /** How many were told to go, and have not gone. */
+  get leaving(): number {
+    return this.#leaving
+  }
+
+  enter({ at, fd, peer, counted, rootsOwn }: Entrant): void {
+    const client: Client = {
+      id: ++this.#ids,
+      since: Date.now(),
+      listener: at.kind,
+      peer,
+      identity: NO_IDENTITY,
+      state: 'arriving',
+      at,
+      stage: stageOf('arriving', at.kind),
+      rootsOwn,
+      fd,
+      thread: 0,
+      leaving: false,
+      counted,
+      owner: undefined
+    }
+    this.all.add(client)
+    this.counts.add(counted)
+    this.places.enter(client)
+    if (this.all.size === 1) this.owner.idle(false)
+    this.#hand(client)
+  }
+
+  /** Its place is free at once, whenever its thread comes to closing it. */
+  evict(client: Client): void {
+    client.leaving = true
+    this.#leaving++
+    this.places.leave(client)
+    this.owner.threads.evict(client.thread, client.id)
+  }
+
+  /** What its thread says of a client. */
+  became({ id, state, identity }: ClientChange): void {
+    const client = this.all.get(id)
+    if (client === undefined) return
+    if (Object.keys(identity).length > 0) client.identity = identity
+    this.#advance(client, state)
+  }
+
+  /** It was to go, and had come in meanwhile. */
+  kept(id: number): void {
+    const client = this.all.get(id)
+    if (client?.leaving !== true) return
+    client.leaving = false
+    this.#leaving--
+    this.places.enter(client)
+  }
+
+  /** `state`: the last that it had come to, of which nothing may have been heard. */
+  ended(id: number, state?: ClientState): void {
+    const client = this.all.get(id)
+    if (client === undefined) return
+    if (state !== undefined) this.#advance(client, state)
+    this.all.delete(client)
+    this.counts.remove(client.counted)
+    if (client.leaving) this.#leaving--
+    else this.places.leave(client)
+    if (this.all.size === 0) this.owner.idle(true)
+    this.freed()
+  }
+
+  /**
+   * Connections that the thread had not taken up go to another; the rest died with it. Returns how many those are. What the
+   * thread was told and had not come to died with it too; its clients may be another's now.
+   */
+  threadDied(thread: number): number {
+    const { threads } = this.owner
+    // A descriptor's number may stand here twice: the older client has ended, and the news of it did not come through.
+    const byFd = new Map([...this.all.of(thread)].map(client => [client.fd, client]))
+    const waiting = new Set([...byFd.values()].filter(({ fd }) => threads.isGiven(fd, thread)))
+    const lost = [...this.all.of(thread)].filter(client => !waiting.has(client))
+    for (const { id } of lost) this.ended(id)
+    for (const client of waiting) this.#hand(client)
+    for (const client of this.all.leaving()) threads.evict(client.thread, client.id)
+    threads.flush()
+    return lost.length
+  }
+
+  #hand(client: Client): void {
+    const { id, since, listener, peer, fd } = client
+    const thread = this.owner.threads.hand({ id, since, listener, peer, fd })
+    if (thread !== undefined) client.thread = thread
+    else {
+      this.owner.closeUnserved(listener, fd)
+      this.ended(id)
+    }
+  }
+
+  #advance(client: Client, state: ClientState): void {
+    // What comes from a thread is a string of its own.
+    client.state = CLIENT_STATES.find(known => known === state)!
+    const stage = stageOf(state, client.listener, client.stage)
+    if (stage === client.stage) return
+    if (client.leaving) client.stage = stage
+    else this.places.advance(client, stage)
+    if (stage === 'in') this.all.isIn(client)
+    this.freed()
+  }
+}
