@@ -8,45 +8,32 @@ import { SOURCE } from '../../workers/base/log.js'
 import { close } from '../../workers/os/libc.js'
 import { Poller } from '../../workers/os/poller.js'
 import type { Left } from '../../workers/thread/figures.js'
-import type { ActorSettings } from '../../workers/thread/settings.js'
 import type { AdminSocket } from '../admin/admin-socket.js'
 import { ActorPool } from '../threads/actor-pool.js'
 import { Admission, type AdmissionOwner } from '../clients/admission.js'
 import { BoundedLog } from '../log/bounded-log.js'
 import { openFiles, planDescriptors, type DescriptorPlan } from '../clients/descriptor-plan.js'
 import { openedListeners } from '../config/check.js'
-import { StartupError } from '../config/startup-error.js'
 import type { Config } from '../config/load.js'
 import type { Listener, ListenerHandler } from '../../workers/os/listener.js'
 import type { ListenerKind } from '../../workers/os/listener-kind.js'
-import { levelNames } from '../config/log-settings.js'
-import type { EndControl, LiveSettings } from './admin-control.js'
+import type { EndControl } from './admin-control.js'
 import { inTurn } from './in-turn.js'
 import type { Logger } from '../log/logger.js'
 import { Listeners } from '../listen/listeners.js'
 import { listenerKind, type NetworkPlace } from '../listen/places.js'
-import type { ListeningSockets, OpenedSocket } from '../listen/sockets.js'
+import type { ListeningSockets } from '../listen/sockets.js'
 import { NameService } from '../threads/name-service.js'
 import { SessionDaemons } from '../threads/session-daemons.js'
-import { saslFor } from '../threads/sasl-use.js'
-import type { SaslService } from '../threads/sasl-service.js'
-import { TlsKeeper } from '../tls/keeper.js'
-import { loadTlsAside } from '../tls/load-thread.js'
 import type { Drainable } from './drain.js'
 import type { BrokerSettings } from './settings.js'
-
-/** A part of what is to change. All parts are prepared before one of them is used. */
-interface Prepared {
-  use(): void
-  /** It is not used after all. */
-  drop(): void
-}
+import { SettingsInUse, type SettingsUsers } from './settings-in-use.js'
 
 /**
  * The main thread's part: it accepts connections, applies the limits and hands each client to an actor thread. It never
  * looks at a client's bytes.
  */
-export class Supervisor implements Drainable, ListenerHandler, LiveSettings {
+export class Supervisor implements Drainable, ListenerHandler {
   readonly #config: Config
   readonly #logger: Logger
   readonly #log: BoundedLog
@@ -55,20 +42,13 @@ export class Supervisor implements Drainable, ListenerHandler, LiveSettings {
   readonly #closer: ForeignCloser
   readonly #lastHeard = new LastHeard()
   readonly #listeners: Listeners
-  /** Replaced as a whole. There from the start on. */
-  #settings!: BrokerSettings
-  #testDriverSocket: string | undefined
+  #inUse: SettingsInUse | undefined
   #pool: ActorPool | undefined
   #admission: Admission | undefined
   #admin: AdminSocket | undefined
   readonly #end: EndControl
-  #tls: TlsKeeper | undefined
-  /** What replaces settings or certificates, one after the other. */
-  #changes: Promise<unknown> = Promise.resolve()
-  #nextUpdate: Promise<void> | undefined
   /** Descriptors that were open before the first client came. */
   #openAtStart = 0
-  #sasl: SaslService | undefined
   #names: NameService | undefined
   #daemons: SessionDaemons | undefined
   #takes = true
@@ -91,7 +71,8 @@ export class Supervisor implements Drainable, ListenerHandler, LiveSettings {
       poller: this.#poller,
       closer: this.#closer,
       logger,
-      handlerOf: ({ name }) => (name === 'admin' ? this.#admin! : this)
+      handlerOf: ({ name }) => (name === 'admin' ? this.#admin! : this),
+      newKind: name => listenerKind(name, config)
     })
   }
 
@@ -100,26 +81,23 @@ export class Supervisor implements Drainable, ListenerHandler, LiveSettings {
    * listens, if it does. Throws StartupError.
    */
   async start(settings: BrokerSettings, sockets: ListeningSockets, testDriverSocket: string | undefined): Promise<void> {
-    this.#settings = settings
-    this.#testDriverSocket = testDriverSocket
-    await this.#startTls()
-    this.#sasl = await this.#saslFor(settings)
+    const inUse = (this.#inUse = new SettingsInUse(settings, testDriverSocket, this.#settingsUsers()))
+    await inUse.start()
     const handler = {
       news: (news: ActorNews) => this.#news(news),
       threadDied: (thread: number, reason: string) => this.#threadDied(thread, reason)
     }
-    const { limits, minClients } = this.#settings
     const shared = { closer: this.#closer, lastHeard: this.#lastHeard }
     this.#names = new NameService(this.#logger)
     const { actorThreads: threads, metricsListen } = this.#config
-    const size = { threads, minClients, counting: metricsListen !== undefined, limits: this.#limits }
+    const size = { threads, minClients: settings.minClients, counting: metricsListen !== undefined, limits: this.#limits }
     if (!this.#config.privileged) this.#daemons = new SessionDaemons(this.#config.paths.runDir, process.env, this.#logger)
-    const helpers = { names: this.#names, sasl: this.#sasl, daemons: this.#daemons }
-    this.#pool = new ActorPool(size, this.#actorSettings(), shared, handler, helpers)
+    const helpers = { names: this.#names, sasl: inUse.sasl, daemons: this.#daemons }
+    this.#pool = new ActorPool(size, inUse.actorSettings, shared, handler, helpers)
     await this.#pool.started()
     this.#openAtStart = openFiles()
-    this.#admission = new Admission(limits, this.#planDescriptors(), this.#admissionOwner(this.#pool))
-    if (this.#settings.listening.listeners.has('admin')) this.#admin = await this.#makeAdminSocket(this.#pool, this.#admission)
+    this.#admission = new Admission(settings.limits, this.#planDescriptors(settings), this.#admissionOwner(this.#pool))
+    if (settings.listening.listeners.has('admin')) this.#admin = await this.#makeAdminSocket(inUse, this.#pool, this.#admission)
     this.#listeners.open(sockets.open())
   }
 
@@ -147,141 +125,9 @@ export class Supervisor implements Drainable, ListenerHandler, LiveSettings {
     return this.#pool?.healthy ?? true
   }
 
-  get settings(): BrokerSettings {
-    return this.#settings
-  }
-
-  /**
-   * Goes on with other settings, with all of them at once. `network`: where to listen, if that is ours to say. Rejects, and
-   * has changed nothing, if they cannot be used.
-   */
+  /** Goes on with other settings, see `SettingsInUse.apply`. */
   apply(settings: BrokerSettings, network: readonly NetworkPlace[] | undefined): Promise<void> {
-    return this.#afterOthers(async () => {
-      const opened: OpenedSocket[] = []
-      const prepared: Prepared[] = []
-      try {
-        prepared.push(await this.#prepareTls(settings))
-        prepared.push(await this.#prepareSasl(settings))
-        if (network !== undefined) prepared.push(this.#prepareNetwork(network, settings.backlog, opened))
-        this.#logger.use(settings.log)
-      } catch (error) {
-        for (const part of prepared) part.drop()
-        throw error
-      }
-      this.#settings = settings
-      for (const part of prepared) part.use()
-      this.#listeners.setBacklog(({ name }) => (name === 'admin' ? settings.adminBacklog : settings.backlog))
-      this.#watchTls()
-      this.#useLimits()
-      try {
-        await this.#pool!.apply(this.#actorSettings(), settings.minClients)
-      } finally {
-        // Not before the threads know what these clients need.
-        this.#listeners.open(opened)
-      }
-    })
-  }
-
-  adjust(change: (now: BrokerSettings) => BrokerSettings): Promise<void> {
-    return this.#afterOthers(async () => {
-      const settings = change(this.#settings)
-      this.#logger.use(settings.log)
-      this.#settings = settings
-      this.#useLimits()
-      await this.#pool!.apply(this.#actorSettings(), settings.minClients)
-    })
-  }
-
-  #useLimits(): void {
-    this.#admission!.apply(this.#settings.limits, this.#planDescriptors())
-    this.#admin?.apply(this.#settings.adminLimits)
-  }
-
-  /**
-   * Loads certificates and revocation list anew, for the connections that come from now on. Rejects with StartupError,
-   * and has changed nothing, if any of the files cannot be used.
-   */
-  async updateTls(): Promise<void> {
-    // One that has not begun is as good for whoever asks meanwhile.
-    this.#nextUpdate ??= this.#afterOthers(async () => {
-      this.#nextUpdate = undefined
-      if (this.#tls === undefined) throw new StartupError('internal error: no tls service found, unable to update tls files')
-      const files = await this.#prepareTls(this.#settings)
-      files.use()
-      await this.#pool!.apply(this.#actorSettings(), this.#settings.minClients)
-    })
-    await this.#nextUpdate
-  }
-
-  #afterOthers(work: () => Promise<void>): Promise<void> {
-    const done = this.#changes.then(work)
-    this.#changes = done.catch(() => undefined)
-    return done
-  }
-
-  async #prepareTls({ tls: options }: BrokerSettings): Promise<Prepared> {
-    const keeper = this.#tls
-    const drop = (): void => undefined
-    if (options === undefined) return { use: () => this.#closeTls(), drop }
-    if (keeper === undefined) {
-      const loaded = await loadTlsAside(options)
-      return { use: () => void (this.#tls = new TlsKeeper(loaded, options, this.#logger)), drop }
-    }
-    try {
-      const loaded = await keeper.load(options)
-      const use = (): void => {
-        keeper.use(loaded, options)
-        this.#logger.info(SOURCE.daemon, 'TLS files loaded anew')
-      }
-      return { use, drop }
-    } catch (error) {
-      const why = (error as Error).message
-      this.#logger.log('tls-files-kept', SOURCE.daemon, `TLS files not loaded anew, the old ones stay in use: ${why}`)
-      throw error
-    }
-  }
-
-  #closeTls(): void {
-    this.#tls?.close()
-    this.#tls = undefined
-  }
-
-  /** A listener may be the first that needs it. */
-  async #prepareSasl(settings: BrokerSettings): Promise<Prepared> {
-    const sasl = this.#sasl === undefined ? await this.#saslFor(settings) : undefined
-    const use = (): void => {
-      if (sasl !== undefined) this.#pool!.useSasl((this.#sasl = sasl))
-    }
-    return { use, drop: () => void sasl?.stop() }
-  }
-
-  #prepareNetwork(places: readonly NetworkPlace[], backlog: number, opened: OpenedSocket[]): Prepared {
-    const change = this.#listeners.change(places, backlog, name => listenerKind(name, this.#config))
-    const use = (): void => {
-      this.#listeners.close(change.removed)
-      opened.push(...change.added)
-    }
-    return { use, drop: () => change.undo() }
-  }
-
-  #actorSettings(): ActorSettings {
-    return {
-      ...this.#settings.actor,
-      logLevel: levelNames[this.#logger.lowestLevel],
-      testDriverSocket: this.#testDriverSocket,
-      tls: this.#tls?.settings
-    }
-  }
-
-  async #startTls(): Promise<void> {
-    const { tls } = this.#settings
-    if (tls === undefined) return
-    this.#tls = await TlsKeeper.start(tls, this.#logger)
-    this.#watchTls()
-  }
-
-  #watchTls(): void {
-    this.#tls?.watch(this.#settings.watchTls ? () => void this.updateTls().catch(() => undefined) : undefined)
+    return this.#inUse!.apply(settings, network)
   }
 
   /** Does all of it, whatever fails, and never rejects. */
@@ -293,26 +139,28 @@ export class Supervisor implements Drainable, ListenerHandler, LiveSettings {
         ...listeners.map(listener => [`closing ${listener.place}`, () => listener.close()] as const),
         ['closing the admin socket', () => this.#admin?.close()],
         ['closing connections that wait', () => this.#admission?.close()],
-        ['closing the TLS files', () => this.#closeTls()],
+        ['closing the TLS files', () => this.#inUse?.closeTls()],
         ['ending the actor threads', () => this.#pool?.close()],
         ['ending the name service', () => this.#names?.stop()],
         ['starting no more daemons', () => this.#daemons?.stop()],
-        ['ending the SASL thread', () => this.#sasl?.stop()],
+        ['ending the SASL thread', () => this.#inUse?.sasl?.stop()],
         ['closing the poller', () => this.#poller.close()]
       ],
       failed
     )
   }
 
-  async #saslFor({ listening }: BrokerSettings): Promise<SaslService | undefined> {
-    const sasl = await saslFor(listening, (kind, message) => this.#logger.log(kind, SOURCE.sasl, message))
-    if (sasl === undefined) return undefined
-    sasl.onRestart = why => {
-      const text = `the SASL thread died (${why}) and was replaced; logins in progress failed`
-      this.#logger.log('sasl-thread-died', SOURCE.sasl, text)
-      this.#pool?.useSasl(sasl)
+  #settingsUsers(): SettingsUsers {
+    return {
+      logger: this.#logger,
+      listeners: this.#listeners,
+      useLimits: settings => {
+        this.#admission!.apply(settings.limits, this.#planDescriptors(settings))
+        this.#admin?.apply(settings.adminLimits)
+      },
+      useInThreads: (settings, minClients) => this.#pool!.apply(settings, minClients),
+      useSasl: sasl => this.#pool?.useSasl(sasl)
     }
-    return sasl
   }
 
   // Accepting
@@ -391,11 +239,11 @@ export class Supervisor implements Drainable, ListenerHandler, LiveSettings {
     if (idle) for (const resolve of this.#untilEmpty.splice(0)) resolve()
   }
 
-  async #makeAdminSocket(pool: ActorPool, { clients }: Admission): Promise<AdminSocket> {
+  async #makeAdminSocket(live: SettingsInUse, pool: ActorPool, { clients }: Admission): Promise<AdminSocket> {
     // By itself, and late: a process that may have few descriptors could not read all of its files at once.
     const { makeAdminSocket } = await import('./make-admin-socket.js')
     const host = { poller: this.#poller, closer: this.#closer, log: this.#log, idle: () => this.onIdle(this.isIdle) }
-    return makeAdminSocket(host, { clients, threads: pool, names: this.#names!, logger: this.#logger, live: this, end: this.#end })
+    return makeAdminSocket(host, { clients, threads: pool, names: this.#names!, logger: this.#logger, live, end: this.#end })
   }
 
   #mayAcceptAgain(kind: ListenerKind): void {
@@ -409,8 +257,7 @@ export class Supervisor implements Drainable, ListenerHandler, LiveSettings {
     else this.#closer.closeSocket(fd, sender)
   }
 
-  #planDescriptors(): DescriptorPlan {
-    const { listening, limits: { maxClients } } = this.#settings
+  #planDescriptors({ listening, limits: { maxClients } }: BrokerSettings): DescriptorPlan {
     const listeners = openedListeners(listening).length
     const limit = this.#limits.own
     const plan = planDescriptors({ limit, inUse: this.#openAtStart + listeners, listeners, maxClients })

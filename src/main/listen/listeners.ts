@@ -13,9 +13,11 @@ import type { OpenedSocket } from './sockets.js'
 export interface ListenersOwner {
   readonly poller: Poller
   readonly closer: ForeignCloser
-  readonly logger: Pick<Logger, 'info'>
+  readonly logger: Pick<Logger, 'info' | 'log'>
   /** Who gets the connections. */
   handlerOf(kind: ListenerKind): ListenerHandler
+  /** Of a listener that there was not before. */
+  newKind(name: NetworkPlace['name']): ListenerKind
 }
 
 /** All that the broker listens on. */
@@ -44,9 +46,16 @@ export class Listeners {
     }
   }
 
-  /** Prepares what makes these the only places on the network. `kindOf`: of listeners that there were not before. */
-  change(places: readonly NetworkPlace[], backlog: number, kindOf: (name: NetworkPlace['name']) => ListenerKind): NetworkChange {
-    return new NetworkChange(places, this.#all, name => this.#kinds.get(name) ?? kindOf(name), backlog)
+  /** Prepares what makes these the only places on the network. Throws StartupError, and has changed nothing then. */
+  change(places: readonly NetworkPlace[], backlog: number): NetworkChange {
+    return new NetworkChange(places, this.#all, backlog, {
+      kindOf: name => this.#kinds.get(name) ?? this.#owner.newKind(name),
+      lost: (listener, { message }) => {
+        this.#notAgain(listener, message)
+        // It would be ready for ever, and a later reload can have its place anew.
+        this.close([listener])
+      }
+    })
   }
 
   close(listeners: readonly Listener[]): void {
@@ -69,13 +78,23 @@ export class Listeners {
     return this.#all.splice(0)
   }
 
-  /** Connections of one socket of a kind that may wait. */
+  /** Connections of one socket of a kind that may wait. Never throws: a socket that refuses it keeps what it has. */
   setBacklog(backlogOf: (kind: ListenerKind) => number): void {
-    for (const { kind, socket } of this.#all) listenAgain(socket, backlogOf(kind))
+    for (const listener of this.#all) {
+      try {
+        listenAgain(listener.socket, backlogOf(listener.kind))
+      } catch (error) {
+        this.#notAgain(listener, (error as Error).message)
+      }
+    }
   }
 
   /** Those that were told to take no more go on: all of them, or those of a kind. */
   resume(kind?: ListenerKind): void {
     for (const listener of this.#all) if (kind === undefined || listener.kind === kind) listener.resume()
+  }
+
+  #notAgain({ kind }: Listener, message: string): void {
+    this.#owner.logger.log('listener-not-again', SOURCE.listener, message, { listener: kind.name })
   }
 }

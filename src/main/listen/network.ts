@@ -41,6 +41,13 @@ export function takePlace({ ips, port }: NetworkPlace, take: (ip: string) => voi
   if (had === 0 && notHere !== undefined) throw cannotListen(notHere.message)
 }
 
+export interface NetworkChangeOwner {
+  /** Of a listener's connections. */
+  kindOf(name: NetworkPlace['name']): ListenerKind
+  /** It had made way for others and cannot listen again: nobody can connect there any more. */
+  lost(listener: Listener, error: Error): void
+}
+
 const keyOf = (name: string, ip: string, port: number): string => `${name} ${endpointText({ ip, port })}`
 
 /**
@@ -57,8 +64,8 @@ export class NetworkChange {
   constructor(
     wanted: readonly NetworkPlace[],
     there: readonly Listener[],
-    kindOf: (name: NetworkPlace['name']) => ListenerKind,
-    readonly backlog: number
+    readonly backlog: number,
+    readonly owner: NetworkChangeOwner
   ) {
     const wantedKeys = new Set(wanted.flatMap(({ name, port, ips }) => ips.map(ip => keyOf(name, ip, port))))
     const network = there.filter(({ kind }) => kind.transport !== 'unix')
@@ -69,7 +76,7 @@ export class NetworkChange {
         const { name, port } = place
         takePlace(place, ip => {
           if (listening.has(keyOf(name, ip, port))) return
-          this.added.push({ kind: kindOf(name), socket: this.#take(ip, port) })
+          this.added.push({ kind: owner.kindOf(name), socket: this.#take(ip, port) })
         })
       }
     } catch (error) {
@@ -78,9 +85,16 @@ export class NetworkChange {
     }
   }
 
+  /** Never throws, and does all of it: somebody else may have taken a port in the meantime. */
   undo(): void {
     for (const { socket } of this.added.splice(0)) close(socket.fd)
-    for (const { socket } of this.#silent.splice(0)) listenAgain(socket, this.backlog)
+    for (const listener of this.#silent.splice(0)) {
+      try {
+        listenAgain(listener.socket, this.backlog)
+      } catch (error) {
+        this.owner.lost(listener, error as Error)
+      }
+    }
   }
 
   #take(ip: string, port: number): ListeningSocket {

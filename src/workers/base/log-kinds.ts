@@ -111,6 +111,12 @@ export const MESSAGE_KINDS = {
     'Mostly because descriptors or memory are short. It tries again.',
     'Look at LimitNOFILE and at the memory of the host.'
   ),
+  'listener-not-again': error(
+    'b943fd736e1243d588001a53aaee18b7',
+    'A socket could not be listened on again at a reload',
+    'If it had made way for another that could not be had either, it is closed, and nobody can connect there. Else it goes on as it was.',
+    'See who has taken the port, or what forbids to listen, and reload again.'
+  ),
   'admin-stranger': warning(
     '1ac76734bb674d4f855872323401bbca',
     "Somebody else than root or the broker's own user wanted to administer it",
