@@ -9,6 +9,8 @@ import type { Broker } from './broker.js'
 import type { Cleanup } from './cleanup.js'
 import type { Frame } from './frame-socket.js'
 import { RawClient } from './raw-client.js'
+import { canConnect } from './sockets.js'
+import { waitFor } from './waiting.js'
 
 const HEADER = { prog: PROGRAM.admin }
 
@@ -18,6 +20,8 @@ export class AdminConnection {
 
   static async to(cleanup: Cleanup, where: Broker | string): Promise<AdminConnection> {
     const path = typeof where === 'string' ? where : join(where.dir, 'libvirt-admin-sock')
+    // It is the last that a broker listens on.
+    await waitFor('the admin socket', () => canConnect(path))
     return new AdminConnection(await RawClient.connect(cleanup, path))
   }
 
