@@ -1,7 +1,7 @@
 // What `npm start` runs: looks whether it can work, builds what has changed, and starts. Plain JavaScript, for nothing is
 // built yet, and older Nodes are to read it as well.
 import { spawnSync } from 'node:child_process'
-import { existsSync } from 'node:fs'
+import { existsSync, rmSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { fileURLToPath } from 'node:url'
 
@@ -36,7 +36,10 @@ const port = process.argv.some(argument => argument === '-h' || argument === '--
 if (port !== undefined && !(await isFree(port))) {
   fail(`Port ${port} is taken, by another libvirt daemon perhaps. Try: npm start -- --port 16599`)
 }
-process.stderr.write(existsSync(`${root}dist/main/quickstart.js`) ? 'Building what has changed…\n' : 'Building, which takes some seconds…\n')
+const isBuilt = existsSync(`${root}dist/main/quickstart.js`)
+// What has been deleted has not changed, as the compiler sees it.
+if (!isBuilt) rmSync(`${root}build/src.tsbuildinfo`, { force: true })
+process.stderr.write(isBuilt ? 'Building what has changed…\n' : 'Building, which takes some seconds…\n')
 const { status } = spawnSync(process.execPath, [`${root}node_modules/typescript/bin/tsc`, '-p', `${root}tsconfig.json`], { stdio: 'inherit' })
 if (status !== 0) fail('It does not build.')
 await import('../dist/main/quickstart.js')
