@@ -177,7 +177,7 @@ export class DriverConnection implements DriverPort, TransportHandler, FrameInpu
     this.#keepalive.stop()
     this.#input.stop()
     this.#transport.destroy()
-    this.#fds?.discard()
+    this.#fds?.passing.discard()
     this.#own?.abandon(error)
     this.#closing?.end()
   }
@@ -203,7 +203,7 @@ export class DriverConnection implements DriverPort, TransportHandler, FrameInpu
   }
 
   judged(all: boolean): void {
-    const offence = all ? this.#fds?.offence() : undefined
+    const offence = all ? this.#fds?.passing.offence() : undefined
     if (offence !== undefined) this.#violate(offence)
     if (this.#violation !== undefined) {
       const what = `driver daemon broke the protocol: ${this.#violation}`
@@ -218,7 +218,7 @@ export class DriverConnection implements DriverPort, TransportHandler, FrameInpu
   }
 
   receivedDescriptors(descriptors: readonly number[]): void {
-    this.#withDescriptors().arrived(descriptors)
+    this.#withDescriptors().passing.arrived(descriptors)
   }
 
   drained(): void {
@@ -300,7 +300,7 @@ export class DriverConnection implements DriverPort, TransportHandler, FrameInpu
   }
 
   tail(count: number): void {
-    this.#fds?.tail(count)
+    this.#fds?.passing.tail(count)
   }
 
   illegal(length: number): void {

@@ -19,28 +19,13 @@ export interface DescriptorReceiver {
 /** The replies of one driver daemon that have descriptors behind them: each goes on when all its descriptors have come. */
 export class RepliesWithDescriptors {
   readonly #receiver: DescriptorReceiver
-  readonly #passing: DescriptorPassing
+  /** What has come of them. */
+  readonly passing: DescriptorPassing
 
   constructor(receiver: DescriptorReceiver) {
     this.#receiver = receiver
     const taken = (frame: Buffer, descriptors: readonly number[]): void => this.#whole(frame, descriptors)
-    this.#passing = new DescriptorPassing(receiver.reader, receiver.closer, taken)
-  }
-
-  arrived(descriptors: readonly number[]): void {
-    this.#passing.arrived(descriptors)
-  }
-
-  tail(count: number): void {
-    this.#passing.tail(count)
-  }
-
-  offence(): string | undefined {
-    return this.#passing.offence()
-  }
-
-  discard(): void {
-    this.#passing.discard()
+    this.passing = new DescriptorPassing(receiver.reader, receiver.closer, taken)
   }
 
   /** The frame has come. */
@@ -48,7 +33,7 @@ export class RepliesWithDescriptors {
     const { reader, receives } = this.#receiver
     const count = DescriptorPassing.announced(bytes, from, to)
     if (count === undefined) return this.#receiver.violate('too many file descriptors announced')
-    if (count > 0 && receives) return this.#passing.expect(bytes, from, to, count)
+    if (count > 0 && receives) return this.passing.expect(bytes, from, to, count)
     if (count > 0) reader.expectTail(count)
     this.#whole(Buffer.from(bytes.subarray(from, to)), [])
   }

@@ -25,28 +25,13 @@ export interface DescriptorSender {
  */
 export class CallsWithDescriptors {
   readonly #sender: DescriptorSender
-  readonly #passing: DescriptorPassing
+  /** What has come of them. */
+  readonly passing: DescriptorPassing
 
   constructor(sender: DescriptorSender) {
     this.#sender = sender
     const taken = (frame: Buffer, descriptors: readonly number[]): void => this.#whole(frame, 0, frame.length, descriptors)
-    this.#passing = new DescriptorPassing(sender.reader, sender.closer, taken)
-  }
-
-  arrived(descriptors: readonly number[]): void {
-    this.#passing.arrived(descriptors)
-  }
-
-  tail(count: number): void {
-    this.#passing.tail(count)
-  }
-
-  offence(): string | undefined {
-    return this.#passing.offence()
-  }
-
-  discard(): void {
-    this.#passing.discard()
+    this.passing = new DescriptorPassing(sender.reader, sender.closer, taken)
   }
 
   /** The frame has come. */
@@ -55,7 +40,7 @@ export class CallsWithDescriptors {
     const count = DescriptorPassing.announced(bytes, from, to)
     if (count === 0) return this.#whole(bytes, from, to, [])
     if (count === undefined) return events.close('too many file descriptors announced', 'protocol-violation')
-    if (carriesDescriptors) return this.#passing.expect(bytes, from, to, count)
+    if (carriesDescriptors) return this.passing.expect(bytes, from, to, count)
     // Where the next frame begins is not certain any more.
     const error = rpcError('file descriptors cannot be passed over this connection')
     events.closeInOrder(errorReply(readHeader(bytes, from), error))

@@ -131,7 +131,7 @@ export class ClientFrames implements FrameInputOwner, DescriptorSender {
   stop(): void {
     this.input.stop()
     this.#countMemory(0)
-    this.#fds?.discard()
+    this.#fds?.passing.discard()
   }
 
   judged(all: boolean): void {
@@ -149,12 +149,12 @@ export class ClientFrames implements FrameInputOwner, DescriptorSender {
   }
 
   arrivedDescriptors(descriptors: readonly number[]): void {
-    this.#ownFds().arrived(descriptors)
+    this.#ownFds().passing.arrived(descriptors)
   }
 
   /** Nobody needs to pass descriptors in order to log in. */
   #offence(fds: CallsWithDescriptors): string | undefined {
-    return this.#user.standing.authenticating ? 'file descriptors before the login' : fds.offence()
+    return this.#user.standing.authenticating ? 'file descriptors before the login' : fds.passing.offence()
   }
 
   inputEnded(): void {
@@ -194,7 +194,7 @@ export class ClientFrames implements FrameInputOwner, DescriptorSender {
   }
 
   tail(count: number): void {
-    this.#fds?.tail(count)
+    this.#fds?.passing.tail(count)
   }
 
   illegal(length: number): void {
