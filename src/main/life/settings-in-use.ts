@@ -105,8 +105,7 @@ export class SettingsInUse implements LiveSettings {
         if (change !== undefined) listeners.close(change.removed)
         listeners.setBacklog(({ name }) => (name === 'admin' ? settings.adminBacklog : settings.backlog))
         this.#watchTls()
-        this.users.useLimits(settings)
-        await this.users.useInThreads(this.actorSettings, settings.minClients)
+        await this.#tellAll()
       } finally {
         // Not before the threads know what these clients need.
         listeners.open(change?.added ?? [])
@@ -119,8 +118,7 @@ export class SettingsInUse implements LiveSettings {
       const settings = change(this.#settings)
       this.users.logger.use(settings.log)
       this.#settings = settings
-      this.users.useLimits(settings)
-      await this.users.useInThreads(this.actorSettings, settings.minClients)
+      await this.#tellAll()
     })
   }
 
@@ -135,7 +133,7 @@ export class SettingsInUse implements LiveSettings {
       if (this.#tls === undefined) throw new StartupError('internal error: no tls service found, unable to update tls files')
       const files = await this.#prepareTls(this.#settings)
       files.use()
-      await this.users.useInThreads(this.actorSettings, this.#settings.minClients)
+      await this.#tellThreads()
     })
     await this.#nextUpdate
   }
@@ -143,6 +141,15 @@ export class SettingsInUse implements LiveSettings {
   closeTls(): void {
     this.#tls?.close()
     this.#tls = undefined
+  }
+
+  #tellAll(): Promise<void> {
+    this.users.useLimits(this.#settings)
+    return this.#tellThreads()
+  }
+
+  #tellThreads(): Promise<void> {
+    return this.users.useInThreads(this.actorSettings, this.#settings.minClients)
   }
 
   #afterOthers(work: () => Promise<void>): Promise<void> {
