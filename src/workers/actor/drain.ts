@@ -67,8 +67,7 @@ export class Drain implements Timed {
 
   #look(): void {
     const { clock, figures } = this.#owner
-    for (const session of this.#left()) this.#try(session, () => session.leave.closeIfDrained())
-    for (const session of this.#left()) this.#lookAt(session)
+    for (const session of this.#left()) this.#try(session, () => this.#lookAt(session))
     this.#its = new Map(this.#left().map(session => [session, this.#its.get(session)!]))
     figures.left = count(this.#its.keys())
     if (this.#its.size === 0) return
@@ -78,10 +77,12 @@ export class Drain implements Timed {
   }
 
   #lookAt(session: DrainedSession): void {
-    if (!session.leave.waitsForClient) return
+    const { leave } = session
+    leave.closeIfDrained()
+    if (!leave.waitsForClient) return
     const looks = this.#its.get(session)! + 1
     this.#its.set(session, looks)
-    if (looks > LOOKS_AT_ONE) this.#try(session, () => session.leave.giveUp())
+    if (looks > LOOKS_AT_ONE) leave.giveUp()
   }
 
   #left(): DrainedSession[] {
