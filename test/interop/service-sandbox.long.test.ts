@@ -54,8 +54,10 @@ describe('the service in its sandbox', function () {
       await started()
     })
 
-    it('lets clients in over TLS with their certificates', async () => {
+    it('is started by the first client on the TLS socket, and lets clients in with their certificates', async () => {
+      expect(await service.state()).to.equal('inactive')
       await virsh('qemu+tls://127.0.0.1/system', 'list')
+      expect(await service.state()).to.equal('active')
       expect(await service.log()).to.match(/client \d+ at \S+: .*CN=/)
     })
 

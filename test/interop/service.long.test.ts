@@ -38,7 +38,8 @@ describe('the service beside libvirtd', function () {
   for (const [what, command] of [
     ['the main socket', ['virsh', '-c', unix('libvirt-sock'), 'list']],
     ['the read-only socket', ['virsh', '-r', '-c', unix('libvirt-sock-ro'), 'list']],
-    ['the TCP socket', ['virsh', '-c', TCP, 'list']]
+    ['the TCP socket', ['virsh', '-c', TCP, 'list']],
+    ['the admin socket', ['virt-admin', '-c', 'libvirtd:///system?socket=/run/virtbroker/libvirt-admin-sock', 'srv-list']]
   ] as const) {
     it(`is started by the first client on ${what}`, async () => {
       expect(await service.state()).to.equal('inactive')
