@@ -29,8 +29,6 @@ type AdminCall = Call<AdminClient>
 /** `cFunction`: who complains in libvirt. */
 const noFlags = (xdr: XdrReader, cFunction: string): void => checkFlags(xdr.u32(), 0, cFunction, DOMAIN.admin)
 
-const readString = (xdr: XdrReader): string => xdr.string()
-
 /** The values that are given, by name, of a list that the schema allows. */
 function readUints(xdr: XdrReader, schema: Schema): () => Readonly<Record<string, number>> {
   const params = readParams(xdr, MAX_ADMIN_PARAMS)
@@ -187,7 +185,7 @@ export function adminProgram(servers: readonly AdminServer[], broker: BrokerCont
     cFunction: string,
     parse: (text: string) => Parameters<BrokerControl['changeLog']>[0]
   ): Promise<void> => {
-    const text = args.optional(readString) ?? ''
+    const text = args.optional(xdr => xdr.string()) ?? ''
     noFlags(args, cFunction)
     try {
       await broker.changeLog(parse(text))
