@@ -1,4 +1,4 @@
-import { encodeFrame, MESSAGE, PROGRAM_VERSION, STATUS, type Header } from './header.js'
+import { encodeFrame, frameLength, frameStatus, HEADER_BYTES, MESSAGE, PROGRAM_VERSION, STATUS, type Header } from './header.js'
 import { XdrReader, XdrWriter } from './xdr.js'
 
 /** Error codes (`virErrorNumber`) that the broker or its embedded driver sends. */
@@ -184,6 +184,17 @@ export function decodeError(payload: Buffer, start = 0, end = payload.length): R
     int1,
     int2
   })
+}
+
+/** Frames up to this length are judged when they have come whole; no error is longer. */
+const MAX_ERROR_FRAME_BYTES = 1024 * 1024
+
+/** libvirt's number of the error in a reply whose header stands at `bytes[at]`; 0 if it is none. */
+export function repliedCode(bytes: Buffer, at: number): number {
+  if (frameStatus(bytes, at) !== STATUS.error) return 0
+  const length = frameLength(bytes, at)
+  const there = length >= HEADER_BYTES + 4 && length <= MAX_ERROR_FRAME_BYTES && at + HEADER_BYTES + 4 <= bytes.length
+  return Math.max(CODE.internalError, there ? bytes.readInt32BE(at + HEADER_BYTES) : 0)
 }
 
 /** The answer to `call` that says it failed. It echoes the caller's program, version, procedure and serial. */

@@ -1,13 +1,13 @@
 import { Socket } from 'node:net'
 import type { Worker } from 'node:worker_threads'
 import { expect } from 'chai'
-import { PROGRAM, STATUS } from '#protocol/header.js'
+import { STATUS } from '#protocol/header.js'
 import { REMOTE } from '#protocol/procedures.js'
 import { actorSettings } from '#main/config/actor-settings.js'
 import { loadConfig } from '#main/config/load.js'
+import { ProcedureSums } from '#main/metrics/procedure-figures.js'
 import { ActorPool } from '#main/threads/actor-pool.js'
 import { NameService } from '#main/threads/name-service.js'
-import { sumOf } from '#workers/observe/call-counts.js'
 import { descriptorLimits } from '#workers/os/descriptor-limits.js'
 import { FdLedger } from '#workers/os/fd-ledger.js'
 import { ForeignCloser } from '#workers/os/foreign-close.js'
@@ -35,7 +35,7 @@ describe('calls that are counted', function () {
     const limits = descriptorLimits(2)
     const deaths: string[] = []
     const pool = new ActorPool(
-      { threads: 1, minClients: 1, counting: true, limits },
+      { threads: 1, minClients: 1, metering: true, limits },
       { ...actorSettings(config), logLevel: 'error', testDriverSocket: undefined, tls: undefined },
       { closer: new ForeignCloser(new FdLedger(), limits.foreign), lastHeard: new LastHeard() },
       { news: () => undefined, threadDied: (_, why) => deaths.push(why) },
@@ -62,6 +62,8 @@ describe('calls that are counted', function () {
     await pool.started()
     await call(2, 3)
     expect(deaths).to.deep.equal(['a test wants it'])
-    expect(sumOf(pool.counts)).to.deep.equal([{ prog: PROGRAM.remote, proc: REMOTE.authList, ok: 5, error: 0, refused: 0 }])
+    const figures = new ProcedureSums().sum(pool.counters.map(({ words }) => words))
+    expect(figures).to.have.length(1)
+    expect(figures[0]).to.deep.include({ program: 'remote', procedure: 'AUTH_LIST', driver: 'none', outcomes: [5, 0, 0, 0] })
   })
 })

@@ -1,10 +1,13 @@
 import { expect } from 'chai'
-import { encodeError, rpcError } from '#protocol/errors.js'
+import { CODE, encodeError, rpcError } from '#protocol/errors.js'
 import { PROGRAM, STATUS } from '#protocol/header.js'
-import { REMOTE } from '#protocol/procedures.js'
+import { lookup, REMOTE } from '#protocol/procedures.js'
 import { Clock } from '#workers/base/clock.js'
-import { CallCounts, sumOf } from '#workers/observe/call-counts.js'
-import type { SessionObserver } from '#workers/thread/session-observer.js'
+import { ProcedureSums, type ProcedureFigures } from '#main/metrics/procedure-figures.js'
+import { CallMeter } from '#workers/observe/call-meter.js'
+import { Counters } from '#workers/thread/counters.js'
+import { DRIVERS, driverOf, FAMILIES, SPANS, type Family } from '#workers/thread/metric-families.js'
+import { LOST, type SessionObserver } from '#workers/thread/session-observer.js'
 import { Cleanup } from '../support/cleanup.js'
 import { MemorySession } from '../support/memory-session.js'
 
@@ -13,7 +16,7 @@ const SAVE = REMOTE.domainSave
 
 interface Told {
   proc: number
-  how: 'ok' | 'error' | 'refused'
+  how: 'ok' | 'refused' | 'lost' | number
   queued?: number
   atDriver?: number
 }
@@ -24,8 +27,8 @@ class Listener implements SessionObserver {
 
   changed(): void {}
 
-  answered(_client: unknown, _prog: number, proc: number, status: number, queued: number, atDriver: number): void {
-    this.told.push({ proc, how: status === STATUS.ok ? 'ok' : 'error', ...(this.timing && { queued, atDriver }) })
+  answered(_client: unknown, _prog: number, proc: number, code: number, queued: number, atDriver: number): void {
+    this.told.push({ proc, how: code === 0 ? 'ok' : code === LOST ? 'lost' : code, ...(this.timing && { queued, atDriver }) })
   }
 
   refused(_client: unknown, _prog: number, proc: number): void {
@@ -65,10 +68,10 @@ describe('the observer of a session', () => {
         trial.port.lose()
         expect(observer.told).to.deep.equal([
           { proc: CALL, how: 'ok' },
-          { proc: SAVE, how: 'error' },
+          { proc: SAVE, how: CODE.rpc },
           { proc: REMOTE.connectGetUri, how: 'ok' },
           { proc: REMOTE.authSaslStep, how: 'refused' },
-          ...Array.from({ length: 4 }, () => ({ proc: CALL, how: 'error' })),
+          ...Array.from({ length: 4 }, () => ({ proc: CALL, how: 'lost' })),
           // No daemon was given this one.
           { proc: CALL, how: 'refused' }
         ])
@@ -97,10 +100,37 @@ describe('the observer of a session', () => {
     })
   }
 
-  it('that counts has the counts of all threads by procedure, also of those that nobody knows', async () => {
-    const threads = [CallCounts.share(), CallCounts.share()]
-    for (const shared of threads) {
-      const trial = new MemorySession(clock, 'own', { observer: new CallCounts(shared) })
+  it('is told of calls that their client does not wait for', async () => {
+    const observer = new Listener(false)
+    const trial = new MemorySession(clock, 'own', { observer })
+    await trial.open()
+    trial.call(CALL)
+    observer.told.length = 0
+    trial.session.close('gone', 'debug')
+    expect(observer.told).to.deep.equal([{ proc: CALL, how: 'lost' }])
+  })
+})
+
+describe('the meter of calls', () => {
+  const cleanup = new Cleanup()
+  let clock: Clock
+  before(() => {
+    clock = new Clock(() => undefined)
+    cleanup.defer(() => Promise.resolve(clock.stop()))
+  })
+  after(() => cleanup.run())
+
+  const client = (uri?: string): Parameters<SessionObserver['changed']>[0] => ({
+    id: 1, since: 0, listener: { name: 'main', transport: 'unix', readonly: false, auth: 'none' }, peer: undefined,
+    identity: {}, state: 'serving', driver: uri === undefined ? 0 : driverOf(uri)
+  })
+  const sums = (threads: readonly Counters[], all = new ProcedureSums()): ProcedureFigures[] => all.sum(threads.map(({ words }) => words))
+  const at = ({ at, row, step }: Family, first: number, second: number): number => at + row * first + step * second
+
+  it('has the counts of all threads by procedure and driver, also of those that nobody knows', async () => {
+    const threads = [new Counters(), new Counters()]
+    for (const counters of threads) {
+      const trial = new MemorySession(clock, 'own', { observer: new CallMeter(counters) })
       await trial.open()
       for (let i = 0; i < 3; i++) {
         trial.call(CALL)
@@ -109,17 +139,68 @@ describe('the observer of a session', () => {
       trial.call(CALL)
       trial.port.reply(trial.port.take()[0]!, encodeError(rpcError('no')), { status: STATUS.error })
       trial.call(REMOTE.authSaslStep)
+      trial.call(CALL)
+      trial.port.lose()
     }
-    const other = new CallCounts(threads[0]!)
-    other.answered(undefined, PROGRAM.remote, 5000, STATUS.ok)
-    other.refused(undefined, 0x1234_5678, 1)
-    other.answered(undefined, PROGRAM.qemu, 4, STATUS.ok)
-    expect(sumOf(threads)).to.deep.equal([
-      { prog: PROGRAM.remote, proc: REMOTE.connectOpen, ok: 2, error: 0, refused: 0 },
-      { prog: PROGRAM.remote, proc: CALL, ok: 6, error: 2, refused: 0 },
-      { prog: PROGRAM.remote, proc: REMOTE.authSaslStep, ok: 0, error: 0, refused: 2 },
-      { prog: PROGRAM.qemu, proc: 4, ok: 1, error: 0, refused: 0 },
-      { prog: undefined, proc: undefined, ok: 1, error: 0, refused: 1 }
+    const other = new CallMeter(threads[0]!)
+    other.answered(client(), PROGRAM.remote, 5000, 0, 0, 0)
+    other.answered(client(), PROGRAM.remote, 1000, 0, 0, 0)
+    other.refused(client(), 0x1234_5678, 1, rpcError('no'))
+    other.answered(client('qemu:///system'), PROGRAM.qemu, 4, 0, 0, 0)
+    const found = sums(threads).map(({ program, procedure, driver, outcomes }) => [program, procedure, driver, ...outcomes])
+    expect(found).to.have.deep.members([
+      ['remote', 'CONNECT_OPEN', 'test', 2, 0, 0, 0],
+      ['remote', 'DOMAIN_GET_INFO', 'test', 6, 2, 0, 2],
+      ['remote', 'AUTH_SASL_STEP', 'test', 0, 0, 2, 0],
+      ['qemu', 'CONNECT_DOMAIN_MONITOR_EVENT_REGISTER', 'qemu', 1, 0, 0, 0],
+      ['_OTHER', '_OTHER', 'none', 2, 0, 1, 0]
     ])
+    const test = DRIVERS.indexOf('test')
+    for (const { words } of threads) expect(words[at(FAMILIES.callErrors, test, CODE.rpc)]).to.equal(1)
+  })
+
+  it('puts times into buckets, by where they were spent', () => {
+    const counters = new Counters()
+    const meter = new CallMeter(counters)
+    const qemu = client('qemu:///system')
+    meter.answered(qemu, PROGRAM.remote, SAVE, 0, 40, 60)
+    meter.answered(qemu, PROGRAM.remote, SAVE, 0, 0, 400_000_000)
+    // Of what the broker answers itself there is none.
+    meter.answered(qemu, PROGRAM.remote, REMOTE.connectGetUri, 0, 0, 0)
+    const [save] = sums([counters]).filter(({ procedure }) => procedure === 'DOMAIN_SAVE')
+    const buckets = (...ones: number[]): number[] => Array.from({ length: 21 }, (_, i) => ones.filter(one => one === i).length)
+    expect(save!.durations).to.deep.equal([...buckets(1, 20), 400_000_100])
+    const read = (family: Family): number[] => [...counters.words.slice(at(family, qemu.driver, 0), at(family, qemu.driver, 1))]
+    expect(read(FAMILIES.callQueue)).to.deep.equal([...buckets(0, 0), 40])
+    expect(read(FAMILIES.callDriver)).to.deep.equal([...buckets(1, 20), 400_000_060])
+  })
+
+  it('goes on in the memory of a thread that has died', () => {
+    const counters = new Counters()
+    for (let i = 0; i < 2; i++) {
+      const meter = new CallMeter(new Counters(counters.shared))
+      meter.answered(client('lxc:///'), PROGRAM.remote, CALL, 0, 1, 1)
+      meter.answered(client('xen:///system'), PROGRAM.remote, CALL, 0, 1, 1)
+    }
+    expect(sums([counters]).map(({ driver, outcomes }) => [driver, outcomes[0]])).to.deep.equal([['lxc', 2], ['xen', 2]])
+  })
+
+  it('tells of two hundred procedures one by one, and of the rest together, for good', () => {
+    const threads = [new Counters(), new Counters()]
+    const all = new ProcedureSums()
+    const [first, second] = threads.map(counters => new CallMeter(counters))
+    for (let proc = 1; proc <= 150; proc++) first!.answered(client(), PROGRAM.remote, proc, 0, 1, 1)
+    expect(sums(threads, all)).to.have.length(150)
+    for (let proc = 300; proc >= 1; proc--) second!.answered(client(), PROGRAM.remote, proc, 0, 1, 1)
+    for (let i = 0; i < 2; i++) {
+      const told = sums(threads, all)
+      expect(told).to.have.length(201)
+      const other = told.find(({ procedure }) => procedure === '_OTHER')!
+      expect(other.outcomes[0]).to.equal(100)
+    }
+  })
+
+  it('has a place for each procedure that there is', () => {
+    for (const { prog, procedures } of SPANS) expect(lookup(prog, procedures), `program ${prog}`).to.equal(undefined)
   })
 })

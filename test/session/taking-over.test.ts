@@ -3,6 +3,7 @@ import { setImmediate as turn } from 'node:timers/promises'
 import { MessageChannel } from 'node:worker_threads'
 import { expect } from 'chai'
 import { Actor } from '#workers/actor/actor.js'
+import { Counters } from '#workers/thread/counters.js'
 import type { ClientState } from '#workers/thread/client-record.js'
 import type { FromActor, ToActor } from '#workers/thread/control.js'
 import { FdLedger } from '#workers/os/fd-ledger.js'
@@ -30,7 +31,8 @@ describe('an actor that is handed many connections at once', () => {
     const [work, names] = [new MessageChannel(), new MessageChannel()]
     const actor = new Actor({
       number: OWNER, settings, ledger: ledger.shared, limits: LIMITS, lastHeard: lastHeard.shared,
-      counts: undefined, figures: new Figures().shared, work: work.port2, names: names.port2, sasl: undefined, daemons: undefined
+      counters: new Counters().shared, metering: false, figures: new Figures().shared,
+      work: work.port2, names: names.port2, sasl: undefined, daemons: undefined
     })
     /** What each had come to. */
     const ended = new Map<number, ClientState>()

@@ -6,6 +6,7 @@ import type { Clock } from '#workers/base/clock.js'
 import { LastHeard } from '#workers/os/last-heard.js'
 import type { AuthMethod } from '#workers/os/listener-kind.js'
 import type { ClientState } from '#workers/thread/client-record.js'
+import { NO_DRIVER } from '#workers/thread/metric-families.js'
 import type { SessionObserver } from '#workers/thread/session-observer.js'
 import { Policy } from '#workers/policy/policy.js'
 import { ClientSession } from '#workers/session/client-session.js'
@@ -59,7 +60,8 @@ export class MemorySession {
     const listener = { name: 'unix', transport: 'unix', readonly: false, auth } as const
     this.session = new ClientSession(services as unknown as ThreadServices, access as unknown as SessionAccess, owner, {
       record: {
-        id: 1, since: 0, listener, peer: undefined, identity: {}, state: auth === 'none' ? 'serving' : 'authenticating'
+        id: 1, since: 0, listener, peer: undefined, identity: {}, state: auth === 'none' ? 'serving' : 'authenticating',
+        driver: NO_DRIVER
       },
       fd: 9,
       newcomer: new Newcomer(lastHeard, 9, 0),

@@ -90,7 +90,7 @@ export class Supervisor implements Drainable, ListenerHandler {
     const shared = { closer: this.#closer, lastHeard: this.#lastHeard }
     this.#names = new NameService(this.#logger)
     const { actorThreads: threads, metricsListen } = this.#config
-    const size = { threads, minClients: settings.minClients, counting: metricsListen !== undefined, limits: this.#limits }
+    const size = { threads, minClients: settings.minClients, metering: metricsListen !== undefined, limits: this.#limits }
     if (!this.#config.privileged) this.#daemons = new SessionDaemons(this.#config.paths.runDir, process.env, this.#logger)
     const helpers = { names: this.#names, sasl: inUse.sasl, daemons: this.#daemons }
     this.#pool = new ActorPool(size, inUse.actorSettings, shared, handler, helpers)

@@ -12,7 +12,7 @@ import type { ForeignCloser } from '../../workers/os/foreign-close.js'
 import type { ClientActivity, ClientRecord, HandOver } from '../../workers/thread/client-record.js'
 import type { Figures, Left } from '../../workers/thread/figures.js'
 import type { ActorSettings } from '../../workers/thread/settings.js'
-import { CallCounts } from '../../workers/observe/call-counts.js'
+import { Counters } from '../../workers/thread/counters.js'
 import { SOURCE } from '../../workers/base/log.js'
 import type { MessageKind } from '../../workers/base/log-kinds.js'
 import { ActorThread } from './actor-thread.js'
@@ -42,8 +42,8 @@ export interface ActorPoolSize {
   threads: number
   /** A thread gets so many clients before the next one gets its first. */
   minClients: number
-  /** Whether calls are counted by procedure. */
-  counting: boolean
+  /** Whether calls are counted. */
+  metering: boolean
   /** For each thread. */
   limits: DescriptorLimits
 }
@@ -82,8 +82,9 @@ export class ActorPool {
   readonly #handler: ActorPoolHandler
   #helpers: ActorHelpers
   readonly #slots: ThreadSlots<ActorThread>
-  /** What the threads have counted (see CallCounts), those that are gone included; empty where they do not count. */
-  readonly counts: readonly SharedArrayBuffer[]
+  /** What the threads have counted, those that are gone included. */
+  readonly counters: readonly Counters[]
+  readonly #metering: boolean
   readonly #hangs = new HangWatch<ActorThread>()
   readonly #looking: NodeJS.Timeout
   #numbers = 0
@@ -93,7 +94,7 @@ export class ActorPool {
   #drainedBy: number | undefined
 
   constructor(
-    { threads, minClients, counting, limits }: ActorPoolSize,
+    { threads, minClients, metering, limits }: ActorPoolSize,
     settings: ActorSettings,
     { closer, lastHeard }: SharedLedgers,
     handler: ActorPoolHandler,
@@ -122,9 +123,10 @@ export class ActorPool {
       resourceLimits: { maxYoungGenerationSizeMb: 6 }
     })
     this.#pool.on('error', (error: Error) => this.#cannotStart(error))
-    this.counts = counting ? Array.from({ length: threads }, () => CallCounts.share()) : []
+    this.#metering = metering
+    this.counters = Array.from({ length: threads }, () => new Counters())
     // A thread goes on in the memory of the one that it replaces.
-    this.#slots = new ThreadSlots(threads, index => new Keeper(this.#kept(this.counts[index])))
+    this.#slots = new ThreadSlots(threads, index => new Keeper(this.#kept(this.counters[index]!)))
     this.#slots.start()
     this.#looking = setInterval(() => this.#look(), LOOK_MS).unref()
   }
@@ -269,17 +271,17 @@ export class ActorPool {
     for (const thread of hanging) thread.terminate(this.#pool.threads, HANGS)
   }
 
-  #kept(counts: SharedArrayBuffer | undefined): Kept<ActorThread> {
+  #kept(counters: Counters): Kept<ActorThread> {
     return {
       patience: SHUTDOWN_MS,
-      start: () => this.#start(counts),
+      start: () => this.#start(counters),
       // The only one is replaced at once, unless it could not even be started.
       pause: died => (this.threads.length > 1 || died?.isGivenUp === true ? RESTART_PAUSE_MS : 0),
       died: (thread, why) => this.#died(thread, why)
     }
   }
 
-  #start(counts: SharedArrayBuffer | undefined): ActorThread {
+  #start(counters: Counters): ActorThread {
     const { names, sasl, daemons } = this.#helpers
     const task = {
       number: ++this.#numbers,
@@ -287,7 +289,8 @@ export class ActorPool {
       ledger: this.#closer.ledger.shared,
       limits: this.#limits,
       lastHeard: this.#lastHeard.shared,
-      counts,
+      counters: counters.shared,
+      metering: this.#metering,
       names: names.connect(),
       sasl: sasl?.connect(),
       daemons: daemons?.connect()

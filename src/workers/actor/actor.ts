@@ -13,15 +13,16 @@ import { FdLedger } from '../os/fd-ledger.js'
 import { LastHeard } from '../os/last-heard.js'
 import { ForeignCloser } from '../os/foreign-close.js'
 import { Poller } from '../os/poller.js'
-import { CallCounts } from '../observe/call-counts.js'
+import { CallMeter } from '../observe/call-meter.js'
 import type { SessionObserver } from '../thread/session-observer.js'
 import { Policy } from '../policy/policy.js'
 import { Authority } from '../polkit/authority.js'
 import { SaslThreadClient } from '../sasl/thread-client.js'
+import { Counters } from '../thread/counters.js'
 import { Figures } from '../thread/figures.js'
 import { failureText, levelOf, LOG_LEVELS, SOURCE, type Log } from '../base/log.js'
 import { Drain, type DrainOwner } from './drain.js'
-import type { ClientActivity, ClientRecord, ClientState } from '../thread/client-record.js'
+import type { ClientActivity, ClientState, ServedRecord } from '../thread/client-record.js'
 import type { ThreadLog, ThreadServices } from '../thread/services.js'
 import type { SessionAccess, SessionOwner } from '../session/session-owner.js'
 import type { ActorSettings } from '../thread/settings.js'
@@ -61,6 +62,7 @@ export class Actor implements ActorControl, DrainOwner, ThreadServices, SessionA
   /** Driver connections that end in order. */
   readonly leaving = new Leaving(() => this.#finishIfEmpty())
   readonly figures: Figures
+  readonly counters: Counters
   readonly #sessions = new Map<number, ClientSession>()
   readonly #arrivals: Arrivals
   readonly #tls: TlsHandshakes
@@ -69,7 +71,7 @@ export class Actor implements ActorControl, DrainOwner, ThreadServices, SessionA
   readonly #daemons: MessagePort | undefined
   #news: (ActorNews | LoadNews)[] = []
   /** Clients of whose records the supervisor has not heard yet. */
-  readonly #changed = new Set<ClientRecord>()
+  readonly #changed = new Set<ServedRecord>()
   #toFlush = false
   #drain: Drain | undefined
   #closing = false
@@ -79,10 +81,11 @@ export class Actor implements ActorControl, DrainOwner, ThreadServices, SessionA
   readonly done = new Promise<void>(resolve => (this.#finished = resolve))
 
   constructor(task: Omit<ActorTask, 'control' | 'pulse'>) {
-    const { number, settings, ledger, limits, lastHeard, counts, figures, work, names, sasl, daemons } = task
+    const { number, settings, ledger, limits, lastHeard, counters, metering, figures, work, names, sasl, daemons } = task
     this.settings = settings
     this.figures = new Figures(figures)
-    this.observer = counts && new CallCounts(counts)
+    this.counters = new Counters(counters)
+    this.observer = metering ? new CallMeter(this.counters) : undefined
     if (sasl !== undefined) this.sasl.connect(sasl)
     this.policy = new Policy(settings.policy, settings.shield)
     this.polkit = new Authority(settings.systemBusAddress, this.clock)
@@ -138,7 +141,7 @@ export class Actor implements ActorControl, DrainOwner, ThreadServices, SessionA
   }
 
   /** A client is counted for as long as its connection may have to wait for being closed. */
-  ended(record: ClientRecord, why: string, sender: number | undefined): void {
+  ended(record: ServedRecord, why: string, sender: number | undefined): void {
     this.#sessions.delete(record.id)
     this.#changed.delete(record)
     const ended = (): void => this.#ended(record.id, why, record.state)
@@ -157,7 +160,7 @@ export class Actor implements ActorControl, DrainOwner, ThreadServices, SessionA
   }
 
   /** Something has changed in the record of a client. */
-  changed(record: ClientRecord): void {
+  changed(record: ServedRecord): void {
     this.observer?.changed(record)
     this.#changed.add(record)
     this.#flushSoon()

@@ -6,6 +6,7 @@ import { setIntOption, SO_OOBINLINE, SOL_SOCKET } from '../os/libc.js'
 import { SaslLayer } from '../sasl/sasl-layer.js'
 import type { ListenerKind } from '../os/listener-kind.js'
 import { logContextOf, NO_IDENTITY, type HandOver } from '../thread/client-record.js'
+import { NO_DRIVER } from '../thread/metric-families.js'
 import type { ActorSettings } from '../thread/settings.js'
 import { PolledTransport } from '../transport/polled.js'
 import type { ThreadIo } from '../transport/thread-io.js'
@@ -173,7 +174,8 @@ export class Arrivals {
         record: {
           id, since, listener, peer,
           identity: found.identity ?? NO_IDENTITY,
-          state: listener.auth === 'none' ? 'serving' : 'authenticating'
+          state: listener.auth === 'none' ? 'serving' : 'authenticating',
+          driver: NO_DRIVER
         },
         fd,
         newcomer: new Newcomer(lastHeard, fd, arrival.takenAt),

@@ -2,7 +2,7 @@ import type { RemoteError } from '../../protocol/errors.js'
 import type { Identity } from '../../protocol/identity.js'
 import type { LogKind } from '../base/log-kinds.js'
 import type { Newcomer } from './newcomer.js'
-import type { ClientRecord } from '../thread/client-record.js'
+import type { ServedRecord } from '../thread/client-record.js'
 import type { Transport, TransportHandler } from '../transport/transport.js'
 
 /** A connection, as the step sees it that it is in. */
@@ -44,7 +44,7 @@ export interface SecuredSocket {
 
 /** What a session begins with. */
 export interface Arrived {
-  readonly record: ClientRecord
+  readonly record: ServedRecord
   readonly fd: number
   readonly newcomer: Newcomer
   readonly failure: RemoteError | undefined

@@ -1,5 +1,5 @@
 import { KIND, KIND_REPLY, type CallKind } from '../../protocol/call-kinds.js'
-import { errorReply, type RemoteError } from '../../protocol/errors.js'
+import { errorReply, repliedCode, type RemoteError } from '../../protocol/errors.js'
 import { DISPOSITION, type Disposition } from '../../protocol/frame-reader.js'
 import {
   frameLength,
@@ -17,7 +17,7 @@ import { connectionClosedFrame } from '../../protocol/messages/connect.js'
 import { lookup, procedureName, REMOTE } from '../../protocol/procedures.js'
 import { SOURCE } from '../base/log.js'
 import type { DriverPort, ReplyJudge } from '../driver/driver-port.js'
-import type { SessionObserver } from '../thread/session-observer.js'
+import { LOST, type SessionObserver } from '../thread/session-observer.js'
 import { CallTable } from './call-table.js'
 import { PAUSE, type CallSink, type ClientPort, type FlowOwner } from './ports.js'
 import { Registrations } from './registrations.js'
@@ -190,7 +190,7 @@ export class CallFlow implements CallSink, ReplyJudge {
     const kind = this.calls.kindAt(place)
     const lookedInto = (kind & KIND.registration) !== 0 && frameLength(bytes, at) <= MAX_LOOKED_INTO_BYTES
     if (lookedInto && !whole) return DISPOSITION.collect
-    if (this.#observer !== undefined) this.#observed(this.#observer, place, frameStatus(bytes, at))
+    if (this.#observer !== undefined) this.#observed(this.#observer, place, repliedCode(bytes, at))
     this.calls.remove(place)
     if (this.#port === undefined) return DISPOSITION.skip
     if ((kind & KIND_REPLY) === 0) return DISPOSITION.pass
@@ -206,14 +206,15 @@ export class CallFlow implements CallSink, ReplyJudge {
     return DISPOSITION.pass
   }
 
-  #observed(observer: SessionObserver, place: number, status: number): void {
+  /** `code`: as an observer is told it. */
+  #observed(observer: SessionObserver, place: number, code: number): void {
     const { calls } = this
     const prog = calls.programAt(place)
     const proc = calls.procedureAt(place)
-    if (!observer.timing) return observer.answered(this.#owner.record, prog, proc, status, 0, 0)
+    if (!observer.timing) return observer.answered(this.#owner.record, prog, proc, code, 0, 0)
     const given = calls.givenAt(place)
     const queued = Math.round(1000 * (given - calls.cameAt(place)))
-    observer.answered(this.#owner.record, prog, proc, status, queued, Math.round(1000 * (performance.now() - given)))
+    observer.answered(this.#owner.record, prog, proc, code, queued, Math.round(1000 * (performance.now() - given)))
   }
 
   streamPacket(bytes: Buffer, at: number): Disposition | undefined {
@@ -262,16 +263,25 @@ export class CallFlow implements CallSink, ReplyJudge {
   lost(error: RemoteError, reason: number): boolean {
     const told = this.#closeCallback
     this.#port = undefined
-    const observer = this.#observer
-    if (observer !== undefined && this.calls.size > 0) {
-      for (let place = 0; place >= 0; place = this.calls.after(place)) this.#observed(observer, place, STATUS.error)
-    }
+    this.#observeLost()
     for (const call of this.calls.takeAll()) this.#client.write(errorReply(call, error))
     this.failWaiting(error)
     for (const frame of this.streams.breakAll(error)) this.#client.write(frame)
     this.tellOfEnd(reason)
     this.#client.resume(PAUSE.driverFull)
     return told
+  }
+
+  /** Nobody waits for the answers any more. */
+  abandon(): void {
+    this.#observeLost()
+    this.drop()
+  }
+
+  #observeLost(): void {
+    const observer = this.#observer
+    if (observer === undefined || this.calls.size === 0) return
+    for (let place = 0; place >= 0; place = this.calls.after(place)) this.#observed(observer, place, LOST)
   }
 
   /** The client is about to be closed. It gets its event if it asked for it. */

@@ -4,9 +4,8 @@ import { MESSAGE, PROGRAM_VERSION, STATUS } from '../../protocol/header.js'
 
 /** Words of an entry: program, procedure, serial (as a signed word: a small integer to V8), kind. */
 const WORDS = 4
-const TIMES = 2
-/** Words for each entry of the times. */
-const TIME_STEP = WORDS / TIMES
+/** Words of an entry's place for each of its times. */
+const TIME_STEP = 2
 
 /**
  * The calls of one client that its driver daemon has and has not answered. Searched from the front: there are few of
@@ -18,7 +17,7 @@ export class CallTable {
   #end = 0
   /** Calls that were ever entered. */
   total = 0
-  /** Of each call when it came and when the daemon was given it, in milliseconds; undefined where nobody wants to know. */
+  /** Of each entry when it came and when the daemon was given it, in milliseconds; undefined where nobody wants to know. */
   readonly #times: number[] | undefined
 
   constructor(timed = false) {
@@ -46,7 +45,10 @@ export class CallTable {
 
   /** The times of the call that was added last; only if the table is timed. */
   stamp(came: number, given: number): void {
-    this.#times!.push(came, given)
+    const times = this.#times!
+    const at = (this.#end - WORDS) / TIME_STEP
+    times[at] = came
+    times[at + 1] = given
   }
 
   /** The place of the call that a reply with this header answers, until the table changes; -1 if there is no such call. */
@@ -88,9 +90,11 @@ export class CallTable {
   /** The call in that place is answered. */
   remove(place: number): void {
     const words = this.#words
-    this.#times?.splice(place / TIME_STEP, TIMES)
+    const times = this.#times
     this.#end -= WORDS
     for (let at = place; at < this.#end; at++) words[at] = words[at + WORDS]!
+    if (times === undefined) return
+    for (let at = place / TIME_STEP; at < this.#end / TIME_STEP; at++) times[at] = times[at + TIME_STEP]!
   }
 
   /** Empties the table; returns what was in it as headers of calls, for their error replies. */
@@ -107,7 +111,6 @@ export class CallTable {
       })
     }
     this.#end = 0
-    if (this.#times !== undefined) this.#times.length = 0
     return calls
   }
 }

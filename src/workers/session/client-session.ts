@@ -17,7 +17,8 @@ import type { Way } from '../driver/driver-sockets.js'
 import type { OpenedDriver } from '../driver/drivers.js'
 import { EIO, EMFILE, errorText } from '../os/libc.js'
 import { subjectOf } from '../policy/subject.js'
-import type { ClientActivity, ClientRecord, ClientState } from '../thread/client-record.js'
+import type { ClientActivity, ClientState, ServedRecord } from '../thread/client-record.js'
+import { driverOf } from '../thread/metric-families.js'
 import { TlsTransport } from '../tls/tls-transport.js'
 import type { LossReason } from '../transport/transport.js'
 import { CallFlow } from './call-flow.js'
@@ -51,7 +52,7 @@ export class ClientSession implements
   readonly flow: CallFlow
   readonly refusals: Refusals
   readonly login: Login
-  readonly record: ClientRecord
+  readonly record: ServedRecord
   /** The identity cannot be established, and every call is answered with this. */
   readonly failure: RemoteError | undefined
   readonly #driver: DriverSide
@@ -301,6 +302,7 @@ export class ClientSession implements
     if (!this.#become('open')) throw new Error(`a driver daemon was opened for a session that is ${this.#state}`)
     this.#driver.use(port)
     this.uri = uri
+    this.record.driver = driverOf(uri)
     this.#log.driver = candidate.path
     this.#log.nowKnown()
     const verdicts = this.access.policy.verdictsFor(subjectOf(this.record), readonly)
@@ -392,7 +394,7 @@ export class ClientSession implements
     this.#log.ended(why, kind, this.flow.calls.total)
     this.thread.clock.cancel(this.#timer)
     this.#dropDriver()
-    this.flow.drop()
+    this.flow.abandon()
     this.#reconnection.stop()
     this.client.stop()
     // Behind the transport, which may be using what the login has left to it.

@@ -6,7 +6,7 @@ import type { AuthType } from '../../protocol/messages/auth.js'
 import type { Closable } from '../base/clock.js'
 import type { LogSource } from '../base/log.js'
 import type { LogKind } from '../base/log-kinds.js'
-import type { ClientRecord } from '../thread/client-record.js'
+import type { ServedRecord } from '../thread/client-record.js'
 import type { LossReason } from '../transport/transport.js'
 
 /** Why the client is not read for now; any number of these at once. */
@@ -76,7 +76,7 @@ export interface FrameRefusals {
 
 /** Whom a client's connection serves. */
 export interface ClientUser {
-  readonly record: ClientRecord
+  readonly record: ServedRecord
   /** Whom an unexpected failure costs the connection. */
   readonly session: Closable
   readonly standing: ClientStanding
@@ -87,7 +87,7 @@ export interface ClientUser {
 
 /** What the flow of calls asks of its session. */
 export interface FlowOwner {
-  readonly record: ClientRecord
+  readonly record: ServedRecord
   /** A call waits although there is no driver daemon. */
   driverWanted(): void
   log(kind: LogKind, message: string, source: LogSource): void

@@ -26,6 +26,12 @@ export interface ClientRecord {
   state: ClientState
 }
 
+/** One client as its thread has it. */
+export interface ServedRecord extends ClientRecord {
+  /** By the name that it has opened, see DRIVERS. */
+  driver: number
+}
+
 /** What a record of the log says of a client. */
 export const logContextOf = (
   { id, listener, peer, identity }: Pick<ClientRecord, 'id' | 'listener' | 'peer' | 'identity'>

@@ -15,8 +15,10 @@ export interface ActorTask {
   limits: DescriptorLimits
   /** See LastHeard. */
   lastHeard: SharedArrayBuffer
-  /** Where calls are counted by procedure, if they are. */
-  counts: SharedArrayBuffer | undefined
+  /** See Counters. */
+  counters: SharedArrayBuffer
+  /** Whether calls are counted. */
+  metering: boolean
   /** See Pulse. */
   pulse: SharedArrayBuffer
   /** See Figures. */

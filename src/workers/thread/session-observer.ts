@@ -1,5 +1,8 @@
 import type { RemoteError } from '../../protocol/errors.js'
-import type { ClientRecord } from './client-record.js'
+import type { ServedRecord } from './client-record.js'
+
+/** In the place of an error's number: the client or its driver daemon went away before the reply. */
+export const LOST = -1
 
 /**
  * Who is told of what happens to the clients of a thread. Where nobody is, there is none, which costs a branch a call. It
@@ -9,12 +12,13 @@ export interface SessionObserver {
   /** Whether calls are stamped: their times are 0 otherwise. It never changes. */
   readonly timing: boolean
   /** A client has come to its session, or something has changed in its record. */
-  changed(client: ClientRecord): void
+  changed(client: ServedRecord): void
   /**
-   * A call has its answer, from the driver daemon or from the broker itself. `queued`: microseconds until the daemon was
-   * given it; `atDriver`: from then to the reply.
+   * A call has its answer, from the driver daemon or from the broker itself, or there will be none. `code`: 0, or libvirt's
+   * number of the error that was answered, or LOST. `queued`: microseconds until the daemon was given it; `atDriver`: from
+   * then to the reply; both 0 of what the broker has answered.
    */
-  answered(client: ClientRecord, prog: number, proc: number, status: number, queued: number, atDriver: number): void
+  answered(client: ServedRecord, prog: number, proc: number, code: number, queued: number, atDriver: number): void
   /** No daemon was given the call. */
-  refused(client: ClientRecord, prog: number, proc: number, why: RemoteError): void
+  refused(client: ServedRecord, prog: number, proc: number, why: RemoteError): void
 }

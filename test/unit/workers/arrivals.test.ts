@@ -144,7 +144,8 @@ describe('a client that arrives', () => {
     const [{ record, fd, failure }] = thread.begun as [Arrived]
     expect({ record, fd, failure }).to.deep.equal({
       record: {
-        id: 101, since: 0, listener: handOver(1, 'tls').listener, peer: undefined, identity: found.handshake.identity, state: 'serving'
+        id: 101, since: 0, listener: handOver(1, 'tls').listener, peer: undefined, identity: found.handshake.identity,
+        state: 'serving', driver: 0
       },
       fd: 1,
       failure: undefined
