@@ -79,3 +79,8 @@ export function lookup(program: number, procedure: number): Procedure | undefine
 export function procedureName(program: number, procedure: number): string {
   return lookup(program, procedure)?.name ?? String(procedure)
 }
+
+/** It waits for no hypervisor: daemons have other workers for it, and it comes back at once. */
+export function hasPriority(program: number, procedure: number): boolean {
+  return lookup(program, procedure)?.priority === 'high'
+}

@@ -2,8 +2,6 @@ import { readFileSync } from 'node:fs'
 import { expect } from 'chai'
 import { decodeError } from '#protocol/errors.js'
 import { STATUS } from '#protocol/header.js'
-import { decodeSetIdentity } from '#protocol/identity.js'
-import { REMOTE } from '#protocol/procedures.js'
 import { Accounts } from '../support/accounts.js'
 import { connectAs, openToAll } from '../support/as-user.js'
 import { Cleanup } from '../support/cleanup.js'
@@ -46,11 +44,9 @@ describe('names of users and groups', function () {
   /** Names of user and group that the driver daemon hears of a client. */
   async function names(id: number): Promise<string[]> {
     const user = await client(id)
-    const connected = stage.driver.nextConnection()
     const { status, payload } = await user.open('qemu:///system')
     if (status !== STATUS.ok) return [decodeError(payload).message]
-    const { payload: told } = (await connected).calls.find(({ proc }) => proc === REMOTE.connectSetIdentity)!
-    const { userName, groupName } = decodeSetIdentity(told)
+    const { userName, groupName } = stage.driver.identities.findLast(({ userId }) => userId === id)!
     user.destroy()
     return [userName!, groupName!]
   }

@@ -6,7 +6,6 @@ import { join } from 'node:path'
 import { expect } from 'chai'
 import { decodeError } from '#protocol/errors.js'
 import { STATUS } from '#protocol/header.js'
-import { decodeSetIdentity } from '#protocol/identity.js'
 import { decodeAuthList, decodeSaslReply, encodeSaslStart, encodeSaslStep, MAX_SASL_BYTES } from '#protocol/messages/auth.js'
 import { encodeText } from '#protocol/messages/connect.js'
 import { REMOTE } from '#protocol/procedures.js'
@@ -75,13 +74,10 @@ describe('SASL', function () {
     ]
     for (const [what, uri] of ways) {
       it(`${what}, and the driver daemon hears who it is`, async () => {
-        const connected = stage.driver.nextConnection()
         const { stdout, stderr } = await virsh(uri(), 'fred', 'secret', 'uri')
         expect(stdout, stderr + log()).to.contain(uri())
-        const call = (await connected).calls.find(({ proc }) => proc === REMOTE.connectSetIdentity)!
-        const identity = decodeSetIdentity(call.payload)
-        expect(identity.saslUserName).to.equal('fred')
-        expect(identity.userId).to.equal(uri().includes('+unix') ? 0 : undefined)
+        const userId = uri().includes('+unix') ? 0 : undefined
+        expect(stage.driver.identities.findLast(one => one.userId === userId)!.saslUserName).to.equal('fred')
       })
     }
   })
@@ -416,12 +412,9 @@ describe('SASL over TLS', function () {
         run(['virsh', '-c', uri + mechanism, 'uri'], {
           env: { ...clientEnv, LIBVIRT_AUTH_FILE: await sasl.credentials('fred', password) }
         })
-      const connected = stage.driver.nextConnection()
       const { stdout, stderr } = await login('secret')
       expect(stdout, stderr).to.contain('qemu+tls')
-      const call = (await connected).calls.find(({ proc }) => proc === REMOTE.connectSetIdentity)!
-      const identity = decodeSetIdentity(call.payload)
-      expect(identity).to.deep.equal({ saslUserName: 'fred', x509DistinguishedName: 'C=GB,CN=client1' })
+      expect(stage.driver.identities.at(-1)).to.deep.equal({ saslUserName: 'fred', x509DistinguishedName: 'C=GB,CN=client1' })
       expect((await login('wrong')).stderr).to.contain('authentication failed: authentication failed')
     })
   }
@@ -458,11 +451,9 @@ describe('Kerberos', function () {
     stage.driver.on(REMOTE.connectGetCapabilities, () => encodeText(text))
     const uris = [`qemu+tcp://localhost:${stage.broker.tcpPort}/system`, stage.broker.unixUri('qemu', '/system')]
     for (const uri of uris) {
-      const connected = stage.driver.nextConnection()
       const { stdout, stderr } = await virsh(uri, ticket, 'capabilities')
       expect(stdout.trim() === text, stderr).to.equal(true)
-      const call = (await connected).calls.find(({ proc }) => proc === REMOTE.connectSetIdentity)!
-      expect(decodeSetIdentity(call.payload).saslUserName).to.equal('fred')
+      expect(stage.driver.identities.at(-1)!.saslUserName).to.equal('fred')
     }
   })
 

@@ -43,7 +43,7 @@ class Trial {
       turns: new Turns(failed),
       leaving: this.leaving, figures: this.figures,
       io: { closer: { close: () => undefined } as never },
-      settings: { keepalive: { intervalMs: 0, count: 0 }, callsInFlight: WINDOW }
+      settings: { keepalive: { intervalMs: 0, count: 0 }, driverMaxRequests: WINDOW }
     }
     let made: MemoryTransport | undefined
     const { judge, driverEvents, replies } = this.user()

@@ -17,9 +17,10 @@ const CLIENTS = 100
 const LIMITS = { own: Infinity, foreign: 1024 }
 
 const settings: ActorSettings = {
-  logLevel: 'error', keepalive: { intervalMs: 0, count: 0 }, callsInFlight: 1, driverConnectTimeoutMs: 1000, driverOpenTimeoutMs: 1000,
-  loginTimeoutMs: 0, firstFrameTimeoutMs: 0, tcpMinSsf: 0, saslAllowedUsers: undefined, policy: [], shield: false, systemBusAddress: '',
-  clientStallTimeoutMs: 0, closeTimeoutMs: 0, driverReconnect: false, driverSharing: 'off', driverPoolSize: 4,
+  logLevel: 'error', keepalive: { intervalMs: 0, count: 0 }, maxClientRequests: 1, driverMaxRequests: 1,
+  driverConnectTimeoutMs: 1000, driverOpenTimeoutMs: 1000, loginTimeoutMs: 0, firstFrameTimeoutMs: 0,
+  tcpMinSsf: 0, saslAllowedUsers: undefined, policy: [], shield: false, systemBusAddress: '', clientStallTimeoutMs: 0,
+  closeTimeoutMs: 0, driverReconnect: false, driverSharing: 'off', driverPoolSize: 4,
   driverIdleTimeoutMs: 30_000, driverMaxIdle: 64, driverSocketDir: '/nowhere', driverSockets: [],
   testDriverSocket: undefined, ownSockets: [], uriAliases: [], superuser: { user: 'root', group: 'root' }, place: 'session',
   startsDaemons: false, tls: undefined

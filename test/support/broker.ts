@@ -10,6 +10,10 @@ import { waitFor } from './waiting.js'
 
 const executable = new URL('../../../dist/main/virtbrokerd.js', import.meta.url).pathname
 
+/** Whole suites are run with what clients may share, too: `VIRTBROKER_TEST_SHARING=identity npm test`. */
+const { VIRTBROKER_TEST_SHARING } = process.env
+const sharing: Conf = VIRTBROKER_TEST_SHARING === undefined ? {} : { driver_sharing: VIRTBROKER_TEST_SHARING }
+
 /** What a broker runs under: options of prlimit(1) and of node, variables, and a command that is to start it. */
 export interface BrokerSurroundings {
   limits?: readonly string[]
@@ -38,7 +42,7 @@ export class Broker {
     const whole = {
       unix_sock_dir: dir, auth_unix_rw: 'none', auth_unix_ro: 'none',
       listen_tcp: 1, listen_addr: '127.0.0.1', tcp_port: String(port), auth_tcp: 'none',
-      embedded_test_driver: 0, actor_min_clients: 1, shutdown_timeout: 0, ...conf
+      embedded_test_driver: 0, actor_min_clients: 1, shutdown_timeout: 0, ...sharing, ...conf
     }
     await writeFile(confPath, confText(whole))
     const limits = under.limits === undefined ? [] : ['prlimit', ...under.limits, '--']

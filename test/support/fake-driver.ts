@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { createServer, type Server, type Socket } from 'node:net'
 import { errorReply, streamError, type RemoteError } from '#protocol/errors.js'
 import { MESSAGE, PROGRAM, STATUS, type Header } from '#protocol/header.js'
+import { decodeSetIdentity, type Identity } from '#protocol/identity.js'
 import { encodeAuthList } from '#protocol/messages/auth.js'
 import { encodeSupported } from '#protocol/messages/connect.js'
 import { eventFrame } from '#protocol/messages/frames.js'
@@ -55,6 +56,12 @@ export class FakeDriver {
     const last = this.connections.at(-1)
     if (last === undefined) throw new Error('nobody has connected to the driver daemon')
     return last
+  }
+
+  /** As whom connections were opened, in order: those that several clients share are opened once. */
+  get identities(): Identity[] {
+    const calls = this.connections.flatMap(connection => connection.calls)
+    return calls.filter(({ proc }) => proc === REMOTE.connectSetIdentity).map(({ payload }) => decodeSetIdentity(payload))
   }
 
   /** Waits for one more connection than there are now. */

@@ -50,8 +50,8 @@ export class MemorySession {
       io: { closer: { close: () => undefined }, failed },
       log: { write, strangers: write, hears: () => true }, observer,
       settings: {
-        keepalive: { intervalMs: 0, count: 0 }, driverReconnect: reconnects, loginTimeoutMs: 0, firstFrameTimeoutMs: 0,
-        closeTimeoutMs: 60_000, clientStallTimeoutMs: 0
+        keepalive: { intervalMs: 0, count: 0 }, maxClientRequests: 5, driverReconnect: reconnects,
+        loginTimeoutMs: 0, firstFrameTimeoutMs: 0, closeTimeoutMs: 60_000, clientStallTimeoutMs: 0
       }
     }
     const access = { drivers: this.drivers, policy: new Policy([], false) }

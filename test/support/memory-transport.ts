@@ -6,6 +6,8 @@ import type { Frame } from './frame-socket.js'
 export class MemoryTransport implements Transport {
   readonly sender = undefined
   readonly frames: Frame[] = []
+  /** Calls of `send`. */
+  writes = 0
   paused = false
   closed = false
   hasUnread = false
@@ -27,6 +29,7 @@ export class MemoryTransport implements Transport {
 
   send(bytes: Buffer, from: number, to: number): boolean {
     if (this.closed) return true
+    this.writes++
     this.#bytes = Buffer.concat([this.#bytes, bytes.subarray(from, to)])
     while (this.#bytes.length >= HEADER_BYTES && this.#bytes.length >= frameLength(this.#bytes, 0)) {
       const length = frameLength(this.#bytes, 0)

@@ -26,15 +26,16 @@ export class Upstream {
 
   constructor(
     readonly order: OpenOrder,
-    services: ConstructorParameters<typeof DriverConnection>[0]
+    readonly services: ConstructorParameters<typeof DriverConnection>[0]
   ) {
     let made: MemoryTransport | undefined
     this.connection = new DriverConnection(services, order.user, handler => (made = new MemoryTransport(handler)))
     this.transport = made!
   }
 
-  /** The calls since the last time. */
+  /** The calls since the last time, of those too that would leave at the end of the turn. */
   take(): Frame[] {
+    this.services.turns.end()
     return this.transport.take()
   }
 
@@ -53,6 +54,8 @@ class UpstreamDrivers implements Drivers {
   readonly upstreams: Upstream[] = []
   /** What the next openings fail with. */
   refusal: Error | undefined
+  /** The next openings take until then. */
+  gate: Promise<void> = Promise.resolve()
 
   constructor(readonly services: ConstructorParameters<typeof DriverConnection>[0]) {}
 
@@ -74,7 +77,7 @@ class UpstreamDrivers implements Drivers {
       call: (proc, args, prog) => connection.call(proc, args, prog),
       serve: () => connection.serve()
     }
-    return { opened: Promise.resolve(opened), abandon: () => connection.close() }
+    return { opened: this.gate.then(() => opened), abandon: () => connection.close() }
   }
 }
 
@@ -173,7 +176,7 @@ export class MemoryGuest implements DriverUser {
 /** A pool over daemons in memory. */
 export class SharedTrial {
   readonly settings = {
-    keepalive: { intervalMs: 0, count: 0 }, callsInFlight: 2, driverSharing: 'identity' as 'identity' | 'user' | 'off',
+    keepalive: { intervalMs: 0, count: 0 }, driverMaxRequests: 2, driverSharing: 'identity' as 'identity' | 'user' | 'off',
     driverPoolSize: 2, driverIdleTimeoutMs: 60_000, driverMaxIdle: 64
   }
   readonly drivers: UpstreamDrivers

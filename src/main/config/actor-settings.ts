@@ -38,8 +38,8 @@ export function actorSettings(config: Config): ConfiguredActor {
   }
   return {
     keepalive: { intervalMs: 1000 * config.keepaliveInterval, count: config.keepaliveCount },
-    // virtproxyd reads one call and then nothing more when it is told 0.
-    callsInFlight: Math.max(1, Math.min(config.maxClientRequests, config.driverMaxRequests)),
+    maxClientRequests: config.maxClientRequests,
+    driverMaxRequests: config.driverMaxRequests,
     driverConnectTimeoutMs: 1000 * config.driverConnectTimeout,
     driverOpenTimeoutMs: 1000 * config.driverOpenTimeout,
     driverSharing: config.driverSharing,

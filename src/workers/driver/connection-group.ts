@@ -11,14 +11,14 @@ const RETRY_MS = 1000
 export interface GroupOwner {
   /** Opens one more, for `opened` or `notOpened`. */
   openFor(group: ConnectionGroup): void
-  /** Calls wait, and no connection is opened for them any more. */
-  crowded(connections: number): void
+  /** Clients wait, as many, the first for so long, and no connection is opened for them any more. */
+  crowded(connections: number, clients: number, waitedMs: number): void
 }
 
 /** What it needs of its thread. */
 export interface GroupServices {
   readonly clock: Clock
-  readonly settings: { readonly callsInFlight: number }
+  readonly settings: { readonly driverMaxRequests: number }
 }
 
 /**
@@ -30,15 +30,16 @@ export class ConnectionGroup implements Timed {
   readonly #owner: GroupOwner
   readonly #services: GroupServices
   readonly #kept: () => number
-  /** Sessions that have calls for which there was no room, in the order in which they came. */
-  readonly #waiting = new Set<GuestPort>()
+  /** Sessions that have calls for which there was no room, in the order in which they came, and since when. */
+  readonly #waiting = new Map<GuestPort, number>()
   /** Whose turn it is. */
   #turn: GuestPort | undefined
   #opening = 0
   /** Clock time before which none is. */
   #notBefore = 0
   #serving = false
-  #toldCrowded = false
+  /** A wait that is not told of, though no connection is opened any more. */
+  #usualWaitMs = STUCK_MS
   readonly #timer = new Timer(this)
 
   constructor(owner: GroupOwner, services: GroupServices, kept: () => number) {
@@ -77,13 +78,14 @@ export class ConnectionGroup implements Timed {
 
   /** It is told when to ask again. */
   wait(guest: GuestPort): void {
-    this.#waiting.add(guest)
+    this.#waiting.set(guest, this.#services.clock.now)
     this.#grow()
   }
 
   forget(guest: GuestPort): void {
     this.#waiting.delete(guest)
-    for (const one of this.connections) one.forget(guest)
+    // One that nobody has a call on any more goes.
+    for (const one of [...this.connections]) one.forget(guest)
     if (this.#waiting.size === 0) this.#services.clock.cancel(this.#timer)
   }
 
@@ -92,7 +94,7 @@ export class ConnectionGroup implements Timed {
     if (this.#serving || this.#waiting.size === 0) return
     this.#serving = true
     for (let count = this.#waiting.size; count > 0 && (this.hasRoom || elsewhere()); count--) {
-      const [guest] = this.#waiting
+      const [guest] = this.#waiting.keys()
       if (guest === undefined) break
       this.#waiting.delete(guest)
       this.#turn = guest
@@ -134,22 +136,29 @@ export class ConnectionGroup implements Timed {
   #grow(): void {
     const waiting = this.#waiting.size
     if (waiting === 0) return
-    const { callsInFlight } = this.#services.settings
+    const { driverMaxRequests } = this.#services.settings
     let stuck = 0
     for (const one of this.connections) stuck += one.outFor(STUCK_MS)
-    const wanted = this.#kept() + Math.floor(stuck / callsInFlight)
+    const wanted = this.#kept() + Math.floor(stuck / driverMaxRequests)
     const most = Math.min(MOST, wanted)
-    const needed = Math.ceil(waiting / callsInFlight)
+    const needed = Math.ceil(waiting / driverMaxRequests)
     const may = this.#services.clock.now >= this.#notBefore
-    while (may && this.#opening < needed && this.connections.length + this.#opening < most) {
+    const there = this.connections.filter(one => !one.isRetired).length
+    while (may && this.#opening < needed && there + this.#opening < most) {
       this.begun()
       this.#owner.openFor(this)
     }
-    if (wanted > MOST && !this.#toldCrowded) {
-      this.#toldCrowded = true
-      this.#owner.crowded(this.connections.length)
-    }
+    if (wanted > MOST) this.#tellCrowded()
     // Those that are slow now may turn out to be stuck.
     this.#services.clock.set(this.#timer, STUCK_MS)
+  }
+
+  /** Each time that somebody has waited twice as long as anybody before. */
+  #tellCrowded(): void {
+    const [since] = this.#waiting.values()
+    const waitedMs = this.#services.clock.now - since!
+    if (waitedMs < this.#usualWaitMs) return
+    this.#usualWaitMs = 2 * waitedMs
+    this.#owner.crowded(this.connections.length, this.#waiting.size, waitedMs)
   }
 }

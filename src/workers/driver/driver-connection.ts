@@ -14,7 +14,7 @@ import {
 } from '../../protocol/header.js'
 import { CLOSE_REASON, encodeFeature, FEATURE } from '../../protocol/messages/connect.js'
 import { PING_FRAME, PONG_FRAME } from '../../protocol/messages/keepalive.js'
-import { KEEPALIVE, lookup, REMOTE } from '../../protocol/procedures.js'
+import { hasPriority, KEEPALIVE, REMOTE } from '../../protocol/procedures.js'
 import type { Clock, Closable } from '../base/clock.js'
 import { FrameInput, type FrameInputOwner } from '../framing/frame-input.js'
 import { FrameWriter, type FrameSource } from '../framing/frame-writer.js'
@@ -43,7 +43,7 @@ export interface ConnectionServices {
   readonly clock: Clock
   readonly io: Pick<ThreadIo, 'closer'>
   readonly turns: Turns
-  readonly settings: Pick<ActorSettings, 'keepalive' | 'callsInFlight'>
+  readonly settings: Pick<ActorSettings, 'keepalive' | 'driverMaxRequests'>
   readonly leaving: Leaving
   /** Of the thread. */
   readonly figures: { driverConnections: number }
@@ -135,8 +135,9 @@ export class DriverConnection implements DriverPort, TransportHandler, FrameInpu
    * and comes back at once, may go one beyond the window: the daemon has other workers for it.
    */
   begin(bytes: Buffer, at: number): Disposition {
-    const { callsInFlight } = this.#services.settings
-    if (this.#out >= callsInFlight && (this.#out > callsInFlight || !hasPriority(bytes, at))) return DISPOSITION.hold
+    const { driverMaxRequests } = this.#services.settings
+    const beyond = this.#out - driverMaxRequests
+    if (beyond > 0 || (beyond === 0 && !hasPriority(frameProgram(bytes, at), frameProcedure(bytes, at)))) return DISPOSITION.hold
     this.#out++
     return DISPOSITION.pass
   }
@@ -243,7 +244,7 @@ export class DriverConnection implements DriverPort, TransportHandler, FrameInpu
 
   /** One that has a call beyond its window may have stopped reading, and then it answers no ping. */
   get paused(): boolean {
-    return this.#paused || this.#out > this.#services.settings.callsInFlight
+    return this.#paused || this.#out > this.#services.settings.driverMaxRequests
   }
 
   /** Before the first ping the daemon is told that we speak keepalive, so that it looks after us too. */
@@ -390,9 +391,6 @@ export class DriverConnection implements DriverPort, TransportHandler, FrameInpu
     return DISPOSITION.skip
   }
 }
-
-const hasPriority = (bytes: Buffer, at: number): boolean =>
-  lookup(frameProgram(bytes, at), frameProcedure(bytes, at))?.priority === 'high'
 
 /** What calls in flight fail with when the daemon's end of the connection goes away. */
 function lossError(errno: number): RemoteError {

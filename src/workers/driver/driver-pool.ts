@@ -86,6 +86,10 @@ export class DriverPool implements Drivers, SharedDriverOwner {
     if (this.#shared.get(key) === driver) this.#shared.delete(key)
   }
 
+  makeRoom({ candidates }: Way): void {
+    for (const candidate of candidates) this.#endpoints.get(endpointKey(candidate))?.tooIdle(0)?.goIdle()
+  }
+
   endpointLeft(candidate: Candidate): void {
     const key = endpointKey(candidate)
     if (this.#endpoints.get(key)?.isEmpty === true) this.#endpoints.delete(key)

@@ -27,6 +27,11 @@ export class Endpoint {
     return this.guests.size === 0 || connection !== this.kept
   }
 
+  /** As `mayGo`, of one that is of no use: another may stay in its place. */
+  get canSpareOne(): boolean {
+    return this.guests.size === 0 || this.#connections.size > 1
+  }
+
   add(connection: SharedConnection): void {
     this.#connections.add(connection)
   }

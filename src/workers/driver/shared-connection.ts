@@ -12,11 +12,13 @@ import {
 } from '../../protocol/header.js'
 import { lookup } from '../../protocol/procedures.js'
 import { CLOSE_REASON } from '../../protocol/messages/connect.js'
-import { Timer, type Clock, type Closable, type Timed } from '../base/clock.js'
+import { Timer, type Clock, type Timed } from '../base/clock.js'
+import type { Turns } from '../thread/turns.js'
 import { MAX_KEPT_BYTES } from './driver-connection.js'
 import type { DriverEvents, DriverPort, DriverUser, ReplyJudge, ReplySink } from './driver-port.js'
 import type { Candidate } from './driver-sockets.js'
 import type { OpenedDriver } from './drivers.js'
+import { GatheredCalls, type GatheringOwner } from './gathered-calls.js'
 import { SECONDARY_LOST, secondaryOf } from './secondaries.js'
 import { Slots } from './slots.js'
 
@@ -42,8 +44,8 @@ export interface SharedOwner {
   lost(connection: SharedConnection, error: RemoteError, reason: number, cut: Guest | undefined): void
   /** Nobody has used it for as long as it is to be kept. Whether it goes: then it is the owner's no more. */
   idleLong(connection: SharedConnection): boolean
-  /** It is of no more use, and the owner's no more. */
-  retired(connection: SharedConnection): void
+  /** It is of no more use. Whether it goes: then it is the owner's no more. */
+  spent(connection: SharedConnection): boolean
   /** It has begun to be used, or to be idle. */
   used(connection: SharedConnection, yes: boolean): void
   violated(what: string): void
@@ -52,7 +54,8 @@ export interface SharedOwner {
 /** What it needs of its thread. */
 export interface SharingServices {
   readonly clock: Clock
-  readonly settings: { readonly callsInFlight: number; readonly driverIdleTimeoutMs: number }
+  readonly turns: Turns
+  readonly settings: { readonly driverMaxRequests: number; readonly driverIdleTimeoutMs: number }
 }
 
 const WHOLE_CALLS = { inPassedFrame: false, cutAtFrameEnd: (): void => undefined }
@@ -61,7 +64,7 @@ const WHOLE_CALLS = { inPassedFrame: false, cutAtFrameEnd: (): void => undefined
  * A connection to a driver daemon that several sessions use, a call at a time. Each call has a serial of its own here, so
  * that a reply finds its way back; and only whole calls go out, so that nobody waits for anybody's rest.
  */
-export class SharedConnection implements DriverUser, DriverEvents, ReplyJudge, ReplySink, Closable, Timed {
+export class SharedConnection implements DriverUser, DriverEvents, ReplyJudge, ReplySink, GatheringOwner, Timed {
   readonly relayed = WHOLE_CALLS
   readonly sender = undefined
   readonly carriesDescriptors = false
@@ -69,6 +72,7 @@ export class SharedConnection implements DriverUser, DriverEvents, ReplyJudge, R
   readonly #owner: SharedOwner
   readonly #services: SharingServices
   readonly #slots: Slots<Guest>
+  readonly #gathered: GatheredCalls
   #opened: OpenedDriver | undefined
   /** The daemon takes no more for now. */
   #full = false
@@ -88,6 +92,7 @@ export class SharedConnection implements DriverUser, DriverEvents, ReplyJudge, R
     this.#owner = owner
     this.#services = services
     this.#slots = slots
+    this.#gathered = new GatheredCalls(this, services.turns)
     this.#idleSince = services.clock.now
   }
 
@@ -123,6 +128,11 @@ export class SharedConnection implements DriverUser, DriverEvents, ReplyJudge, R
     return this.#slots.size
   }
 
+  /** It takes no more calls, whatever comes back. */
+  get isRetired(): boolean {
+    return this.#retired
+  }
+
   /** How many of its calls have been out for so many milliseconds. */
   outFor(ms: number): number {
     return this.#slots.takenBy(this.#services.clock.now - ms)
@@ -130,7 +140,7 @@ export class SharedConnection implements DriverUser, DriverEvents, ReplyJudge, R
 
   /** Whether it takes another call that needs what `secondaryOf` says. */
   hasRoom(secondary: number): boolean {
-    if (this.#full || this.#retired || this.#slots.size >= this.#services.settings.callsInFlight) return false
+    if (this.#full || this.#retired || this.#slots.size >= this.#services.settings.driverMaxRequests) return false
     return secondary === 0 || (this.#ready & secondary) !== 0 || !this.#readying(secondary)
   }
 
@@ -143,13 +153,16 @@ export class SharedConnection implements DriverUser, DriverEvents, ReplyJudge, R
   /** A whole call that stands at `bytes[at]`, for which there is room. Its serial is changed there. */
   send(guest: Guest, bytes: Buffer, at: number, secondary: number): void {
     const { clock } = this.#services
-    const { port } = this.#opened!
     if (this.#slots.size === 0) this.#owner.used(this, true)
     const serial = this.#slots.take(guest, frameSerial(bytes, at), clock.now)
     if (secondary !== 0 && (this.#ready & secondary) === 0) this.#firsts.set(serial, secondary)
-    port.begin(bytes, at, true)
+    this.#opened!.port.begin(bytes, at, true)
     putFrameSerial(bytes, at, serial)
-    this.#full = !port.writer.relay(bytes, at, at + frameLength(bytes, at))
+    this.#gathered.add(bytes, at, at + frameLength(bytes, at))
+  }
+
+  sendNow(bytes: Buffer, from: number, to: number): void {
+    this.#full = !this.#opened!.port.writer.relay(bytes, from, to)
   }
 
   /** A part of a reply to it has gone on, and the rest has not come. */
@@ -167,7 +180,13 @@ export class SharedConnection implements DriverUser, DriverEvents, ReplyJudge, R
     if (this.#passing === guest) this.#passing = undefined
     const at = this.#answered.indexOf(guest)
     if (at >= 0) this.#answered.splice(at, 1)
-    if (this.#slots.size > 0 && this.#slots.abandoned) this.#idle()
+    this.goIfSpent()
+  }
+
+  /** If nobody waits for what is out there, or it takes no more calls. */
+  goIfSpent(): void {
+    const spent = this.#slots.abandoned && (this.#retired || this.#slots.size > 0)
+    if (spent && this.#owner.spent(this)) this.leave()
   }
 
   /** Takes leave of the daemon. */
@@ -267,10 +286,7 @@ export class SharedConnection implements DriverUser, DriverEvents, ReplyJudge, R
     }
     // One that is told may leave, and others with it.
     for (let guest = this.#answered.shift(); guest !== undefined; guest = this.#answered.shift()) guest.judged()
-    if (this.#retired && this.#slots.size === 0) {
-      this.#owner.retired(this)
-      this.leave()
-    }
+    this.goIfSpent()
     this.#owner.judged()
   }
 
@@ -302,7 +318,7 @@ export class SharedConnection implements DriverUser, DriverEvents, ReplyJudge, R
   #idle(): void {
     const { clock, settings } = this.#services
     this.#idleSince = clock.now
-    if (this.#slots.size === 0) this.#owner.used(this, false)
+    this.#owner.used(this, false)
     clock.set(this.#timer, settings.driverIdleTimeoutMs)
   }
 
@@ -313,7 +329,7 @@ export class SharedConnection implements DriverUser, DriverEvents, ReplyJudge, R
 
   timeUp(): void {
     const { clock, settings } = this.#services
-    if (this.#slots.size > 0 && !this.#slots.abandoned) return
+    if (this.#slots.size > 0) return
     const left = this.#idleSince + settings.driverIdleTimeoutMs - clock.now
     if (left <= 0 && this.#owner.idleLong(this)) this.leave()
     else clock.set(this.#timer, left > 0 ? left : settings.driverIdleTimeoutMs)

@@ -1,6 +1,7 @@
 import { rpcError, RemoteError } from '../../protocol/errors.js'
 import type { Identity } from '../../protocol/identity.js'
 import { CLOSE_REASON } from '../../protocol/messages/connect.js'
+import { Timer } from '../base/clock.js'
 import { SOURCE } from '../base/log.js'
 import type { ThreadLog } from '../thread/services.js'
 import { ConnectionGroup, type GroupOwner, type GroupServices } from './connection-group.js'
@@ -13,6 +14,8 @@ import { SharedConnection, type Guest, type SharedOwner, type SharingServices } 
 
 /** Calls that wait for no hypervisor have one connection, opened when the others are full. */
 const KEPT_FOR_PRIORITY = 1
+/** A daemon that takes no more clients leaves them waiting without a word. */
+const LATE_MS = 1000
 
 /** What it needs of its thread. */
 export interface SharedDriverServices extends GroupServices, SharingServices {
@@ -40,6 +43,8 @@ export interface SharedDriverOwner {
   unused(driver: SharedDriver): void
   /** Nobody may be using the endpoint. */
   endpointLeft(candidate: Candidate): void
+  /** A daemon does not answer one that is to be opened: it may have as many as it takes. */
+  makeRoom(way: Way): void
 }
 
 /** A name that is open at a driver daemon for one identity, on as many connections as its sessions need. */
@@ -100,7 +105,16 @@ export class SharedDriver implements GuestHost, GroupOwner, SharedOwner {
   }
 
   openOwn(user: DriverUser): DriverOpening {
-    return this.#owner.drivers.open({ ...this.shared, way: this.#way, user, log: this.#log })
+    return this.#begin(user, this.#log)
+  }
+
+  #begin(user: DriverUser, log: OpeningLog): DriverOpening {
+    const { clock } = this.#services
+    const way = this.#way
+    const late = new Timer({ timeUp: () => this.#owner.makeRoom(way) })
+    clock.set(late, LATE_MS)
+    const opening = this.#owner.drivers.open({ ...this.shared, way, user, log })
+    return { opened: opening.opened.finally(() => clock.cancel(late)), abandon: () => opening.abandon() }
   }
 
   left(guest: GuestPort): void {
@@ -108,6 +122,7 @@ export class SharedDriver implements GuestHost, GroupOwner, SharedOwner {
     this.#endpoint?.guests.delete(guest)
     this.#ordinary.forget(guest)
     this.#priority.forget(guest)
+    this.#serve()
     this.#leaveIfUnused()
   }
 
@@ -122,8 +137,9 @@ export class SharedDriver implements GuestHost, GroupOwner, SharedOwner {
     this.#open(group, this.#log).catch((error: unknown) => this.#notOpened(error))
   }
 
-  crowded(connections: number): void {
-    this.#log.log('driver-crowded', `calls wait for ${connections} driver connections of one identity, on which others are stuck`)
+  crowded(connections: number, clients: number, waitedMs: number): void {
+    const wait = `calls of ${clients} clients wait, the first for ${(waitedMs / 1000).toFixed(1)} s`
+    this.#log.log('driver-crowded', `${wait}: the calls on all ${connections} driver connections of their identity are stuck`)
   }
 
   #notOpened(error: unknown): void {
@@ -138,7 +154,7 @@ export class SharedDriver implements GuestHost, GroupOwner, SharedOwner {
   async #open(group: ConnectionGroup, log: OpeningLog): Promise<Candidate> {
     const connection = new SharedConnection(this, this.#services)
     try {
-      const opened = await this.#owner.drivers.open({ ...this.shared, way: this.#way, user: connection, log }).opened
+      const opened = await this.#begin(connection, log).opened
       this.#settle(opened.candidate).add(connection)
       if (!connection.serve(opened)) {
         this.#endpoint!.remove(connection)
@@ -149,6 +165,8 @@ export class SharedDriver implements GuestHost, GroupOwner, SharedOwner {
       throw error
     }
     group.opened(connection)
+    // It may have stayed because there was no other.
+    this.#endpoint!.kept?.goIfSpent()
     this.#closeTooIdle()
     return connection.candidate
   }
@@ -198,8 +216,11 @@ export class SharedDriver implements GuestHost, GroupOwner, SharedOwner {
     return true
   }
 
-  retired(connection: SharedConnection): void {
+  spent(connection: SharedConnection): boolean {
+    if (this.#endpoint?.canSpareOne === false) return false
     this.#remove(connection)
+    this.#leaveIfUnused()
+    return true
   }
 
   violated(what: string): void {

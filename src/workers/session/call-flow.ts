@@ -14,7 +14,7 @@ import {
   type Header
 } from '../../protocol/header.js'
 import { connectionClosedFrame } from '../../protocol/messages/connect.js'
-import { lookup, procedureName, REMOTE } from '../../protocol/procedures.js'
+import { hasPriority, procedureName, REMOTE } from '../../protocol/procedures.js'
 import { SOURCE } from '../base/log.js'
 import type { DriverPort, ReplyJudge } from '../driver/driver-port.js'
 import { LOST, type SessionObserver } from '../thread/session-observer.js'
@@ -32,6 +32,7 @@ const EMPTY = Buffer.alloc(0)
 /** What a flow of calls needs of its thread. */
 export interface FlowServices {
   readonly observer: SessionObserver | undefined
+  readonly settings: { readonly maxClientRequests: number }
   /** Closes descriptors that nobody takes. */
   readonly io: { readonly closer: { close(descriptor: number): void } }
 }
@@ -48,18 +49,19 @@ export class CallFlow implements CallSink, ReplyJudge {
   readonly #client: ClientPort
   readonly #owner: FlowOwner
   readonly #observer: SessionObserver | undefined
-  readonly #closer: { close(descriptor: number): void }
+  readonly #services: FlowServices
   #port: DriverPort | undefined
   /** Not given to the daemon yet; undefined while there are none, which is nearly always. */
   #waiting: WaitingCalls | undefined
   /** The client wants CONNECT_EVENT_CONNECTION_CLOSED. */
   #closeCallback = false
 
-  constructor(client: ClientPort, owner: FlowOwner, { observer, io }: FlowServices) {
+  constructor(client: ClientPort, owner: FlowOwner, services: FlowServices) {
+    const { observer } = services
     this.#client = client
     this.#owner = owner
+    this.#services = services
     this.#observer = observer
-    this.#closer = io.closer
     this.calls = new CallTable(observer?.timing)
   }
 
@@ -128,6 +130,7 @@ export class CallFlow implements CallSink, ReplyJudge {
       const { bytes, missing, kind, descriptors } = next
       // The client has to be read for that frame to end, even if it was paused for having too many calls.
       if (this.#client.inPassedFrame) return this.#client.resume(PAUSE.waitingFull)
+      if (!this.#mayCall(next.prog, next.proc)) break
       const disposition = port.begin(bytes, 0, missing === 0)
       if (disposition === DISPOSITION.collect) return this.#client.resume(PAUSE.waitingFull)
       if (disposition === DISPOSITION.hold) break
@@ -148,8 +151,9 @@ export class CallFlow implements CallSink, ReplyJudge {
     const serial = frameSerial(bytes, at)
     const port = this.#port
     // A call that waits for no hypervisor may go past those that wait.
-    const first = this.#waiting === undefined || lookup(prog, proc)?.priority === 'high'
-    const disposition = port !== undefined && first ? port.begin(bytes, at, whole) : DISPOSITION.hold
+    const first = this.#waiting === undefined || hasPriority(prog, proc)
+    const goes = port !== undefined && first && this.#mayCall(prog, proc)
+    const disposition = goes ? port.begin(bytes, at, whole) : DISPOSITION.hold
     if (disposition === DISPOSITION.pass) this.#begun(prog, proc, serial, kind, 0)
     else if (disposition === DISPOSITION.hold) {
       this.#waiting ??= new WaitingCalls()
@@ -158,6 +162,13 @@ export class CallFlow implements CallSink, ReplyJudge {
       if (port === undefined) this.#owner.driverWanted()
     }
     return disposition
+  }
+
+  /** The client has no more calls out than one client may, or only one that waits for no hypervisor goes beyond that. */
+  #mayCall(prog: number, proc: number): boolean {
+    const { maxClientRequests } = this.#services.settings
+    const { size } = this.calls
+    return size < maxClientRequests || (size === maxClientRequests && hasPriority(prog, proc))
   }
 
   /** A call is on its way to the driver daemon. */
@@ -304,6 +315,6 @@ export class CallFlow implements CallSink, ReplyJudge {
   drop(): Header[] {
     const waiting = this.#waiting
     this.#waiting = undefined
-    return waiting?.takeAll(descriptor => this.#closer.close(descriptor)) ?? []
+    return waiting?.takeAll(descriptor => this.#services.io.closer.close(descriptor)) ?? []
   }
 }

@@ -9,8 +9,9 @@ export interface ActorSettings {
   /** Records below this level reach no output, so threads do not send them. */
   logLevel: LogLevel
   keepalive: KeepaliveSettings
-  /** Calls of one client that may be with its driver daemon at once. */
-  callsInFlight: number
+  /** Calls of one client that may be with driver daemons at once, and calls on one connection to a driver daemon. */
+  maxClientRequests: number
+  driverMaxRequests: number
   /** Deadlines for connecting to a driver daemon, and for opening a connected one, in milliseconds. */
   driverConnectTimeoutMs: number
   driverOpenTimeoutMs: number

@@ -34,6 +34,7 @@ export class Turns {
   #begun = false
   #scheduled = false
   readonly #queue: Unfinished[] = []
+  #leaving: Unfinished[] = []
 
   constructor(readonly failed: (session: Closable | undefined, error: unknown) => void) {}
 
@@ -58,6 +59,18 @@ export class Turns {
     this.#schedule()
   }
 
+  /** `unfinished` goes on as soon as the thread is done with what it is at: with all that are ready in one poll. */
+  atEnd(unfinished: Unfinished): void {
+    if (this.#leaving.push(unfinished) === 1) queueMicrotask(this.end)
+  }
+
+  /** What is to go on at the end does so now. */
+  readonly end = (): void => {
+    const leaving = this.#leaving
+    this.#leaving = []
+    for (const one of leaving) this.#goOn(one)
+  }
+
   #schedule(): void {
     if (this.#scheduled) return
     this.#scheduled = true
@@ -76,13 +89,16 @@ export class Turns {
     this.#begun = true
     const until = performance.now() + TURN_MS
     for (let count = this.#queue.length; count > 0 && this.#left > 0 && performance.now() < until; count--) {
-      const next = this.#queue.shift()!
-      try {
-        next.goOn()
-      } catch (error) {
-        this.failed(next.session, error)
-      }
+      this.#goOn(this.#queue.shift()!)
     }
     if (this.#queue.length > 0) this.#schedule()
+  }
+
+  #goOn(one: Unfinished): void {
+    try {
+      one.goOn()
+    } catch (error) {
+      this.failed(one.session, error)
+    }
   }
 }

@@ -1,0 +1,137 @@
+import { expect } from 'chai'
+import { MESSAGE } from '#protocol/header.js'
+import { errorReply, rpcError } from '#protocol/errors.js'
+import { readHeader } from '#protocol/header.js'
+import { REMOTE } from '#protocol/procedures.js'
+import { Clock } from '#workers/base/clock.js'
+import { Cleanup } from '../support/cleanup.js'
+import { frame } from '../support/frame-socket.js'
+import { settle } from '../support/memory-session.js'
+import { pattern } from '../support/pattern.js'
+import { SharedTrial, type MemoryGuest, type Upstream } from '../support/shared-trial.js'
+import { waitFor } from '../support/waiting.js'
+
+const CALL = REMOTE.domainGetInfo
+const GOODBYE = REMOTE.connectClose
+const MiB = 2 ** 20
+
+describe('shared driver connections and what they bound', () => {
+  const cleanup = new Cleanup()
+  const clock = new Clock(() => undefined)
+  cleanup.defer(() => Promise.resolve(clock.stop()))
+  after(() => cleanup.run())
+  let trial: SharedTrial
+  beforeEach(() => (trial = new SharedTrial(clock)))
+  afterEach(() => {
+    trial.pool.stop()
+    expect(trial.failures).to.deep.equal([])
+  })
+
+  const guests = (count: number): Promise<MemoryGuest[]> => Promise.all(Array.from({ length: count }, () => trial.open()))
+  const procedures = (upstream: Upstream): number[] => upstream.take().map(({ proc }) => proc)
+
+  it('take the calls of one turn in one write, in their order, however long they are', async () => {
+    trial.settings.driverMaxRequests = 8
+    const all = await guests(5)
+    const [upstream] = trial.upstreams
+    const before = upstream!.transport.writes
+    const lengths = [100, 200, 5000, 3000, 3000]
+    all.forEach((guest, i) => guest.call(CALL, pattern(lengths[i]!, i)))
+    expect(upstream!.transport.frames, 'before the turn is over').to.have.length(4)
+    await settle()
+    const calls = upstream!.take()
+    expect(calls.map(({ payload }, i) => payload.equals(pattern(lengths[i]!, i)))).to.deep.equal([true, true, true, true, true])
+    // The first two, the long one, and two that do not fit together.
+    expect(upstream!.transport.writes - before).to.equal(4)
+  })
+
+  it('are closed at once when nobody waits for what is out on them', async () => {
+    const all = await guests(4)
+    for (const guest of all) guest.call(CALL)
+    await settle()
+    const [first, second] = trial.upstreams
+    const [a, b, c, d] = all
+    expect([first!.take().length, second!.take().length]).to.deep.equal([2, 2])
+    const onSecond = all.filter(guest => guest !== a && guest !== b)
+    expect(onSecond).to.deep.equal([c, d])
+    c!.port.close()
+    expect(second!.closed, 'one waits').to.equal(false)
+    d!.port.close()
+    expect([first!.closed, second!.closed]).to.deep.equal([false, true])
+    expect([a, b].map(guest => guest!.heard)).to.deep.equal([[], []])
+  })
+
+  it('stay all the same while there is no other to that daemon, and go as soon as there is', async () => {
+    trial.settings.driverPoolSize = 1
+    const [gone, stays] = await guests(2)
+    gone!.call(CALL)
+    gone!.call(CALL)
+    await settle()
+    const [only] = trial.upstreams
+    only!.take()
+    gone!.port.close()
+    expect(only!.closed).to.equal(false)
+    stays!.call(CALL)
+    await waitFor('another, because those calls are stuck', () => trial.upstreams[1])
+    expect(procedures(trial.upstreams[1]!)).to.deep.equal([CALL])
+    expect([only!.closed, stays!.heard]).to.deep.equal([true, []])
+  })
+
+  it('go when the last session has gone, with calls out or without', async () => {
+    const [a] = await guests(1)
+    a!.call(CALL)
+    trial.upstreams[0]!.take()
+    a!.port.close()
+    expect([trial.upstreams[0]!.closed, trial.pool.size]).to.deep.equal([true, 0])
+  })
+
+  it('are replaced before they go when a daemon has lost another one that it needs', async () => {
+    trial.settings.driverPoolSize = 1
+    const [a] = await guests(1)
+    a!.call(REMOTE.secretLookupByUuid)
+    const [upstream] = trial.upstreams
+    upstream!.transport.receive(errorReply(readHeader(upstream!.take()[0]!.bytes), rpcError('client socket is closed')))
+    expect(procedures(upstream!), 'the only one').to.deep.equal([])
+    a!.call(CALL)
+    await settle()
+    expect([procedures(upstream!), procedures(trial.upstreams[1]!)]).to.deep.equal([[GOODBYE], [CALL]])
+  })
+
+  it('make room for others when a daemon does not answer the next', async () => {
+    await trial.open({ saslUserName: 'a' })
+    await trial.open({ saslUserName: 'b' })
+    const [, idle] = trial.upstreams
+    let answer: (() => void) | undefined
+    trial.drivers.gate = new Promise(resolve => (answer = resolve))
+    const next = trial.open({ saslUserName: 'c' })
+    await waitFor('the goodbye', () => procedures(idle!).includes(GOODBYE))
+    answer!()
+    await next
+    expect(trial.upstreams[0]!.closed).to.equal(false)
+  })
+
+  it('are read for a client that does not read, until it has the most of 64 MiB', async () => {
+    const [slow, slower, quick] = await guests(3)
+    trial.settings.driverMaxRequests = 200
+    for (const [guest, count] of [[slow!, 20], [slower!, 60]] as const) {
+      for (let i = 0; i < count; i++) guest.call(CALL)
+      guest.port.pause()
+    }
+    const [upstream] = trial.upstreams
+    const reply = Buffer.alloc(MiB - 100)
+    const calls = upstream!.take()
+    let answered = 0
+    for (const { serial } of calls) {
+      upstream!.transport.receive(frame({ proc: CALL, serial, type: MESSAGE.reply }, reply))
+      answered++
+      await settle()
+      if (slower!.heard.length > 0) break
+    }
+    expect(slower!.heard).to.deep.equal(['closed: does not read the replies to its calls'])
+    expect(answered, 'MiB').to.equal(65)
+    expect([slow!.heard, upstream!.transport.paused]).to.deep.equal([[], false])
+    quick!.call(CALL)
+    upstream!.reply(upstream!.take()[0]!)
+    expect(quick!.answers()).to.have.length(1)
+  })
+})
