@@ -12,7 +12,7 @@ export interface Goal {
   at?: (point: Point) => boolean
 }
 
-/** One claim of the README, and how it is measured. */
+/** One claim of docs/performance.md, and how it is measured. */
 export interface Entry {
   name: string
   claim: string

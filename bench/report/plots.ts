@@ -4,6 +4,7 @@ import type { Bench } from '../bench.js'
 import type { PeerName } from '../peers/peers.js'
 import { summarize, type Summary } from '../results/samples.js'
 import { PEER_ORDER } from '../results/table.js'
+import { COLOURS } from './colours.js'
 
 export interface Plot {
   /** Also the file's name. */
@@ -11,14 +12,6 @@ export interface Plot {
   entry: string
   title: string
   svg: string
-}
-
-const COLOURS: Record<PeerName, string> = {
-  virtbroker: '#1f6feb',
-  base: '#7a52c7',
-  haproxy: '#d9822b',
-  libvirtd: '#c0392b',
-  direct: '#2e9e6b'
 }
 
 /** The plots for which there are figures. */
