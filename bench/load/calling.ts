@@ -1,7 +1,7 @@
 import { MESSAGE, STATUS } from '#protocol/header.js'
 import type { Connection, User } from './connection.js'
 import { OutgoingFrame } from './connection.js'
-import { idle } from './opening.js'
+import { errorMessage, idle } from './opening.js'
 import type { Call, Outcome } from './orders.js'
 import { Tally } from './outcome.js'
 import { PreciseTimer } from './precise-timer.js'
@@ -10,10 +10,14 @@ import { PreciseTimer } from './precise-timer.js'
 const GRACE_MS = 10_000
 
 /** Every client calls again as soon as it has its reply; the calls in flight at the end are waited for. */
-export function closedLoop(clients: readonly Connection[], call: Call, ms: number): Promise<Outcome> {
+export function closedLoop(
+  clients: readonly Connection[],
+  call: Call,
+  ms: number,
+  tally = new Tally()
+): Promise<Outcome> {
   return new Promise(resolve => {
     const frame = OutgoingFrame.call(call)
-    const tally = new Tally()
     const end = tally.started + ms
     let inFlight = 0
 
@@ -27,10 +31,10 @@ export function closedLoop(clients: readonly Connection[], call: Call, ms: numbe
       resolve(finish(clients, tally))
     }
     const user: User = {
-      frame(client, type, status, length) {
+      frame(client, type, status, length, bytes, bodyAt) {
         if (type !== MESSAGE.reply) return void tally.events++
         const now = performance.now()
-        if (status !== STATUS.ok) tally.fail('error reply')
+        if (status !== STATUS.ok) tally.fail(errorMessage(bytes, bodyAt, length))
         tally.count++
         tally.bytes += length
         tally.latencies.record(now - client.since)
@@ -67,11 +71,11 @@ export function fixedRate(
   clients: readonly Connection[],
   call: Call,
   ms: number,
-  callsPerSecond: number
+  callsPerSecond: number,
+  tally = new Tally()
 ): Promise<Outcome> {
   return new Promise(resolve => {
     const frame = OutgoingFrame.call(call)
-    const tally = new Tally()
     const spacing = 1000 / callsPerSecond
     const total = Math.max(1, Math.floor(ms / spacing))
     const free = clients.filter(client => !client.closed)
@@ -95,9 +99,9 @@ export function fixedRate(
       }
     }
     const user: User = {
-      frame(client, type, status, length) {
+      frame(client, type, status, length, bytes, bodyAt) {
         if (type !== MESSAGE.reply) return void tally.events++
-        if (status !== STATUS.ok) tally.fail('error reply')
+        if (status !== STATUS.ok) tally.fail(errorMessage(bytes, bodyAt, length))
         tally.count++
         tally.bytes += length
         tally.latencies.record(performance.now() - client.since)
@@ -105,9 +109,12 @@ export function fixedRate(
         if (++ended === total) finishAll()
         else sendDue()
       },
-      lost(_client, reason) {
+      lost(client, reason) {
         tally.fail(reason)
-        if (++ended === total) finishAll()
+        const idle = free.indexOf(client)
+        if (idle >= 0) free.splice(idle, 1)
+        else ended++
+        if (ended === total || clients.every(({ closed }) => closed)) finishAll()
       }
     }
     for (const client of clients) client.user = user

@@ -1,8 +1,10 @@
+import net from 'node:net'
 import { frameLength, frameSerial, frameStatus, frameType, HEADER_BYTES } from '#protocol/header.js'
 import { callFrame } from '#protocol/messages/frames.js'
 import { ADDRESS_BYTES, writeIpAddress, writeUnixAddress } from '#workers/os/address.js'
 import {
   AF_INET,
+  AF_INET6,
   AF_UNIX,
   close,
   connect,
@@ -96,7 +98,8 @@ export class Connection implements Pollable {
   constructor(to: Address, user: User) {
     this.user = user
     const tcp = 'host' in to
-    this.#fd = socket(tcp ? AF_INET : AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)
+    const family = !tcp ? AF_UNIX : net.isIPv6(to.host) ? AF_INET6 : AF_INET
+    this.#fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)
     if (this.#fd < 0) throw new Error(`socket: ${errorText(errno())}`)
     if (tcp) setIntOption(this.#fd, IPPROTO_TCP, TCP_NODELAY, 1)
     const length = tcp ? writeIpAddress(address, to.host, to.port) : writeUnixAddress(address, to.path)

@@ -1,7 +1,9 @@
-import { MESSAGE, STATUS } from '#protocol/header.js'
+import { decodeError } from '#protocol/errors.js'
+import { HEADER_BYTES, MESSAGE, STATUS } from '#protocol/header.js'
 import { encodeOpen } from '#protocol/messages/connect.js'
 import { REMOTE } from '#protocol/procedures.js'
 import { Connection, ConnectFailure, OutgoingFrame, type User } from './connection.js'
+import { loginBefore } from './login.js'
 import type { Outcome, Target } from './orders.js'
 import { Tally } from './outcome.js'
 import { Patience, STUCK_MS } from './patience.js'
@@ -22,10 +24,10 @@ export function openClients(
   target: Target,
   wanted: number,
   parallel: number,
-  into: Connection[]
+  into: Connection[],
+  tally = new Tally()
 ): Promise<Outcome> {
   return new Promise(resolve => {
-    const tally = new Tally()
     const open = openFrame(target)
     const pending = new Set<Connection>()
     let begun = 0
@@ -57,7 +59,7 @@ export function openClients(
     }
     const begin = (since: number): void => {
       try {
-        const connection = new Connection(target.address, user)
+        const connection = new Connection(target.address, newcomer)
         connection.since = since
         pending.add(connection)
       } catch (error) {
@@ -71,27 +73,39 @@ export function openClients(
     }
     const user: User = {
       drained: connection => connection.send(open),
-      frame(connection, type, status) {
+      frame(connection, type, status, length, bytes, bodyAt) {
         if (type !== MESSAGE.reply) return
         if (status === STATUS.ok) {
           tally.count++
           tally.latencies.record(performance.now() - connection.since)
           connection.user = idle
           into.push(connection)
-        } else {
-          connection.close()
-          tally.fail('CONNECT_OPEN was refused')
-        }
-        over(connection)
+          over(connection)
+        } else refused(connection, `CONNECT_OPEN was refused: ${errorMessage(bytes, bodyAt, length)}`)
       },
       lost(connection, reason) {
         tally.fail(reason)
         over(connection)
       }
     }
+    const refused = (connection: Connection, why: string): void => {
+      connection.close()
+      tally.fail(why)
+      over(connection)
+    }
+    const newcomer = target.login === true ? loginBefore(user, open, refused) : user
     for (let i = 0; i < Math.min(parallel, wanted); i++) next()
   })
 }
 
 /** Nobody expects anything from this client now. */
 export const idle: User = { frame() {}, lost() {} }
+
+/** What an error reply says, as far as it came with the first read. */
+export function errorMessage(bytes: Buffer, bodyAt: number, length: number): string {
+  try {
+    return decodeError(bytes, bodyAt, bodyAt + length - HEADER_BYTES).message
+  } catch {
+    return 'an error that cannot be read'
+  }
+}

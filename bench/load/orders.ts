@@ -1,6 +1,6 @@
 /** What the bench tells a load process to do, and what comes back. Orders are carried out one after the other. */
 
-/** A listening socket. */
+/** A listening socket; `host` is numeric. */
 export type Address = { host: string; port: number; tls?: TlsManner } | { path: string }
 
 /** How a client speaks TLS. */
@@ -15,6 +15,8 @@ export interface TlsManner {
 export interface Target {
   address: Address
   name: string
+  /** The server is asked what login it wants, and that is done where it needs no secret. Else it is to want none. */
+  login?: boolean
 }
 
 /** A call of the remote program; `body` is its encoded arguments. */

@@ -26,22 +26,29 @@ ${figures.join('\n')}
 <div class="wide">${table(resultRows(samples))}</div>
 <ul>${notes.join('\n')}</ul>`
   })
-  return `<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>virtbroker: measurements</title>
-<meta name="viewport" content="width=device-width"><style>${STYLE}</style></head><body>
-<h1>virtbroker: measurements</h1>
-<p>${escaped(machineText(machine)).replaceAll('\n', '<br>')}</p>
+  const change = bench.options.base === undefined ? '' : `<h2>Change against base</h2>${table(changeRows(bench.samples))}`
+  return page('virtbroker: measurements', `<p>${escaped(machineText(machine)).replaceAll('\n', '<br>')}</p>
 <p>Figures are medians of the rounds; a ratio is the median of the rounds' ratios. How they are taken, and how to
 read them, is in docs/benchmarks.md.</p>
 ${sections.join('\n')}
-${bench.options.base === undefined ? '' : `<h2>Change against base</h2>${table(changeRows(bench.samples))}`}
+${change}`)
+}
+
+/** A whole page of this look. `body` is HTML. */
+export function page(title: string, body: string): string {
+  return `<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>${escaped(title)}</title>
+<meta name="viewport" content="width=device-width"><style>${STYLE}</style></head><body>
+<h1>${escaped(title)}</h1>
+${body}
 </body></html>
 `
 }
 
-const figure = ({ title, svg }: Plot): string => `<figure><figcaption>${escaped(title)}</figcaption>${svg}</figure>`
+export const figure = ({ title, svg }: Pick<Plot, 'title' | 'svg'>): string =>
+  `<figure><figcaption>${escaped(title)}</figcaption>${svg}</figure>`
 
-function table([titles = [], ...rows]: readonly (readonly string[])[]): string {
+export function table([titles = [], ...rows]: readonly (readonly string[])[]): string {
   const line = (cells: readonly string[], tag: string): string =>
     `<tr>${cells.map(cell => `<${tag}>${escaped(cell)}</${tag}>`).join('')}</tr>`
   const body = rows.map(row => line(row, 'td')).join('\n')
@@ -54,4 +61,4 @@ function kindOf(text: string): string {
   return text.startsWith('Mind') ? 'mind' : 'plain'
 }
 
-const escaped = (text: string): string => text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;')
+export const escaped = (text: string): string => text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;')

@@ -1,6 +1,7 @@
 import { parse, View } from 'vega'
 import { compile, type TopLevelSpec } from 'vega-lite'
 import type { Bench } from '../bench.js'
+import type { Latencies } from '../load/latencies.js'
 import type { PeerName } from '../peers/peers.js'
 import { summarize, type Summary } from '../results/samples.js'
 import { PEER_ORDER } from '../results/table.js'
@@ -100,6 +101,32 @@ function costAgainstClients(summaries: readonly Summary[]): Drawing {
 const PERCENTILES = [0, 50, 75, 90, 95, 97.5, 99, 99.5, 99.75, 99.9, 99.95, 99.99]
 
 /** With a scale that gives each further nine the same room. */
+const distributionLines = (): Drawing['spec'] => lines(
+  {
+    field: 'rarity',
+    title: 'percentile',
+    log: true,
+    values: [1, 2, 10, 100, 1000, 10_000],
+    labels: "datum.value == 1 ? 'least' : format(100 - 100 / datum.value, '.4~f') + ' %'"
+  },
+  { field: 'microseconds', title: 'µs', log: true },
+  false
+)
+
+const distribution = (peer: PeerName, latencies: Latencies): object[] =>
+  PERCENTILES.filter(percent => latencies.count * (1 - percent / 100) >= 1).map(percent => ({
+    peer,
+    rarity: 1 / (1 - percent / 100),
+    microseconds: latencies.percentile(percent)
+  }))
+
+/** One distribution alone. */
+export async function latencyPlot(title: string, latencies: Latencies): Promise<Pick<Plot, 'title' | 'svg'>> {
+  const spec = distributionLines()
+  Object.assign((spec.encoding as { color: object }).color, { legend: null })
+  return { title, svg: await draw(distribution('virtbroker', latencies), spec) }
+}
+
 function latencyDistributions(bench: Bench): Drawing[] {
   return ['small-calls', 'fixed-rate'].map(entry => {
     const own = [...bench.distributions.values()].filter(distribution => distribution.entry === entry)
@@ -107,28 +134,14 @@ function latencyDistributions(bench: Bench): Drawing[] {
     const values = own
       .filter(distribution => JSON.stringify(distribution.point) === JSON.stringify(point))
       .flatMap(({ peer, latencies }) =>
-        PERCENTILES.filter(percent => latencies.count * (1 - percent / 100) >= 1).map(percent => ({
-          peer,
-          rarity: 1 / (1 - percent / 100),
-          microseconds: latencies.percentile(percent)
-        }))
+        distribution(peer, latencies)
       )
     return {
       name: `latency-${entry}`,
       entry,
       title: entry === 'small-calls' ? 'Latency of small calls of one client' : 'Latency at a fixed rate of calls',
       values,
-      spec: lines(
-        {
-          field: 'rarity',
-          title: 'percentile',
-          log: true,
-          values: [1, 2, 10, 100, 1000, 10_000],
-          labels: "datum.value == 1 ? 'least' : format(100 - 100 / datum.value, '.4~f') + ' %'"
-        },
-        { field: 'microseconds', title: 'µs', log: true },
-        false
-      )
+      spec: distributionLines()
     }
   })
 }

@@ -101,7 +101,8 @@ function judgement({ rounds, least, most, better }: Ratio): string {
   return most < 1 === (better === 'lower') ? 'better' : 'WORSE'
 }
 
-function aligned(rows: readonly (readonly string[])[]): string {
+/** Markdown; the first row has the titles, the first two columns are text. */
+export function aligned(rows: readonly (readonly string[])[]): string {
   const widths = rows[0]!.map((_, column) => Math.max(...rows.map(row => row[column]!.length)))
   const line = (row: readonly string[]): string =>
     `| ${row.map((text, i) => (i < 2 ? text.padEnd(widths[i]!) : text.padStart(widths[i]!))).join(' | ')} |`
