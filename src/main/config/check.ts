@@ -23,7 +23,6 @@ export function describeConfig(
       'values that differ from the default',
       effects('now').filter(name => differs(config, name)).map(name => `${name} = ${shown(config, name)}`)
     ),
-    ...section('not effective yet', effects('later').map(name => withReason(config, name))),
     ...section('without effect where systemd makes the sockets', config.passed === undefined ? places : []),
     ...section('ignored', effects('never').map(name => withReason(config, name))),
     ...section('unknown keys', config.unknown.map(({ name, line }) => `${name} (line ${line})`)),
@@ -73,8 +72,6 @@ function withReason(config: Config, name: KeyName): string {
   switch (effect.when) {
     case 'now':
       return text
-    case 'later':
-      return `${text} (needs ${effect.needs})`
     case 'never':
       return `${text} (${effect.because})`
   }
@@ -124,9 +121,6 @@ export function warnings(config: Config): string[] {
   if (idle.length > 0) found.push(`${noTls}, so there is no use for ${idle.join(', ')}`)
   if (config.priority !== undefined && config.priority.leftOut.length > 0) {
     found.push(`tls_priority asks for what is not supported, and goes without it: ${config.priority.leftOut.join(', ')}`)
-  }
-  if (config.metricsListen !== undefined && !isLoopback(config.metricsListen.host)) {
-    found.push('metrics_listen shows the metrics to everybody on the network')
   }
   const places = config.passed === undefined ? [] : placeKeys(config)
   if (places.length > 0) found.push(`systemd has made the sockets, so there is no use for ${places.join(', ')}`)

@@ -4,8 +4,8 @@ import { StartupError } from './startup-error.js'
 
 /** For whom a key that has changed counts after a reload: for all, for clients that come from then on, or nobody yet. */
 export type Reach = 'live' | 'new clients' | 'restart'
-/** How far a key works: now, in a later version (`needs` says what for), or never (`because`). */
-export type Effect = { when: 'now'; reach: Reach } | { when: 'later'; needs: string } | { when: 'never'; because: string }
+/** How far a key works: as it is changed, or never (`because`). */
+export type Effect = { when: 'now'; reach: Reach } | { when: 'never'; because: string }
 
 /** One key of the configuration file: its type, what it means when absent, and whether it has an effect. */
 export interface Key<T> {
@@ -19,7 +19,6 @@ export interface Key<T> {
 const LIVE: Effect = { when: 'now', reach: 'live' }
 const NEW_CLIENTS: Effect = { when: 'now', reach: 'new clients' }
 const RESTART: Effect = { when: 'now', reach: 'restart' }
-const later = (needs: string): Effect => ({ when: 'later', needs })
 const never = (because: string): Effect => ({ when: 'never', because })
 
 const WORKERS = never('no call occupies a worker thread here')
@@ -205,7 +204,7 @@ export const KEYS = {
   actor_threads: unsigned(0, RESTART),
   actor_min_clients: unsigned(128, LIVE),
   log_format: string('text', LIVE),
-  metrics_listen: string('', later('the metrics endpoint'))
+  metrics_listen: string('', RESTART)
 } as const
 
 export type KeyName = keyof typeof KEYS

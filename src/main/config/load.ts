@@ -9,6 +9,7 @@ import { EXIT, StartupError } from './startup-error.js'
 import { keepForRestart, readSettings, type FileContents, type KeyName, type Settings } from './keys.js'
 import { overruled, type ListenerName, type PassedSockets } from './listeners.js'
 import { logSettings, type LogSettings } from './log-settings.js'
+import { metricsPlace, type MetricsPlace } from './metrics-place.js'
 import { defaultPaths, socketPaths, type Paths, type SocketPaths } from './paths.js'
 import { badPort, portNumber, UNKNOWN_NAME } from './port.js'
 import { tlsPriority, type TlsPriority } from './tls-priority/tls-priority.js'
@@ -16,11 +17,6 @@ import { readSystemPolicy } from './tls-priority/system-policy.js'
 import { tlsFiles, type TlsFiles } from './tls-files.js'
 
 export type AuthMethod = 'none' | 'sasl' | 'polkit'
-
-export interface HostPort {
-  host: string
-  port: number
-}
 
 /** What the broker runs by: every key's value, with defaults, checked against each other. */
 export interface Config extends Omit<Settings, RefinedField> {
@@ -52,7 +48,7 @@ export interface Config extends Omit<Settings, RefinedField> {
   /** URI scheme to path; the scheme `*` stands for every other. */
   driverSockets: ReadonlyMap<string, string>
   actorThreads: number
-  metricsListen: HostPort | undefined
+  metricsListen: MetricsPlace | undefined
   log: LogSettings
   /** Undefined while `listen_tls` is off; see `tlsFiles` for sockets handed over by systemd. */
   tls: TlsFiles | undefined
@@ -110,7 +106,7 @@ function checkConfig(contents: FileContents, file: string | undefined, paths: Pa
     return {
       ...auth,
       driverSockets: parseDriverSockets(settings.driverSockets ?? [], file ?? ''),
-      metricsListen: parseHostPort(settings.metricsListen, file ?? '')
+      metricsListen: metricsPlace(settings.metricsListen, file ?? '')
     }
   })
   checkHostUuid(settings)
@@ -277,16 +273,6 @@ function parseDriverSockets(list: readonly string[], file: string): Map<string, 
     sockets.set(scheme.toLowerCase(), path)
   }
   return sockets
-}
-
-function parseHostPort(text: string, file: string): HostPort | undefined {
-  if (text === '') return undefined
-  const [, bracketed, plain, port] = /^(?:\[([^\]]+)\]|([^:[\]]+)):([0-9]{1,5})$/.exec(text) ?? []
-  const host = bracketed ?? plain
-  if (host === undefined || Number(port) > 65535) {
-    throw new StartupError(`unsupported configuration: ${file}: metrics_listen: '${text}' is not of the form HOST:PORT`)
-  }
-  return { host, port: Number(port) }
 }
 
 function checkHostUuid(settings: Settings): void {

@@ -145,11 +145,13 @@ export class Daemon implements LifeEffects, ServiceState {
     const delay = delayMs === 0 ? '' : `in ${delayMs / 1000} s `
     this.logger.info(SOURCE.daemon, `${delay}no more clients are taken; those that are there have ${timeoutMs / 1000} s`)
     this.#givenUp = new AbortController()
+    this.#supervisor.draining = true
     return drain(this.#supervisor, settings, this.#givenUp.signal)
   }
 
   resume(): void {
     this.#givenUp.abort()
+    this.#supervisor.draining = false
     this.#supervisor.takeAgain()
   }
 

@@ -7,6 +7,7 @@ import { LastHeard } from '../../workers/os/last-heard.js'
 import { SOURCE } from '../../workers/base/log.js'
 import { close } from '../../workers/os/libc.js'
 import { Poller } from '../../workers/os/poller.js'
+import { Counters } from '../../workers/thread/counters.js'
 import type { Left } from '../../workers/thread/figures.js'
 import type { AdminSocket } from '../admin/admin-socket.js'
 import { ActorPool } from '../threads/actor-pool.js'
@@ -15,6 +16,7 @@ import { BoundedLog } from '../log/bounded-log.js'
 import { openFiles, planDescriptors, type DescriptorPlan } from '../clients/descriptor-plan.js'
 import { openedListeners } from '../config/check.js'
 import type { Config } from '../config/load.js'
+import type { MetricsPlace } from '../config/metrics-place.js'
 import type { Listener, ListenerHandler } from '../../workers/os/listener.js'
 import type { ListenerKind } from '../../workers/os/listener-kind.js'
 import type { EndControl } from './admin-control.js'
@@ -23,6 +25,7 @@ import type { Logger } from '../log/logger.js'
 import { Listeners } from '../listen/listeners.js'
 import { listenerKind, type NetworkPlace } from '../listen/places.js'
 import type { ListeningSockets } from '../listen/sockets.js'
+import { METRICS_DESCRIPTORS } from '../metrics/limits.js'
 import { NameService } from '../threads/name-service.js'
 import { SessionDaemons } from '../threads/session-daemons.js'
 import type { Drainable } from './drain.js'
@@ -51,6 +54,10 @@ export class Supervisor implements Drainable, ListenerHandler {
   #openAtStart = 0
   #names: NameService | undefined
   #daemons: SessionDaemons | undefined
+  readonly #counters = new Counters()
+  #metrics: { close(): void } | undefined
+  /** A stop, or a draining, has begun. */
+  draining = false
   #takes = true
   /** Nobody will be taken again. */
   #stopping = false
@@ -95,9 +102,10 @@ export class Supervisor implements Drainable, ListenerHandler {
     const helpers = { names: this.#names, sasl: inUse.sasl, daemons: this.#daemons }
     this.#pool = new ActorPool(size, inUse.actorSettings, shared, handler, helpers)
     await this.#pool.started()
-    this.#openAtStart = openFiles()
+    this.#openAtStart = openFiles() + (metricsListen === undefined ? 0 : METRICS_DESCRIPTORS)
     this.#admission = new Admission(settings.limits, this.#planDescriptors(settings), this.#admissionOwner(this.#pool))
     if (settings.listening.listeners.has('admin')) this.#admin = await this.#makeAdminSocket(inUse, this.#pool, this.#admission)
+    if (metricsListen !== undefined) this.#metrics = await this.#makeMetrics(metricsListen, inUse, this.#pool)
     this.#listeners.open(sockets.open())
   }
 
@@ -137,6 +145,7 @@ export class Supervisor implements Drainable, ListenerHandler {
     await inTurn(
       [
         ...listeners.map(listener => [`closing ${listener.place}`, () => listener.close()] as const),
+        ['closing the metrics', () => this.#metrics?.close()],
         ['closing the admin socket', () => this.#admin?.close()],
         ['closing connections that wait', () => this.#admission?.close()],
         ['closing the TLS files', () => this.#inUse?.closeTls()],
@@ -244,6 +253,20 @@ export class Supervisor implements Drainable, ListenerHandler {
     const { makeAdminSocket } = await import('./make-admin-socket.js')
     const host = { poller: this.#poller, closer: this.#closer, log: this.#log, idle: () => this.onIdle(this.isIdle) }
     return makeAdminSocket(host, { clients, threads: pool, names: this.#names!, logger: this.#logger, live, end: this.#end })
+  }
+
+  async #makeMetrics(where: MetricsPlace, live: SettingsInUse, pool: ActorPool): Promise<{ close(): void } | undefined> {
+    // By itself: where it is off nothing of it is loaded.
+    const { makeMetrics } = await import('./make-metrics.js')
+    const measured = {
+      counters: [...pool.counters, this.#counters],
+      maxFds: this.#limits.own,
+      threads: pool,
+      listening: () => this.#listeners.forClients,
+      draining: () => this.draining,
+      settings: () => live.actorSettings
+    }
+    return makeMetrics(where, measured, this.#logger)
   }
 
   #mayAcceptAgain(kind: ListenerKind): void {

@@ -32,6 +32,11 @@ export class Listeners {
     this.#owner = owner
   }
 
+  /** How many there are for clients. */
+  get forClients(): number {
+    return this.#all.filter(({ kind }) => kind.name !== 'admin').length
+  }
+
   /** Their connections are taken from now on; after the end they are closed. */
   open(opened: readonly OpenedSocket[]): void {
     const { poller, closer, logger } = this.#owner

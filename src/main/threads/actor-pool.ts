@@ -194,6 +194,11 @@ export class ActorPool {
     return this.threads.filter(({ busy, stuck }) => !busy && !stuck).length
   }
 
+  /** Numbers of those whose loops have not turned for two seconds. */
+  get stuck(): number[] {
+    return this.threads.filter(({ stuck }) => stuck).map(({ number }) => number)
+  }
+
   /** What a client is doing. Undefined if its thread does not answer in time, which the log says, or does not have it. */
   async activity({ id, thread: number }: Connected): Promise<ClientActivity | undefined> {
     let activity: ClientActivity | undefined

@@ -103,6 +103,13 @@ export const MESSAGE_KINDS = {
     'If it happens again, see what keeps the log daemon or the disk busy, or ask for less (log_level).'
   ),
 
+  'metrics-not-served': error(
+    'dbee20bff7c847bbbee91df7caa5273f',
+    'The metrics cannot be had',
+    'Something else is at the place that metrics_listen names, or it cannot be made. The broker serves its clients without them.',
+    'Free the place, or give another one, and restart the broker.'
+  ),
+
   // Listeners and limits
 
   'listener-failed': error(

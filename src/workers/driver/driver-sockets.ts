@@ -138,6 +138,20 @@ function permittedSocket(asked: string, readonly: boolean, settings: ActorSettin
   )
 }
 
+/** The socket of a driver's daemon, of those that clients can be led to. */
+export interface KnownSocket extends DriverSocket {
+  driver: string
+}
+
+/** All of them; `libvirtd` is the daemon for every driver that has none of its own. */
+export function knownSockets(settings: ActorSettings): KnownSocket[] {
+  const named = settings.driverSockets.filter(([scheme]) => scheme !== '*').map(([driver, path]) => ({ driver, ...configured(path) }))
+  const others = MODULAR.filter(driver => named.every(socket => socket.driver !== driver))
+  const modular = others.map(driver => ({ driver, ...driverSocket(driver, settings) }))
+  const monolithic = monolithicSockets(settings).map(socket => ({ driver: 'libvirtd', ...socket }))
+  return [...named, ...modular, ...monolithic].filter(({ path }) => !settings.ownSockets.includes(path))
+}
+
 /** Whose socket it is, by the names that daemons give them. */
 function daemonOf(socket: string): string | undefined {
   const base = path.basename(socket)

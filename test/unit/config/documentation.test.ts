@@ -6,7 +6,7 @@ import { withReachTable } from '#main/config/reach-table.js'
 
 function effective(effect: Effect): string {
   if (effect.when === 'now') return effect.reach
-  return effect.when === 'later' ? `not yet: needs ${effect.needs}` : `no: ${effect.because}`
+  return `no: ${effect.because}`
 }
 
 const shown = (value: unknown): string => (typeof value === 'string' ? `"${value}"` : String(Number(value)))

@@ -103,7 +103,7 @@ describe('loading the configuration', () => {
   it('reads the keys of our own', () => {
     const config = load(
       'driver_socket_dir="/d"\ndriver_sockets=["qemu=/q/sock", "*=/run/x"]\nactor_threads=3\nembedded_test_driver=1\n' +
-        'metrics_listen="[::1]:9177"\ndriver_max_requests=9\ndriver_connect_timeout=1\nlogin_timeout=0'
+        'metrics_listen="[::1]:16519"\ndriver_max_requests=9\ndriver_connect_timeout=1\nlogin_timeout=0'
     )
     expect(config.driverSocketDir).to.equal('/d')
     expect([...config.driverSockets]).to.deep.equal([
@@ -113,7 +113,10 @@ describe('loading the configuration', () => {
     expect(config.actorThreads).to.equal(3)
     expect(config.embeddedTestDriver).to.equal(true)
     expect(config.embeddedTestDriverUser).to.equal('nobody')
-    expect(config.metricsListen).to.deep.equal({ host: '::1', port: 9177 })
+    expect(config.metricsListen).to.deep.equal({ host: '::1', port: 16519 })
+    expect(load('metrics_listen="localhost:16519"').metricsListen).to.deep.equal({ host: '127.0.0.1', port: 16519 })
+    expect(load('metrics_listen="unix:/run/m"').metricsListen).to.deep.equal({ kind: 'unix', path: '/run/m' })
+    expect(load('metrics_listen=""').metricsListen).to.equal(undefined)
     expect(config.driverMaxRequests).to.equal(9)
     expect(config.driverConnectTimeout).to.equal(1)
     expect(config.loginTimeout).to.equal(0)
@@ -151,12 +154,25 @@ describe('loading the configuration', () => {
     [
       'metrics_listen="9177"',
       1,
-      wrapped("unsupported configuration: FILE: metrics_listen: '9177' is not of the form HOST:PORT")
+      wrapped("unsupported configuration: FILE: metrics_listen: '9177' is not of the form ADDRESS:PORT or unix:/PATH")
+    ],
+    [
+      'metrics_listen="0.0.0.0:16519"',
+      1,
+      wrapped(
+        "unsupported configuration: FILE: metrics_listen: '0.0.0.0:16519' is no loopback address: " +
+          'nobody logs in there, so a proxy has to stand before it'
+      )
+    ],
+    [
+      'metrics_listen="unix:metrics"',
+      1,
+      wrapped("unsupported configuration: FILE: metrics_listen: 'unix:metrics' has no absolute path")
     ],
     [
       'metrics_listen="::1:99999"',
       1,
-      wrapped("unsupported configuration: FILE: metrics_listen: '::1:99999' is not of the form HOST:PORT")
+      wrapped("unsupported configuration: FILE: metrics_listen: '::1:99999' is not of the form ADDRESS:PORT or unix:/PATH")
     ],
     ['host_uuid="x"', 1, 'invalid host UUID: x'],
     [
