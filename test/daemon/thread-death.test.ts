@@ -1,12 +1,15 @@
+import { symlink, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import { MESSAGE, STATUS } from '#protocol/header.js'
 import { REMOTE } from '#protocol/procedures.js'
 import { Broker } from '../support/broker.js'
+import { brokerCommand, brokerFiles } from '../support/broker-command.js'
 import { Cleanup } from '../support/cleanup.js'
 import { FakeDriver } from '../support/fake-driver.js'
 import { pattern } from '../support/pattern.js'
-import { mustRun } from '../support/processes.js'
+import { mustRun, run } from '../support/processes.js'
 import { openDescriptors, threadCount } from '../support/process-state.js'
 import { RawClient } from '../support/raw-client.js'
 import { Stage } from '../support/stage.js'
@@ -16,6 +19,7 @@ import { settled, waitFor } from '../support/waiting.js'
 const GET_XML = REMOTE.domainGetXmlDesc
 const THREADS = 3
 const CLIENTS = 12
+const project = (path: string): string => new URL(`../../../${path}`, import.meta.url).pathname
 const killer = new URL('../support/thread-killer.js', import.meta.url).href
 
 /** How a thread dies (see thread-killer.ts), and what the log says of it. */
@@ -52,6 +56,29 @@ for (const threads of [1, 2]) {
     })
   })
 }
+
+describe('a broker none of whose threads can be started', () => {
+  const cleanup = new Cleanup()
+  after(() => cleanup.run())
+  const failing = encodeURIComponent('import { isMainThread } from "node:worker_threads"; if (!isMainThread) throw new Error("too old")')
+
+  it('says why, and ends', async () => {
+    const { file, pidFile } = await brokerFiles(cleanup, { actor_threads: 1 })
+    const dist = join(await tempDir(cleanup), 'dist')
+    await mustRun(['cp', '-a', project('dist'), project('package.json'), dirname(dist)])
+    await symlink(project('node_modules'), join(dirname(dist), 'node_modules'))
+    await writeFile(join(dist, 'workers/actor/actor-thread.js'), 'throw new Error("too old")')
+    const [node = '', ...itself] = brokerCommand('-f', file, '-p', pidFile)
+    const commands = [
+      [node, '--import', `data:text/javascript,${failing}`, ...itself], [node, join(dist, 'main/virtbrokerd.js'), ...itself.slice(1)]
+    ]
+    for (const command of commands) {
+      const { status, stderr } = await run(command)
+      expect(stderr).to.match(/no actor thread can be started: too old/)
+      expect(status).to.equal(1)
+    }
+  })
+})
 
 for (const { what, signal, reason } of deaths) {
   describe(`an actor thread that ${what}`, function () {

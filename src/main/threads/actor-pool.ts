@@ -16,6 +16,7 @@ import { Counters } from '../../workers/thread/counters.js'
 import { SOURCE } from '../../workers/base/log.js'
 import type { MessageKind } from '../../workers/base/log-kinds.js'
 import { ActorThread } from './actor-thread.js'
+import { StartupError } from '../config/startup-error.js'
 import { HangWatch } from './hang-watch.js'
 import { Keeper, type Kept } from './keeper.js'
 import type { NameService } from './name-service.js'
@@ -145,9 +146,12 @@ export class ActorPool {
     return this.threads.map(({ figures, clients }) => leftIn(figures, clients)).reduce(sum, NOTHING)
   }
 
-  /** Resolves when each thread serves, or has ended: who is let in before would wait for them. */
+  /** Resolves when each thread serves, or has ended: who is let in before would wait for them. Throws StartupError if none does. */
   async started(): Promise<void> {
-    await within(START_MS, Promise.all(this.threads.map(thread => thread.started())))
+    let ends: (string | undefined)[] = []
+    await within(START_MS, Promise.all(this.threads.map(thread => thread.started())).then(all => (ends = all)))
+    const [why] = ends
+    if (why !== undefined && !ends.includes(undefined)) throw new StartupError(`no actor thread can be started: ${why}`)
   }
 
   /** Puts a connection into the outbox of a thread, and returns its number; undefined if there is no thread. */
@@ -280,8 +284,8 @@ export class ActorPool {
     return {
       patience: SHUTDOWN_MS,
       start: () => this.#start(counters),
-      // The only one is replaced at once, unless it could not even be started.
-      pause: died => (this.threads.length > 1 || died?.isGivenUp === true ? RESTART_PAUSE_MS : 0),
+      // The only one is replaced at once, unless it has not lived long itself.
+      pause: died => (this.threads.length > 1 || (died?.ageMs ?? 0) < RESTART_PAUSE_MS ? RESTART_PAUSE_MS : 0),
       died: (thread, why) => this.#died(thread, why)
     }
   }

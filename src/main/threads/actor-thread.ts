@@ -23,6 +23,7 @@ export class ActorThread implements Leavable, Place, Watched {
   leaving = false
   readonly pulse = new Pulse()
   readonly figures = new Figures()
+  readonly #since = performance.now()
   /** Why it was ended, if it was. */
   #verdict: string | undefined
   readonly #work: MessagePort
@@ -68,13 +69,13 @@ export class ActorThread implements Leavable, Place, Watched {
     this.#unstarted.abort(why)
   }
 
-  get isGivenUp(): boolean {
-    return this.#unstarted.signal.aborted
+  get ageMs(): number {
+    return performance.now() - this.#since
   }
 
-  /** Resolves when it serves, or has ended. */
-  async started(): Promise<void> {
-    await Promise.race([this.control.ready(), this.ended])
+  /** Resolves when it serves, or with why it has ended. */
+  started(): Promise<string | undefined> {
+    return Promise.race([this.control.ready().then(() => undefined), this.ended])
   }
 
   /** With the next `flush`, as evictions. */
