@@ -85,6 +85,7 @@ function putProgram() {
   const shown = version === own ? own : version
   put(`${home}/package.json`, `${JSON.stringify({ name, version: shown, license, type, imports }, null, 2)}\n`)
   put('/usr/sbin/virtbrokerd', `#!/bin/sh\nexec /usr/bin/node ${home}/dist/main/virtbrokerd.js "$@"\n`, 0o755)
+  put('/usr/sbin/virtbrokerctl', `#!/bin/sh\nexec /usr/bin/node ${home}/dist/main/virtbrokerctl.js "$@"\n`, 0o755)
   install('packaging/virtbroker-mode', '/usr/sbin/virtbroker-mode', 0o755)
 }
 
@@ -139,7 +140,7 @@ async function putDocs(modules) {
   for (const page of readdirSync(pages)) {
     compressed(`/usr/share/man/man${extname(page).slice(1)}/${page}`, readFileSync(join(pages, page)))
   }
-  for (const program of ['virtbrokerd', 'virtbroker-mode']) {
+  for (const program of ['virtbrokerd', 'virtbrokerctl', 'virtbroker-mode']) {
     install(`packaging/completion/${program}`, `/usr/share/bash-completion/completions/${program}`)
   }
   // Not in /etc/libvirt: there it would take the place of virtproxyd.conf.

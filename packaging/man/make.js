@@ -1,4 +1,4 @@
-// Writes the manual pages into a directory: virtbrokerd(8) as it is, and virtbrokerd.conf(5) from the sample file and the
+// Writes the manual pages into a directory: those of the programs as they are, and virtbrokerd.conf(5) from the sample file and the
 // table of keys. Needs a built dist. Plain JavaScript, as what builds packages is.
 import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -71,7 +71,7 @@ export function configurationPage(text, KEYS) {
 export async function writePages(directory, dist) {
   const { KEYS } = await import(pathToFileURL(join(dist, 'main/config/keys.js')).href)
   mkdirSync(directory, { recursive: true })
-  copyFileSync(join(here, 'virtbrokerd.8'), join(directory, 'virtbrokerd.8'))
+  for (const page of ['virtbrokerd.8', 'virtbrokerctl.8']) copyFileSync(join(here, page), join(directory, page))
   writeFileSync(join(directory, 'virtbrokerd.conf.5'), configurationPage(readFileSync(sample, 'utf8'), KEYS))
 }
 

@@ -63,7 +63,7 @@ async function main(argv: readonly string[]): Promise<void> {
   }
   // Node would wait for a thread that hangs.
   void life.stopped.then(() => (daemon.healthy() && !worksAside() ? process.exit(0) : exitAtOnce(0)))
-  daemon.endsBy(why => life.request(why))
+  daemon.livesBy(life)
   reportStatus(0)
 }
 

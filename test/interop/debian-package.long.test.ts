@@ -59,14 +59,15 @@ describe('the Debian package', function () {
     const files = list.filter(file => !file.endsWith('/') && !file.startsWith(`${own}/node_modules/`) && !file.startsWith(`${own}/dist/`))
     const units = (await run(['sh', '-c', `cd ${project}/packaging/systemd; find instead unprivileged -type f`])).stdout.trim().split('\n')
     expect(files).to.have.members([
-      `${own}/package.json`, '/usr/sbin/virtbrokerd', '/usr/sbin/virtbroker-mode',
+      `${own}/package.json`, '/usr/sbin/virtbrokerd', '/usr/sbin/virtbrokerctl', '/usr/sbin/virtbroker-mode',
       ...['virtbrokerd.service', ...SOCKETS].map(unit => `/usr/lib/systemd/system/${unit}`),
       '/usr/lib/systemd/catalog/virtbroker.catalog',
       '/usr/lib/systemd/user/virtbrokerd.service', '/usr/lib/systemd/user/virtbrokerd.socket',
       ...units.map(file => `/usr/share/virtbroker/systemd/${file}`),
       '/etc/default/virtbrokerd', '/etc/logrotate.d/virtbrokerd',
-      '/usr/share/man/man8/virtbrokerd.8.gz', '/usr/share/man/man8/virtbroker-mode.8.gz', '/usr/share/man/man5/virtbrokerd.conf.5.gz',
-      '/usr/share/bash-completion/completions/virtbrokerd', '/usr/share/bash-completion/completions/virtbroker-mode',
+      ...['virtbrokerd.8', 'virtbrokerctl.8', 'virtbroker-mode.8'].map(page => `/usr/share/man/man8/${page}.gz`),
+      '/usr/share/man/man5/virtbrokerd.conf.5.gz',
+      ...['virtbrokerd', 'virtbrokerctl', 'virtbroker-mode'].map(program => `/usr/share/bash-completion/completions/${program}`),
       ...['copyright', 'changelog.gz', 'examples/virtbrokerd.conf'].map(file => `/usr/share/doc/virtbroker/${file}`)
     ])
     const modules = list.filter(file => file.startsWith(`${own}/node_modules/`))

@@ -40,7 +40,8 @@ describe('what npm pack makes', function () {
     const others = files.filter(file => !file.startsWith('packaging/systemd/') && !file.endsWith('.js'))
     expect(others).to.have.members([
       'package.json', 'README.md', 'LICENSE', 'packaging/virtbrokerd.conf', 'packaging/completion/virtbrokerd',
-      'dist/man/virtbrokerd.8', 'dist/man/virtbrokerd.conf.5'
+      'packaging/completion/virtbrokerctl',
+      'dist/man/virtbrokerd.8', 'dist/man/virtbrokerctl.8', 'dist/man/virtbrokerd.conf.5'
     ])
   })
 
@@ -51,7 +52,7 @@ describe('what npm pack makes', function () {
     const program = join(prefix, 'bin/virtbrokerd')
     const { version } = JSON.parse(await readFile(join(project, 'package.json'), 'utf8')) as { version: string }
     expect((await mustRun([program, '--version'])).stdout).to.equal(`virtbrokerd (virtbroker) ${version}\n`)
-    expect(await readdir(join(prefix, 'share/man/man8'))).to.deep.equal(['virtbrokerd.8'])
+    expect(await readdir(join(prefix, 'share/man/man8'))).to.have.members(['virtbrokerd.8', 'virtbrokerctl.8'])
     expect(await readdir(join(prefix, 'share/man/man5'))).to.deep.equal(['virtbrokerd.conf.5'])
     const { dir, file, pidFile } = await brokerFiles(cleanup, { embedded_test_driver: 1 })
     const broker = new Program([program, '-f', file, '-p', pidFile])

@@ -107,12 +107,14 @@ describe('the states of a session', () => {
     }
   }
 
+  const OPENED = 'test:///memory'
+
   it('are told as far as others have to know of them', async () => {
     const trial = new MemorySession(clock, 'own', { auth: 'polkit' })
     await INTO.open(trial)
     trial.transport.slow = true
     trial.call(REMOTE.connectClose)
-    expect(trial.told).to.deep.equal(['serving', 'closing'])
+    expect(trial.told).to.deep.equal([['serving', undefined], ['serving', OPENED], ['closing', OPENED]])
     trial.session.close('test', 'debug')
     const drained = new MemorySession(clock, 'own')
     await drained.open()
@@ -120,11 +122,11 @@ describe('the states of a session', () => {
     drained.transport.slow = true
     drained.session.leave.drain()
     drained.session.leave.drain()
-    expect(drained.told).to.deep.equal(['draining'])
+    expect(drained.told).to.deep.equal([['serving', OPENED], ['draining', OPENED]])
     drained.port.reply(drained.port.take()[0]!)
     drained.transport.drain()
     drained.session.leave.closeIfDrained()
-    expect(drained.told).to.deep.equal(['draining', 'closing'])
+    expect(drained.told.at(-1)).to.deep.equal(['closing', OPENED])
   })
 
   it('lead nowhere but where something that happens leads', () => {

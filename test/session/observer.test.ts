@@ -122,7 +122,7 @@ describe('the meter of calls', () => {
 
   const client = (uri?: string): Parameters<SessionObserver['changed']>[0] => ({
     id: 1, since: 0, listener: { name: 'main', transport: 'unix', readonly: false, auth: 'none' }, peer: undefined,
-    identity: {}, state: 'serving', driver: uri === undefined ? 0 : driverOf(uri)
+    identity: {}, state: 'serving', driver: uri === undefined ? 0 : driverOf(uri), opened: uri
   })
   const sums = (threads: readonly Counters[], all = new ProcedureSums()): ProcedureFigures[] => all.sum(threads.map(({ words }) => words))
   const at = ({ at, row, step }: Family, first: number, second: number): number => at + row * first + step * second

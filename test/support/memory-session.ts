@@ -36,8 +36,8 @@ export class MemorySession {
   readonly transport: MemoryTransport
   readonly log: string[] = []
   readonly failures: unknown[] = []
-  /** What others were told that the client has come to. */
-  readonly told: ClientState[] = []
+  /** What others were told that the client has come to, and what it has opened by then. */
+  readonly told: (readonly [ClientState, opened: string | undefined])[] = []
   ended: string | undefined
   #serial = 0
 
@@ -55,13 +55,13 @@ export class MemorySession {
       }
     }
     const access = { drivers: this.drivers, policy: new Policy([], false) }
-    const owner: SessionOwner = { changed: ({ state }) => this.told.push(state), ended: (_, why) => (this.ended = why) }
+    const owner: SessionOwner = { changed: ({ state, opened }) => this.told.push([state, opened]), ended: (_, why) => (this.ended = why) }
     let made: MemoryTransport | undefined
     const listener = { name: 'unix', transport: 'unix', readonly: false, auth } as const
     this.session = new ClientSession(services as unknown as ThreadServices, access as unknown as SessionAccess, owner, {
       record: {
         id: 1, since: 0, listener, peer: undefined, identity: {}, state: auth === 'none' ? 'serving' : 'authenticating',
-        driver: NO_DRIVER
+        driver: NO_DRIVER, opened: undefined
       },
       fd: 9,
       newcomer: new Newcomer(lastHeard, 9, 0),

@@ -15,7 +15,7 @@ const ROOMS: readonly (readonly string[])[] = [
   ['session', 'test-driver'],
   ['actor'],
   ['main/config'],
-  ['main/log'],
+  ['main/log', 'main/ctl'],
   ['main/tls', 'main/listen'],
   ['main/threads'],
   ['main/clients'],

@@ -114,9 +114,10 @@ describe('the procedure policy', () => {
 })
 
 describe('what the policy knows of a client', () => {
-  const client = (transport: TransportKind, readonly: boolean, peer?: string, identity: Identity = {}): ClientRecord => (
-    { id: 1, since: 0, listener: { name: transport, transport, readonly, auth: 'none' }, peer, identity, state: 'serving' }
-  )
+  const client = (transport: TransportKind, readonly: boolean, peer?: string, identity: Identity = {}): ClientRecord => {
+    const listener = { name: transport, transport, readonly, auth: 'none' } as const
+    return { id: 1, since: 0, listener, peer, identity, state: 'serving', opened: undefined }
+  }
 
   it('is its listener and its address', () => {
     const tcp = subjectOf(client('tcp', false, '10.0.0.1:5000'))

@@ -9,6 +9,7 @@ export class AdminClient implements ClientRecord {
   readonly since = Date.now()
   readonly peer = undefined
   readonly state = 'serving'
+  readonly opened = undefined
   readonly identity: Identity
 
   /** `context`: its SELinux context, if there is one. */

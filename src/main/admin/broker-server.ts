@@ -6,8 +6,8 @@ import type { Client, Clients } from '../clients/clients.js'
 import type { AdminServer, ServerClients, ThreadPool, WantedThreadPool } from './ports.js'
 import { checkedBounds } from './thread-pool.js'
 
-/** The actor threads, as far as administrators have to do with them. */
-export interface AdministeredThreads {
+/** How many actor threads there are. */
+export interface ThreadNumbers {
   /** There can be no more. */
   readonly size: number
   /** There should be so many: one more is started at once, and one fewer leaves when its last client has gone. */
@@ -15,6 +15,12 @@ export interface AdministeredThreads {
   /** Those that serve, and those of them that have little to do. */
   readonly serving: number
   readonly idle: number
+  /** Connections to driver daemons, of all of them. */
+  readonly driverConnections: number
+}
+
+/** The actor threads, as far as administrators have to do with them. */
+export interface AdministeredThreads extends ThreadNumbers {
   /** Whether the thread was given the descriptor, and has not taken it up. */
   isGiven(fd: number, thread: number): boolean
   /** What the client's thread has to say of it; undefined if it does not answer in time. */

@@ -26,6 +26,10 @@ export const fewerThanUnauthenticated = (): RemoteError =>
 
 export const noTlsService = (): RemoteError => internalError('no tls service found, unable to update tls files')
 
+/** What an operator asks for that cannot be while the broker is in this state. */
+export const notNow = (state: string): RemoteError =>
+  templated(CODE.operationInvalid, DOMAIN.none, 'Requested operation is not valid: %1$s', `the broker is ${state}`)
+
 const INVALID = 'invalid argument: '
 const INTERNAL = 'internal error: '
 

@@ -1,5 +1,6 @@
 import type { ListenerKind } from '../../workers/os/listener-kind.js'
-import { CLIENT_STATES, NO_IDENTITY, type ClientRecord, type ClientState, type HandOver } from '../../workers/thread/client-record.js'
+import { CLIENT_STATES, NO_IDENTITY, type ClientState, type HandOver } from '../../workers/thread/client-record.js'
+import type { ClientChange } from '../../workers/thread/control.js'
 import { Clients, stageOf, type Client } from './clients.js'
 import type { ConnectionCounts } from './connection-counts.js'
 import type { Places } from './places.js'
@@ -23,9 +24,6 @@ export interface ClientsOwner {
   /** The first client has come, or the last has gone. */
   idle(idle: boolean): void
 }
-
-/** What a thread has to say of a client. */
-export type ClientChange = Pick<ClientRecord, 'id' | 'state' | 'identity'>
 
 /** A connection that has been given a place. */
 export type Entrant = Pick<Client, 'at' | 'fd' | 'peer' | 'counted' | 'rootsOwn'>
@@ -57,6 +55,7 @@ export class AdmittedClients {
       peer,
       identity: NO_IDENTITY,
       state: 'arriving',
+      opened: undefined,
       at,
       stage: stageOf('arriving', at.kind),
       rootsOwn,
@@ -82,10 +81,11 @@ export class AdmittedClients {
   }
 
   /** What its thread says of a client. */
-  became({ id, state, identity }: ClientChange): void {
+  became({ id, state, identity, opened }: ClientChange): void {
     const client = this.all.get(id)
     if (client === undefined) return
     if (Object.keys(identity).length > 0) client.identity = identity
+    client.opened = opened
     this.#advance(client, state)
   }
 

@@ -1,3 +1,4 @@
+import type { BrokerLife } from '../admin/broker-program.js'
 import type { Bounded, BrokerControl } from '../admin/ports.js'
 import type { ClientBounds } from '../clients/admission.js'
 import type { LogSettings } from '../config/log-settings.js'
@@ -5,8 +6,8 @@ import { SOURCE } from '../../workers/base/log.js'
 import type { Logger } from '../log/logger.js'
 import type { BrokerSettings } from './settings.js'
 
-/** What can be asked of the broker from within: to end, now or when nobody has been there for a while. */
-export interface EndControl {
+/** What can be asked of the broker as a whole: to end, now or when nobody has been there for a while, for instance. */
+export interface LifeControl extends BrokerLife {
   shutDown(): void
   /** In seconds; 0: never. */
   setTimeout(seconds: number): void
@@ -25,7 +26,7 @@ export class AdminControl implements BrokerControl {
   constructor(
     readonly logger: Logger,
     readonly live: LiveSettings,
-    readonly end: EndControl
+    readonly life: LifeControl
   ) {}
 
   get log(): Pick<LogSettings, 'filters' | 'outputs'> {
@@ -58,13 +59,13 @@ export class AdminControl implements BrokerControl {
   }
 
   setTimeout(seconds: number): void {
-    this.end.setTimeout(seconds)
+    this.life.setTimeout(seconds)
     this.#say(seconds === 0 ? 'timeout switched off' : `timeout set to ${seconds} s`)
   }
 
   shutDown(): void {
     this.#say('shutdown')
-    this.end.shutDown()
+    this.life.shutDown()
   }
 
   #say(what: string): void {

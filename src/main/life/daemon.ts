@@ -8,7 +8,8 @@ import type { Config, LoadOptions } from '../config/load.js'
 import { hostWarnings } from '../config/host-warnings.js'
 import { IdleTimer } from './idle-timer.js'
 import { inTurn } from './in-turn.js'
-import type { LifeEffects } from './life.js'
+import type { LifeControl } from './admin-control.js'
+import type { LifeEffects, LifeRequest, LifeState } from './life.js'
 import { loadAside } from './reload.js'
 import { drain } from './drain.js'
 import { brokerSettings, drainSettings } from './settings.js'
@@ -20,6 +21,7 @@ import { SOURCE } from '../../workers/base/log.js'
 import type { ServiceState } from './service-manager.js'
 import { Supervisor } from './supervisor.js'
 import { within } from '../threads/within.js'
+import { notNow } from '../admin/failures.js'
 import { socketsOf, TestDriverHost, testDriverPlaces } from '../threads/test-driver-host.js'
 
 export interface DaemonOptions {
@@ -32,17 +34,25 @@ export interface DaemonOptions {
   load: LoadOptions
 }
 
+/** Who says what the broker is about. */
+interface Lived {
+  readonly state: LifeState
+  request(what: LifeRequest): boolean
+}
+
 /** How long a stop may take once nobody is waited for. Threads and processes each have less than that. */
 const STOP_MS = 20_000
 
 /** The broker as a whole: log, pid file, embedded test driver, supervisor. */
-export class Daemon implements LifeEffects, ServiceState {
+export class Daemon implements LifeControl, LifeEffects, ServiceState {
   readonly logger: Logger
   #config: Config
   readonly #options: DaemonOptions
   readonly #supervisor: Supervisor
   readonly #idle: IdleTimer
-  #end: (why: 'idle' | 'stop') => void = () => {}
+  #life: Lived | undefined
+  /** Who waits for the end of a reload. */
+  readonly #untilReloaded: ((refused: string | undefined) => void)[] = []
   #pidFile: PidFile | undefined
   #sockets: ListeningSockets | undefined
   #testDriver: TestDriverHost | undefined
@@ -59,11 +69,8 @@ export class Daemon implements LifeEffects, ServiceState {
     this.#config = config
     this.#options = options
     this.logger = createBrokerLogger(config.log, config.paths, options.daemon)
-    this.#idle = new IdleTimer(options.timeout, () => this.#end('idle'))
-    this.#supervisor = new Supervisor(config, this.logger, {
-      shutDown: () => this.#end('stop'),
-      setTimeout: seconds => (this.#idle.seconds = seconds)
-    })
+    this.#idle = new IdleTimer(options.timeout, () => this.request('idle'))
+    this.#supervisor = new Supervisor(config, this.logger, this)
   }
 
   /** Resolves when the sockets are there. Rejects with StartupError. */
@@ -84,11 +91,40 @@ export class Daemon implements LifeEffects, ServiceState {
     this.logger.info(SOURCE.daemon, `ready, with ${this.#config.actorThreads} actor threads`)
   }
 
-  /** From now on it may come to its end by itself: it calls `end` when an administrator wants that, or nobody is there. */
-  endsBy(end: (why: 'idle' | 'stop') => void): void {
-    this.#end = end
+  /** From now on it may ask of itself what others ask of it: to end when nobody is there, or what an administrator wants. */
+  livesBy(life: Lived): void {
+    this.#life = life
     this.#supervisor.onIdle = idle => (this.#idle.idle = idle)
     this.#idle.idle = this.#supervisor.isIdle
+  }
+
+  // For administrators
+
+  get state(): LifeState {
+    return this.#life?.state ?? 'starting'
+  }
+
+  get refused(): string | undefined {
+    return this.#refused?.why
+  }
+
+  request(what: LifeRequest): boolean {
+    return this.#life?.request(what) ?? false
+  }
+
+  shutDown(): void {
+    this.request('stop')
+  }
+
+  setTimeout(seconds: number): void {
+    this.#idle.seconds = seconds
+  }
+
+  async loadAnew(): Promise<string | undefined> {
+    if (this.state !== 'serving') throw notNow(this.state)
+    const loaded = new Promise<string | undefined>(resolve => this.#untilReloaded.push(resolve))
+    this.request('reload')
+    return loaded
   }
 
   /** Says what has not been said of the configuration before. */
@@ -101,6 +137,11 @@ export class Daemon implements LifeEffects, ServiceState {
 
   /** What cannot be loaded is logged, and everything stays as it is. */
   async reload(): Promise<void> {
+    await this.#reload()
+    for (const resolve of this.#untilReloaded.splice(0)) resolve(this.refused)
+  }
+
+  async #reload(): Promise<void> {
     const { load, pidFile } = this.#options
     try {
       const { config, actor, network, warnings } = await loadAside({ load: { ...load, running: this.#config.written }, pidFile })

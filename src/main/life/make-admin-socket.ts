@@ -1,13 +1,16 @@
 import { PROGRAM } from '../../protocol/header.js'
+import { BROKER_PROGRAM } from '../../protocol/messages/broker-admin.js'
 import { AccountNames } from '../../workers/names/account-names.js'
 import { adminProgram } from '../admin/procedures.js'
 import { AdminSocket, type AdminHost } from '../admin/admin-socket.js'
+import { brokerProgram } from '../admin/broker-program.js'
 import { BrokerServer, type AdministeredThreads } from '../admin/broker-server.js'
 import { OwnServer } from '../admin/own-server.js'
 import type { Clients } from '../clients/clients.js'
+import { version } from '../config/version.js'
 import type { Logger } from '../log/logger.js'
 import type { NameService } from '../threads/name-service.js'
-import { AdminControl, type EndControl, type LiveSettings } from './admin-control.js'
+import { AdminControl, type LifeControl, type LiveSettings } from './admin-control.js'
 
 /** What administrators see and change. */
 export interface Administered {
@@ -16,10 +19,10 @@ export interface Administered {
   readonly names: NameService
   readonly logger: Logger
   readonly live: LiveSettings
-  readonly end: EndControl
+  readonly life: LifeControl
 }
 
-export function makeAdminSocket(host: AdminHost, { clients, threads, names, logger, live, end }: Administered): AdminSocket {
+export function makeAdminSocket(host: AdminHost, { clients, threads, names, logger, live, life }: Administered): AdminSocket {
   const { adminLimits, actor } = live.settings
   const socket = new AdminSocket(host, adminLimits)
   const clock = { get now() { return performance.now() } }
@@ -27,6 +30,8 @@ export function makeAdminSocket(host: AdminHost, { clients, threads, names, logg
   // A start that fails is not to go on for its sake.
   accounts.port.unref()
   const servers = [new BrokerServer(clients, threads), new OwnServer(socket.clients, accounts)]
-  socket.serve(new Map([[PROGRAM.admin, adminProgram(servers, new AdminControl(logger, live, end))]]))
+  const control = new AdminControl(logger, live, life)
+  const operated = { clients, threads, control, life, adminClients: socket.clients, version }
+  socket.serve(new Map([[PROGRAM.admin, adminProgram(servers, control)], [BROKER_PROGRAM, brokerProgram(operated)]]))
   return socket
 }

@@ -19,7 +19,7 @@ import type { Config } from '../config/load.js'
 import type { MetricsPlace } from '../config/metrics-place.js'
 import type { Listener, ListenerHandler } from '../../workers/os/listener.js'
 import type { ListenerKind } from '../../workers/os/listener-kind.js'
-import type { EndControl } from './admin-control.js'
+import type { LifeControl } from './admin-control.js'
 import { inTurn } from './in-turn.js'
 import type { Logger } from '../log/logger.js'
 import { Listeners } from '../listen/listeners.js'
@@ -49,7 +49,7 @@ export class Supervisor implements Drainable, ListenerHandler {
   #pool: ActorPool | undefined
   #admission: Admission | undefined
   #admin: AdminSocket | undefined
-  readonly #end: EndControl
+  readonly #life: LifeControl
   /** Descriptors that were open before the first client came. */
   #openAtStart = 0
   #names: NameService | undefined
@@ -59,6 +59,8 @@ export class Supervisor implements Drainable, ListenerHandler {
   /** A stop, or a draining, has begun. */
   draining = false
   #takes = true
+  /** While threads are told that clients are taken again. */
+  #takesAgain: Promise<void> | undefined
   /** Nobody will be taken again. */
   #stopping = false
   /** Who waits for the end of the last client. */
@@ -66,8 +68,8 @@ export class Supervisor implements Drainable, ListenerHandler {
   /** Called when the number of clients, those of the admin socket included, goes to 0, and when it leaves it. */
   onIdle: (idle: boolean) => void = () => {}
 
-  constructor(config: Config, logger: Logger, end: EndControl) {
-    this.#end = end
+  constructor(config: Config, logger: Logger, life: LifeControl) {
+    this.#life = life
     this.#config = config
     // This thread has its part as well.
     this.#limits = descriptorLimits(config.actorThreads + 1)
@@ -177,13 +179,18 @@ export class Supervisor implements Drainable, ListenerHandler {
   /** Connections that come stay in the backlog. */
   takeNoMore(): void {
     this.#takes = false
+    this.#takesAgain = undefined
     this.#refuse()
   }
 
+  /** A thread that has not heard of it yet would close who comes. */
   takeAgain(): void {
-    this.#takes = true
-    this.#pool!.resume()
-    this.#listeners.resume()
+    const again = this.#pool!.resume().then(() => {
+      if (again !== this.#takesAgain) return
+      this.#takes = true
+      this.#listeners.resume()
+    })
+    this.#takesAgain = again
   }
 
   /** Nobody will be taken again: where no other process can ever do that, connections are refused as soon as none is taken. */
@@ -252,7 +259,7 @@ export class Supervisor implements Drainable, ListenerHandler {
     // By itself, and late: a process that may have few descriptors could not read all of its files at once.
     const { makeAdminSocket } = await import('./make-admin-socket.js')
     const host = { poller: this.#poller, closer: this.#closer, log: this.#log, idle: () => this.onIdle(this.isIdle) }
-    return makeAdminSocket(host, { clients, threads: pool, names: this.#names!, logger: this.#logger, live, end: this.#end })
+    return makeAdminSocket(host, { clients, threads: pool, names: this.#names!, logger: this.#logger, live, life: this.#life })
   }
 
   async #makeMetrics(where: MetricsPlace, live: SettingsInUse, pool: ActorPool): Promise<{ close(): void } | undefined> {

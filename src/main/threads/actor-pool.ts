@@ -238,10 +238,10 @@ export class ActorPool {
     for (const { control } of this.threads) void control.drain(ms)
   }
 
-  /** Who comes is served. */
-  resume(): void {
+  /** Who comes is served. Resolves when all threads know. */
+  async resume(): Promise<void> {
     this.#drainedBy = undefined
-    for (const { control } of this.threads) void control.resume()
+    await within(APPLY_MS, Promise.all(this.threads.map(({ control }) => control.resume())))
   }
 
   /** There is a SASL thread now, or another. */

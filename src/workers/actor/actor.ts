@@ -256,7 +256,7 @@ export class Actor implements ActorControl, DrainOwner, ThreadServices, SessionA
     this.#toFlush = false
     const news = this.#news
     // What clients have become in the end: of one that has ended it came with that.
-    for (const { id, state, identity } of this.#changed) news.push({ kind: 'client', id, state, identity })
+    for (const { id, state, identity, opened } of this.#changed) news.push({ kind: 'client', id, state, identity, opened })
     this.#news = []
     this.#changed.clear()
     if (news.length > 0) this.#work.postMessage(news)

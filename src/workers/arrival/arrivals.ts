@@ -175,7 +175,8 @@ export class Arrivals {
           id, since, listener, peer,
           identity: found.identity ?? NO_IDENTITY,
           state: listener.auth === 'none' ? 'serving' : 'authenticating',
-          driver: NO_DRIVER
+          driver: NO_DRIVER,
+          opened: undefined
         },
         fd,
         newcomer: new Newcomer(lastHeard, fd, arrival.takenAt),

@@ -17,7 +17,7 @@ import type { Way } from '../driver/driver-sockets.js'
 import type { OpenedDriver } from '../driver/drivers.js'
 import { EIO, EMFILE, errorText } from '../os/libc.js'
 import { subjectOf } from '../policy/subject.js'
-import type { ClientActivity, ClientState, ServedRecord } from '../thread/client-record.js'
+import { openedName, type ClientActivity, type ClientState, type ServedRecord } from '../thread/client-record.js'
 import { driverOf } from '../thread/metric-families.js'
 import { TlsTransport } from '../tls/tls-transport.js'
 import type { LossReason } from '../transport/transport.js'
@@ -303,6 +303,8 @@ export class ClientSession implements
     this.#driver.use(port)
     this.uri = uri
     this.record.driver = driverOf(uri)
+    this.record.opened = openedName(uri)
+    this.owner.changed(this.record)
     this.#log.driver = candidate.path
     this.#log.nowKnown()
     const verdicts = this.access.policy.verdictsFor(subjectOf(this.record), readonly)

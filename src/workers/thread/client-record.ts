@@ -24,6 +24,8 @@ export interface ClientRecord {
   /** What it has proved of itself so far. */
   identity: Identity
   state: ClientState
+  /** What it has opened, as `openedName` shortens it; undefined if nothing. */
+  opened: string | undefined
 }
 
 /** One client as its thread has it. */
@@ -31,6 +33,12 @@ export interface ServedRecord extends ClientRecord {
   /** By the name that it has opened, see DRIVERS. */
   driver: number
 }
+
+/** In characters: clients choose what they open. */
+const MAX_OPENED_NAME = 256
+
+/** What a client has opened, without the URI's query, and cut: thousands of clients are grouped by it. */
+export const openedName = (uri: string): string => uri.slice(0, MAX_OPENED_NAME).replace(/[?#].*/s, '')
 
 /** What a record of the log says of a client. */
 export const logContextOf = (

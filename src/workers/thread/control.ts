@@ -1,9 +1,8 @@
 import type { MessagePort } from 'node:worker_threads'
-import type { Identity } from '../../protocol/identity.js'
 import type { LogContext, LogSource } from '../base/log.js'
 import type { LogKind } from '../base/log-kinds.js'
 import type { DescriptorLimits } from '../os/descriptor-limits.js'
-import type { ClientActivity, ClientState, HandOver } from './client-record.js'
+import type { ClientActivity, ClientRecord, ClientState, HandOver } from './client-record.js'
 import type { ActorSettings } from './settings.js'
 
 /** The task that makes a thread of the pool an actor thread. It ends when the thread is told to shut down. */
@@ -41,11 +40,14 @@ export interface ToActor {
   evictions: number[]
 }
 
+/** What of a client's record may change. */
+export type ClientChange = Pick<ClientRecord, 'id' | 'state' | 'identity' | 'opened'>
+
 /** Posted by the actor, several at once. */
 export type FromActor = readonly (ActorNews | LoadNews)[]
 export type ActorNews =
   /** Told once a client is no longer arriving, and whenever anything of this changes. */
-  | { kind: 'client'; id: number; state: ClientState; identity: Identity }
+  | ({ kind: 'client' } & ClientChange)
   /** `state`: the last that it had come to, of which nothing may have been told. */
   | { kind: 'ended'; id: number; why: string; state: ClientState }
   /** It was to make room, and is in. */

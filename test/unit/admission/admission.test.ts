@@ -142,13 +142,13 @@ describe('admission', () => {
   it('knows of its clients what their threads say, and counts them by it', () => {
     start({ maxAnonymousClients: 1, maxHandshakes: 1 })
     come('192.0.2.1', TLS)
-    const record = { identity: { x509DistinguishedName: 'CN=client' }, id: 1 }
+    const record = { identity: { x509DistinguishedName: 'CN=client' }, id: 1, opened: 'test:///default' }
     expect(admission.clients.get(1)).to.include({ state: 'arriving', stage: 'handshake', peer: '192.0.2.1:1', listener: TLS })
     admission.admitted.became({ ...record, state: 'authenticating' })
     expect(admission.clients.get(1)).to.include({ state: 'authenticating', stage: 'login', identity: record.identity })
     admission.admitted.became({ ...record, state: 'serving' })
     admission.admitted.became({ ...record, state: 'closing' })
-    expect(admission.clients.get(1)).to.include({ state: 'closing', stage: 'in' })
+    expect(admission.clients.get(1)).to.include({ state: 'closing', stage: 'in', opened: 'test:///default' })
     come('192.0.2.1', TLS)
     expect(handed, 'there is room for another').to.deep.equal([1, 2])
   })
@@ -156,8 +156,8 @@ describe('admission', () => {
   it('counts a client that is closed before it has logged in as one that has not', () => {
     start({ maxAnonymousClients: 1 })
     come('192.0.2.1')
-    admission.admitted.became({ id: 1, identity: {}, state: 'authenticating' })
-    admission.admitted.became({ id: 1, identity: {}, state: 'closing' })
+    admission.admitted.became({ id: 1, identity: {}, state: 'authenticating', opened: undefined })
+    admission.admitted.became({ id: 1, identity: {}, state: 'closing', opened: undefined })
     expect(admission.clients.get(1)).to.include({ state: 'closing', stage: 'login' })
     come('192.0.2.2')
     expect(handed, 'there is no room for another').to.deep.equal([1])

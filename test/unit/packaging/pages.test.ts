@@ -5,12 +5,20 @@ import { join } from 'node:path'
 import { expect } from 'chai'
 import { KEYS, keyNames } from '#main/config/keys.js'
 import { parseCommandLine } from '#main/cli.js'
+import { makeProgram } from '#main/ctl/program.js'
 
 /** What --help has: the program's own table of options. */
 function longOptions(): string[] {
   const help = parseCommandLine(['--help'], true)
   if (!('exit' in help)) throw new Error('there is no help')
   return [...help.stderr.matchAll(/^ .*?(--[a-z-]+)/gm)].map(([, option]) => option!)
+}
+
+/** Commands of virtbrokerctl, each with its options and those of all. */
+function ctlCommands(): Map<string, string[]> {
+  const { options, commands } = makeProgram()
+  const long = (of: typeof options): string[] => [...of.map(option => option.long!), '--help']
+  return new Map([['', long(options)], ...commands.map(command => [command.name(), long(command.options)] as const)])
 }
 
 describe('the manual pages', () => {
@@ -27,6 +35,15 @@ describe('the manual pages', () => {
     for (const option of longOptions()) expect(page('virtbrokerd.8')).to.match(new RegExp(`${option}\\b`))
   })
 
+  it('name every command of virtbrokerctl, and its options', () => {
+    expect([...ctlCommands().keys()]).to.include.members(['', 'status', 'clients'])
+    const text = page('virtbrokerctl.8')
+    for (const [command, options] of ctlCommands()) {
+      expect(text).to.match(new RegExp(`^\\.BI?R? ("?)${command}\\b`, 'm'))
+      for (const option of options) if (option !== '--help') expect(text).to.match(new RegExp(`${option}\\b`))
+    }
+  })
+
   it('name every key that has a meaning, once', () => {
     const named = [...page('virtbrokerd.conf.5').matchAll(/^\\fB([a-z_]+)\\fR = /gm)].map(([, key]) => key)
     expect(named).to.have.members(keyNames.filter(name => KEYS[name].type !== 'anything'))
@@ -41,13 +58,28 @@ describe('the manual pages', () => {
 
 describe('the completion of bash', () => {
   /** What is offered for the last word of a command line. */
-  function offered(...words: string[]): string[] {
-    const complete = 'COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _virtbrokerd; printf "%s\\n" "${COMPREPLY[@]}"'
-    const script = `source packaging/completion/virtbrokerd; ${complete}`
-    const { stdout, stderr } = spawnSync('bash', ['-c', script, 'bash', 'virtbrokerd', ...words], { encoding: 'utf8' })
+  function offeredBy(program: string, ...words: string[]): string[] {
+    const complete = `COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _${program}; printf "%s\\n" "\${COMPREPLY[@]}"`
+    const script = `source packaging/completion/${program}; ${complete}`
+    const { stdout, stderr } = spawnSync('bash', ['-c', script, 'bash', program, ...words], { encoding: 'utf8' })
     expect(stderr).to.equal('')
     return stdout.trim().split('\n')
   }
+  const offered = (...words: string[]): string[] => offeredBy('virtbrokerd', ...words)
+
+  it('offers the commands of virtbrokerctl, and the options of each', () => {
+    const commands = ctlCommands()
+    expect(offeredBy('virtbrokerctl', '')).to.have.members([...commands.keys()].filter(name => name !== ''))
+    const common = commands.get('')!
+    expect(offeredBy('virtbrokerctl', '-')).to.have.members(common)
+    for (const [name, options] of commands) {
+      if (name === '') continue
+      const all = [...new Set([...options, ...common.filter(option => option !== '--version')])]
+      expect(offeredBy('virtbrokerctl', name, '--'), name).to.have.members(all)
+    }
+    expect(offeredBy('virtbrokerctl', '-s', '/x', 'clients', '--sort', 'dr')).to.deep.equal(['driver'])
+    expect(offeredBy('virtbrokerctl', '--socket', 'package.j')).to.deep.equal(['package.json'])
+  })
 
   it('offers the options', () => {
     expect(offered('--')).to.have.members(longOptions())

@@ -145,7 +145,7 @@ describe('a client that arrives', () => {
     expect({ record, fd, failure }).to.deep.equal({
       record: {
         id: 101, since: 0, listener: handOver(1, 'tls').listener, peer: undefined, identity: found.handshake.identity,
-        state: 'serving', driver: 0
+        state: 'serving', driver: 0, opened: undefined
       },
       fd: 1,
       failure: undefined

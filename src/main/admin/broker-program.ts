@@ -1,0 +1,110 @@
+import { CODE, DOMAIN, templated } from '../../protocol/errors.js'
+import { BROKER, readJson, type BrokerLimits, type BrokerStatus } from '../../protocol/messages/broker-admin.js'
+import { invalidArgument } from '../../protocol/bad-arguments.js'
+import type { Call, Procedure } from '../../workers/serving/dispatch.js'
+import type { Clients } from '../clients/clients.js'
+import type { AdminClient } from './admin-client.js'
+import type { AdministeredThreads } from './broker-server.js'
+import { driversOf, pageOf } from './client-lists.js'
+import { fewerThanUnauthenticated, noClient, notNow } from './failures.js'
+import type { BrokerControl } from './ports.js'
+
+/** The life of the broker, in the hands of an operator. */
+export interface BrokerLife {
+  readonly state: string
+  /** Why the configuration could not be loaded anew, if that was so the last time. */
+  readonly refused: string | undefined
+  /** False: it makes no sense now. */
+  request(what: 'drain' | 'resume'): boolean
+  /** Resolves with why the configuration cannot be used; undefined if it is in use now. Rejects if this is not the time. */
+  loadAnew(): Promise<string | undefined>
+}
+
+/** What the program shows and changes. */
+export interface Operated {
+  readonly clients: Clients
+  readonly threads: AdministeredThreads
+  readonly control: BrokerControl
+  readonly life: BrokerLife
+  /** Those of the admin socket. */
+  readonly adminClients: ReadonlyMap<number, AdminClient>
+  readonly version: string
+}
+
+type JsonProcedure = (args: Readonly<Record<string, unknown>>) => unknown
+
+const MAX_LIMIT = 2 ** 32 - 1
+const startedAt = Date.now() - Math.round(1000 * process.uptime())
+
+/** The broker's own program, by procedure number: see messages/broker-admin.ts. */
+export function brokerProgram(broker: Operated): readonly (Procedure<AdminClient> | undefined)[] {
+  const { clients, threads, control, life } = broker
+  const table: Readonly<Record<number, JsonProcedure>> = {
+    [BROKER.status]: (): BrokerStatus => ({
+      version: broker.version,
+      pid: process.pid,
+      state: life.state,
+      since: startedAt,
+      clients: clients.size,
+      unauthenticated: clients.unauthenticated,
+      adminClients: broker.adminClients.size,
+      driverConnections: threads.driverConnections,
+      threads: { ...threads.bounds, serving: threads.serving, idle: threads.idle },
+      refused: life.refused
+    }),
+    [BROKER.clients]: ({ after = 0 }) => pageOf(clients.all(), wholeNumber(after, 'after')),
+    [BROKER.drivers]: () => driversOf(clients.all()),
+    [BROKER.disconnect]: async ({ id }) => {
+      const wanted = wholeNumber(id, 'id')
+      const client = clients.get(wanted)
+      if (client === undefined) throw noClient(BigInt(wanted))
+      await threads.disconnect(client)
+    },
+    [BROKER.drain]: () => requested(life.request('drain'), life),
+    [BROKER.resume]: () => requested(life.request('resume'), life),
+    [BROKER.reload]: async () => {
+      const refused = await life.loadAnew()
+      if (refused !== undefined) throw failed(refused)
+    },
+    [BROKER.limits]: async wanted => {
+      const maxClients = limit(wanted, 'maxClients')
+      const maxAnonymousClients = limit(wanted, 'maxAnonymousClients')
+      if (maxClients !== undefined || maxAnonymousClients !== undefined) {
+        await control.changeLimits('broker', now => {
+          const then = { maxClients: maxClients ?? now.maxClients, maxAnonymousClients: maxAnonymousClients ?? now.maxAnonymousClients }
+          if (then.maxClients < then.maxAnonymousClients) throw fewerThanUnauthenticated()
+          return then
+        })
+      }
+      const now = control.limits('broker')
+      return { maxClients: now.maxClients, maxAnonymousClients: now.maxAnonymousClients } satisfies BrokerLimits
+    }
+  }
+  const program: (Procedure<AdminClient> | undefined)[] = []
+  for (const [number, procedure] of Object.entries(table)) program[Number(number)] = call => answered(call, procedure)
+  return program
+}
+
+async function answered({ args, reply }: Call<AdminClient>, procedure: JsonProcedure): Promise<void> {
+  const given = readJson(args)
+  const result = await procedure(Object(given) as Record<string, unknown>)
+  reply.string(JSON.stringify(result ?? null))
+}
+
+function wholeNumber(value: unknown, name: string): number {
+  if (Number.isSafeInteger(value)) return value as number
+  throw invalidArgument(`${name} must be a number`)
+}
+
+function limit(wanted: Readonly<Record<string, unknown>>, name: keyof BrokerLimits): number | undefined {
+  const value = wanted[name]
+  if (value === undefined) return undefined
+  if (typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= MAX_LIMIT) return value
+  throw invalidArgument(`${name} must be a number`)
+}
+
+const failed = (why: string): Error => templated(CODE.operationFailed, DOMAIN.none, 'operation failed: %1$s', why)
+
+function requested(accepted: boolean, { state }: BrokerLife): void {
+  if (!accepted) throw notNow(state)
+}

@@ -1,0 +1,28 @@
+import { InvalidArgumentError, type Command } from 'commander'
+import type { AdminLink } from './admin-link.js'
+
+/** What a command is run with. */
+export interface Run {
+  readonly link: AdminLink
+  readonly options: Readonly<Record<string, unknown>>
+  /** What stands behind the name of the command, if it takes that. */
+  readonly operand: unknown
+  /** Prints a result: as JSON if that is wanted, else as `text` has it. */
+  readonly show: <Result>(result: Result, text: (result: Result) => string) => void
+}
+
+/** One command of virtbrokerctl. */
+export interface BrokerCommand {
+  readonly name: string
+  readonly describes: string
+  /** Its options and its operand. */
+  readonly define?: (command: Command) => void
+  /** Rejects with Unreachable or Refused. Resolves with what the program is to end with, if not 0. */
+  readonly run: (run: Run) => Promise<number | undefined>
+}
+
+/** A value of an option or an operand. */
+export function wholeNumber(text: string): number {
+  if (/^\d{1,10}$/.test(text)) return Number(text)
+  throw new InvalidArgumentError('it must be a number.')
+}

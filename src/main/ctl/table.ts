@@ -1,0 +1,16 @@
+import { printable } from './printable.js'
+
+type Cell = string | number | undefined
+
+/** Rows under their headings, in columns as wide as they need to be. */
+export function table(headings: readonly string[], rows: readonly (readonly Cell[])[]): string {
+  const cells = [headings, ...rows.map(row => row.map(cell => printable(String(cell ?? '-'))))]
+  const widths = headings.map((_, column) => cells.reduce((width, row) => Math.max(width, row[column]!.length), 0))
+  return cells.map(row => row.map((cell, column) => cell.padEnd(widths[column]!)).join('  ').trimEnd()).join('\n')
+}
+
+/** As a date and a time of this place. */
+export function dateAndTime(ms: number): string {
+  const date = new Date(ms)
+  return new Date(ms - 60_000 * date.getTimezoneOffset()).toISOString().slice(0, 19).replace('T', ' ')
+}

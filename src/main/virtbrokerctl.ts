@@ -1,0 +1,7 @@
+#!/usr/bin/env node
+import { runProgram } from './ctl/program.js'
+
+// Whoever reads it has seen enough.
+process.stdout.on('error', () => process.exit())
+
+process.exitCode = await runProgram(process.argv)

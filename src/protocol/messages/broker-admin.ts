@@ -1,0 +1,92 @@
+/**
+ * The broker's own program on the admin socket, for what libvirt's has no word for. Arguments and results are JSON, each in
+ * one XDR string. Fields are added in later versions, and none is taken away. Decoders throw XdrError.
+ */
+
+import { XdrError, XdrReader, XdrWriter } from '../xdr.js'
+
+export const BROKER_PROGRAM = 0x20564221
+export const BROKER = { status: 1, clients: 2, drivers: 3, disconnect: 4, drain: 5, resume: 6, reload: 7, limits: 8 } as const
+
+/** Result of STATUS. */
+export interface BrokerStatus {
+  version: string
+  pid: number
+  /** As in the life of the broker. */
+  state: string
+  /** When it was started, in milliseconds since the epoch. */
+  since: number
+  clients: number
+  unauthenticated: number
+  adminClients: number
+  driverConnections: number
+  threads: { min: number; max: number; serving: number; idle: number }
+  /** Why the configuration could not be loaded anew, if that was so the last time. */
+  refused: string | undefined
+}
+
+/** Arguments of CLIENTS. */
+export interface WantedClients {
+  /** Only those with a higher id; 0 if it is absent. */
+  after: number
+}
+
+/** Result of CLIENTS, in the order of their ids. */
+export interface ClientPage {
+  clients: BrokerClient[]
+  /** There are others after them. */
+  more: boolean
+}
+
+export interface BrokerClient {
+  id: number
+  since: number
+  /** Name of its listener. */
+  listener: string
+  transport: string
+  readonly: boolean
+  peer: string | undefined
+  pid: number | undefined
+  user: string | undefined
+  state: string
+  /** As in OpenedDriver; undefined if it has opened nothing. */
+  driver: string | undefined
+  thread: number
+}
+
+/** Result of DRIVERS: what clients have opened. */
+export interface DriverList {
+  drivers: OpenedDriver[]
+  /** Those that are too many to be listed. */
+  others: { drivers: number; clients: number }
+}
+
+export interface OpenedDriver {
+  /** The URI without its query, of at most 256 characters. */
+  driver: string
+  clients: number
+}
+
+/** Arguments of DISCONNECT. */
+export interface Disconnect {
+  id: number
+}
+
+/** Arguments of LIMITS, where what is absent stays as it is, and its result. */
+export interface BrokerLimits {
+  maxClients: number
+  maxAnonymousClients: number
+}
+
+export const encodeJson = (value: unknown): Buffer => new XdrWriter().string(JSON.stringify(value ?? null)).finish()
+
+export const decodeJson = (body: Buffer): unknown => readJson(new XdrReader(body))
+
+export function readJson(xdr: XdrReader): unknown {
+  const text = xdr.string()
+  try {
+    return JSON.parse(text)
+  } catch {
+    throw new XdrError('this is no JSON')
+  }
+}

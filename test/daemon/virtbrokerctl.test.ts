@@ -1,0 +1,138 @@
+import { chmodSync } from 'node:fs'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { expect } from 'chai'
+import { STATUS } from '#protocol/header.js'
+import { BROKER, BROKER_PROGRAM, encodeJson } from '#protocol/messages/broker-admin.js'
+import { REMOTE } from '#protocol/procedures.js'
+import { XdrWriter } from '#protocol/xdr.js'
+import { AdminConnection } from '../support/admin-connection.js'
+import { connectAs, openToAll, USER } from '../support/as-user.js'
+import { Cleanup } from '../support/cleanup.js'
+import { type Outcome, run } from '../support/processes.js'
+import { Stage } from '../support/stage.js'
+import { waitFor } from '../support/waiting.js'
+
+const program = new URL('../../../dist/main/virtbrokerctl.js', import.meta.url).pathname
+
+describe('virtbrokerctl', () => {
+  const cleanup = new Cleanup()
+  let stage: Stage
+  beforeEach(async () => { stage = await Stage.start(cleanup, { log_level: 2 }) })
+  afterEach(() => cleanup.run())
+
+  function ctl(...args: string[]): Promise<Outcome> {
+    const socket = join(stage.broker.dir, 'libvirt-admin-sock')
+    return run([process.execPath, program, '--socket', socket, ...args], { env: { ...process.env, TZ: 'UTC' } })
+  }
+
+  async function ok(...args: string[]): Promise<string> {
+    const { status, stdout, stderr } = await ctl(...args)
+    expect(status, stderr).to.equal(0)
+    return stdout
+  }
+
+  const json = async <T>(...args: string[]): Promise<T> => JSON.parse(await ok(...args, '--json')) as T
+
+  async function alone(): Promise<void> {
+    await waitFor('nobody', async () => (await json<unknown[]>('clients')).length === 0)
+  }
+
+  it('says how the broker is', async () => {
+    await alone()
+    await stage.open()
+    const status = await json<Record<string, unknown>>('status')
+    expect(status).to.deep.include({ pid: stage.broker.program.pid, state: 'serving', clients: 1, adminClients: 1 })
+    expect(await ok('status')).to.match(/^state +serving$/m)
+  })
+
+  it('lists clients, sorted and by what they have in common', async () => {
+    await alone()
+    const tcp = await stage.connect()
+    await tcp.call(REMOTE.authList)
+    await stage.open(stage.broker.socket)
+    interface Shown { id: number; listener: string; user?: string; peer?: string; state: string }
+    await waitFor('its name', async () => (await json<Shown[]>('clients')).some(({ user }) => user === 'root'))
+    const [first, second] = await json<Shown[]>('clients', '--sort', 'listener')
+    expect(first).to.deep.include({ listener: 'main', user: 'root', state: 'serving' })
+    expect(second).to.deep.include({ listener: 'tcp', peer: `127.0.0.1:${tcp.socket.localPort}` })
+    expect(await json<Shown[]>('clients', '--user', 'root')).to.deep.equal([first])
+    expect(await ok('clients', '--state', 'closing')).to.match(/^ID +SINCE +LISTENER +FROM +USER +STATE +THREAD +DRIVER\n$/)
+  })
+
+  it('closes a client', async () => {
+    await alone()
+    const { client } = await stage.open()
+    const [{ id }] = await json<[{ id: number }]>('clients')
+    await ok('disconnect', String(id))
+    await client.end()
+    const { status, stderr } = await ctl('disconnect', '99999')
+    expect([status, stderr]).to.deep.equal([1, "virtbrokerctl: Client not found: No client with matching ID '99999'\n"])
+  })
+
+  it('lists what clients have opened', async () => {
+    await alone()
+    await stage.open()
+    await stage.open()
+    await stage.connect()
+    const drivers = [{ driver: 'qemu:///system', clients: 2 }]
+    await waitFor('both', async () => (await json<{ drivers: unknown[] }>('drivers')).drivers.length > 0)
+    expect(await json('drivers')).to.deep.equal({ drivers, others: { drivers: 0, clients: 0 } })
+    expect(await ok('drivers')).to.match(/^DRIVER +CLIENTS\nqemu:\/\/\/system +2\n$/)
+    expect(await json<Record<string, unknown>[]>('clients', '--sort', 'driver')).to.have.nested.property('[2].driver', 'qemu:///system')
+  })
+
+  it('changes limits', async () => {
+    expect(await json('limits', '--max-clients', '77')).to.deep.equal({ maxClients: 77, maxAnonymousClients: 20 })
+    const { status, stderr } = await ctl('limits', '--max-clients', '3')
+    expect(status).to.equal(1)
+    expect(stderr).to.contain('must not be less than')
+    expect(await ok('limits')).to.match(/^clients +77$/m)
+  })
+
+  it('has the broker take no more clients, and take them again', async () => {
+    const { client } = await stage.open()
+    await ok('drain')
+    await client.end()
+    expect(await json<Record<string, unknown>>('status')).to.include({ state: 'draining' })
+    const waiting = await stage.connect()
+    const serial = waiting.post(REMOTE.authList)
+    expect((await ctl('reload')).stderr).to.contain('the broker is draining')
+    await ok('undrain')
+    expect((await waiting.next({ serial })).status).to.equal(STATUS.ok)
+    const { status, stderr } = await ctl('undrain')
+    expect([status, stderr]).to.deep.equal([1, 'virtbrokerctl: Requested operation is not valid: the broker is serving\n'])
+  })
+
+  it('loads the configuration anew, and tells why it cannot be used', async () => {
+    expect(await ok('reload')).to.equal('loaded\n')
+    await writeFile(join(stage.broker.dir, 'broker.conf'), 'max_clients = = 3\n')
+    const { status, stderr } = await ctl('reload')
+    expect(status).to.equal(1)
+    expect(stderr).to.contain('syntax error')
+    expect((await json<{ refused: string }>('status')).refused).to.contain('syntax error')
+  })
+
+  it('ends with what is the matter', async () => {
+    expect((await ctl('--socket', '/nonexistent/sock', 'status')).status).to.equal(3)
+    expect((await ctl('nothing')).status).to.equal(2)
+    expect((await ctl('disconnect', 'one')).status).to.equal(2)
+    expect((await ctl('--help')).status).to.equal(0)
+  })
+
+  it('gets an answer to what is no JSON, and strangers get none to anything', async () => {
+    const admin = await AdminConnection.to(cleanup, stage.broker)
+    for (const body of [new XdrWriter().string('{').finish(), Buffer.alloc(2), encodeJson([1]), encodeJson('x'), encodeJson({ id: 'x' })]) {
+      const { status } = await admin.client.call(BROKER.disconnect, body, { prog: BROKER_PROGRAM })
+      expect(status).to.equal(STATUS.error)
+    }
+    await openToAll(stage.broker.dir)
+    const path = join(stage.broker.dir, 'libvirt-admin-sock')
+    chmodSync(path, 0o777)
+    const stranger = await connectAs(cleanup, USER.nobody, path)
+    for (const proc of Object.values(BROKER)) stranger.post(proc, encodeJson({}), { prog: BROKER_PROGRAM })
+    await stranger.end()
+    expect(stranger.received).to.equal(0)
+    expect((await json<Record<string, unknown>>('status')).state).to.equal('serving')
+  })
+})
