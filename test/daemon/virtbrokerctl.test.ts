@@ -60,12 +60,17 @@ describe('virtbrokerctl', () => {
     expect(await ok('clients', '--state', 'closing')).to.match(/^ID +SINCE +LISTENER +FROM +USER +STATE +THREAD +DRIVER\n$/)
   })
 
-  it('closes a client', async () => {
+  it('closes a client, and tells of those that have gone', async () => {
     await alone()
     const { client } = await stage.open()
     const [{ id }] = await json<[{ id: number }]>('clients')
     await ok('disconnect', String(id))
     await client.end()
+    const closed = await json<Record<string, unknown>[]>('clients', '--closed', '--driver', 'qemu:///system')
+    expect(closed).to.have.length(1)
+    expect(closed[0]).to.include({ id, listener: 'tcp', state: 'serving', reason: 'disconnected by the administrator' })
+    expect(closed[0]!.closed).to.be.at.least(closed[0]!.since as number)
+    expect(await ok('clients', '--closed', '--sort', 'closed', '--reverse')).to.match(/^ID .*REASON\n\d+ .*disconnected by the administrator\n/)
     const { status, stderr } = await ctl('disconnect', '99999')
     expect([status, stderr]).to.deep.equal([1, "virtbrokerctl: Client not found: No client with matching ID '99999'\n"])
   })

@@ -3,9 +3,10 @@ import { BROKER, readJson, type BrokerLimits, type BrokerStatus } from '../../pr
 import { invalidArgument } from '../../protocol/bad-arguments.js'
 import type { Call, Procedure } from '../../workers/serving/dispatch.js'
 import type { Clients } from '../clients/clients.js'
+import type { ClosedClients } from '../clients/closed-clients.js'
 import type { AdminClient } from './admin-client.js'
 import type { AdministeredThreads } from './broker-server.js'
-import { driversOf, pageOf } from './client-lists.js'
+import { closedPageOf, driversOf, pageOf } from './client-lists.js'
 import { fewerThanUnauthenticated, noClient, notNow } from './failures.js'
 import type { BrokerControl } from './ports.js'
 
@@ -23,6 +24,7 @@ export interface BrokerLife {
 /** What the program shows and changes. */
 export interface Operated {
   readonly clients: Clients
+  readonly closed: ClosedClients
   readonly threads: AdministeredThreads
   readonly control: BrokerControl
   readonly life: BrokerLife
@@ -53,6 +55,7 @@ export function brokerProgram(broker: Operated): readonly (Procedure<AdminClient
       refused: life.refused
     }),
     [BROKER.clients]: ({ after = 0 }) => pageOf(clients.all(), wholeNumber(after, 'after')),
+    [BROKER.closed]: ({ after = 0 }) => closedPageOf(broker.closed, wholeNumber(after, 'after')),
     [BROKER.drivers]: () => driversOf(clients.all()),
     [BROKER.disconnect]: async ({ id }) => {
       const wanted = wholeNumber(id, 'id')

@@ -1,29 +1,56 @@
-import type { BrokerClient, ClientPage, DriverList, OpenedDriver } from '../../protocol/messages/broker-admin.js'
+import type { BrokerClient, ClientPage, ClosedBrokerClient, ClosedPage, DriverList, OpenedDriver } from '../../protocol/messages/broker-admin.js'
 import type { Client } from '../clients/clients.js'
+import type { ClosedClients } from '../clients/closed-clients.js'
+import { summaryOf, type ClientSummary, type Summarised } from '../clients/summary.js'
 
 /** Of a page, as JSON: it is made within a turn of the supervisor's loop, and its frame must not be too long. */
 const MAX_PAGE_CHARACTERS = 128 * 1024
-const MAX_NAME_CHARACTERS = 256
 const MAX_DRIVERS = 256
 
-export type Listed = Pick<Client, 'id' | 'since' | 'listener' | 'peer' | 'identity' | 'state' | 'opened' | 'thread'>
-
 /** Those that came in after the one with that id, as many as there is room for. `all`: in the order of their ids. */
-export function pageOf(all: Iterable<Listed>, after: number): ClientPage {
-  const clients: BrokerClient[] = []
+export const pageOf = (all: Iterable<Summarised>, after: number): ClientPage => page(shownAfter(all, after))
+
+/** Those that went after the one with that number. */
+export const closedPageOf = (closed: ClosedClients, after: number): ClosedPage => page(shownClosed(closed, after))
+
+function* shownAfter(all: Iterable<Summarised>, after: number): Generator<BrokerClient> {
+  for (const client of all) if (client.id > after) yield shown(summaryOf(client))
+}
+
+function* shownClosed(clients: ClosedClients, after: number): Generator<ClosedBrokerClient> {
+  for (const client of clients.after(after)) {
+    const { number, closed, reason } = client
+    yield { ...shown(client), number, closed, reason }
+  }
+}
+
+function page<Item>(items: Iterable<Item>): { clients: Item[]; more: boolean } {
+  const clients: Item[] = []
   let characters = 0
-  for (const client of all) {
-    if (client.id <= after) continue
-    const described = shown(client)
-    characters += JSON.stringify(described).length
+  for (const item of items) {
+    characters += JSON.stringify(item).length
     if (characters > MAX_PAGE_CHARACTERS) return { clients, more: true }
-    clients.push(described)
+    clients.push(item)
   }
   return { clients, more: false }
 }
 
+const shown = ({ id, since, listener, peer, pid, user, state, opened, thread }: ClientSummary): BrokerClient => ({
+  id,
+  since,
+  listener: listener.name,
+  transport: listener.transport,
+  readonly: listener.readonly,
+  peer,
+  pid,
+  user,
+  state,
+  driver: opened,
+  thread
+})
+
 /** By the number of clients. Beyond so many drivers the rest is summed up: clients choose what they open. */
-export function driversOf(clients: Iterable<Pick<Listed, 'opened'>>): DriverList {
+export function driversOf(clients: Iterable<Pick<Client, 'opened'>>): DriverList {
   const counts = new Map<string, number>()
   for (const { opened } of clients) if (opened !== undefined) counts.set(opened, (counts.get(opened) ?? 0) + 1)
   const all: OpenedDriver[] = Array.from(counts, ([driver, number]) => ({ driver, clients: number }))
@@ -32,22 +59,5 @@ export function driversOf(clients: Iterable<Pick<Listed, 'opened'>>): DriverList
   return {
     drivers: all.slice(0, MAX_DRIVERS),
     others: { drivers: others.length, clients: others.reduce((sum, { clients: number }) => sum + number, 0) }
-  }
-}
-
-function shown({ id, since, listener, peer, identity, state, opened, thread }: Listed): BrokerClient {
-  const user = identity.saslUserName ?? identity.x509DistinguishedName ?? identity.userName
-  return {
-    id,
-    since,
-    listener: listener.name,
-    transport: listener.transport,
-    readonly: listener.readonly,
-    peer,
-    pid: identity.processId,
-    user: user?.slice(0, MAX_NAME_CHARACTERS),
-    state,
-    driver: opened,
-    thread
   }
 }

@@ -2,6 +2,7 @@ import type { ListenerKind } from '../../workers/os/listener-kind.js'
 import { CLIENT_STATES, NO_IDENTITY, type ClientState, type HandOver } from '../../workers/thread/client-record.js'
 import type { ClientChange } from '../../workers/thread/control.js'
 import { Clients, stageOf, type Client } from './clients.js'
+import { ClosedClients } from './closed-clients.js'
 import type { ConnectionCounts } from './connection-counts.js'
 import type { Places } from './places.js'
 
@@ -31,6 +32,7 @@ export type Entrant = Pick<Client, 'at' | 'fd' | 'peer' | 'counted' | 'rootsOwn'
 /** Those that were let in: each holds a place, and is counted, from its handing over to its thread until its end. */
 export class AdmittedClients {
   readonly all = new Clients()
+  readonly closed = new ClosedClients()
   #ids = 0
   #leaving = 0
 
@@ -99,10 +101,11 @@ export class AdmittedClients {
   }
 
   /** `state`: the last that it had come to, of which nothing may have been heard. */
-  ended(id: number, state?: ClientState): void {
+  ended(id: number, why: string, state?: ClientState): void {
     const client = this.all.get(id)
     if (client === undefined) return
     if (state !== undefined) this.#advance(client, state)
+    this.closed.add(client, why)
     this.all.delete(client)
     this.counts.remove(client.counted)
     if (client.leaving) this.#leaving--
@@ -121,7 +124,7 @@ export class AdmittedClients {
     const byFd = new Map([...this.all.of(thread)].map(client => [client.fd, client]))
     const waiting = new Set([...byFd.values()].filter(({ fd }) => threads.isGiven(fd, thread)))
     const lost = [...this.all.of(thread)].filter(client => !waiting.has(client))
-    for (const { id } of lost) this.ended(id)
+    for (const { id } of lost) this.ended(id, 'its thread died')
     for (const client of waiting) this.#hand(client)
     for (const client of this.all.leaving()) threads.evict(client.thread, client.id)
     threads.flush()
@@ -134,7 +137,7 @@ export class AdmittedClients {
     if (thread !== undefined) client.thread = thread
     else {
       this.owner.closeUnserved(listener, fd)
-      this.ended(id)
+      this.ended(id, 'there was no thread for it')
     }
   }
 

@@ -7,6 +7,7 @@ import { brokerProgram } from '../admin/broker-program.js'
 import { BrokerServer, type AdministeredThreads } from '../admin/broker-server.js'
 import { OwnServer } from '../admin/own-server.js'
 import type { Clients } from '../clients/clients.js'
+import type { ClosedClients } from '../clients/closed-clients.js'
 import { version } from '../config/version.js'
 import type { Logger } from '../log/logger.js'
 import type { NameService } from '../threads/name-service.js'
@@ -15,6 +16,7 @@ import { AdminControl, type LifeControl, type LiveSettings } from './admin-contr
 /** What administrators see and change. */
 export interface Administered {
   readonly clients: Clients
+  readonly closed: ClosedClients
   readonly threads: AdministeredThreads
   readonly names: NameService
   readonly logger: Logger
@@ -22,7 +24,7 @@ export interface Administered {
   readonly life: LifeControl
 }
 
-export function makeAdminSocket(host: AdminHost, { clients, threads, names, logger, live, life }: Administered): AdminSocket {
+export function makeAdminSocket(host: AdminHost, { clients, closed, threads, names, logger, live, life }: Administered): AdminSocket {
   const { adminLimits, actor } = live.settings
   const socket = new AdminSocket(host, adminLimits)
   const clock = { get now() { return performance.now() } }
@@ -31,7 +33,7 @@ export function makeAdminSocket(host: AdminHost, { clients, threads, names, logg
   accounts.port.unref()
   const servers = [new BrokerServer(clients, threads), new OwnServer(socket.clients, accounts)]
   const control = new AdminControl(logger, live, life)
-  const operated = { clients, threads, control, life, adminClients: socket.clients, version }
+  const operated = { clients, closed, threads, control, life, adminClients: socket.clients, version }
   socket.serve(new Map([[PROGRAM.admin, adminProgram(servers, control)], [BROKER_PROGRAM, brokerProgram(operated)]]))
   return socket
 }

@@ -255,11 +255,12 @@ export class Supervisor implements Drainable, ListenerHandler {
     if (idle) for (const resolve of this.#untilEmpty.splice(0)) resolve()
   }
 
-  async #makeAdminSocket(live: SettingsInUse, pool: ActorPool, { clients }: Admission): Promise<AdminSocket> {
+  async #makeAdminSocket(live: SettingsInUse, pool: ActorPool, { admitted }: Admission): Promise<AdminSocket> {
     // By itself, and late: a process that may have few descriptors could not read all of its files at once.
     const { makeAdminSocket } = await import('./make-admin-socket.js')
     const host = { poller: this.#poller, closer: this.#closer, log: this.#log, idle: () => this.onIdle(this.isIdle) }
-    return makeAdminSocket(host, { clients, threads: pool, names: this.#names!, logger: this.#logger, live, life: this.#life })
+    const { all: clients, closed } = admitted
+    return makeAdminSocket(host, { clients, closed, threads: pool, names: this.#names!, logger: this.#logger, live, life: this.#life })
   }
 
   async #makeMetrics(where: MetricsPlace, live: SettingsInUse, pool: ActorPool): Promise<{ close(): void } | undefined> {
@@ -305,7 +306,7 @@ export class Supervisor implements Drainable, ListenerHandler {
     const { admitted } = this.#admission!
     switch (news.kind) {
       case 'ended':
-        return admitted.ended(news.id, news.state)
+        return admitted.ended(news.id, news.why, news.state)
       case 'client':
         return admitted.became(news)
       case 'kept':

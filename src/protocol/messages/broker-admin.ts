@@ -6,7 +6,9 @@
 import { XdrError, XdrReader, XdrWriter } from '../xdr.js'
 
 export const BROKER_PROGRAM = 0x20564221
-export const BROKER = { status: 1, clients: 2, drivers: 3, disconnect: 4, drain: 5, resume: 6, reload: 7, limits: 8 } as const
+export const BROKER = {
+  status: 1, clients: 2, drivers: 3, disconnect: 4, drain: 5, resume: 6, reload: 7, limits: 8, closed: 9
+} as const
 
 /** Result of STATUS. */
 export interface BrokerStatus {
@@ -25,9 +27,9 @@ export interface BrokerStatus {
   refused: string | undefined
 }
 
-/** Arguments of CLIENTS. */
+/** Arguments of CLIENTS and CLOSED. */
 export interface WantedClients {
-  /** Only those with a higher id; 0 if it is absent. */
+  /** Only those with a higher id, or number; 0 if it is absent. */
   after: number
 }
 
@@ -52,6 +54,20 @@ export interface BrokerClient {
   /** As in OpenedDriver; undefined if it has opened nothing. */
   driver: string | undefined
   thread: number
+}
+
+/** Result of CLOSED: those that went last, in the order in which they went. */
+export interface ClosedPage {
+  clients: ClosedBrokerClient[]
+  more: boolean
+}
+
+export interface ClosedBrokerClient extends BrokerClient {
+  /** From 1, in the order in which clients went. */
+  number: number
+  /** When it went, in milliseconds since the epoch. */
+  closed: number
+  reason: string
 }
 
 /** Result of DRIVERS: what clients have opened. */

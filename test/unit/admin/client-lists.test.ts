@@ -1,11 +1,13 @@
 import { expect } from 'chai'
-import { driversOf, pageOf, type Listed } from '#main/admin/client-lists.js'
+import { closedPageOf, driversOf, pageOf } from '#main/admin/client-lists.js'
+import { ClosedClients } from '#main/clients/closed-clients.js'
+import type { Summarised } from '#main/clients/summary.js'
 import { openedName } from '#workers/thread/client-record.js'
 
 const LISTENER = { name: 'tcp', transport: 'tcp', readonly: false, auth: 'sasl' } as const
 
 /** A client whose every text is as long as it can be, and as long as can be in JSON. */
-const longest = (id: number): Listed => ({
+const longest = (id: number): Summarised => ({
   id,
   since: 0,
   listener: LISTENER,
@@ -32,6 +34,26 @@ describe('the list of clients', () => {
   })
 
   it('is empty behind the last', () => expect(pageOf([longest(1)], 1)).to.deep.equal({ clients: [], more: false }))
+})
+
+describe('the list of closed clients', () => {
+  it('has the last thousand, in the order in which they went, in pages that are not too long', () => {
+    const closed = new ClosedClients()
+    for (let id = 2500; id > 0; id--) closed.add(longest(id), 'x'.repeat(10_000))
+    const seen: ReturnType<typeof closedPageOf>['clients'] = []
+    for (let more = true; more;) {
+      const page = closedPageOf(closed, seen.at(-1)?.number ?? 0)
+      expect(JSON.stringify(page)).to.have.length.within(1, 140_000)
+      seen.push(...page.clients)
+      more = page.more
+    }
+    expect(seen.map(({ id }) => id)).to.deep.equal(Array.from({ length: 1000 }, (_, at) => 1000 - at))
+    expect(seen[0]).to.include({ number: 1501, reason: 'x'.repeat(256), state: 'serving', listener: 'tcp' })
+  })
+
+  it('is empty when nobody has gone', () => {
+    expect(closedPageOf(new ClosedClients(), 0)).to.deep.equal({ clients: [], more: false })
+  })
 })
 
 describe('the list of drivers', () => {

@@ -1,17 +1,24 @@
 import { Option } from 'commander'
-import { BROKER, type BrokerClient, type ClientPage } from '../../../protocol/messages/broker-admin.js'
+import { BROKER, type BrokerClient, type ClosedBrokerClient } from '../../../protocol/messages/broker-admin.js'
 import type { AdminLink } from '../admin-link.js'
+import { Refused } from '../admin-link.js'
 import type { BrokerCommand } from '../command.js'
 import { dateAndTime, table } from '../table.js'
 
-const SORTED_BY = ['id', 'since', 'listener', 'peer', 'user', 'state', 'driver', 'thread'] as const
+const SORTED_BY = ['id', 'since', 'listener', 'peer', 'user', 'state', 'driver', 'thread', 'closed', 'reason'] as const
 
 type SortedBy = (typeof SORTED_BY)[number]
+type Shown = BrokerClient & Partial<ClosedBrokerClient>
 
-interface Wanted {
-  readonly sort: SortedBy
+export interface WantedClients {
+  readonly sort?: SortedBy
+  readonly reverse?: boolean
+  readonly closed?: boolean
   readonly state?: string
   readonly user?: string
+  readonly listener?: string
+  readonly driver?: string
+  readonly from?: string
 }
 
 export const clients: BrokerCommand = {
@@ -19,36 +26,72 @@ export const clients: BrokerCommand = {
   describes: 'list the clients',
   define: command =>
     void command
-      .addOption(new Option('--sort <field>', 'by this').choices(SORTED_BY).default('id'))
+      .addOption(new Option('--sort <field>', 'by this').choices(SORTED_BY))
+      .option('--reverse', 'the other way round')
       .option('--state <state>', 'only those in this state')
-      .option('--user <name>', 'only those of this user'),
+      .option('--user <name>', 'only those of this user')
+      .option('--listener <name>', 'only those of this listener')
+      .option('--driver <uri>', 'only those that have opened this')
+      .option('--from <address>', 'only those from this address')
+      .option('--closed', 'those that went last, and why'),
   run: async ({ link, options, show }) => {
-    const { sort, state, user } = options as unknown as Wanted
-    const wanted = (await allClients(link))
-      .filter(client => (state === undefined || client.state === state) && (user === undefined || client.user === user))
-      .sort((one, other) => compare(one[sort], other[sort]))
-    show(wanted, text)
+    const wanted = options as WantedClients
+    const all = wanted.closed === true ? await closedClients(link) : await allClients(link)
+    show(chosen(all, wanted), wanted.closed === true ? closedText : text)
   }
 }
 
-async function allClients(link: AdminLink): Promise<BrokerClient[]> {
-  const all: BrokerClient[] = []
+/** Those that are wanted, in the order that is wanted: without one as they came, or went. */
+export function chosen(all: readonly Shown[], wanted: WantedClients): Shown[] {
+  const { sort, reverse, from } = wanted
+  const found = all.filter(client =>
+    (['state', 'user', 'listener', 'driver'] as const).every(field => wanted[field] === undefined || client[field] === wanted[field]) &&
+    (from === undefined || addressOf(client) === from)
+  )
+  if (sort !== undefined) found.sort((one, other) => compare(one[sort], other[sort]))
+  return reverse === true ? found.reverse() : found
+}
+
+/** Without port and brackets. */
+const addressOf = ({ peer }: Shown): string | undefined => peer?.replace(/:\d+$/, '').replace(/^\[(.*)\]$/, '$1')
+
+export const allClients = (link: AdminLink): Promise<BrokerClient[]> => pages<BrokerClient>(link, BROKER.clients, ({ id }) => id)
+
+const closedClients = (link: AdminLink): Promise<ClosedBrokerClient[]> =>
+  pages<ClosedBrokerClient>(link, BROKER.closed, ({ number }) => number)
+
+async function pages<Item>(link: AdminLink, proc: number, numberOf: (item: Item) => number): Promise<Item[]> {
+  const all: Item[] = []
   for (;;) {
-    const { clients: some, more } = (await link.call(BROKER.clients, { after: all.at(-1)?.id ?? 0 })) as ClientPage
-    all.push(...some)
-    if (!more) return all
+    const last = all.at(-1)
+    const page = (await link.call(proc, { after: last === undefined ? 0 : numberOf(last) })) as { clients: Item[]; more: boolean }
+    all.push(...page.clients)
+    if (!page.more) return all
+    if (page.clients.length === 0) throw new Refused('the broker has sent an empty page')
   }
 }
 
-const text = (shown: readonly BrokerClient[]): string =>
+const from = ({ peer, pid }: Shown): string | undefined => peer ?? (pid === undefined ? undefined : `pid ${pid}`)
+
+const text = (shown: readonly Shown[]): string =>
   table(
     ['ID', 'SINCE', 'LISTENER', 'FROM', 'USER', 'STATE', 'THREAD', 'DRIVER'],
-    shown.map(({ id, since, listener, peer, pid, user, state, thread, driver }) =>
-      [id, dateAndTime(since), listener, peer ?? (pid === undefined ? undefined : `pid ${pid}`), user, state, thread, driver]
-    )
+    shown.map(client => {
+      const { id, since, listener, user, state, thread, driver } = client
+      return [id, dateAndTime(since), listener, from(client), user, state, thread, driver]
+    })
   )
 
-function compare(one: BrokerClient[SortedBy], other: BrokerClient[SortedBy]): number {
+const closedText = (shown: readonly Shown[]): string =>
+  table(
+    ['ID', 'SINCE', 'CLOSED', 'LISTENER', 'FROM', 'USER', 'DRIVER', 'REASON'],
+    shown.map(client => {
+      const { id, since, closed, listener, user, driver, reason } = client
+      return [id, dateAndTime(since), dateAndTime(closed ?? 0), listener, from(client), user, driver, reason]
+    })
+  )
+
+function compare(one: Shown[SortedBy], other: Shown[SortedBy]): number {
   if (typeof one === 'number' && typeof other === 'number') return one - other
   return String(one ?? '').localeCompare(String(other ?? ''))
 }
