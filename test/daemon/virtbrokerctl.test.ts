@@ -1,5 +1,5 @@
 import { chmodSync } from 'node:fs'
-import { writeFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect } from 'chai'
 import { STATUS } from '#protocol/header.js'
@@ -9,7 +9,7 @@ import { XdrWriter } from '#protocol/xdr.js'
 import { AdminConnection } from '../support/admin-connection.js'
 import { connectAs, openToAll, USER } from '../support/as-user.js'
 import { Cleanup } from '../support/cleanup.js'
-import { type Outcome, run } from '../support/processes.js'
+import { type Outcome, Program, run } from '../support/processes.js'
 import { Stage } from '../support/stage.js'
 import { waitFor } from '../support/waiting.js'
 
@@ -24,6 +24,13 @@ describe('virtbrokerctl', () => {
   function ctl(...args: string[]): Promise<Outcome> {
     const socket = join(stage.broker.dir, 'libvirt-admin-sock')
     return run([process.execPath, program, '--socket', socket, ...args], { env: { ...process.env, TZ: 'UTC' } })
+  }
+
+  /** One that goes on. */
+  function start(...args: string[]): Program {
+    const started = new Program([process.execPath, program, '--socket', join(stage.broker.dir, 'libvirt-admin-sock'), ...args])
+    cleanup.defer(() => started.stop())
+    return started
   }
 
   async function ok(...args: string[]): Promise<string> {
@@ -70,7 +77,8 @@ describe('virtbrokerctl', () => {
     expect(closed).to.have.length(1)
     expect(closed[0]).to.include({ id, listener: 'tcp', state: 'serving', reason: 'disconnected by the administrator' })
     expect(closed[0]!.closed).to.be.at.least(closed[0]!.since as number)
-    expect(await ok('clients', '--closed', '--sort', 'closed', '--reverse')).to.match(/^ID .*REASON\n\d+ .*disconnected by the administrator\n/)
+    const shown = await ok('clients', '--closed', '--sort', 'closed', '--reverse')
+    expect(shown).to.match(/^ID .*REASON\n\d+ .*disconnected by the administrator\n/)
     const { status, stderr } = await ctl('disconnect', '99999')
     expect([status, stderr]).to.deep.equal([1, "virtbrokerctl: Client not found: No client with matching ID '99999'\n"])
   })
@@ -88,11 +96,12 @@ describe('virtbrokerctl', () => {
   })
 
   it('changes limits', async () => {
-    expect(await json('limits', '--max-clients', '77')).to.deep.equal({ maxClients: 77, maxAnonymousClients: 20 })
+    expect(await json('limits', '--max-clients', '77')).to.include({ maxClients: 77, maxAnonymousClients: 20, unauthenticated: 0 })
+    expect(await json('limits', '--admin', '--max-unauth-clients', '2')).to.include({ maxAnonymousClients: 2, clients: 1 })
     const { status, stderr } = await ctl('limits', '--max-clients', '3')
     expect(status).to.equal(1)
     expect(stderr).to.contain('must not be less than')
-    expect(await ok('limits')).to.match(/^clients +77$/m)
+    expect(await ok('limits')).to.match(/^clients +77 +\d+$/m)
   })
 
   it('has the broker take no more clients, and take them again', async () => {
@@ -116,6 +125,40 @@ describe('virtbrokerctl', () => {
     expect(status).to.equal(1)
     expect(stderr).to.contain('syntax error')
     expect((await json<{ refused: string }>('status')).refused).to.contain('syntax error')
+  })
+
+  it('changes what is logged, all or nothing', async () => {
+    const before = await json<Record<string, string>>('log')
+    expect(before).to.deep.equal({ level: 'info', filters: '', outputs: '2:stderr' })
+    const file = join(stage.broker.dir, 'other.log')
+    const change = ['--level', 'debug', '--filters', '4:rpc 1:util', '--outputs', `1:file:${file}`]
+    const after = { level: 'debug', filters: '4:*rpc* 1:*util*', outputs: `1:file:${file}` }
+    expect(await json('log', ...change)).to.deep.equal(after)
+    const { status, stderr } = await ctl('log', '--level', 'error', '--outputs', '1:nowhere')
+    expect(status).to.equal(1)
+    expect(stderr).to.match(/Invalid log destination|destination 'nowhere'|nowhere/)
+    expect(await json('log')).to.deep.equal(after)
+    expect(await readFile(file, 'utf8')).to.contain('by the administrator: log level, filters, outputs changed')
+    expect(await json('log', '--filters', '')).to.include({ filters: '' })
+  })
+
+  it('shows lines of the log as they come, and what clients choose of them cannot steer the terminal', async () => {
+    const following = start('log', '--follow')
+    const inJson = start('log', '--follow', '--json')
+    await waitFor('it to follow', async () => {
+      await ok('log', '--filters', '1:nothing')
+      return [following, inJson].every(({ stdout }) => stdout.includes('log filters changed'))
+    })
+    const client = await stage.connect()
+    const { status } = await client.open('qemu\x1b[2J:///system')
+    expect(status).to.equal(STATUS.error)
+    await stage.broker.program.stop()
+    for (const program of [following, inJson]) {
+      expect(await program.exited).to.deep.equal({ status: 3, signal: null })
+      expect(program.stdout).to.match(/stopping/)
+      expect(program.stdout).not.to.match(/[^\P{Cc}\n]/u)
+    }
+    for (const line of inJson.stdout.trim().split('\n')) expect(JSON.parse(line)).to.have.property('message')
   })
 
   it('ends with what is the matter', async () => {

@@ -1,13 +1,19 @@
 import { CODE, DOMAIN, templated } from '../../protocol/errors.js'
-import { BROKER, readJson, type BrokerLimits, type BrokerStatus } from '../../protocol/messages/broker-admin.js'
+import {
+  BROKER, readJson, type BrokerLimits, type BrokerLog, type BrokerStatus, type FollowedLines
+} from '../../protocol/messages/broker-admin.js'
 import { invalidArgument } from '../../protocol/bad-arguments.js'
 import type { Call, Procedure } from '../../workers/serving/dispatch.js'
 import type { Clients } from '../clients/clients.js'
 import type { ClosedClients } from '../clients/closed-clients.js'
+import {
+  filtersText, LEVEL, levelNames, outputsText, parseFilters, parseOutputs, type LevelName, type LogSettings
+} from '../config/log-settings.js'
+import type { FollowedLog } from '../log/followed-log.js'
 import type { AdminClient } from './admin-client.js'
 import type { AdministeredThreads } from './broker-server.js'
-import { closedPageOf, driversOf, pageOf } from './client-lists.js'
-import { fewerThanUnauthenticated, noClient, notNow } from './failures.js'
+import { closedPageOf, driversOf, page, pageOf } from './client-lists.js'
+import { asRemote, fewerThanUnauthenticated, noClient, notNow } from './failures.js'
 import type { BrokerControl } from './ports.js'
 
 /** The life of the broker, in the hands of an operator. */
@@ -25,6 +31,7 @@ export interface BrokerLife {
 export interface Operated {
   readonly clients: Clients
   readonly closed: ClosedClients
+  readonly followed: FollowedLog
   readonly threads: AdministeredThreads
   readonly control: BrokerControl
   readonly life: BrokerLife
@@ -70,18 +77,29 @@ export function brokerProgram(broker: Operated): readonly (Procedure<AdminClient
       if (refused !== undefined) throw failed(refused)
     },
     [BROKER.limits]: async wanted => {
+      const of = wanted.of === 'admin' ? 'admin' : 'broker'
       const maxClients = limit(wanted, 'maxClients')
       const maxAnonymousClients = limit(wanted, 'maxAnonymousClients')
       if (maxClients !== undefined || maxAnonymousClients !== undefined) {
-        await control.changeLimits('broker', now => {
+        await control.changeLimits(of, now => {
           const then = { maxClients: maxClients ?? now.maxClients, maxAnonymousClients: maxAnonymousClients ?? now.maxAnonymousClients }
           if (then.maxClients < then.maxAnonymousClients) throw fewerThanUnauthenticated()
           return then
         })
       }
-      const now = control.limits('broker')
-      return { maxClients: now.maxClients, maxAnonymousClients: now.maxAnonymousClients } satisfies BrokerLimits
-    }
+      const { maxClients: most, maxAnonymousClients: mostAnonymous } = control.limits(of)
+      const [size, unauthenticated] = of === 'admin' ? [broker.adminClients.size, 0] : [clients.size, clients.unauthenticated]
+      return { maxClients: most, maxAnonymousClients: mostAnonymous, clients: size, unauthenticated } satisfies BrokerLimits
+    },
+    [BROKER.log]: async wanted => {
+      const change = logChange(wanted)
+      if (Object.keys(change).length > 0) {
+        await control.changeLog(change).catch((error: unknown) => Promise.reject(asRemote(error, DOMAIN.none) as Error))
+      }
+      const { level, filters, outputs } = control.log
+      return { level: levelNames[level], filters: filtersText(filters).trim(), outputs: outputsText(outputs) } satisfies BrokerLog
+    },
+    [BROKER.follow]: ({ after }) => followed(broker.followed, after)
   }
   const program: (Procedure<AdminClient> | undefined)[] = []
   for (const [number, procedure] of Object.entries(table)) program[Number(number)] = call => answered(call, procedure)
@@ -99,7 +117,31 @@ function wholeNumber(value: unknown, name: string): number {
   throw invalidArgument(`${name} must be a number`)
 }
 
-function limit(wanted: Readonly<Record<string, unknown>>, name: keyof BrokerLimits): number | undefined {
+/** Throws RemoteError. */
+function logChange({ level, filters, outputs }: Readonly<Record<string, unknown>>): Partial<LogSettings> {
+  if (level !== undefined && !(typeof level === 'string' && Object.hasOwn(LEVEL, level))) throw invalidArgument('there is no such level')
+  try {
+    return {
+      ...(level !== undefined && { level: LEVEL[level as LevelName] }),
+      ...(typeof filters === 'string' && { filters: parseFilters(filters) }),
+      ...(typeof outputs === 'string' && { outputs: parseOutputs(outputs) })
+    }
+  } catch (error) {
+    throw asRemote(error, DOMAIN.none)
+  }
+}
+
+/** Without a number, only where the log is now. */
+function followed(log: FollowedLog, after: unknown): FollowedLines {
+  const last = log.follow()
+  if (after === undefined) return { lines: [], last, lost: 0, more: false }
+  const number = wholeNumber(after, 'after')
+  const { items, more } = page(log.after(number))
+  const first = items[0]?.[0] ?? last + 1
+  return { lines: items.map(([, line]) => line), last: items.at(-1)?.[0] ?? last, lost: Math.max(0, first - 1 - number), more }
+}
+
+function limit(wanted: Readonly<Record<string, unknown>>, name: 'maxClients' | 'maxAnonymousClients'): number | undefined {
   const value = wanted[name]
   if (value === undefined) return undefined
   if (typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= MAX_LIMIT) return value

@@ -1,4 +1,6 @@
-import type { BrokerClient, ClientPage, ClosedBrokerClient, ClosedPage, DriverList, OpenedDriver } from '../../protocol/messages/broker-admin.js'
+import type {
+  BrokerClient, ClientPage, ClosedBrokerClient, ClosedPage, DriverList, OpenedDriver
+} from '../../protocol/messages/broker-admin.js'
 import type { Client } from '../clients/clients.js'
 import type { ClosedClients } from '../clients/closed-clients.js'
 import { summaryOf, type ClientSummary, type Summarised } from '../clients/summary.js'
@@ -8,10 +10,10 @@ const MAX_PAGE_CHARACTERS = 128 * 1024
 const MAX_DRIVERS = 256
 
 /** Those that came in after the one with that id, as many as there is room for. `all`: in the order of their ids. */
-export const pageOf = (all: Iterable<Summarised>, after: number): ClientPage => page(shownAfter(all, after))
+export const pageOf = (all: Iterable<Summarised>, after: number): ClientPage => clientPage(shownAfter(all, after))
 
 /** Those that went after the one with that number. */
-export const closedPageOf = (closed: ClosedClients, after: number): ClosedPage => page(shownClosed(closed, after))
+export const closedPageOf = (closed: ClosedClients, after: number): ClosedPage => clientPage(shownClosed(closed, after))
 
 function* shownAfter(all: Iterable<Summarised>, after: number): Generator<BrokerClient> {
   for (const client of all) if (client.id > after) yield shown(summaryOf(client))
@@ -24,15 +26,21 @@ function* shownClosed(clients: ClosedClients, after: number): Generator<ClosedBr
   }
 }
 
-function page<Item>(items: Iterable<Item>): { clients: Item[]; more: boolean } {
-  const clients: Item[] = []
+function clientPage<Item>(all: Iterable<Item>): { clients: Item[]; more: boolean } {
+  const { items, more } = page(all)
+  return { clients: items, more }
+}
+
+/** As many as there is room for. */
+export function page<Item>(all: Iterable<Item>): { items: Item[]; more: boolean } {
+  const items: Item[] = []
   let characters = 0
-  for (const item of items) {
+  for (const item of all) {
     characters += JSON.stringify(item).length
-    if (characters > MAX_PAGE_CHARACTERS) return { clients, more: true }
-    clients.push(item)
+    if (characters > MAX_PAGE_CHARACTERS) return { items, more: true }
+    items.push(item)
   }
-  return { clients, more: false }
+  return { items, more: false }
 }
 
 const shown = ({ id, since, listener, peer, pid, user, state, opened, thread }: ClientSummary): BrokerClient => ({

@@ -12,7 +12,7 @@ export type Bounded = 'broker' | 'admin'
  */
 export interface BrokerControl {
   /** In use, outputs as they are opened. */
-  readonly log: Pick<LogSettings, 'filters' | 'outputs'>
+  readonly log: Omit<LogSettings, 'format'>
   changeLog(change: Partial<LogSettings>): Promise<void>
   limits(of: Bounded): ClientBounds
   changeLimits(of: Bounded, change: (now: ClientBounds) => ClientBounds): Promise<void>

@@ -1,6 +1,8 @@
 import { InvalidArgumentError, type Command } from 'commander'
 import type { AdminLink } from './admin-link.js'
 
+export type Show = <Result>(result: Result, text: (result: Result) => string) => void
+
 /** What a command is run with. */
 export interface Run {
   readonly link: AdminLink
@@ -8,7 +10,9 @@ export interface Run {
   /** What stands behind the name of the command, if it takes that. */
   readonly operand: unknown
   /** Prints a result: as JSON if that is wanted, else as `text` has it. */
-  readonly show: <Result>(result: Result, text: (result: Result) => string) => void
+  readonly show: Show
+  /** As `show`, for one of many: its JSON takes one line. */
+  readonly showLine: Show
 }
 
 /** One command of virtbrokerctl. */

@@ -4,18 +4,19 @@ import { Command, CommanderError } from 'commander'
 import { defaultPaths } from '../config/paths.js'
 import { version } from '../config/version.js'
 import { AdminLink, Unreachable } from './admin-link.js'
-import type { BrokerCommand } from './command.js'
+import type { BrokerCommand, Show } from './command.js'
 import { clients } from './commands/clients.js'
 import { drivers } from './commands/drivers.js'
 import { disconnect, drain, reload, undrain } from './commands/life.js'
 import { limits } from './commands/limits.js'
+import { log } from './commands/log.js'
 import { status } from './commands/status.js'
 import { printable, printableJson } from './printable.js'
 
 /** With what it ends (docs/administration.md). */
 const EXIT = { refused: 1, usage: 2, unreachable: 3 } as const
 
-const COMMANDS: readonly BrokerCommand[] = [status, clients, drivers, disconnect, drain, undrain, reload, limits]
+const COMMANDS: readonly BrokerCommand[] = [status, clients, drivers, disconnect, drain, undrain, reload, log, limits]
 
 const ADMIN_SOCKET = 'libvirt-admin-sock'
 
@@ -40,10 +41,11 @@ export function makeProgram(ended: (status: number) => void = () => undefined): 
     command.action(async () => {
       const { socket, json, ...options } = command.optsWithGlobals<{ socket: string; json: boolean }>()
       const link = new AdminLink(socket)
-      const show = <Result>(result: Result, text: (result: Result) => string): void =>
-        void process.stdout.write(`${json ? printableJson(result) : text(result)}\n`)
+      const print = (line: string): void => void process.stdout.write(`${line}\n`)
+      const show: Show = (result, text) => print(json ? printableJson(result, 2) : text(result))
+      const showLine: Show = (result, text) => print(json ? printableJson(result) : text(result))
       try {
-        ended((await run({ link, options, operand: command.processedArgs[0] as unknown, show })) ?? 0)
+        ended((await run({ link, options, operand: command.processedArgs[0] as unknown, show, showLine })) ?? 0)
       } finally {
         link.close()
       }

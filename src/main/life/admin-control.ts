@@ -29,7 +29,7 @@ export class AdminControl implements BrokerControl {
     readonly life: LifeControl
   ) {}
 
-  get log(): Pick<LogSettings, 'filters' | 'outputs'> {
+  get log(): Omit<LogSettings, 'format'> {
     return this.logger
   }
 

@@ -33,7 +33,7 @@ export function makeAdminSocket(host: AdminHost, { clients, closed, threads, nam
   accounts.port.unref()
   const servers = [new BrokerServer(clients, threads), new OwnServer(socket.clients, accounts)]
   const control = new AdminControl(logger, live, life)
-  const operated = { clients, closed, threads, control, life, adminClients: socket.clients, version }
+  const operated = { clients, closed, followed: logger.followed, threads, control, life, adminClients: socket.clients, version }
   socket.serve(new Map([[PROGRAM.admin, adminProgram(servers, control)], [BROKER_PROGRAM, brokerProgram(operated)]]))
   return socket
 }

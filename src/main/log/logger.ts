@@ -20,6 +20,7 @@ import {
 } from '../config/log-settings.js'
 import { StartupError } from '../config/startup-error.js'
 import { JOURNAL_SOCKET, type Paths } from '../config/paths.js'
+import { FollowedLog } from './followed-log.js'
 import { openOutput } from './outputs.js'
 import { Repeats } from './repeats.js'
 import { version } from '../config/version.js'
@@ -48,7 +49,11 @@ export class Logger {
     format: format(record => record)()
   })
 
-  readonly #repeats = new Repeats(record => void this.#winston.log(record))
+  readonly followed = new FollowedLog()
+  readonly #repeats = new Repeats(record => {
+    this.#winston.log(record)
+    this.followed.add(record)
+  })
 
   /** `fallback` is the output to be used when none is set. Throws a StartupError when an output cannot be opened. */
   constructor(settings: LogSettings, fallback: (level: Level) => LogOutput = level => ({ level, to: 'stderr' })) {

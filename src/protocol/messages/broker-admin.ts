@@ -7,7 +7,8 @@ import { XdrError, XdrReader, XdrWriter } from '../xdr.js'
 
 export const BROKER_PROGRAM = 0x20564221
 export const BROKER = {
-  status: 1, clients: 2, drivers: 3, disconnect: 4, drain: 5, resume: 6, reload: 7, limits: 8, closed: 9
+  status: 1, clients: 2, drivers: 3, disconnect: 4, drain: 5, resume: 6, reload: 7, limits: 8, closed: 9, log: 10,
+  follow: 11
 } as const
 
 /** Result of STATUS. */
@@ -88,10 +89,45 @@ export interface Disconnect {
   id: number
 }
 
-/** Arguments of LIMITS, where what is absent stays as it is, and its result. */
+/** Arguments of LIMITS, where what is absent stays as it is. */
+export interface WantedLimits {
+  /** The broker's if it is absent. */
+  of?: 'broker' | 'admin'
+  maxClients?: number
+  maxAnonymousClients?: number
+}
+
+/** Result of LIMITS, with how many there are. */
 export interface BrokerLimits {
   maxClients: number
   maxAnonymousClients: number
+  clients: number
+  unauthenticated: number
+}
+
+/** Arguments of LOG, where what is absent stays as it is, and its result. */
+export interface BrokerLog {
+  level: string
+  /** In the words of the configuration file. */
+  filters: string
+  outputs: string
+}
+
+/** Arguments of FOLLOW: the lines after the one with that number; if it is absent none, and `last` says where the log is. */
+export interface WantedLines {
+  after?: number
+}
+
+/** Result of FOLLOW. Lines are kept while somebody asks at least every ten seconds. */
+export interface FollowedLines {
+  /** Each an object of JSON, as with `log_format = "json"`. */
+  lines: string[]
+  /** Number of the last of them, or of the last that there was. */
+  last: number
+  /** Lines that were too many to be kept. */
+  lost: number
+  /** There are others after them. */
+  more: boolean
 }
 
 export const encodeJson = (value: unknown): Buffer => new XdrWriter().string(JSON.stringify(value ?? null)).finish()
