@@ -100,6 +100,33 @@ describe('the observer of a session', () => {
     })
   }
 
+  it('can be another one from now on, of this client alone, and the thread\'s own again', async () => {
+    const own = new Listener(false)
+    const other = new Listener(true)
+    const trial = new MemorySession(clock, 'own', { observer: own })
+    await trial.open()
+    own.told.length = 0
+    trial.call(SAVE)
+    trial.session.observe(other)
+    trial.call(CALL)
+    expect(trial.session.flow.calls.givenAt(0)).to.equal(0)
+    await new Promise(resolve => setTimeout(resolve, 10))
+    for (const call of trial.port.take()) trial.port.reply(call)
+    trial.call(REMOTE.connectGetUri)
+    expect(own.told).to.deep.equal([])
+    // When the first was called nobody wanted to know.
+    expect(other.told[0]).to.deep.equal({ proc: SAVE, how: 'ok', queued: 0, atDriver: 0 })
+    expect(other.told[1]!.atDriver).to.be.within(9_000, 5_000_000)
+    expect(other.told[2]).to.include({ proc: REMOTE.connectGetUri, how: 'ok' })
+    trial.session.observe(undefined)
+    trial.call(CALL)
+    trial.port.reply(trial.port.take()[0]!)
+    trial.call(REMOTE.connectClose)
+    expect(other.told).to.have.length(3)
+    expect(own.told).to.deep.equal([{ proc: CALL, how: 'ok' }, { proc: REMOTE.connectClose, how: 'ok' }])
+    expect(trial.failures).to.deep.equal([])
+  })
+
   it('is told of calls that their client does not wait for', async () => {
     const observer = new Listener(false)
     const trial = new MemorySession(clock, 'own', { observer })

@@ -1,20 +1,17 @@
-import { CODE, DOMAIN, templated } from '../../protocol/errors.js'
-import {
-  BROKER, readJson, type BrokerLimits, type BrokerLog, type BrokerStatus, type FollowedLines
-} from '../../protocol/messages/broker-admin.js'
+import { BROKER, readJson, type BrokerLimits, type BrokerStatus } from '../../protocol/messages/broker-admin.js'
 import { invalidArgument } from '../../protocol/bad-arguments.js'
 import type { Call, Procedure } from '../../workers/serving/dispatch.js'
 import type { Clients } from '../clients/clients.js'
 import type { ClosedClients } from '../clients/closed-clients.js'
-import {
-  filtersText, LEVEL, levelNames, outputsText, parseFilters, parseOutputs, type LevelName, type LogSettings
-} from '../config/log-settings.js'
 import type { FollowedLog } from '../log/followed-log.js'
 import type { AdminClient } from './admin-client.js'
 import type { AdministeredThreads } from './broker-server.js'
-import { closedPageOf, driversOf, page, pageOf } from './client-lists.js'
-import { asRemote, fewerThanUnauthenticated, noClient, notNow } from './failures.js'
+import { closedPageOf, driversOf, pageOf } from './client-lists.js'
+import { failed, fewerThanUnauthenticated, noClient, notNow } from './failures.js'
+import { wholeNumber, type JsonArguments, type JsonProcedure } from './json-procedure.js'
+import { followed, log } from './log-calls.js'
 import type { BrokerControl } from './ports.js'
+import { trace } from './trace-call.js'
 
 /** The life of the broker, in the hands of an operator. */
 export interface BrokerLife {
@@ -39,8 +36,6 @@ export interface Operated {
   readonly adminClients: ReadonlyMap<number, AdminClient>
   readonly version: string
 }
-
-type JsonProcedure = (args: Readonly<Record<string, unknown>>) => unknown
 
 const MAX_LIMIT = 2 ** 32 - 1
 const startedAt = Date.now() - Math.round(1000 * process.uptime())
@@ -91,64 +86,27 @@ export function brokerProgram(broker: Operated): readonly (Procedure<AdminClient
       const [size, unauthenticated] = of === 'admin' ? [broker.adminClients.size, 0] : [clients.size, clients.unauthenticated]
       return { maxClients: most, maxAnonymousClients: mostAnonymous, clients: size, unauthenticated } satisfies BrokerLimits
     },
-    [BROKER.log]: async wanted => {
-      const change = logChange(wanted)
-      if (Object.keys(change).length > 0) {
-        await control.changeLog(change).catch((error: unknown) => Promise.reject(asRemote(error, DOMAIN.none) as Error))
-      }
-      const { level, filters, outputs } = control.log
-      return { level: levelNames[level], filters: filtersText(filters).trim(), outputs: outputsText(outputs) } satisfies BrokerLog
-    },
-    [BROKER.follow]: ({ after }) => followed(broker.followed, after)
+    [BROKER.log]: wanted => log(control, wanted),
+    [BROKER.follow]: ({ after }) => followed(broker.followed, after),
+    [BROKER.trace]: (wanted, { id }) => trace(broker, wanted, id)
   }
   const program: (Procedure<AdminClient> | undefined)[] = []
   for (const [number, procedure] of Object.entries(table)) program[Number(number)] = call => answered(call, procedure)
   return program
 }
 
-async function answered({ args, reply }: Call<AdminClient>, procedure: JsonProcedure): Promise<void> {
+async function answered({ args, reply, client }: Call<AdminClient>, procedure: JsonProcedure): Promise<void> {
   const given = readJson(args)
-  const result = await procedure(Object(given) as Record<string, unknown>)
+  const result = await procedure(Object(given) as JsonArguments, client)
   reply.string(JSON.stringify(result ?? null))
 }
 
-function wholeNumber(value: unknown, name: string): number {
-  if (Number.isSafeInteger(value)) return value as number
-  throw invalidArgument(`${name} must be a number`)
-}
-
-/** Throws RemoteError. */
-function logChange({ level, filters, outputs }: Readonly<Record<string, unknown>>): Partial<LogSettings> {
-  if (level !== undefined && !(typeof level === 'string' && Object.hasOwn(LEVEL, level))) throw invalidArgument('there is no such level')
-  try {
-    return {
-      ...(level !== undefined && { level: LEVEL[level as LevelName] }),
-      ...(typeof filters === 'string' && { filters: parseFilters(filters) }),
-      ...(typeof outputs === 'string' && { outputs: parseOutputs(outputs) })
-    }
-  } catch (error) {
-    throw asRemote(error, DOMAIN.none)
-  }
-}
-
-/** Without a number, only where the log is now. */
-function followed(log: FollowedLog, after: unknown): FollowedLines {
-  const last = log.follow()
-  if (after === undefined) return { lines: [], last, lost: 0, more: false }
-  const number = wholeNumber(after, 'after')
-  const { items, more } = page(log.after(number))
-  const first = items[0]?.[0] ?? last + 1
-  return { lines: items.map(([, line]) => line), last: items.at(-1)?.[0] ?? last, lost: Math.max(0, first - 1 - number), more }
-}
-
-function limit(wanted: Readonly<Record<string, unknown>>, name: 'maxClients' | 'maxAnonymousClients'): number | undefined {
+function limit(wanted: JsonArguments, name: 'maxClients' | 'maxAnonymousClients'): number | undefined {
   const value = wanted[name]
   if (value === undefined) return undefined
   if (typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= MAX_LIMIT) return value
   throw invalidArgument(`${name} must be a number`)
 }
-
-const failed = (why: string): Error => templated(CODE.operationFailed, DOMAIN.none, 'operation failed: %1$s', why)
 
 function requested(accepted: boolean, { state }: BrokerLife): void {
   if (!accepted) throw notNow(state)

@@ -30,6 +30,9 @@ export const noTlsService = (): RemoteError => internalError('no tls service fou
 export const notNow = (state: string): RemoteError =>
   templated(CODE.operationInvalid, DOMAIN.none, 'Requested operation is not valid: %1$s', `the broker is ${state}`)
 
+/** What an operator asks for does not work, for a reason of its own. */
+export const failed = (why: string): RemoteError => templated(CODE.operationFailed, DOMAIN.none, 'operation failed: %1$s', why)
+
 const INVALID = 'invalid argument: '
 const INTERNAL = 'internal error: '
 

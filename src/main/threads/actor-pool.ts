@@ -10,6 +10,7 @@ import type { FdLedger } from '../../workers/os/fd-ledger.js'
 import { SHUT_RDWR, shutdown } from '../../workers/os/libc.js'
 import type { ForeignCloser } from '../../workers/os/foreign-close.js'
 import type { ClientActivity, ClientRecord, HandOver } from '../../workers/thread/client-record.js'
+import type { TraceAnswer } from '../../workers/thread/trace-report.js'
 import type { Figures, Left } from '../../workers/thread/figures.js'
 import type { ActorSettings } from '../../workers/thread/settings.js'
 import { Counters } from '../../workers/thread/counters.js'
@@ -211,6 +212,13 @@ export class ActorPool {
       this.#say('thread-silent', `thread ${number} has not told of client ${id} in time`)
     }
     return activity
+  }
+
+  /** What a trace of a client has to tell, see Traces. 'silent': its thread does not answer in time. */
+  async trace(thread: number, id: number, by: number): Promise<TraceAnswer | 'silent' | undefined> {
+    let answer: TraceAnswer | undefined
+    const asked = this.#numbered(thread)?.control.trace(id, by).then(told => (answer = told))
+    return asked === undefined || (await within(ANSWER_MS, asked)) ? answer : 'silent'
   }
 
   /**

@@ -8,7 +8,7 @@ import { XdrError, XdrReader, XdrWriter } from '../xdr.js'
 export const BROKER_PROGRAM = 0x20564221
 export const BROKER = {
   status: 1, clients: 2, drivers: 3, disconnect: 4, drain: 5, resume: 6, reload: 7, limits: 8, closed: 9, log: 10,
-  follow: 11
+  follow: 11, trace: 12
 } as const
 
 /** Result of STATUS. */
@@ -128,6 +128,47 @@ export interface FollowedLines {
   lost: number
   /** There are others after them. */
   more: boolean
+}
+
+/** Arguments of TRACE. It goes on as long as somebody asks at least every ten seconds. */
+export interface WantedTrace {
+  /** Of the client. */
+  id: number
+  /** As it was told: a client that has gone is found by it. */
+  thread?: number
+}
+
+/** Result of TRACE: what was not told yet. */
+export interface BrokerTrace {
+  thread: number
+  /** The thread does not answer in time; the rest means nothing then. */
+  silent: boolean
+  /** The trace begins with this, or anew: for a while nobody has asked. */
+  began: boolean
+  calls: BrokerTracedCall[]
+  /** Calls before these that were too many to be kept. */
+  dropped: number
+  /** Some of those that its driver daemon has not answered, and how many there are; how many it has not been given. */
+  inFlight: { procedure: string; ms: number | undefined }[]
+  allInFlight: number
+  waiting: number
+  /** Why the client has gone, if it has. */
+  over: string | undefined
+}
+
+export interface BrokerTracedCall {
+  /** When it ended, in milliseconds since the epoch. */
+  at: number
+  procedure: string
+  /** `lost`: its client or its driver daemon went away first. `refused`: no daemon was given it. */
+  outcome: 'ok' | 'error' | 'refused' | 'lost'
+  /** libvirt's number of the error. */
+  code: number | undefined
+  /** Of what the broker has refused. */
+  message: string | undefined
+  /** In microseconds: until the daemon was given it, and from then on. Absent where the broker has answered. */
+  queuedUs?: number
+  driverUs?: number
 }
 
 export const encodeJson = (value: unknown): Buffer => new XdrWriter().string(JSON.stringify(value ?? null)).finish()

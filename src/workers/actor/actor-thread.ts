@@ -15,6 +15,7 @@ export default async function actorThread(task: ActorTask): Promise<void> {
   const control: ActorControl = {
     ready: () => undefined,
     activity: id => actor.activity(id),
+    trace: (id, by) => actor.trace(id, by),
     disconnect: id => actor.disconnect(id),
     apply: settings => actor.apply(settings),
     useSasl: port => actor.useSasl(port),

@@ -22,7 +22,9 @@ import { Counters } from '../thread/counters.js'
 import { Figures } from '../thread/figures.js'
 import { failureText, levelOf, LOG_LEVELS, SOURCE, type Log } from '../base/log.js'
 import { Drain, type DrainOwner } from './drain.js'
+import { Traces } from './traces.js'
 import type { ClientActivity, ClientState, ServedRecord } from '../thread/client-record.js'
+import type { TraceAnswer } from '../thread/trace-report.js'
 import type { ThreadLog, ThreadServices } from '../thread/services.js'
 import type { SessionAccess, SessionOwner } from '../session/session-owner.js'
 import type { ActorSettings } from '../thread/settings.js'
@@ -64,6 +66,7 @@ export class Actor implements ActorControl, DrainOwner, ThreadServices, SessionA
   readonly figures: Figures
   readonly counters: Counters
   readonly #sessions = new Map<number, ClientSession>()
+  readonly #traces: Traces
   readonly #arrivals: Arrivals
   readonly #tls: TlsHandshakes
   readonly #accounts: AccountNames
@@ -86,6 +89,7 @@ export class Actor implements ActorControl, DrainOwner, ThreadServices, SessionA
     this.figures = new Figures(figures)
     this.counters = new Counters(counters)
     this.observer = metering ? new CallMeter(this.counters) : undefined
+    this.#traces = new Traces(this.clock, this.observer)
     if (sasl !== undefined) this.sasl.connect(sasl)
     this.policy = new Policy(settings.policy, settings.shield)
     this.polkit = new Authority(settings.systemBusAddress, this.clock)
@@ -143,6 +147,7 @@ export class Actor implements ActorControl, DrainOwner, ThreadServices, SessionA
   /** A client is counted for as long as its connection may have to wait for being closed. */
   ended(record: ServedRecord, why: string, sender: number | undefined): void {
     this.#sessions.delete(record.id)
+    this.#traces.ended(record.id, why)
     this.#changed.delete(record)
     const ended = (): void => this.#ended(record.id, why, record.state)
     if (sender === undefined) ended()
@@ -172,6 +177,10 @@ export class Actor implements ActorControl, DrainOwner, ThreadServices, SessionA
 
   activity(id: number): ClientActivity | undefined {
     return this.#sessions.get(id)?.activity
+  }
+
+  trace(id: number, by: number): TraceAnswer | undefined {
+    return this.#traces.report(id, by, this.#sessions.get(id))
   }
 
   disconnect(id: number): boolean {

@@ -48,7 +48,7 @@ export class CallFlow implements CallSink, ReplyJudge {
   readonly registrations = new Registrations()
   readonly #client: ClientPort
   readonly #owner: FlowOwner
-  readonly #observer: SessionObserver | undefined
+  #observer: SessionObserver | undefined
   readonly #services: FlowServices
   #port: DriverPort | undefined
   /** Not given to the daemon yet; undefined while there are none, which is nearly always. */
@@ -63,6 +63,12 @@ export class CallFlow implements CallSink, ReplyJudge {
     this.#services = services
     this.#observer = observer
     this.calls = new CallTable(observer?.timing)
+  }
+
+  /** Tells another one from now on. */
+  observe(observer: SessionObserver | undefined): void {
+    this.#observer = observer
+    this.calls.keepTimes(observer?.timing === true)
   }
 
   get connected(): boolean {
@@ -224,6 +230,7 @@ export class CallFlow implements CallSink, ReplyJudge {
     const proc = calls.procedureAt(place)
     if (!observer.timing) return observer.answered(this.#owner.record, prog, proc, code, 0, 0)
     const given = calls.givenAt(place)
+    if (given === 0) return observer.answered(this.#owner.record, prog, proc, code, 0, 0)
     const queued = Math.round(1000 * (given - calls.cameAt(place)))
     observer.answered(this.#owner.record, prog, proc, code, queued, Math.round(1000 * (performance.now() - given)))
   }

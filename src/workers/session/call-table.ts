@@ -18,10 +18,16 @@ export class CallTable {
   /** Calls that were ever entered. */
   total = 0
   /** Of each entry when it came and when the daemon was given it, in milliseconds; undefined where nobody wants to know. */
-  readonly #times: number[] | undefined
+  #times: number[] | undefined
 
   constructor(timed = false) {
-    if (timed) this.#times = []
+    this.keepTimes(timed)
+  }
+
+  /** Whether somebody wants to know. Of calls that are there already the times are 0. */
+  keepTimes(yes: boolean): void {
+    if (!yes) this.#times = undefined
+    else this.#times ??= Array.from({ length: this.#end / TIME_STEP }, () => 0)
   }
 
   get size(): number {

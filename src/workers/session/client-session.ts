@@ -19,6 +19,7 @@ import { EIO, EMFILE, errorText } from '../os/libc.js'
 import { subjectOf } from '../policy/subject.js'
 import { openedName, type ClientActivity, type ClientState, type ServedRecord } from '../thread/client-record.js'
 import { driverOf } from '../thread/metric-families.js'
+import type { SessionObserver } from '../thread/session-observer.js'
 import { TlsTransport } from '../tls/tls-transport.js'
 import type { LossReason } from '../transport/transport.js'
 import { CallFlow } from './call-flow.js'
@@ -159,6 +160,13 @@ export class ClientSession implements
     }
   }
 
+  /** Tells this one of its calls, instead of the thread's own observer; undefined: that one again. */
+  observe(observer: SessionObserver | undefined): void {
+    const told = observer ?? this.thread.observer
+    this.client.observer = told
+    this.flow.observe(told)
+  }
+
   /** Moves on, or returns false where the table does not allow it. */
   #become(state: SessionState): boolean {
     if (!LEGAL[this.#state].includes(state)) return false
@@ -253,7 +261,7 @@ export class ClientSession implements
   }
 
   connectClose(call: Header): void {
-    this.thread.observer?.answered(this.record, call.prog, call.proc, STATUS.ok, 0, 0)
+    this.client.observer?.answered(this.record, call.prog, call.proc, STATUS.ok, 0, 0)
     this.leave.finishWith(replyFrame(call), this.thread.settings.closeTimeoutMs)
   }
 

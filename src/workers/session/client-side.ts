@@ -10,6 +10,7 @@ import { FrameWriter, type FrameSource } from '../framing/frame-writer.js'
 import { Keepalive, type KeepalivePeer } from '../framing/keepalive.js'
 import type { LossReason, Transport, TransportHandler } from '../transport/transport.js'
 import { ClientFrames, type ClientConnection, type ClientServices } from './client-frames.js'
+import type { SessionObserver } from '../thread/session-observer.js'
 import { PAUSE, type ClientPort, type ClientUser } from './ports.js'
 import type { UploadPath } from './upload-path.js'
 
@@ -25,14 +26,17 @@ export class ClientSide implements ClientPort, ClientConnection, ReplySink, Tran
   readonly #frames: ClientFrames
   readonly #writer: FrameWriter
   readonly keepalive: Keepalive
+  /** Who is told of what the broker answers itself. */
+  observer: SessionObserver | undefined
   #pauses = 0
   readonly #stall = new Timer(this)
   /** Bytes that waited for the client when it was last looked at; 0 while it keeps up. */
   #stalledAt = 0
 
   constructor(services: ClientServices, user: ClientUser, transport: (handler: TransportHandler) => Transport) {
-    const { clock, settings } = services
+    const { clock, settings, observer } = services
     this.#services = services
+    this.observer = observer
     this.#user = user
     this.transport = transport(this)
     this.#frames = new ClientFrames(services, user, this, this.transport)
@@ -151,12 +155,12 @@ export class ClientSide implements ClientPort, ClientConnection, ReplySink, Tran
   }
 
   answer(call: Header, body?: Buffer): void {
-    this.#services.observer?.answered(this.#user.record, call.prog, call.proc, STATUS.ok, 0, 0)
+    this.observer?.answered(this.#user.record, call.prog, call.proc, STATUS.ok, 0, 0)
     this.write(replyFrame(call, body))
   }
 
   fail(call: Header, error: RemoteError): void {
-    this.#services.observer?.refused(this.#user.record, call.prog, call.proc, error)
+    this.observer?.refused(this.#user.record, call.prog, call.proc, error)
     this.write(errorReply(call, error))
   }
 

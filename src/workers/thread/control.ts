@@ -4,6 +4,7 @@ import type { LogKind } from '../base/log-kinds.js'
 import type { DescriptorLimits } from '../os/descriptor-limits.js'
 import type { ClientActivity, ClientRecord, ClientState, HandOver } from './client-record.js'
 import type { ActorSettings } from './settings.js'
+import type { TraceAnswer } from './trace-report.js'
 
 /** The task that makes a thread of the pool an actor thread. It ends when the thread is told to shut down. */
 export interface ActorTask {
@@ -75,6 +76,8 @@ export interface ActorControl {
   ready(): void
   /** What a client is doing; undefined if it is not here, or its session has not begun. */
   activity(id: number): ClientActivity | undefined
+  /** See Traces. */
+  trace(id: number, by: number): TraceAnswer | undefined
   /** Closes a client at once. False if it is not here. */
   disconnect(id: number): boolean
   /** Goes on with these settings; throws, and has changed nothing, if they cannot be used. */
