@@ -15,12 +15,13 @@ const ROOMS: readonly (readonly string[])[] = [
   ['session', 'test-driver'],
   ['actor'],
   ['main/config'],
-  ['main/log', 'main/ctl'],
+  ['main/log'],
   ['main/tls', 'main/listen'],
   ['main/threads'],
   ['main/clients'],
   ['main/admin', 'main/metrics'],
   ['main/life'],
+  ['main/ctl'],
   ['main']
 ]
 

@@ -15,6 +15,9 @@ export interface Run {
   readonly showLine: Show
 }
 
+/** Exit code of an examination that has found something to do. */
+export const FOUND_PROBLEMS = 4
+
 /** One command of virtbrokerctl. */
 export interface BrokerCommand {
   readonly name: string

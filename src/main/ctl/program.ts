@@ -6,6 +6,7 @@ import { version } from '../config/version.js'
 import { AdminLink, Unreachable } from './admin-link.js'
 import type { BrokerCommand, Show } from './command.js'
 import { clients } from './commands/clients.js'
+import { doctor } from './commands/doctor.js'
 import { drivers } from './commands/drivers.js'
 import { disconnect, drain, reload, undrain } from './commands/life.js'
 import { limits } from './commands/limits.js'
@@ -17,7 +18,7 @@ import { printable, printableJson } from './printable.js'
 /** With what it ends (docs/administration.md). */
 const EXIT = { refused: 1, usage: 2, unreachable: 3 } as const
 
-const COMMANDS: readonly BrokerCommand[] = [status, clients, drivers, disconnect, drain, undrain, reload, log, limits, trace]
+const COMMANDS: readonly BrokerCommand[] = [status, clients, drivers, disconnect, drain, undrain, reload, log, limits, trace, doctor]
 
 const ADMIN_SOCKET = 'libvirt-admin-sock'
 

@@ -19,6 +19,8 @@ import { tlsOptions } from '../tls/options.js'
 export interface CheckedStart {
   /** What the configuration means. */
   text: string
+  /** What looks doubtful on this host. */
+  warnings: string[]
   /** Why a start would fail. */
   errors: string[]
   /** With what it would end; 0: it would not fail for what can be known. */
@@ -44,6 +46,7 @@ export async function checkStart(config: Config, pidFile: string): Promise<Check
   await inTurn(steps, (_what, error) => errors.push(error))
   return {
     text: describeConfig(config, found, unknownBefore(config), runningWith(pidFile)),
+    warnings: found,
     errors: errors.map(error => error.message),
     exitCode: errors[0] === undefined ? 0 : exitCode(errors[0])
   }

@@ -47,7 +47,7 @@ function stopping(unit: string): string {
 }
 
 /** The unit that systemd says it listens for there. */
-function socketUnit(place: string): Promise<string | undefined> {
+export function socketUnit(place: string): Promise<string | undefined> {
   const args = ['--no-pager', '--no-legend', '--plain', '--full', 'list-sockets']
   return new Promise(resolve => {
     execFile('systemctl', args, { timeout: SYSTEMCTL_MS }, (_error, output) => {
