@@ -7,11 +7,12 @@ import { proceduresOf } from './procedures.js'
  *
  * - `any`: one that clients share will do.
  * - `none`: the broker keeps itself what the daemon would keep of it.
+ * - `events`: the broker registers once for all who share, unless the arguments say `ownForGood`.
  * - `arguments`: `any` or `ownForGood`, as its arguments say.
  * - `own`: one that nobody else uses, until what it binds is over.
  * - `ownForGood`: the like, and nobody can tell when that is over.
  */
-export const NEED = { any: 0, none: 1, arguments: 2, own: 3, ownForGood: 4 } as const
+export const NEED = { any: 0, none: 1, events: 2, arguments: 3, own: 4, ownForGood: 5 } as const
 export type Need = (typeof NEED)[keyof typeof NEED]
 
 const NEEDS: Record<Binds, Need> = {
@@ -20,7 +21,7 @@ const NEEDS: Record<Binds, Need> = {
   autodestroyFlag: NEED.arguments,
   stream: NEED.own,
   descriptors: NEED.own,
-  registration: NEED.own,
+  registration: NEED.events,
   autodestroy: NEED.ownForGood,
   migration: NEED.ownForGood,
   descriptorGroup: NEED.ownForGood,

@@ -203,8 +203,13 @@ export class SharedTrial {
 
   async open(identity: Identity = {}, way = wayTo(), readonly = false): Promise<MemoryGuest> {
     const user = new MemoryGuest()
-    const log = { log: () => undefined, logTrouble: () => undefined }
-    user.use(await this.pool.open({ way, readonly, identity, user, log }).opened)
+    user.use(await this.opened(user, identity, way, readonly))
     return user
+  }
+
+  /** As `open`, up to where the session would use it. */
+  opened(user = new MemoryGuest(), identity: Identity = {}, way = wayTo(), readonly = false): Promise<OpenedDriver> {
+    const log = { log: () => undefined, logTrouble: () => undefined }
+    return this.pool.open({ way, readonly, identity, user, log }).opened
   }
 }

@@ -17,12 +17,18 @@ describe('the connection that a call needs', () => {
     for (const { name, binds } of others) expect(binds, name).to.equal('')
   })
 
-  it('is one of its own for all that opens a stream, carries descriptors, migrates or registers for events', () => {
+  it('is one for all who share what is registered for events', () => {
     const events = REGISTRATIONS.filter(({ register }) => register !== REMOTE.connectRegisterCloseCallback)
     const registering = new Set(events.flatMap(({ prog, register, deregister }) => [`${prog}:${register}`, `${prog}:${deregister}`]))
+    for (const { program, number, name } of calls) {
+      expect(need(number, undefined, program) === NEED.events, name).to.equal(registering.has(`${program}:${number}`))
+    }
+  })
+
+  it('is one of its own for all that opens a stream, carries descriptors or migrates', () => {
     for (const { program, number, name, stream, descriptors } of calls) {
       const bound =
-        stream !== 'none' || descriptors !== 'none' || registering.has(`${program}:${number}`) ||
+        stream !== 'none' || descriptors !== 'none' ||
         /^DOMAIN_MIGRATE_(BEGIN|PREPARE|PERFORM|FINISH|CONFIRM)/.test(name)
       if (bound) expect(need(number, undefined, program), name).to.be.at.least(NEED.own)
     }
@@ -33,9 +39,9 @@ describe('the connection that a call needs', () => {
     expect([free.length, calls.length]).to.deep.equal([350, 408])
   })
 
-  it('is not kept beyond a stream, a registration or a descriptor, but after what nobody tells the end of', () => {
-    const { domainOpenConsole, storageVolUpload, domainOpenGraphicsFd, connectDomainEventCallbackRegisterAny } = REMOTE
-    for (const proc of [domainOpenConsole, storageVolUpload, domainOpenGraphicsFd, connectDomainEventCallbackRegisterAny]) {
+  it('is not kept beyond a stream or a descriptor, but after what nobody tells the end of', () => {
+    const { domainOpenConsole, storageVolUpload, domainOpenGraphicsFd } = REMOTE
+    for (const proc of [domainOpenConsole, storageVolUpload, domainOpenGraphicsFd]) {
       expect(need(proc)).to.equal(NEED.own)
     }
     for (const proc of [REMOTE.domainMigratePrepareTunnel3, REMOTE.domainMigrateBegin3Params, REMOTE.domainFdAssociate]) {

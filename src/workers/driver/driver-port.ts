@@ -39,7 +39,7 @@ export interface DriverPort {
  * it does not, the answer may be `collect`; then the frame is asked about again when it has come.
  */
 export interface ReplyJudge {
-  /** Whether something of the session's lives at the daemon as long as the connection: streams, registrations. */
+  /** Whether the session has streams, which live at the daemon as long as the connection. */
   readonly bound: boolean
   /** A reply, with the serial that the client knows: its call is settled. Undefined: it answers none. */
   replied(bytes: Buffer, at: number, here: boolean): Disposition | undefined

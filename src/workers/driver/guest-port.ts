@@ -2,7 +2,8 @@ import { driverClosed } from '../../protocol/broker-errors.js'
 import { NEED, needOf, needOfWhole } from '../../protocol/connection-needs.js'
 import { RemoteError } from '../../protocol/errors.js'
 import { DISPOSITION, type Disposition } from '../../protocol/frame-reader.js'
-import { frameLength, frameProcedure, frameProgram } from '../../protocol/header.js'
+import { frameLength, frameProcedure, frameProgram, HEADER_BYTES } from '../../protocol/header.js'
+import { registrationKind } from '../../protocol/messages/event-forms.js'
 import { lookup } from '../../protocol/procedures.js'
 import type { Closable } from '../base/clock.js'
 import type { FrameSource } from '../framing/frame-writer.js'
@@ -11,14 +12,18 @@ import { CloseCallback } from './close-callback.js'
 import type { CollectedCalls } from './collected-calls.js'
 import type { CallWriter, DriverPort, DriverUser } from './driver-port.js'
 import type { DriverOpening, OpenedDriver } from './drivers.js'
+import { GuestRegistrations, type RegistrationsOwner } from './guest-registrations.js'
 import type { HeldReplies } from './held-replies.js'
 import { OwnAnswers } from './own-answers.js'
 import { OwnPart, type OwnPartOwner } from './own-part.js'
 import { secondaryOf } from './secondaries.js'
 import type { Guest, SharedConnection } from './shared-connection.js'
+import type { SharedRegistrations } from './shared-registrations.js'
 
 /** A longer call is not kept until it is whole: its session gets a connection of its own for it. */
 const MAX_SHARED_CALL_BYTES = 64 * 1024
+/** Events that are kept for a client that does not read. */
+const MAX_UNREAD_EVENT_BYTES = 1024 * 1024
 
 /** Whose guest it is: a name that is open at a driver daemon, on connections that are shared. */
 export interface GuestHost {
@@ -26,6 +31,8 @@ export interface GuestHost {
   connectionFor(guest: GuestPort, high: boolean, secondary: number): SharedConnection | undefined
   /** The same name, with the same identity, on another connection. */
   openOwn(user: DriverUser): DriverOpening
+  /** The event registrations of all its guests. */
+  readonly registrations: SharedRegistrations
   /** Nothing is to come to it any more. */
   left(guest: GuestPort): void
 }
@@ -42,12 +49,16 @@ export interface GuestServices {
  * The way of a session to its driver daemon that is a part in connections which several share, as long as it asks for
  * nothing that belongs to one connection. The first such call opens one for it alone, on which all goes until that is over.
  */
-export class GuestPort implements DriverPort, CallWriter, FrameSource, Guest, OwnPartOwner {
+export class GuestPort implements DriverPort, CallWriter, FrameSource, Guest, OwnPartOwner, RegistrationsOwner {
   readonly user: DriverUser
   readonly #host: GuestHost
   readonly #services: GuestServices
   readonly #closeCallback = new CloseCallback()
   #answers: OwnAnswers | undefined
+  #registrations: GuestRegistrations | undefined
+  /** What `relay` brings next is a call to register for events, or to deregister. */
+  #registering = false
+  #unreadEventBytes = 0
   /** The connection that its last ordinary call went to, and when. */
   last: SharedConnection | undefined
   lastAt = 0
@@ -71,6 +82,8 @@ export class GuestPort implements DriverPort, CallWriter, FrameSource, Guest, Ow
   #part: OwnPart | undefined
   /** It has asked for something on its own connection of which nobody can tell the end. */
   #forGood = false
+  /** It has registered for events there. */
+  #registeredOwn = false
   /** Why it has no connection of its own, for the call that needs one. */
   #refusal: RemoteError | undefined
 
@@ -100,17 +113,15 @@ export class GuestPort implements DriverPort, CallWriter, FrameSource, Guest, Ow
    */
   begin(bytes: Buffer, at: number, whole: boolean): Disposition {
     if (whole) this.#collectedAll()
-    const need = whole ? needOfWhole(bytes, at) : needOf(bytes, at)
+    const need = this.#needOf(bytes, at, whole)
+    if (need === NEED.events) return this.#register(whole)
     if (need === NEED.none) return whole ? this.#keepCloseCallback(bytes, at) : DISPOSITION.collect
     if (this.#own !== undefined) return this.#beginOwn(this.#own.port, bytes, at, whole, need)
     if (this.#promotion !== undefined) return DISPOSITION.hold
     const length = frameLength(bytes, at)
     if (need === NEED.own || need === NEED.ownForGood || length > MAX_SHARED_CALL_BYTES) return this.#beginFirstOwn(bytes, at)
     if (!whole) return this.#collect(length) ? DISPOSITION.collect : this.#beginFirstOwn(bytes, at)
-    if (this.#paused) {
-      this.#held = true
-      return DISPOSITION.hold
-    }
+    if (this.#paused) return this.#holdPaused()
     const procedure = lookup(frameProgram(bytes, at), frameProcedure(bytes, at))
     const secondary = secondaryOf(procedure)
     const connection = this.#host.connectionFor(this, procedure?.priority === 'high', secondary)
@@ -119,6 +130,31 @@ export class GuestPort implements DriverPort, CallWriter, FrameSource, Guest, Ow
     this.out++
     this.#sent += length
     return DISPOSITION.pass
+  }
+
+  #needOf(bytes: Buffer, at: number, whole: boolean): number {
+    const need = whole ? needOfWhole(bytes, at) : needOf(bytes, at)
+    if (need !== NEED.events || !whole) return need
+    const args = bytes.subarray(at + HEADER_BYTES, at + frameLength(bytes, at))
+    return this.#registersHere(frameProgram(bytes, at), frameProcedure(bytes, at), args) ? need : NEED.ownForGood
+  }
+
+  #registersHere(prog: number, proc: number, args: Buffer): boolean {
+    this.#registrations ??= new GuestRegistrations(this, this.#services.turns)
+    return !this.#registrations.needsOwn(prog, proc, args, this.#registeredOwn)
+  }
+
+  /** Only when it is relayed are the ids in it those that are known here. */
+  #register(whole: boolean): Disposition {
+    if (!whole) return DISPOSITION.collect
+    if (this.#paused) return this.#holdPaused()
+    this.#registering = true
+    return DISPOSITION.pass
+  }
+
+  #holdPaused(): Disposition {
+    this.#held = true
+    return DISPOSITION.hold
   }
 
   /** False: the thread keeps too much of that already. */
@@ -149,9 +185,14 @@ export class GuestPort implements DriverPort, CallWriter, FrameSource, Guest, Ow
   #beginOwn(port: DriverPort, bytes: Buffer, at: number, whole: boolean, need: number): Disposition {
     const disposition = port.begin(bytes, at, whole)
     if (disposition !== DISPOSITION.pass) return disposition
-    if (need === NEED.ownForGood || (need === NEED.arguments && !whole)) this.#forGood = true
+    if (need === NEED.ownForGood || (need === NEED.arguments && !whole)) this.#bindForGood(bytes, at)
     this.#part!.out++
     return disposition
+  }
+
+  #bindForGood(bytes: Buffer, at: number): void {
+    this.#forGood = true
+    this.#registeredOwn ||= registrationKind(frameProgram(bytes, at), frameProcedure(bytes, at)) !== undefined
   }
 
   #beginFirstOwn(bytes: Buffer, at: number): Disposition {
@@ -179,6 +220,7 @@ export class GuestPort implements DriverPort, CallWriter, FrameSource, Guest, Ow
 
   resume(): void {
     this.#paused = false
+    this.#unreadEventBytes = 0
     this.#own?.port.resume()
     this.#services.held.forget(this)
     if (!this.#held) return
@@ -206,6 +248,7 @@ export class GuestPort implements DriverPort, CallWriter, FrameSource, Guest, Ow
     this.#collectedAll()
     this.#services.held.forget(this)
     this.#host.left(this)
+    this.#registrations?.end()
   }
 
   /** The daemon has gone, or what is out there with a connection to it. */
@@ -222,6 +265,11 @@ export class GuestPort implements DriverPort, CallWriter, FrameSource, Guest, Ow
   }
 
   relay(bytes: Buffer, from: number, to: number): boolean {
+    if (this.#registering) {
+      this.#registering = false
+      this.#registrations!.called(bytes, from)
+      return true
+    }
     const sent = Math.min(this.#sent, to - from)
     this.#sent -= sent
     return from + sent >= to || this.#own?.port.writer.relay(bytes, from + sent, to) !== false
@@ -274,10 +322,27 @@ export class GuestPort implements DriverPort, CallWriter, FrameSource, Guest, Ow
     this.user.driverEvents.driverJudged()
   }
 
+  // Events
+
+  get shared(): SharedRegistrations {
+    return this.#host.registrations
+  }
+
+  hear(bytes: Buffer, from: number, to: number): void {
+    if (!this.#serving || this.user.judge.event(bytes, from, true) !== DISPOSITION.pass) return
+    if (!this.#paused && !this.inPassedFrame) this.#unreadEventBytes = 0
+    else this.#unreadEventBytes += to - from
+    if (this.#unreadEventBytes <= MAX_UNREAD_EVENT_BYTES) this.take(bytes, from, to, true)
+    else this.user.session.close('does not read its events', 'client-stalled')
+  }
+
   // The connection of its own
 
   /** For the broker's own calls on the session's behalf, which register for events. */
   async call(proc: number, args: Buffer, prog: number): Promise<Buffer> {
+    const registers = registrationKind(prog, proc) !== undefined
+    if (registers && this.#registersHere(prog, proc, args)) return this.#registrations!.renew(prog, proc, args)
+    if (registers) this.#forGood = this.#registeredOwn = true
     if (this.#own === undefined) await this.#promote()
     const own = this.#own ?? this.#ready
     if (own === undefined) throw driverClosed()

@@ -9,8 +9,10 @@ import type { DriverUser } from './driver-port.js'
 import type { Candidate, Way } from './driver-sockets.js'
 import type { DriverOpening, Drivers, OpeningLog } from './drivers.js'
 import type { Endpoint } from './endpoint.js'
+import { EventConnection, type EventConnectionOwner, type EventServices } from './event-connection.js'
 import type { GuestHost, GuestPort } from './guest-port.js'
 import { SharedConnection, type Guest, type SharedOwner, type SharingServices } from './shared-connection.js'
+import type { SharedRegistrations } from './shared-registrations.js'
 
 /** Calls that wait for no hypervisor have one connection, opened when the others are full. */
 const KEPT_FOR_PRIORITY = 1
@@ -18,7 +20,7 @@ const KEPT_FOR_PRIORITY = 1
 const LATE_MS = 1000
 
 /** What it needs of its thread. */
-export interface SharedDriverServices extends GroupServices, SharingServices {
+export interface SharedDriverServices extends GroupServices, SharingServices, EventServices {
   readonly settings: GroupServices['settings'] & SharingServices['settings'] & {
     readonly driverPoolSize: number
     readonly driverMaxIdle: number
@@ -48,13 +50,15 @@ export interface SharedDriverOwner {
 }
 
 /** A name that is open at a driver daemon for one identity, on as many connections as its sessions need. */
-export class SharedDriver implements GuestHost, GroupOwner, SharedOwner {
+export class SharedDriver implements GuestHost, GroupOwner, SharedOwner, EventConnectionOwner {
   readonly shared: Shared
   readonly guests = new Set<GuestPort>()
   readonly #owner: SharedDriverOwner
   readonly #services: SharedDriverServices
   readonly #ordinary: ConnectionGroup
   readonly #priority: ConnectionGroup
+  /** The latest is where sessions register; others stay for those who have registered there. */
+  readonly #events: EventConnection[] = []
   /** Where the first connection has led to, and all others do. */
   #candidate: Candidate | undefined
   #endpoint: Endpoint | undefined
@@ -117,8 +121,24 @@ export class SharedDriver implements GuestHost, GroupOwner, SharedOwner {
     return { opened: opening.opened.finally(() => clock.cancel(late)), abandon: () => opening.abandon() }
   }
 
+  get registrations(): SharedRegistrations {
+    let events = this.#events.at(-1)
+    if (events === undefined || events.isSpent) this.#events.push((events = new EventConnection(this, this.#services)))
+    return events.registrations
+  }
+
+  closed(connection: EventConnection): void {
+    const at = this.#events.indexOf(connection)
+    if (at >= 0) this.#events.splice(at, 1)
+  }
+
+  #stopEvents(): void {
+    for (const events of [...this.#events]) events.stop()
+  }
+
   left(guest: GuestPort): void {
     this.guests.delete(guest)
+    if (this.guests.size === 0) this.#stopEvents()
     this.#endpoint?.guests.delete(guest)
     this.#ordinary.forget(guest)
     this.#priority.forget(guest)
@@ -252,6 +272,7 @@ export class SharedDriver implements GuestHost, GroupOwner, SharedOwner {
 
   /** Closes all that is there. */
   stop(): void {
+    this.#stopEvents()
     for (const connection of [...this.#ordinary.connections, ...this.#priority.connections]) {
       this.#remove(connection)
       connection.leave()

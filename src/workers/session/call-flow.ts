@@ -90,8 +90,7 @@ export class CallFlow implements CallSink, ReplyJudge {
   }
 
   get bound(): boolean {
-    const { streams, registrations } = this
-    return streams.size > 0 || registrations.size > 0 || registrations.incomplete
+    return this.streams.size > 0
   }
 
   // From the client
