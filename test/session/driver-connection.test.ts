@@ -4,10 +4,12 @@ import { DISPOSITION, type Disposition } from '#protocol/frame-reader.js'
 import { frameSerial, MESSAGE, readHeader, STATUS } from '#protocol/header.js'
 import { CLOSE_REASON } from '#protocol/messages/connect.js'
 import { REMOTE } from '#protocol/procedures.js'
+import { Counters } from '#workers/thread/counters.js'
 import { Clock } from '#workers/base/clock.js'
 import { LEGAL, type ConnectionState } from '#workers/driver/connection-state.js'
 import { DriverConnection } from '#workers/driver/driver-connection.js'
 import type { DriverUser } from '#workers/driver/driver-port.js'
+import { DriverLinks } from '#workers/driver/driver-links.js'
 import { Leaving } from '#workers/driver/leaving.js'
 import { Turns } from '#workers/thread/turns.js'
 import { Cleanup } from '../support/cleanup.js'
@@ -40,8 +42,8 @@ class Trial {
     }
     const services = {
       clock,
-      turns: new Turns(failed),
-      leaving: this.leaving, figures: this.figures,
+      turns: new Turns(failed), counters: new Counters(),
+      leaving: this.leaving, links: new DriverLinks(this.figures),
       io: { closer: { close: () => undefined } as never },
       settings: { keepalive: { intervalMs: 0, count: 0 }, driverMaxRequests: WINDOW }
     }

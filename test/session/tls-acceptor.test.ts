@@ -6,6 +6,7 @@ import { connect } from 'node:tls'
 import { expect } from 'chai'
 import type { Identity } from '#protocol/identity.js'
 import { tlsPriority } from '#main/config/tls-priority/tls-priority.js'
+import { Counters } from '#workers/thread/counters.js'
 import { Clock } from '#workers/base/clock.js'
 import { connectUnix } from '#workers/driver/unix-connect.js'
 import { EIO, MSG_DONTWAIT, MSG_NOSIGNAL, sendBytes } from '#workers/os/libc.js'
@@ -82,7 +83,7 @@ describe('TLS clients of a thread', () => {
       identities: [{ chain: [text(server_.certificate)], key: text(server_.key) }],
       authorities: [text(authority.ca.certificate)]
     }
-    handshakes = new TlsHandshakes(io)
+    handshakes = new TlsHandshakes(io, new Counters())
     handshakes.use({ context, verify: true, least, allowedNames: undefined, revoked: RevokedSerials.share([]) })
   })
 

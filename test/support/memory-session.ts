@@ -1,6 +1,7 @@
 import { PROGRAM } from '#protocol/header.js'
 import { encodeOpen } from '#protocol/messages/connect.js'
 import { REMOTE } from '#protocol/procedures.js'
+import { Counters } from '#workers/thread/counters.js'
 import { Newcomer } from '#workers/arrival/newcomer.js'
 import type { Clock } from '#workers/base/clock.js'
 import { LastHeard } from '#workers/os/last-heard.js'
@@ -32,6 +33,7 @@ interface MemoryOptions {
 /** A session between a client and driver daemons that are the test's, all in memory. */
 export class MemorySession {
   readonly drivers: MemoryDrivers
+  readonly counters = new Counters()
   readonly session: ClientSession
   readonly transport: MemoryTransport
   readonly log: string[] = []
@@ -46,7 +48,7 @@ export class MemorySession {
     const write = (level: string, _source: string, message: string): void => void this.log.push(`${level}: ${message}`)
     const failed = (_: unknown, error: unknown): void => void this.failures.push(error)
     const services = {
-      clock, turns: new Turns(failed), unopened: new UnopenedMemory(),
+      clock, turns: new Turns(failed), unopened: new UnopenedMemory(), counters: this.counters,
       io: { closer: { close: () => undefined }, failed },
       log: { write, strangers: write, hears: () => true }, observer,
       settings: {

@@ -2,6 +2,7 @@ import { driverClosed } from '#protocol/broker-errors.js'
 import { DISPOSITION, type Disposition } from '#protocol/frame-reader.js'
 import { frameProcedure, frameSerial, frameStatus, HEADER_BYTES, MESSAGE, type Header } from '#protocol/header.js'
 import type { Identity } from '#protocol/identity.js'
+import { Counters } from '#workers/thread/counters.js'
 import type { Clock } from '#workers/base/clock.js'
 import { Comebacks } from '#workers/driver/comebacks.js'
 import { DriverConnection } from '#workers/driver/driver-connection.js'
@@ -9,6 +10,7 @@ import { DriverPool } from '#workers/driver/driver-pool.js'
 import type { DriverPort, DriverUser } from '#workers/driver/driver-port.js'
 import type { Way } from '#workers/driver/driver-sockets.js'
 import type { DriverOpening, Drivers, OpenedDriver, OpenOrder } from '#workers/driver/drivers.js'
+import { DriverLinks } from '#workers/driver/driver-links.js'
 import { Leaving } from '#workers/driver/leaving.js'
 import { Turns } from '#workers/thread/turns.js'
 import { frame, type Frame } from './frame-socket.js'
@@ -184,16 +186,18 @@ export class SharedTrial {
   readonly log: string[] = []
   readonly failures: unknown[] = []
   readonly figures = { driverConnections: 0 }
+  readonly counters = new Counters()
 
   constructor(clock: Clock) {
     const failed = (_: unknown, error: unknown): void => void this.failures.push(error)
     const turns = new Turns(failed)
     const io = { closer: { close: () => undefined } as never, failed }
-    const { settings, figures } = this
-    this.drivers = new UpstreamDrivers({ clock, turns, leaving: new Leaving(() => undefined), figures, io, settings })
+    const { settings, counters } = this
+    const links = new DriverLinks(this.figures)
+    this.drivers = new UpstreamDrivers({ clock, turns, leaving: new Leaving(() => undefined), counters, links, io, settings })
     const write = (kind: string, _: string, message: string): void => void this.log.push(`${kind}: ${message}`)
     this.pool = new DriverPool(this.drivers, {
-      clock, turns, io, settings, log: { write, strangers: write, hears: () => true }
+      clock, turns, io, settings, counters, log: { write, strangers: write, hears: () => true }
     })
   }
 

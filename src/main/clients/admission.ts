@@ -1,6 +1,7 @@
 import type { LastHeard } from '../../workers/os/last-heard.js'
 import type { ListenerKind } from '../../workers/os/listener-kind.js'
 import { EDGE, READABLE, type Poller } from '../../workers/os/poller.js'
+import type { Refusal } from '../../workers/thread/metric-families.js'
 import type { BoundedLog } from '../log/bounded-log.js'
 import { AdmittedClients, type ClientsOwner } from './admitted-clients.js'
 import type { Client, Clients } from './clients.js'
@@ -27,6 +28,8 @@ export interface AdmissionOwner extends ClientsOwner {
   readonly poller: Poller
   readonly lastHeard: LastHeard
   readonly log: BoundedLog
+  /** A connection is not served, or no longer, because of this limit. */
+  refused(reason: Refusal): void
   /** Listeners that were told to take no more may ask again. */
   mayAcceptAgain(kind: ListenerKind): void
 }
@@ -37,6 +40,11 @@ const TICK_MS = 50
 const MOST_AT_ONCE = 64
 /** In the log, a minute and topic. */
 const LINES = 5
+
+/** By what the log tells of it. */
+const REFUSED_FOR = {
+  descriptors: 'descriptor', counted: 'per_identity', waiting: 'max_clients'
+} as const satisfies Record<string, Refusal>
 
 /** A connection that nobody serves. `place`: of its listener. */
 interface Refused {
@@ -84,6 +92,11 @@ export class Admission {
     this.#places.limits = placeLimits(limits, plan)
     this.#counts.limits = limits
     this.#fill()
+  }
+
+  /** Connections that wait for a place. */
+  get waiting(): number {
+    return this.#waiting
   }
 
   // Connections come
@@ -149,6 +162,7 @@ export class Admission {
       if (other === undefined) return this.#refuse('waiting', refused, `${owner} has ${waiting.size} connections waiting`)
       const { name } = listener.kind
       const text = (): string => `${place}: ${waiting.size} connections wait, one of ${other.owner} is closed for another`
+      this.owner.refused('max_clients')
       this.owner.log.log('client-displaced', `${name} waiting`, LINES, text, { listener: name, address: other.peer })
       this.gone(other)
     }
@@ -306,6 +320,7 @@ export class Admission {
     const { name } = listener
     const what = `a connection of ${client.owner} that is not logged in is closed for another`
     const text = (): string => `${name}: ${this.#describe(shortage)}: ${what}`
+    this.owner.refused('anonymous')
     this.owner.log.log('client-displaced', `${name} eviction`, LINES, text, { listener: name, address: peer })
     this.admitted.evict(client)
   }
@@ -319,8 +334,9 @@ export class Admission {
 
   // Refusing
 
-  #refuse(topic: string, { kind, place, fd, peer }: Refused, why: string): void {
+  #refuse(topic: keyof typeof REFUSED_FOR, { kind, place, fd, peer }: Refused, why: string): void {
     this.owner.closeUnserved(kind, fd)
+    this.owner.refused(REFUSED_FOR[topic])
     const about = { listener: kind.name, address: peer }
     this.owner.log.log('client-refused', `refused: ${topic}`, LINES, () => `${peer ?? place}: refused, ${why}`, about)
   }

@@ -16,6 +16,7 @@ import { brokerSettings, drainSettings } from './settings.js'
 import { ownSocketFiles } from '../listen/places.js'
 import { ListeningSockets } from '../listen/sockets.js'
 import { createBrokerLogger, type Logger } from '../log/logger.js'
+import { BrokerState } from '../metrics/broker-state.js'
 import { PidFile } from './pid-file.js'
 import { SOURCE } from '../../workers/base/log.js'
 import type { ServiceState } from './service-manager.js'
@@ -50,6 +51,7 @@ export class Daemon implements LifeControl, LifeEffects, ServiceState {
   readonly #options: DaemonOptions
   readonly #supervisor: Supervisor
   readonly #idle: IdleTimer
+  readonly #state = new BrokerState()
   #life: Lived | undefined
   /** Who waits for the end of a reload. */
   readonly #untilReloaded: ((refused: string | undefined) => void)[] = []
@@ -70,7 +72,7 @@ export class Daemon implements LifeControl, LifeEffects, ServiceState {
     this.#options = options
     this.logger = createBrokerLogger(config.log, config.paths, options.daemon)
     this.#idle = new IdleTimer(options.timeout, () => this.request('idle'))
-    this.#supervisor = new Supervisor(config, this.logger, this)
+    this.#supervisor = new Supervisor(config, this.logger, this, this.#state)
   }
 
   /** Resolves when the sockets are there. Rejects with StartupError. */
@@ -149,8 +151,10 @@ export class Daemon implements LifeControl, LifeEffects, ServiceState {
       await this.#supervisor.apply(brokerSettings(config, actor), network)
       this.#config = config
       this.#refused = undefined
+      this.#state.reloaded(true)
       this.#warn(warnings)
     } catch (error) {
+      this.#state.reloaded(false)
       const why = (error as Error).message
       this.#refused = { why, times: (this.#refused?.times ?? 0) + 1 }
       return this.logger.log('reload-failed', SOURCE.daemon, `configuration not loaded anew, the old one stays in use: ${why}`)
@@ -186,13 +190,13 @@ export class Daemon implements LifeControl, LifeEffects, ServiceState {
     const delay = delayMs === 0 ? '' : `in ${delayMs / 1000} s `
     this.logger.info(SOURCE.daemon, `${delay}no more clients are taken; those that are there have ${timeoutMs / 1000} s`)
     this.#givenUp = new AbortController()
-    this.#supervisor.draining = true
+    this.#state.draining = true
     return drain(this.#supervisor, settings, this.#givenUp.signal)
   }
 
   resume(): void {
     this.#givenUp.abort()
-    this.#supervisor.draining = false
+    this.#state.draining = false
     this.#supervisor.takeAgain()
   }
 

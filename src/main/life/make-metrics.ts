@@ -1,29 +1,37 @@
 import { failureText, SOURCE } from '../../workers/base/log.js'
 import { knownSockets } from '../../workers/driver/driver-sockets.js'
+import { LoopWatch } from '../../workers/thread/loop-watch.js'
 import type { Counters } from '../../workers/thread/counters.js'
 import type { ActorSettings } from '../../workers/thread/settings.js'
 import type { MetricsPlace } from '../config/metrics-place.js'
 import { version } from '../config/version.js'
 import type { Logger } from '../log/logger.js'
 import { answers } from '../metrics/answers.js'
+import type { BrokerState } from '../metrics/broker-state.js'
+import { certificateSource } from '../metrics/certificates.js'
+import { clientSource, type ClientFigures } from '../metrics/clients.js'
 import { DriverReach } from '../metrics/driver-reach.js'
+import { driverSource } from '../metrics/drivers.js'
 import { familySource } from '../metrics/families.js'
 import { healthOf } from '../metrics/health.js'
 import { takeMetricsPlace } from '../metrics/place.js'
 import { procedureSource } from '../metrics/procedures.js'
 import { processSource } from '../metrics/process.js'
+import { threadSource, type MeasuredThreads } from '../metrics/threads.js'
 import { MetricsServer } from '../metrics/server.js'
+
+const LOOK_MS = 1000
 
 /** What is told of the broker to whoever watches it. */
 export interface Measured {
-  /** Of the threads, and the supervisor's own. */
-  readonly counters: readonly Counters[]
+  readonly threads: MeasuredThreads & { readonly counters: readonly Counters[]; readonly driverConnections: number }
+  /** What the supervisor counts itself. */
+  readonly own: Counters
+  readonly state: BrokerState
+  readonly clients: ClientFigures
   readonly maxFds: number
-  readonly threads: { readonly stuck: readonly number[] }
   /** How many listeners for clients are open. */
   readonly listening: () => number
-  /** A stop, or a draining, has begun. */
-  readonly draining: () => boolean
   /** As they are now. */
   readonly settings: () => ActorSettings
 }
@@ -37,11 +45,23 @@ export async function makeMetrics(where: MetricsPlace, of: Measured, logger: Log
     const reach = new DriverReach(() => knownSockets(of.settings()))
     const health = healthOf({
       stuckThreads: () => of.threads.stuck,
-      draining: of.draining,
+      draining: () => of.state.draining,
       listening: of.listening,
       reachesDriver: async () => [...(await reach.look()).values()].includes(true)
     })
-    const sources = [processSource(version, of.maxFds), procedureSource(of.counters), familySource(of.counters)]
+    const { threads, own, state } = of
+    const sources = [
+      processSource(version, of.maxFds),
+      state.source,
+      clientSource(of.clients),
+      threadSource(threads),
+      driverSource(reach, () => threads.driverConnections),
+      certificateSource(() => of.settings().tls?.context),
+      procedureSource(threads.counters),
+      familySource(threads.counters, own)
+    ]
+    const loop = new LoopWatch(own)
+    const looking = setInterval(() => loop.look(), LOOK_MS).unref()
     const failed = (error: unknown): void =>
       logger.log('internal-failure', SOURCE.daemon, `metrics: unexpected failure: ${failureText(error)}`)
     const server = new MetricsServer(answers(sources, health), !('kind' in where), failed)
@@ -49,6 +69,8 @@ export async function makeMetrics(where: MetricsPlace, of: Measured, logger: Log
     logger.info(SOURCE.daemon, `metrics at ${socket.place}`)
     return {
       close: () => {
+        clearInterval(looking)
+        loop.stop()
         server.close()
         socket.removeFile()
       }

@@ -8,6 +8,7 @@ import { SOURCE } from '../../workers/base/log.js'
 import { close } from '../../workers/os/libc.js'
 import { Poller } from '../../workers/os/poller.js'
 import { Counters } from '../../workers/thread/counters.js'
+import { ENDS, FAMILIES, LOG_SUPPRESSED, REFUSALS, TRANSPORTS, type Refusal } from '../../workers/thread/metric-families.js'
 import type { Left } from '../../workers/thread/figures.js'
 import type { AdminSocket } from '../admin/admin-socket.js'
 import { ActorPool } from '../threads/actor-pool.js'
@@ -25,12 +26,16 @@ import type { Logger } from '../log/logger.js'
 import { Listeners } from '../listen/listeners.js'
 import { listenerKind, type NetworkPlace } from '../listen/places.js'
 import type { ListeningSockets } from '../listen/sockets.js'
+import type { BrokerState } from '../metrics/broker-state.js'
+import { endOf } from '../metrics/disconnects.js'
 import { METRICS_DESCRIPTORS } from '../metrics/limits.js'
 import { NameService } from '../threads/name-service.js'
 import { SessionDaemons } from '../threads/session-daemons.js'
 import type { Drainable } from './drain.js'
 import type { BrokerSettings } from './settings.js'
 import { SettingsInUse, type SettingsUsers } from './settings-in-use.js'
+
+const THREAD = ENDS.indexOf('thread')
 
 /**
  * The main thread's part: it accepts connections, applies the limits and hands each client to an actor thread. It never
@@ -50,14 +55,13 @@ export class Supervisor implements Drainable, ListenerHandler {
   #admission: Admission | undefined
   #admin: AdminSocket | undefined
   readonly #life: LifeControl
+  readonly #state: BrokerState
   /** Descriptors that were open before the first client came. */
   #openAtStart = 0
   #names: NameService | undefined
   #daemons: SessionDaemons | undefined
   readonly #counters = new Counters()
   #metrics: { close(): void } | undefined
-  /** A stop, or a draining, has begun. */
-  draining = false
   #takes = true
   /** While threads are told that clients are taken again. */
   #takesAgain: Promise<void> | undefined
@@ -68,14 +72,16 @@ export class Supervisor implements Drainable, ListenerHandler {
   /** Called when the number of clients, those of the admin socket included, goes to 0, and when it leaves it. */
   onIdle: (idle: boolean) => void = () => {}
 
-  constructor(config: Config, logger: Logger, life: LifeControl) {
+  constructor(config: Config, logger: Logger, life: LifeControl, state: BrokerState) {
+    this.#state = state
     this.#life = life
     this.#config = config
     // This thread has its part as well.
     this.#limits = descriptorLimits(config.actorThreads + 1)
     this.#closer = new ForeignCloser(new FdLedger(), this.#limits.foreign)
     this.#logger = logger
-    this.#log = new BoundedLog(logger, SOURCE.server)
+    this.#log = new BoundedLog(logger, SOURCE.server, () => this.#suppressed('limited'))
+    logger.onSuppressed = why => this.#suppressed(why)
     this.#listeners = new Listeners({
       poller: this.#poller,
       closer: this.#closer,
@@ -107,7 +113,7 @@ export class Supervisor implements Drainable, ListenerHandler {
     this.#openAtStart = openFiles() + (metricsListen === undefined ? 0 : METRICS_DESCRIPTORS)
     this.#admission = new Admission(settings.limits, this.#planDescriptors(settings), this.#admissionOwner(this.#pool))
     if (settings.listening.listeners.has('admin')) this.#admin = await this.#makeAdminSocket(inUse, this.#pool, this.#admission)
-    if (metricsListen !== undefined) this.#metrics = await this.#makeMetrics(metricsListen, inUse, this.#pool)
+    if (metricsListen !== undefined) this.#metrics = await this.#makeMetrics(metricsListen, inUse, this.#pool, this.#admission)
     this.#listeners.open(sockets.open())
   }
 
@@ -227,6 +233,7 @@ export class Supervisor implements Drainable, ListenerHandler {
   }
 
   accepted({ kind, place }: Listener, fd: number, peer: string | undefined): void {
+    this.#counters.add(FAMILIES.connections, 1, TRANSPORTS.indexOf(kind.transport))
     this.#admission!.accepted(kind, place, fd, peer)
   }
 
@@ -246,6 +253,7 @@ export class Supervisor implements Drainable, ListenerHandler {
       threads: pool,
       closeUnserved: (kind, fd) => this.#closeUnserved(kind, fd),
       mayAcceptAgain: kind => this.#mayAcceptAgain(kind),
+      refused: reason => this.#refused(reason),
       idle: idle => this.#idle(idle)
     }
   }
@@ -263,15 +271,18 @@ export class Supervisor implements Drainable, ListenerHandler {
     return makeAdminSocket(host, { clients, closed, threads: pool, names: this.#names!, logger: this.#logger, live, life: this.#life })
   }
 
-  async #makeMetrics(where: MetricsPlace, live: SettingsInUse, pool: ActorPool): Promise<{ close(): void } | undefined> {
+  async #makeMetrics(
+    where: MetricsPlace, live: SettingsInUse, pool: ActorPool, admission: Admission
+  ): Promise<{ close(): void } | undefined> {
     // By itself: where it is off nothing of it is loaded.
     const { makeMetrics } = await import('./make-metrics.js')
     const measured = {
-      counters: [...pool.counters, this.#counters],
-      maxFds: this.#limits.own,
       threads: pool,
+      own: this.#counters,
+      state: this.#state,
+      clients: { clients: admission.clients, waiting: () => admission.waiting, limits: () => live.settings.limits },
+      maxFds: this.#limits.own,
       listening: () => this.#listeners.forClients,
-      draining: () => this.draining,
       settings: () => live.actorSettings
     }
     return makeMetrics(where, measured, this.#logger)
@@ -306,6 +317,7 @@ export class Supervisor implements Drainable, ListenerHandler {
     const { admitted } = this.#admission!
     switch (news.kind) {
       case 'ended':
+        this.#countEnd(news)
         return admitted.ended(news.id, news.why, news.state)
       case 'client':
         return admitted.became(news)
@@ -316,8 +328,29 @@ export class Supervisor implements Drainable, ListenerHandler {
     }
   }
 
+  #countEnd({ id, of, why }: Extract<ActorNews, { kind: 'ended' }>): void {
+    const client = this.#admission!.clients.get(id)
+    if (client !== undefined) this.#countGone(client.listener, endOf(of, why))
+    if (of === 'client-memory') this.#refused('memory')
+  }
+
+  #countGone({ transport }: ListenerKind, end: number): void {
+    this.#counters.add(FAMILIES.disconnects, 1, TRANSPORTS.indexOf(transport), end)
+  }
+
+  #refused(reason: Refusal): void {
+    this.#counters.add(FAMILIES.refusals, 1, REFUSALS.indexOf(reason))
+  }
+
+  #suppressed(why: (typeof LOG_SUPPRESSED)[number]): void {
+    this.#counters.add(FAMILIES.logSuppressed, 1, LOG_SUPPRESSED.indexOf(why))
+  }
+
   #threadDied(thread: number, reason: string): void {
+    this.#counters.add(FAMILIES.threadDeaths, 1)
+    const clients = [...this.#admission?.clients.of(thread) ?? []]
     const lost = this.#admission?.admitted.threadDied(thread) ?? 0
+    for (const { id, listener } of clients) if (this.#admission?.clients.get(id) === undefined) this.#countGone(listener, THREAD)
     this.#logger.log('thread-died', SOURCE.server, `an actor thread died (${reason}); ${lost} clients are lost with it`)
   }
 }

@@ -10,7 +10,9 @@ export class BoundedLog {
 
   constructor(
     readonly logger: Pick<Logger, 'log'>,
-    readonly source: LogSource
+    readonly source: LogSource,
+    /** Is called for each line that is left out. */
+    readonly leftOut: () => void = () => undefined
   ) {}
 
   /** Topics are kept for ever: there must be few. */
@@ -22,6 +24,7 @@ export class BoundedLog {
     if (state === undefined || fresh) this.#topics.set(topic, (state = { until: now + WINDOW_MS, said: 0, left: 0 }))
     if (state.said++ >= linesPerMinute) {
       state.left++
+      this.leftOut()
       return
     }
     const text = fresh && left > 0 ? `${message()} (${left} more of the kind were not logged)` : message()

@@ -50,10 +50,15 @@ export class Logger {
   })
 
   readonly followed = new FollowedLog()
-  readonly #repeats = new Repeats(record => {
-    this.#winston.log(record)
-    this.followed.add(record)
-  })
+  readonly #repeats = new Repeats(
+    record => {
+      this.#winston.log(record)
+      this.followed.add(record)
+    },
+    () => this.onSuppressed('repeated')
+  )
+  /** Is told of each line that is not written, because it says the same as the one before, or was not taken. */
+  onSuppressed: (why: 'repeated' | 'lost') => void = () => undefined
 
   /** `fallback` is the output to be used when none is set. Throws a StartupError when an output cannot be opened. */
   constructor(settings: LogSettings, fallback: (level: Level) => LogOutput = level => ({ level, to: 'stderr' })) {
@@ -122,7 +127,7 @@ export class Logger {
     const preamble = [`virtbroker version: ${version}`, `hostname: ${hostname()}`]
     const opened: Transport[] = []
     try {
-      for (const output of wanted) opened.push(openOutput(output, format, preamble))
+      for (const output of wanted) opened.push(openOutput(output, format, preamble).on('lost', () => this.onSuppressed('lost')))
     } catch (error) {
       for (const transport of opened) transport.close?.()
       throw error

@@ -19,7 +19,7 @@ const STDERR = 2
 /** Whether a reader that took nothing takes something again is tried so often, where nothing else is to be written. */
 const RETRY_MS = 10_000
 
-/** Opens the place that an output names. Throws a StartupError when a file cannot be opened. */
+/** Opens the place that an output names. It says `lost` for each record that is. Throws a StartupError when a file cannot be opened. */
 export function openOutput(output: LogOutput, format: LogFormat, preamble: Preamble, sockets = SOCKETS): Transport {
   switch (output.to) {
     case 'stderr':
@@ -78,6 +78,7 @@ abstract class Output extends Transport {
   #put(record: LogRecord): void {
     if (this.#tellLost() && this.put(record)) return
     this.#lost++
+    this.emit('lost')
     this.#retry ??= setTimeout(() => this.#tryAgain(), RETRY_MS).unref()
   }
 

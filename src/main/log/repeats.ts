@@ -14,6 +14,7 @@ export interface RepeatPauses {
  */
 export class Repeats {
   readonly #write: (record: LogRecord) => void
+  readonly #counted: () => void
   readonly #pauses: RepeatPauses
   #last: LogRecord | undefined
   /** When `#last` was said last. */
@@ -22,8 +23,14 @@ export class Repeats {
   #pauseMs: number
   #timer: NodeJS.Timeout | undefined
 
-  constructor(write: (record: LogRecord) => void, pauses: RepeatPauses = { firstMs: 1000, longestMs: 60_000 }) {
+  /** `counted`: is called for each repetition. */
+  constructor(
+    write: (record: LogRecord) => void,
+    counted: () => void = () => undefined,
+    pauses: RepeatPauses = { firstMs: 1000, longestMs: 60_000 }
+  ) {
     this.#write = write
+    this.#counted = counted
     this.#pauses = pauses
     this.#pauseMs = pauses.firstMs
   }
@@ -31,6 +38,7 @@ export class Repeats {
   take(record: LogRecord): void {
     if (this.#repeats(record)) {
       this.#count++
+      this.#counted()
       this.#timer ??= setTimeout(() => this.#timeUp(), this.#pauseMs).unref()
     } else {
       this.#tell()

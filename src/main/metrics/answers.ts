@@ -1,4 +1,5 @@
-import { pageOf, type Source } from './metric.js'
+import type { Source } from './metric.js'
+import { pageOf } from './page.js'
 import type { Answer } from './server.js'
 
 /** Says why not, if something is the matter. */

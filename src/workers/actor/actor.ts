@@ -6,7 +6,9 @@ import { Clock, type Closable } from '../base/clock.js'
 import type { ActorControl, ActorNews, ActorTask, DaemonStarter, LoadNews, ToActor } from '../thread/control.js'
 import { Leaving } from '../driver/leaving.js'
 import { DriverPool } from '../driver/driver-pool.js'
+import { DriverLinks } from '../driver/driver-links.js'
 import { LocalDrivers } from '../driver/open-driver.js'
+import type { LogKind } from '../base/log-kinds.js'
 import { LogLimit } from '../base/log-limit.js'
 import { AccountNames } from '../names/account-names.js'
 import { FdLedger } from '../os/fd-ledger.js'
@@ -19,8 +21,10 @@ import { Policy } from '../policy/policy.js'
 import { Authority } from '../polkit/authority.js'
 import { SaslThreadClient } from '../sasl/thread-client.js'
 import { Counters } from '../thread/counters.js'
+import { FAMILIES } from '../thread/metric-families.js'
 import { Figures } from '../thread/figures.js'
 import { failureText, levelOf, LOG_LEVELS, SOURCE, type Log } from '../base/log.js'
+import { Gauges } from './gauges.js'
 import { Drain, type DrainOwner } from './drain.js'
 import { Traces } from './traces.js'
 import type { ClientActivity, ClientState, ServedRecord } from '../thread/client-record.js'
@@ -35,6 +39,7 @@ import { TlsHandshakes } from '../arrival/tls-handshake.js'
 import { identifying } from '../arrival/unix-peer.js'
 import { SplicePipe } from '../transport/splice-pipe.js'
 import { makeReadBuffer, type ThreadIo } from '../transport/thread-io.js'
+import { WHY } from '../thread/why.js'
 import { Turns } from '../thread/turns.js'
 import { UnopenedMemory } from '../thread/unopened-memory.js'
 
@@ -45,7 +50,6 @@ const GOODBYE_MS = 500
 const MAX_MESSAGE_CHARACTERS = 4096
 /** Of each kind, about peers that have not logged in. */
 const STRANGERS_LINES_A_MINUTE = 30
-const MAKES_ROOM = 'not logged in, closed to make room for others'
 
 /** One thread's clients. Everything about a client happens here, so nothing needs a lock. */
 export class Actor implements ActorControl, DrainOwner, ThreadServices, SessionAccess, SessionOwner {
@@ -62,6 +66,7 @@ export class Actor implements ActorControl, DrainOwner, ThreadServices, SessionA
   readonly observer: SessionObserver | undefined
   readonly drivers: DriverPool
   /** Driver connections that end in order. */
+  readonly links: DriverLinks
   readonly leaving = new Leaving(() => this.#finishIfEmpty())
   readonly figures: Figures
   readonly counters: Counters
@@ -69,6 +74,7 @@ export class Actor implements ActorControl, DrainOwner, ThreadServices, SessionA
   readonly #traces: Traces
   readonly #arrivals: Arrivals
   readonly #tls: TlsHandshakes
+  readonly #gauges: Gauges | undefined
   readonly #accounts: AccountNames
   readonly #work: MessagePort
   readonly #daemons: MessagePort | undefined
@@ -87,6 +93,7 @@ export class Actor implements ActorControl, DrainOwner, ThreadServices, SessionA
     const { number, settings, ledger, limits, lastHeard, counters, metering, figures, work, names, sasl, daemons } = task
     this.settings = settings
     this.figures = new Figures(figures)
+    this.links = new DriverLinks(this.figures)
     this.counters = new Counters(counters)
     this.observer = metering ? new CallMeter(this.counters) : undefined
     this.#traces = new Traces(this.clock, this.observer)
@@ -109,8 +116,9 @@ export class Actor implements ActorControl, DrainOwner, ThreadServices, SessionA
     this.#daemons = daemons
     const local = new LocalDrivers(this, daemons && wrap<DaemonStarter>(nodeEndpoint(daemons)))
     this.drivers = new DriverPool(local, this)
+    this.#gauges = metering ? new Gauges(this) : undefined
     this.#accounts = new AccountNames(names, this.clock, settings.superuser)
-    this.#tls = new TlsHandshakes(this.io)
+    this.#tls = new TlsHandshakes(this.io, this.counters)
     if (settings.tls !== undefined) this.#tls.use(settings.tls)
     const owner = {
       io: this.io,
@@ -119,7 +127,7 @@ export class Actor implements ActorControl, DrainOwner, ThreadServices, SessionA
       settings: () => this.settings,
       log: this.log.strangers,
       begin: (arrived: Arrived) => this.#begin(arrived),
-      ended: (id: number, why: string) => this.#ended(id, why, 'arriving')
+      ended: (id: number, why: string, kind: LogKind) => this.#ended(id, why, kind, 'arriving')
     }
     this.#arrivals = new Arrivals(owner, { handshake: this.#tls.handshake, identifying: identifying(this.#accounts) })
     new BusyWatch(this.clock, busy => this.#tell({ kind: 'busy', busy }))
@@ -136,7 +144,7 @@ export class Actor implements ActorControl, DrainOwner, ThreadServices, SessionA
   }
 
   /** About peers that have not logged in. */
-  readonly #strangers = new LogLimit(this.clock, this.#write, STRANGERS_LINES_A_MINUTE)
+  readonly #strangers = new LogLimit(this.clock, this.#write, STRANGERS_LINES_A_MINUTE, () => this.counters.add(FAMILIES.logSuppressed, 1))
 
   readonly log: ThreadLog = {
     write: this.#write,
@@ -145,11 +153,11 @@ export class Actor implements ActorControl, DrainOwner, ThreadServices, SessionA
   }
 
   /** A client is counted for as long as its connection may have to wait for being closed. */
-  ended(record: ServedRecord, why: string, sender: number | undefined): void {
+  ended(record: ServedRecord, why: string, kind: LogKind, sender: number | undefined): void {
     this.#sessions.delete(record.id)
     this.#traces.ended(record.id, why)
     this.#changed.delete(record)
-    const ended = (): void => this.#ended(record.id, why, record.state)
+    const ended = (): void => this.#ended(record.id, why, kind, record.state)
     if (sender === undefined) ended()
     else this.io.closer.whenRoom(sender, ended)
   }
@@ -185,7 +193,7 @@ export class Actor implements ActorControl, DrainOwner, ThreadServices, SessionA
 
   disconnect(id: number): boolean {
     const session = this.#sessions.get(id)
-    const why = 'disconnected by the administrator'
+    const why = WHY.administrator
     session?.close(why, 'info')
     return session !== undefined || this.#arrivals.close(id, why)
   }
@@ -202,7 +210,7 @@ export class Actor implements ActorControl, DrainOwner, ThreadServices, SessionA
   }
 
   drain(ms: number): void {
-    this.#arrivals.closeAll('the broker stops')
+    this.#arrivals.closeAll(WHY.stops)
     this.#drain?.stop()
     this.#drain = new Drain(this, ms)
   }
@@ -214,8 +222,8 @@ export class Actor implements ActorControl, DrainOwner, ThreadServices, SessionA
   shutdown(): void {
     this.#closing = true
     this.#drain?.stop()
-    this.#arrivals.closeAll('shutdown')
-    for (const session of [...this.#sessions.values()]) session.close('shutdown', 'debug')
+    this.#arrivals.closeAll(WHY.shutdown)
+    for (const session of [...this.#sessions.values()]) session.close(WHY.shutdown, 'debug')
     this.drivers.stop()
     this.#finishIfEmpty()
     // A daemon that does not answer the goodbye is not waited for.
@@ -228,9 +236,9 @@ export class Actor implements ActorControl, DrainOwner, ThreadServices, SessionA
   #evict(id: number): void {
     const session = this.#sessions.get(id)
     // One that is neither here nor arriving has ended by itself, and that is on its way to the supervisor.
-    if (session === undefined) this.#arrivals.close(id, MAKES_ROOM)
+    if (session === undefined) this.#arrivals.close(id, WHY.makesRoom)
     else if (!session.isNew) this.#tell({ kind: 'kept', id })
-    else session.close(MAKES_ROOM, 'info')
+    else session.close(WHY.makesRoom, 'info')
   }
 
   #begin(arrived: Arrived): void {
@@ -239,8 +247,8 @@ export class Actor implements ActorControl, DrainOwner, ThreadServices, SessionA
     this.changed(record)
   }
 
-  #ended(id: number, why: string, state: ClientState): void {
-    this.#tell({ kind: 'ended', id, why, state })
+  #ended(id: number, why: string, of: LogKind, state: ClientState): void {
+    this.#tell({ kind: 'ended', id, why, of, state })
     this.#finishIfEmpty()
   }
 
@@ -276,6 +284,7 @@ export class Actor implements ActorControl, DrainOwner, ThreadServices, SessionA
     this.#over = true
     this.#strangers.close()
     this.#flush()
+    this.#gauges?.stop()
     this.clock.stop()
     this.polkit.close()
     this.sasl.close()

@@ -25,7 +25,7 @@ export interface ArrivalsOwner {
   /** The client's session begins. If that fails, the connection ends, with its transport if that was made. */
   readonly begin: (arrived: Arrived) => void
   /** The connection is closed and never became a session. */
-  readonly ended: (id: number, why: string) => void
+  readonly ended: (id: number, why: string, kind: LogKind) => void
 }
 
 /** What there is for each step. */
@@ -107,7 +107,7 @@ export class Arrivals {
     step?.stop()
     this.#leave(arrival)
     closeSocket(io, handOver)
-    ended(handOver.id, why)
+    ended(handOver.id, why, kind)
   }
 
   /** Messages come many in a turn, so it is not each of them that may bring so many. */
@@ -193,7 +193,7 @@ export class Arrivals {
       found.secured?.free()
       closeSocket(io, handOver)
     } else made.destroy()
-    ended(id, 'internal failure')
+    ended(id, 'internal failure', 'internal-failure')
   }
 
   /** Each comes as an object of its own, and one is enough for all clients of a listener. */

@@ -7,6 +7,9 @@ import { RESULT, SecureChannel } from '../tls/secure-channel.js'
 import { SecureContext } from '../tls/secure-context.js'
 import type { TlsSettings } from '../tls/tls-settings.js'
 import { TlsTransport } from '../tls/tls-transport.js'
+import type { Counters } from '../thread/counters.js'
+import { FAMILIES, HANDSHAKE_OUTCOMES, REFUSALS, TLS_VERSIONS, type HandshakeOutcome } from '../thread/metric-families.js'
+import { WHY } from '../thread/why.js'
 import type { ThreadIo } from '../transport/thread-io.js'
 import type { ArrivalStep, ArrivingClient, Found } from './arriving-client.js'
 
@@ -23,6 +26,7 @@ interface Rules {
 /** TLS handshakes of one thread's clients, and the decision whom to let in. */
 export class TlsHandshakes {
   readonly #io: ThreadIo
+  readonly #counters: Counters
   #rules: Rules | undefined
   /**
    * Steps of handshakes, one of each connection at a time. Some cost milliseconds: a crowd that comes all at once must
@@ -30,8 +34,9 @@ export class TlsHandshakes {
    */
   readonly #steps = new TurnQueue()
 
-  constructor(io: ThreadIo) {
+  constructor(io: ThreadIo, counters: Counters) {
     this.#io = io
+    this.#counters = counters
   }
 
   /** New handshakes go by these settings; connections that are open stay. Throws, and changes nothing, for unusable ones. */
@@ -44,7 +49,8 @@ export class TlsHandshakes {
   readonly handshake = (client: ArrivingClient): ArrivalStep => {
     const handshake: Handshake = new Handshake(this.#io, client, {
       rules: () => this.#rules!,
-      enqueue: () => this.#steps.add(handshake)
+      enqueue: () => this.#steps.add(handshake),
+      counters: this.#counters
     })
     return handshake
   }
@@ -55,6 +61,7 @@ interface Place {
   rules(): Rules
   /** The next step is to be done when it is this connection's turn. */
   enqueue(): void
+  readonly counters: Counters
 }
 
 /** One connection until its confirmation byte is out. */
@@ -67,6 +74,8 @@ class Handshake implements ArrivalStep, Pollable, Piece {
   #begun: { channel: SecureChannel; rules: Rules } | undefined
   #enqueued = false
   #over = false
+  readonly #beganAt = performance.now()
+  #outcome: HandshakeOutcome = 'cut_off'
 
   constructor(io: ThreadIo, client: ArrivingClient, place: Place) {
     this.#io = io
@@ -85,6 +94,7 @@ class Handshake implements ArrivalStep, Pollable, Piece {
 
   stop(): void {
     this.#leave()
+    this.#count()
     this.#begun?.channel.free()
   }
 
@@ -115,6 +125,7 @@ class Handshake implements ArrivalStep, Pollable, Piece {
     if (result === RESULT.ended) return this.#gone()
     if (result === RESULT.failed) {
       const { errno, fault } = channel.failure!
+      this.#outcome = 'failed'
       return this.#client.close(`TLS handshake failed: ${fault ?? errorText(errno)}`, 'tls-handshake-failed')
     }
     this.#io.poller.change(this.#slot!, fd, (result === RESULT.wantWrite ? WRITABLE : READABLE) | EDGE)
@@ -126,6 +137,7 @@ class Handshake implements ArrivalStep, Pollable, Piece {
   }
 
   #gone(): void {
+    this.#outcome = 'gone'
     this.#client.close('connection closed during the TLS handshake', 'info')
   }
 
@@ -139,6 +151,8 @@ class Handshake implements ArrivalStep, Pollable, Piece {
     if (identity === undefined) return this.#refuse()
     if (channel.writeBytes(CONFIRMATION) !== 1) return this.#gone()
     this.#leave()
+    this.#outcome = 'ok'
+    this.#count()
     const io = this.#io
     const { fd } = this.#client
     this.#client.passed({
@@ -160,7 +174,19 @@ class Handshake implements ArrivalStep, Pollable, Piece {
   }
 
   #refuse(): void {
-    this.#client.close("authentication failed: Failed to verify peer's certificate", 'info')
+    this.#outcome = 'refused'
+    this.#place.counters.add(FAMILIES.refusals, 1, REFUSALS.indexOf('tls'))
+    this.#client.close(WHY.certificate, 'info')
+  }
+
+  #count(): void {
+    const { counters } = this.#place
+    // Of one that is not done it is not settled.
+    const done = this.#outcome === 'ok' || this.#outcome === 'refused'
+    const version = TLS_VERSIONS.find(known => done && known === this.#begun?.channel.protection.version) ?? 'unknown'
+    const known = TLS_VERSIONS.indexOf(version)
+    counters.add(FAMILIES.handshakes, 1, known, HANDSHAKE_OUTCOMES.indexOf(this.#outcome))
+    if (this.#outcome === 'ok') counters.observe(FAMILIES.handshakeTime, Math.round(1000 * (performance.now() - this.#beganAt)), known)
   }
 
   #leave(): void {

@@ -29,13 +29,16 @@ export class LogLimit implements Timed {
   constructor(
     readonly clock: Clock,
     readonly log: Log,
-    readonly linesAMinute: number
+    readonly linesAMinute: number,
+    /** Is called for each line that is left out. */
+    readonly leftOut: () => void = () => undefined
   ) {}
 
   /** `name`: of the shape. */
   readonly write = (kind: LogKind, source: LogSource, message: string, about?: About, name = shapeOf(message)): void => {
     const shape = this.#shape(name, kind, source)
     if (shape.lines++ < this.linesAMinute) return this.log(kind, source, message, about)
+    this.leftOut()
     shape.example = message
     shape.about = about
   }

@@ -52,6 +52,11 @@ export class ConnectionGroup implements Timed {
     return this.connections.length + this.#opening === 0
   }
 
+  /** How many sessions wait for one. */
+  get waiting(): number {
+    return this.#waiting.size
+  }
+
   /** Nobody waits for one. */
   get isCalm(): boolean {
     return this.#waiting.size === 0

@@ -20,12 +20,15 @@ import { FrameInput, type FrameInputOwner } from '../framing/frame-input.js'
 import { FrameWriter, type FrameSource } from '../framing/frame-writer.js'
 import { Keepalive, type KeepalivePeer } from '../framing/keepalive.js'
 import { ECONNRESET, EIO, EPIPE, errorText } from '../os/libc.js'
+import type { Counters } from '../thread/counters.js'
+import { FAMILIES, KEEPALIVE_RESULT, SIDE } from '../thread/metric-families.js'
 import type { ActorSettings } from '../thread/settings.js'
 import type { Turns } from '../thread/turns.js'
 import type { ThreadIo } from '../transport/thread-io.js'
 import type { LossReason, Transport, TransportHandler } from '../transport/transport.js'
 import { LEGAL, type ConnectionState } from './connection-state.js'
 import type { DriverPort, DriverUser } from './driver-port.js'
+import type { DriverLink, DriverLinks } from './driver-links.js'
 import type { Leaving } from './leaving.js'
 import { answersClose, CLOSE_FRAME, OrderlyClose } from './orderly-close.js'
 import { OwnCalls } from './own-calls.js'
@@ -45,8 +48,8 @@ export interface ConnectionServices {
   readonly turns: Turns
   readonly settings: Pick<ActorSettings, 'keepalive' | 'driverMaxRequests'>
   readonly leaving: Leaving
-  /** Of the thread. */
-  readonly figures: { driverConnections: number }
+  readonly counters: Counters
+  readonly links: DriverLinks
 }
 
 /** How a driver daemon is reached. */
@@ -59,7 +62,7 @@ export interface DriverTransport extends Transport {
  * A connection to a driver daemon that one session has for itself: frames that come from there, and the broker's own
  * calls to it. One for each CONNECT_OPEN.
  */
-export class DriverConnection implements DriverPort, TransportHandler, FrameInputOwner, KeepalivePeer {
+export class DriverConnection implements DriverPort, DriverLink, TransportHandler, FrameInputOwner, KeepalivePeer {
   readonly writer: FrameWriter
   readonly #services: ConnectionServices
   readonly #user: DriverUser
@@ -98,7 +101,11 @@ export class DriverConnection implements DriverPort, TransportHandler, FrameInpu
     this.writer.relayFrom(user.relayed)
     this.#keepalive = new Keepalive(clock, settings.keepalive, this)
     this.#keepalive.heardAt = clock.now
-    services.figures.driverConnections++
+    services.links.opened(this)
+  }
+
+  get queued(): number {
+    return this.#transport.pending
   }
 
   get session(): Closable {
@@ -174,7 +181,7 @@ export class DriverConnection implements DriverPort, TransportHandler, FrameInpu
   end(error: RemoteError = driverClosed()): void {
     if (!this.#become('closed')) return
     this.#ended = error
-    this.#services.figures.driverConnections--
+    this.#services.links.closed(this)
     this.#keepalive.stop()
     this.#input.stop()
     this.#transport.destroy()
@@ -213,6 +220,7 @@ export class DriverConnection implements DriverPort, TransportHandler, FrameInpu
     }
     if (this.#pinged) {
       this.#pinged = false
+      this.#services.counters.add(FAMILIES.keepalive, 1, SIDE.driver, KEEPALIVE_RESULT.answered)
       this.pong()
     }
     if (this.#state === 'serving') this.#user.driverEvents.driverJudged()
@@ -260,6 +268,10 @@ export class DriverConnection implements DriverPort, TransportHandler, FrameInpu
   /** What is queued for the daemon already shows it that we live, so that it cannot make the queue grow with pings. */
   pong(): void {
     if (this.#transport.pending === 0) this.writer.writeOnce(PONG_FRAME)
+  }
+
+  missed(): void {
+    this.#services.counters.add(FAMILIES.keepalive, 1, SIDE.driver, KEEPALIVE_RESULT.missed)
   }
 
   dead(): void {

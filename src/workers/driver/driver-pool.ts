@@ -9,9 +9,17 @@ import { endpointKey, isShareable, keyOf, sharedIdentity } from './shareable.js'
 import { SharedDriver, type SharedDriverOwner, type SharedDriverServices } from './shared-driver.js'
 
 /** What it needs of its thread. */
-export interface PoolServices extends SharedDriverServices, Pick<GuestServices, 'turns'> {
+export interface PoolServices extends SharedDriverServices, Pick<GuestServices, 'turns' | 'counters'> {
   readonly settings: SharedDriverServices['settings'] & { readonly driverSharing: DriverSharing }
   readonly io: SharedDriverServices['io'] & GuestServices['io']
+}
+
+/** Sessions that share connections, and of them those that wait for room; shared connections with calls out, and without. */
+export interface PoolFigures {
+  readonly guests: number
+  readonly waiting: number
+  readonly busy: number
+  readonly idle: number
 }
 
 /**
@@ -45,8 +53,8 @@ export class DriverPool implements Drivers, SharedDriverOwner {
     const { driverSharing } = this.#services.settings
     if (driverSharing === 'off' || !isShareable(order.way)) return this.drivers.open(order)
     const driver = this.#driverFor(order, driverSharing)
-    const { turns, io } = this.#services
-    const guest = new GuestPort(order.user, driver, { turns, io, held: this.#held, collected: this.#collected })
+    const { turns, io, counters } = this.#services
+    const guest = new GuestPort(order.user, driver, { turns, io, counters, held: this.#held, collected: this.#collected })
     return { opened: opened(driver, guest, order), abandon: () => guest.close() }
   }
 
@@ -65,6 +73,20 @@ export class DriverPool implements Drivers, SharedDriverOwner {
   /** How many connections' worth of clients there are, by what they share. */
   get size(): number {
     return new Set(this.#shared.values()).size
+  }
+
+  /** What there is now. */
+  get figures(): PoolFigures {
+    const sum = { guests: 0, busy: 0, idle: 0, waiting: 0 }
+    for (const driver of new Set(this.#shared.values())) {
+      const { connections, waiting } = driver
+      const busy = connections.filter(({ out }) => out > 0).length
+      sum.guests += driver.guests.size
+      sum.busy += busy
+      sum.idle += connections.length - busy
+      sum.waiting += waiting
+    }
+    return sum
   }
 
   endpoint(driver: SharedDriver, candidate: Candidate): Endpoint {

@@ -7,6 +7,8 @@ import { registrationKind } from '../../protocol/messages/event-forms.js'
 import { lookup } from '../../protocol/procedures.js'
 import type { Closable } from '../base/clock.js'
 import type { FrameSource } from '../framing/frame-writer.js'
+import type { Counters } from '../thread/counters.js'
+import { FAMILIES, PROMOTIONS } from '../thread/metric-families.js'
 import type { Turns } from '../thread/turns.js'
 import { CloseCallback } from './close-callback.js'
 import type { CollectedCalls } from './collected-calls.js'
@@ -25,6 +27,15 @@ const MAX_SHARED_CALL_BYTES = 64 * 1024
 /** Events that are kept for a client that does not read. */
 const MAX_UNREAD_EVENT_BYTES = 1024 * 1024
 
+/** Why a call needs a connection of its own: index in PROMOTIONS. */
+function promotionOf(bytes: Buffer, at: number): number {
+  const procedure = lookup(frameProgram(bytes, at), frameProcedure(bytes, at))
+  const binds = procedure?.binds ?? 'unknown'
+  const why = binds === 'nothing' ? 'long' : binds === 'autodestroyFlag' ? 'autodestroy' : binds
+  const index = PROMOTIONS.indexOf(why as (typeof PROMOTIONS)[number])
+  return index < 0 ? PROMOTIONS.indexOf('unknown') : index
+}
+
 /** Whose guest it is: a name that is open at a driver daemon, on connections that are shared. */
 export interface GuestHost {
   /** A connection with room for a call now; undefined: the guest is told when to ask again. */
@@ -42,6 +53,7 @@ export interface GuestServices {
   readonly turns: Turns
   readonly held: HeldReplies
   readonly collected: CollectedCalls
+  readonly counters: Counters
   readonly io: { failed(session: Closable, error: unknown): void }
 }
 
@@ -199,6 +211,7 @@ export class GuestPort implements DriverPort, CallWriter, FrameSource, Guest, Ow
     const refusal = this.#refusal
     this.#refusal = undefined
     if (refusal !== undefined) return this.#answer(bytes, at, refusal)
+    this.#services.counters.add(FAMILIES.promotions, 1, promotionOf(bytes, at))
     this.#promote().then(
       () => this.user.driverEvents.driverJudged(),
       (error: unknown) => this.#notPromoted(error)

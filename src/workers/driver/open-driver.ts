@@ -8,6 +8,7 @@ import { XdrError } from '../../protocol/xdr.js'
 import { Timer } from '../base/clock.js'
 import { EAGAIN, ENOENT, ETIMEDOUT, errorText } from '../os/libc.js'
 import type { DaemonStarter } from '../thread/control.js'
+import { CONNECT_OUTCOMES, driverOf, FAMILIES } from '../thread/metric-families.js'
 import type { ActorSettings } from '../thread/settings.js'
 import { PolledTransport } from '../transport/polled.js'
 import type { ThreadIo } from '../transport/thread-io.js'
@@ -60,6 +61,8 @@ class Opening implements DriverOpening {
   readonly #order: OpenOrder
   /** Why no daemon was started. */
   #notStarted: string | undefined
+  /** Nobody listened. */
+  #absent = false
   #driver: DriverConnection | undefined
   /** Nobody waits for it any more. */
   up = false
@@ -69,12 +72,34 @@ class Opening implements DriverOpening {
     this.#guarded = guarded
     this.#starter = starter
     this.#order = order
-    this.opened = this.#open()
+    this.opened = this.#counted()
   }
 
   abandon(): void {
     this.up = true
     this.#driver?.close()
+  }
+
+  async #counted(): Promise<OpenedDriver> {
+    const { counters } = this.#services
+    const began = performance.now()
+    try {
+      const opened = await this.#open()
+      const driver = driverOf(opened.uri)
+      counters.add(FAMILIES.driverConnects, 1, driver, CONNECT_OUTCOMES.indexOf('ok'))
+      counters.observe(FAMILIES.driverConnectTime, Math.round(1000 * (performance.now() - began)), driver)
+      return opened
+    } catch (error) {
+      const [{ uri, name }] = this.#order.way.candidates as [Candidate, ...Candidate[]]
+      counters.add(FAMILIES.driverConnects, 1, driverOf(uri ?? name), CONNECT_OUTCOMES.indexOf(this.#outcome(error)))
+      throw error
+    }
+  }
+
+  #outcome(error: unknown): (typeof CONNECT_OUTCOMES)[number] {
+    if (this.up) return 'given_up'
+    if (this.#absent) return 'absent'
+    return error instanceof RemoteError && error.int1 === ETIMEDOUT ? 'late' : 'failed'
   }
 
   async #open(): Promise<OpenedDriver> {
@@ -143,6 +168,7 @@ class Opening implements DriverOpening {
     }
     if (outcome < 0 && !nobodyThere(connected, way)) throw connectFailure(-outcome, candidate.path)
     if (outcome < 0) {
+      this.#absent = true
       const tried = candidates.map(({ path, named }, index) => ({ path, named, errno: passedOver[index]! }))
       // A session's daemons have no units.
       const toDo = settings.place === 'system' ? startUnits : () => this.#notStarted

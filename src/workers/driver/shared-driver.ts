@@ -92,6 +92,15 @@ export class SharedDriver implements GuestHost, GroupOwner, SharedOwner, EventCo
     }
   }
 
+  get connections(): readonly SharedConnection[] {
+    return [...this.#ordinary.connections, ...this.#priority.connections]
+  }
+
+  /** How many sessions have calls for which there is no room. */
+  get waiting(): number {
+    return this.#ordinary.waiting + this.#priority.waiting
+  }
+
   // GuestHost
 
   connectionFor(guest: GuestPort, high: boolean, secondary: number): SharedConnection | undefined {
@@ -273,7 +282,7 @@ export class SharedDriver implements GuestHost, GroupOwner, SharedOwner, EventCo
   /** Closes all that is there. */
   stop(): void {
     this.#stopEvents()
-    for (const connection of [...this.#ordinary.connections, ...this.#priority.connections]) {
+    for (const connection of this.connections) {
       this.#remove(connection)
       connection.leave()
     }

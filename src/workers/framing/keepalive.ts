@@ -7,6 +7,8 @@ export interface KeepalivePeer {
   pong(): void
   /** Not read for now, so silence means nothing. */
   readonly paused: boolean
+  /** It has not answered a ping in time. */
+  missed?(): void
   /** The peer has been silent for `intervalMs * (count + 1)`. */
   dead(): void
 }
@@ -79,6 +81,7 @@ export class Keepalive implements Timed {
       if (this.heardAt !== this.#checkedAt) this.#unanswered = 0
       this.#checkedAt = this.heardAt
       if (silentMs < this.#interval) return this.clock.set(this.#timer, this.#interval - silentMs)
+      if (this.#unanswered > 0) this.peer.missed?.()
       if (this.#unanswered >= this.settings.count) return this.peer.dead()
       this.#unanswered++
       this.peer.ping()

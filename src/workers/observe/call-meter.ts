@@ -1,14 +1,16 @@
-import type { RemoteError } from '../../protocol/errors.js'
+import { CODE, type RemoteError } from '../../protocol/errors.js'
 import { lookup } from '../../protocol/procedures.js'
 import type { ServedRecord } from '../thread/client-record.js'
 import { observeAt, type Counters } from '../thread/counters.js'
 import {
-  DRIVERS, FAMILIES, MAX_SLOTS, OUTCOME, PLACES, SLOT, SLOT_WORDS, SLOTS_AT, SLOTS_USED_AT, SPANS
+  DRIVERS, FAMILIES, MAX_SLOTS, OUTCOME, PLACES, REFUSALS, SLOT, SLOT_WORDS, SLOTS_AT, SLOTS_USED_AT, SPANS
 } from '../thread/metric-families.js'
 import { LOST, type SessionObserver } from '../thread/session-observer.js'
 
 const { callErrors, callQueue, callDriver } = FAMILIES
 const MAX_CODE = callErrors.row - 1
+const POLICY = REFUSALS.indexOf('policy')
+const READ_ONLY = REFUSALS.indexOf('read_only')
 
 /** Counts the calls of a thread, and how long they took, for the metrics page. */
 export class CallMeter implements SessionObserver {
@@ -44,7 +46,9 @@ export class CallMeter implements SessionObserver {
     observeAt(words, callDriver.at + callDriver.row * driver + callDriver.step * high, atDriver)
   }
 
-  refused({ driver }: ServedRecord, prog: number, proc: number, _why: RemoteError): void {
+  refused({ driver }: ServedRecord, prog: number, proc: number, why: RemoteError): void {
+    const reason = why.code === CODE.accessDenied ? POLICY : why.code === CODE.operationDenied ? READ_ONLY : -1
+    if (reason >= 0) this.#counters.add(FAMILIES.refusals, 1, reason)
     this.#words[this.#slotOf(prog, proc, driver) + SLOT.outcomes + OUTCOME.refused]!++
   }
 

@@ -8,6 +8,7 @@ import {
   frameSerial,
   frameStatus,
   frameType,
+  HEADER_BYTES,
   MESSAGE,
   putFrameType,
   STATUS,
@@ -17,6 +18,8 @@ import { connectionClosedFrame } from '../../protocol/messages/connect.js'
 import { hasPriority, procedureName, REMOTE } from '../../protocol/procedures.js'
 import { SOURCE } from '../base/log.js'
 import type { DriverPort, ReplyJudge } from '../driver/driver-port.js'
+import type { Counters } from '../thread/counters.js'
+import { DIRECTION, FAMILIES } from '../thread/metric-families.js'
 import { LOST, type SessionObserver } from '../thread/session-observer.js'
 import { CallTable } from './call-table.js'
 import { PAUSE, type CallSink, type ClientPort, type FlowOwner } from './ports.js'
@@ -33,6 +36,7 @@ const EMPTY = Buffer.alloc(0)
 export interface FlowServices {
   readonly observer: SessionObserver | undefined
   readonly settings: { readonly maxClientRequests: number }
+  readonly counters: Counters
   /** Closes descriptors that nobody takes. */
   readonly io: { readonly closer: { close(descriptor: number): void } }
 }
@@ -84,6 +88,19 @@ export class CallFlow implements CallSink, ReplyJudge {
     return this.#waiting?.size ?? 0
   }
 
+  /** When the oldest call came that is not answered; 0 if there is none, or where nobody wants to know. */
+  get oldest(): number {
+    const { calls } = this
+    const called = calls.size > 0 ? calls.cameAt(0) : 0
+    const waiting = this.#waiting?.first?.came ?? 0
+    return called > 0 && waiting > 0 ? Math.min(called, waiting) : Math.max(called, waiting)
+  }
+
+  /** How many calls are not answered. */
+  get outstanding(): number {
+    return this.calls.size + this.waiting
+  }
+
   /** Calls are not answered. */
   get busy(): boolean {
     return this.calls.size > 0 || this.#waiting !== undefined
@@ -115,6 +132,7 @@ export class CallFlow implements CallSink, ReplyJudge {
     const stream = this.#port === undefined ? undefined : this.streams.get(frameSerial(bytes, at))
     if (!stream?.open) return DISPOSITION.skip
     if (frameStatus(bytes, at) !== STATUS.continue) stream.finishing = true
+    else if (frameType(bytes, at) === MESSAGE.stream) this.#countData(bytes, at, DIRECTION.in)
     // It deadlocks virtproxyd, and makes libvirtd close the connection.
     return frameType(bytes, at) === MESSAGE.streamHole && !stream.sparse ? undefined : DISPOSITION.pass
   }
@@ -247,15 +265,23 @@ export class CallFlow implements CallSink, ReplyJudge {
       putFrameType(bytes, at, MESSAGE.stream)
       const what = `stream of ${procedureName(prog, proc)} failed: the daemon could not make a hole`
       this.#owner.log('info', what, SOURCE.driver)
-    } else if (type === MESSAGE.stream && status === STATUS.continue) return DISPOSITION.split
+    } else if (type === MESSAGE.stream && status === STATUS.continue) {
+      this.#countData(bytes, at, DIRECTION.out)
+      return DISPOSITION.split
+    }
     if (status !== STATUS.continue) this.streams.ended(serial)
     return DISPOSITION.pass
   }
 
+  #countData(bytes: Buffer, at: number, direction: number): void {
+    this.#services.counters.add(FAMILIES.streamBytes, frameLength(bytes, at) - HEADER_BYTES, direction)
+  }
+
   event(bytes: Buffer, at: number, whole: boolean): Disposition {
     if (this.#port === undefined) return DISPOSITION.skip
+    if (this.registrations.translating && !whole) return DISPOSITION.collect
+    this.#services.counters.add(FAMILIES.events, 1, this.#owner.record.driver)
     if (!this.registrations.translating) return DISPOSITION.pass
-    if (!whole) return DISPOSITION.collect
     const frame = bytes.subarray(at, at + frameLength(bytes, at))
     const known = this.registrations.translate(frameProgram(bytes, at), frameProcedure(bytes, at), frame)
     return known ? DISPOSITION.pass : DISPOSITION.skip

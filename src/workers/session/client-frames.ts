@@ -30,6 +30,7 @@ import { KEEPALIVE, REMOTE } from '../../protocol/procedures.js'
 import type { Clock, Closable } from '../base/clock.js'
 import { FrameInput, type FrameInputOwner } from '../framing/frame-input.js'
 import type { Keepalive } from '../framing/keepalive.js'
+import type { Counters } from '../thread/counters.js'
 import type { SessionObserver } from '../thread/session-observer.js'
 import type { ForeignCloser } from '../os/foreign-close.js'
 import type { ActorSettings } from '../thread/settings.js'
@@ -66,7 +67,8 @@ export interface ClientServices {
   readonly io: ThreadIo
   readonly turns: Turns
   readonly unopened: UnopenedMemory
-  readonly settings: Pick<ActorSettings, 'keepalive' | 'clientStallTimeoutMs'>
+  readonly settings: Pick<ActorSettings, 'keepalive' | 'clientStallTimeoutMs' | 'maxClientRequests'>
+  readonly counters: Counters
   readonly observer: SessionObserver | undefined
 }
 

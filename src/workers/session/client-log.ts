@@ -5,23 +5,32 @@ import type { LogKind } from '../base/log-kinds.js'
 import type { OpeningLog } from '../driver/drivers.js'
 import { describeIdentity } from '../policy/subject.js'
 import { logContextOf, type ClientRecord } from '../thread/client-record.js'
+import type { Counters } from '../thread/counters.js'
+import { FAMILIES } from '../thread/metric-families.js'
 import type { ThreadLog } from '../thread/services.js'
 import type { RefusalLog } from './refusals.js'
 
 /** A client that goes on calling what it may not call is told so each time, and the log is not. */
 const DENIALS_LOGGED_A_MINUTE = 10
 
+/** What it needs of its thread. */
+export interface LogServices {
+  readonly clock: Clock
+  readonly log: ThreadLog
+  readonly counters: Counters
+}
+
 /** What the log tells of one client: little while it is a stranger, and from then on each thing that happens to it. */
 export class ClientLog implements OpeningLog, RefusalLog {
   readonly #record: ClientRecord
-  readonly #services: { readonly clock: Clock; readonly log: ThreadLog }
+  readonly #services: LogServices
   /** It has logged in, or opened a connection where nobody has to log in. */
   #known = false
   #denials: LogLimit | undefined
   /** Socket of the driver daemon where its connection is, or was. */
   driver: string | undefined
 
-  constructor(record: ClientRecord, services: { readonly clock: Clock; readonly log: ThreadLog }) {
+  constructor(record: ClientRecord, services: LogServices) {
     this.#record = record
     this.#services = services
   }
@@ -39,8 +48,8 @@ export class ClientLog implements OpeningLog, RefusalLog {
   }
 
   denied(procedure: string): void {
-    const { clock, log } = this.#services
-    this.#denials ??= new LogLimit(clock, log.write, DENIALS_LOGGED_A_MINUTE)
+    const { clock, log, counters } = this.#services
+    this.#denials ??= new LogLimit(clock, log.write, DENIALS_LOGGED_A_MINUTE, () => counters.add(FAMILIES.logSuppressed, 1))
     const line = `policy: ${procedure} refused for ${describeIdentity(this.#record.identity)}`
     this.#denials.write('call-denied', SOURCE.access, line, () => this.#about(SOURCE.access), 'policy')
   }

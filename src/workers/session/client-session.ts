@@ -409,7 +409,7 @@ export class ClientSession implements
     this.client.stop()
     // Behind the transport, which may be using what the login has left to it.
     this.login.end()
-    this.owner.ended(this.record, why, this.client.sender)
+    this.owner.ended(this.record, why, kind, this.client.sender)
   }
 
   timeUp(): void {

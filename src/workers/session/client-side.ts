@@ -8,6 +8,7 @@ import { Timer, type Closable, type Timed } from '../base/clock.js'
 import type { ReplySink } from '../driver/driver-port.js'
 import { FrameWriter, type FrameSource } from '../framing/frame-writer.js'
 import { Keepalive, type KeepalivePeer } from '../framing/keepalive.js'
+import { FAMILIES, KEEPALIVE_RESULT, SIDE } from '../thread/metric-families.js'
 import type { LossReason, Transport, TransportHandler } from '../transport/transport.js'
 import { ClientFrames, type ClientConnection, type ClientServices } from './client-frames.js'
 import type { SessionObserver } from '../thread/session-observer.js'
@@ -29,6 +30,9 @@ export class ClientSide implements ClientPort, ClientConnection, ReplySink, Tran
   /** Who is told of what the broker answers itself. */
   observer: SessionObserver | undefined
   #pauses = 0
+  /** Since when it is not read, and whom it waits for, of SIDE. */
+  #pausedAt = 0
+  #pausedFor: number = SIDE.client
   readonly #stall = new Timer(this)
   /** Bytes that waited for the client when it was last looked at; 0 while it keeps up. */
   #stalledAt = 0
@@ -106,6 +110,8 @@ export class ClientSide implements ClientPort, ClientConnection, ReplySink, Tran
   pause(why: number): void {
     if (this.#pauses === 0) {
       this.#pauses = why
+      this.#pausedAt = this.#services.clock.now
+      this.#pausedFor = why === PAUSE.driverFull || why === PAUSE.waitingFull ? SIDE.driver : SIDE.client
       this.#frames.input.hold()
       this.keepalive.peerPaused()
     } else this.#pauses |= why
@@ -114,7 +120,14 @@ export class ClientSide implements ClientPort, ClientConnection, ReplySink, Tran
   resume(why: number): void {
     if ((this.#pauses & why) === 0) return
     this.#pauses &= ~why
-    if (this.#pauses === 0) this.#frames.input.release()
+    if (this.#pauses !== 0) return
+    this.#countPause()
+    this.#frames.input.release()
+  }
+
+  #countPause(): void {
+    const { clock, counters } = this.#services
+    counters.add(FAMILIES.backpressure, clock.now - this.#pausedAt, this.#pausedFor)
   }
 
   divert(to: typeof DISPOSITION.pass | typeof DISPOSITION.skip): void {
@@ -197,6 +210,7 @@ export class ClientSide implements ClientPort, ClientConnection, ReplySink, Tran
   }
 
   stop(): void {
+    if (this.paused) this.#countPause()
     this.#frames.stop()
     this.keepalive.stop()
     this.#services.clock.cancel(this.#stall)
@@ -238,6 +252,11 @@ export class ClientSide implements ClientPort, ClientConnection, ReplySink, Tran
 
   pinged(): void {
     this.keepalive.peerKnowsIt()
+    const { counters, settings } = this.#services
+    counters.add(FAMILIES.keepalive, 1, SIDE.client, KEEPALIVE_RESULT.answered)
+    // From that many calls on libvirtd reads nothing before one of them is answered.
+    const starved = this.#user.calls.outstanding >= settings.maxClientRequests
+    if (starved) counters.add(FAMILIES.keepalive, 1, SIDE.client, KEEPALIVE_RESULT.wouldHaveStarved)
     if (!this.#writer.writeOnce(PONG_FRAME)) this.#notTaken()
   }
 
@@ -247,6 +266,10 @@ export class ClientSide implements ClientPort, ClientConnection, ReplySink, Tran
 
   pong(): void {
     if (this.transport.pending === 0) this.#writer.writeOnce(PONG_FRAME)
+  }
+
+  missed(): void {
+    this.#services.counters.add(FAMILIES.keepalive, 1, SIDE.client, KEEPALIVE_RESULT.missed)
   }
 
   dead(): void {

@@ -2,6 +2,7 @@ import type { RemoteError } from '../../protocol/errors.js'
 import { CLOSE_REASON } from '../../protocol/messages/connect.js'
 import type { LogKind } from '../base/log-kinds.js'
 import type { Drained, Unfinished } from './session-owner.js'
+import { WHY } from '../thread/why.js'
 import { LEGAL, type SessionState } from './session-state.js'
 import type { OpenStreams } from './streams.js'
 
@@ -46,8 +47,6 @@ export interface WorkInHand {
   /** The client gets its event about the end of the connection, if it asked for it. */
   tellOfEnd(reason: number): void
 }
-
-const STOPS = 'the broker stops'
 
 /** The end of a client that leaves of itself, or because the broker stops: it comes when all is done that it has asked for. */
 export class Leave implements Drained {
@@ -107,7 +106,7 @@ export class Leave implements Drained {
   // The broker stops
 
   drain(): void {
-    if (this.#owner.isNew) return this.#owner.close(STOPS, 'info')
+    if (this.#owner.isNew) return this.#owner.close(WHY.stops, 'info')
     if (this.#draining === undefined && this.#canClose) {
       this.#draining = { heard: false }
       this.#owner.draining()
@@ -138,13 +137,13 @@ export class Leave implements Drained {
   }
 
   giveUp(): void {
-    this.#owner.close(STOPS, 'info')
+    this.#owner.close(WHY.stops, 'info')
   }
 
   cutOff(error: RemoteError): void {
     if (!this.#canClose) return
     // The rest of what its daemon has begun to say is not waited for.
-    if (this.#client.inRelayedFrame) return this.#owner.close(STOPS, 'info')
+    if (this.#client.inRelayedFrame) return this.#owner.close(WHY.stops, 'info')
     this.#owner.giveUpDriver(error)
     this.#sendAway()
   }
@@ -155,7 +154,7 @@ export class Leave implements Drained {
 
   #sendAway(): void {
     this.#work.tellOfEnd(CLOSE_REASON.endOfFile)
-    this.why = STOPS
+    this.why = WHY.stops
     this.#owner.closeInOrder(this.#finish?.reply)
   }
 }

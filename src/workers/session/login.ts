@@ -8,8 +8,12 @@ import type { Applicant, Authentication } from '../auth/authentication.js'
 import type { LogSource } from '../base/log.js'
 import type { LogKind } from '../base/log-kinds.js'
 import type { ClientRecord } from '../thread/client-record.js'
+import { AUTH_METHODS, FAMILIES, LOGIN_OUTCOMES, REFUSALS } from '../thread/metric-families.js'
 import type { ThreadServices } from '../thread/services.js'
 import type { LocalLogin } from './ports.js'
+
+const OK = LOGIN_OUTCOMES.indexOf('ok')
+const REFUSED = LOGIN_OUTCOMES.indexOf('refused')
 
 /** What a login asks of its session. */
 export interface LoginOwner {
@@ -32,13 +36,15 @@ export interface LoginOwner {
 export class Login implements Applicant, LocalLogin {
   readonly record: ClientRecord
   readonly #owner: LoginOwner
-  readonly #thread: Pick<ThreadServices, 'clock' | 'settings'>
+  readonly #thread: Pick<ThreadServices, 'clock' | 'settings' | 'counters'>
   readonly #authentication: Authentication
   #newcomer: Newcomer | undefined
+  /** When its first call of a login came, of performance.now; 0 if there was none. */
+  #beganAt = 0
 
   constructor(
     owner: LoginOwner,
-    thread: Pick<ThreadServices, 'clock' | 'settings'>,
+    thread: Pick<ThreadServices, 'clock' | 'settings' | 'counters'>,
     newcomer: Newcomer,
     method: (applicant: Applicant) => Authentication
   ) {
@@ -80,6 +86,7 @@ export class Login implements Applicant, LocalLogin {
 
   takesPart(call: Header, body: Buffer): boolean {
     if (!this.#owner.authenticating) return false
+    if (this.#beganAt === 0) this.#beganAt = performance.now()
     this.#newcomer?.owe()
     const taken = this.#authentication.take(call, body)
     if (!taken) this.#newcomer?.answer()
@@ -97,6 +104,7 @@ export class Login implements Applicant, LocalLogin {
   }
 
   refuse(call: Header, error: RemoteError): void {
+    if (this.#owner.authenticating) this.#count(REFUSED)
     this.#answer(errorReply(call, error))
   }
 
@@ -108,8 +116,19 @@ export class Login implements Applicant, LocalLogin {
 
   authenticated(identity: Identity): void {
     if (!this.#owner.authenticating) return
+    this.#count(OK)
     this.#owner.letIn(identity)
     this.isIn()
+  }
+
+  #count(outcome: number): void {
+    const { auth } = this.record.listener
+    if (auth === 'none') return
+    const { counters } = this.#thread
+    const method = AUTH_METHODS.indexOf(auth)
+    counters.add(FAMILIES.logins, 1, method, outcome)
+    if (outcome === OK) counters.observe(FAMILIES.loginTime, Math.round(1000 * (performance.now() - this.#beganAt)), method)
+    else counters.add(FAMILIES.refusals, 1, REFUSALS.indexOf('auth'))
   }
 
   restartDeadline(): void {

@@ -29,6 +29,8 @@ export interface ClientPort {
 export interface CallSink {
   /** The name is open at a driver daemon. */
   readonly connected: boolean
+  /** How many of the client's calls are not answered. */
+  readonly outstanding: number
   /** The descriptor that stream data may be spliced into; undefined while that cannot be. */
   readonly spliceTarget: number | undefined
   /** A call for the driver daemon, whose header stands at `bytes[at]`. `whole`: the rest has come as well. */

@@ -5,6 +5,8 @@ import type { LogKind } from '../base/log-kinds.js'
 import type { Comebacks, Waiter } from '../driver/comebacks.js'
 import type { OpenedDriver } from '../driver/drivers.js'
 import type { Candidate, Way } from '../driver/driver-sockets.js'
+import type { Counters } from '../thread/counters.js'
+import { driverOf, FAMILIES, RECONNECT_OUTCOMES } from '../thread/metric-families.js'
 import type { Registrations } from './registrations.js'
 
 const FIRST_PAUSE_MS = 250
@@ -30,6 +32,7 @@ export interface ReconnectionOwner {
 export interface ReconnectionServices {
   readonly clock: Clock
   readonly settings: { readonly driverReconnect: boolean }
+  readonly counters: Counters
 }
 
 /**
@@ -128,15 +131,22 @@ export class Reconnection implements Timed, Waiter {
     const serve = (): boolean => (serves = opened.serve())
     await this.#registrations.renew((prog, proc, args) => opened.call(proc, args, prog), refused, serve)
     if (!serves) throw rpcError('driver daemon was lost again')
+    this.#count('ok', candidate)
     owner.reconnected(opened, readonly)
     this.#comebacks.seen(candidate.path)
     const count = this.#registrations.size
     owner.log('info', `reconnected to the restarted driver daemon, ${count} registrations renewed`, SOURCE.driver)
   }
 
+  #count(outcome: (typeof RECONNECT_OUTCOMES)[number], { uri, name }: Candidate): void {
+    const { counters } = this.#services
+    counters.add(FAMILIES.driverReconnects, 1, driverOf(uri ?? name), RECONNECT_OUTCOMES.indexOf(outcome))
+  }
+
   #failed(error: unknown): void {
     if (!(error instanceof RemoteError)) this.#owner.failed(error)
     if (!this.#owner.notReconnected(error as RemoteError)) return
+    if (this.#target !== undefined) this.#count('failed', this.#target.candidate)
     this.#owner.log('info', `not reconnected: ${String(error)}`, SOURCE.driver)
     this.#notBefore = this.#services.clock.now + this.#pauseMs
     this.#pauseMs = Math.min(2 * this.#pauseMs, LAST_PAUSE_MS)

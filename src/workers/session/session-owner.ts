@@ -1,5 +1,6 @@
 import type { RemoteError } from '../../protocol/errors.js'
 import type { AuthServices } from '../auth/authentication.js'
+import type { LogKind } from '../base/log-kinds.js'
 import type { Drivers } from '../driver/drivers.js'
 import type { Policy } from '../policy/policy.js'
 import type { ServedRecord } from '../thread/client-record.js'
@@ -14,8 +15,11 @@ export interface SessionAccess extends Pick<AuthServices, 'polkit' | 'sasl'> {
 export interface SessionOwner {
   /** Something has changed in the record. */
   changed(record: ServedRecord): void
-  /** It is closed. `sender`: by whose number descriptors were counted that the client sent; undefined where it could not. */
-  ended(record: ServedRecord, why: string, sender: number | undefined): void
+  /**
+   * It is closed. `kind`: of what the log says of it. `sender`: by whose number descriptors were counted that the client sent;
+   * undefined where it could not.
+   */
+  ended(record: ServedRecord, why: string, kind: LogKind, sender: number | undefined): void
 }
 
 /** What a client has in hand. */

@@ -50,7 +50,7 @@ export type ActorNews =
   /** Told once a client is no longer arriving, and whenever anything of this changes. */
   | ({ kind: 'client' } & ClientChange)
   /** `state`: the last that it had come to, of which nothing may have been told. */
-  | { kind: 'ended'; id: number; why: string; state: ClientState }
+  | { kind: 'ended'; id: number; why: string; of: LogKind; state: ClientState }
   /** It was to make room, and is in. */
   | { kind: 'kept'; id: number }
   | { kind: 'log'; of: LogKind; source: LogSource; message: string; about: LogContext | undefined }

@@ -20,6 +20,15 @@ export class Counters {
     this.words[family.at + family.row * first + family.step * second]! += count
   }
 
+  /** A gauge, or a counter that stands elsewhere. */
+  set(family: Family, value: number, first = 0, second = 0): void {
+    this.words[family.at + family.row * first + family.step * second] = value
+  }
+
+  get(family: Family, first = 0, second = 0): number {
+    return this.words[family.at + family.row * first + family.step * second]!
+  }
+
   /** A number of microseconds, in a histogram. */
   observe(family: Family, micros: number, first = 0, second = 0): void {
     observeAt(this.words, family.at + family.row * first + family.step * second, micros)

@@ -14,8 +14,8 @@ export interface Family {
   readonly type: 'counter' | 'gauge' | 'histogram'
   /** At most two. The first one's values stand furthest apart. */
   readonly labels: Labels
-  /** What of several threads is told: all together, or the largest. */
-  readonly across: 'sum' | 'max'
+  /** What of several threads is told: all together, the largest, or each, with its place; `loops`: and the supervisor's. */
+  readonly across: 'sum' | 'max' | 'each' | 'loops'
   /** What one unit of the memory is on the page. */
   readonly unit: number
   /** Index of its first word, of one combination of labels behind another, and of one value of the first label. */
@@ -55,6 +55,42 @@ export const HISTOGRAM_WORDS = BUCKETS.length + 2
 /** libvirt's error numbers; those that it does not have yet are counted together, under 0. */
 const ERROR_CODES = Array.from({ length: 128 }, (_, code) => (code === 0 ? 'other' : String(code)))
 const MICROSECONDS = 1e-6
+const MILLISECONDS = 1e-3
+
+/** Whose connection. */
+const SIDES = ['client', 'driver'] as const
+export const SIDE = { client: 0, driver: 1 } as const
+const DIRECTIONS = ['in', 'out'] as const
+export const DIRECTION = { in: 0, out: 1 } as const
+export const TRANSPORTS = ['unix', 'tcp', 'tls'] as const
+export const AUTH_METHODS = ['polkit', 'sasl'] as const
+export const LOGIN_OUTCOMES = ['ok', 'refused'] as const
+export const TLS_VERSIONS = ['TLSv1.3', 'TLSv1.2', 'unknown'] as const
+/** `refused`: the certificate does not let the client in; `gone`: it went away; `cut_off`: we closed it, because it took too long, say. */
+export const HANDSHAKE_OUTCOMES = ['ok', 'failed', 'refused', 'gone', 'cut_off'] as const
+export type HandshakeOutcome = (typeof HANDSHAKE_OUTCOMES)[number]
+/** `absent`: nobody listens there. */
+export const CONNECT_OUTCOMES = ['ok', 'absent', 'late', 'failed', 'given_up'] as const
+export const RECONNECT_OUTCOMES = ['ok', 'failed'] as const
+const KEEPALIVE_RESULTS = ['answered', 'missed', 'would_have_starved'] as const
+export const KEEPALIVE_RESULT = { answered: 0, missed: 1, wouldHaveStarved: 2 } as const
+export const REFUSALS = [
+  'max_clients', 'anonymous', 'per_identity', 'descriptor', 'memory', 'tls', 'auth', 'policy', 'read_only'
+] as const
+export type Refusal = (typeof REFUSALS)[number]
+/** Why a connection has ended. */
+export const ENDS = [
+  'client', 'login', 'tls', 'silent', 'stalled', 'violation', 'resources', 'driver', 'displaced', 'administrator', 'stop',
+  'thread', 'failure'
+] as const
+export const LOG_SUPPRESSED = ['limited', 'repeated', 'lost'] as const
+const POOL_STATES = ['busy', 'idle'] as const
+export const POOL_STATE = { busy: 0, idle: 1 } as const
+/** What a call binds, see `Binds`; `long`: it is too long to be kept until it is whole. */
+export const PROMOTIONS = [
+  'stream', 'descriptors', 'registration', 'closeCallback', 'autodestroy', 'migration', 'descriptorGroup', 'unknown', 'long'
+] as const
+const DELAYS = ['p50', 'p99', 'max'] as const
 
 let words = 0
 
@@ -70,6 +106,7 @@ function family(name: string, help: string, type: Family['type'], labels: Labels
 }
 
 const counter = (name: string, help: string, labels: Labels = {}, unit = 1): Family => family(name, help, 'counter', labels, { unit })
+const gauge = (name: string, help: string, labels: Labels = {}, rest: Rest = {}): Family => family(name, help, 'gauge', labels, rest)
 const histogram = (name: string, help: string, labels: Labels): Family => family(name, help, 'histogram', labels)
 
 export const FAMILIES = {
@@ -84,7 +121,54 @@ export const FAMILIES = {
   callDriver: histogram(
     'call_driver_seconds', 'Time of calls with their driver daemon, until the header of the reply.',
     { driver: DRIVERS, priority: PRIORITIES }
-  )
+  ),
+  callsInFlight: gauge('calls_in_flight', 'Calls that a driver daemon has and has not answered.', { driver: DRIVERS }),
+  callsWaiting: gauge('calls_waiting', 'Calls that no driver daemon has been given yet.', { driver: DRIVERS }),
+  oldestCall: gauge(
+    'oldest_call_seconds', 'How long ago the oldest call came that is not answered.', { driver: DRIVERS },
+    { across: 'max', unit: MILLISECONDS }
+  ),
+  events: counter('events_total', 'Events of driver daemons.', { driver: DRIVERS }),
+  registrations: gauge('event_registrations', 'Registrations for events.', { driver: DRIVERS }),
+  streams: gauge('streams', 'Open streams.'),
+  streamBytes: counter('stream_bytes_total', 'Bytes in packets of streams.', { direction: DIRECTIONS }),
+  queuedBytes: gauge('queued_bytes', 'Bytes that their receiver has not taken yet.', { side: SIDES }),
+  backpressure: counter(
+    'backpressure_seconds_total', 'Time for which clients were not read, by who had to take something first.', { side: SIDES }, MILLISECONDS
+  ),
+  connections: counter('client_connections_total', 'Connections of clients that were taken.', { transport: TRANSPORTS }),
+  disconnects: counter('client_disconnects_total', 'Clients that have gone.', { transport: TRANSPORTS, reason: ENDS }),
+  refusals: counter('refusals_total', 'Connections, logins and calls that were refused.', { reason: REFUSALS }),
+  logins: counter('auth_total', 'Answers to logins.', { method: AUTH_METHODS, outcome: LOGIN_OUTCOMES }),
+  loginTime: histogram('auth_duration_seconds', 'Time of logins that succeeded, from their first call.', { method: AUTH_METHODS }),
+  handshakes: counter('tls_handshakes_total', 'TLS handshakes that are over.', { version: TLS_VERSIONS, outcome: HANDSHAKE_OUTCOMES }),
+  handshakeTime: histogram('tls_handshake_duration_seconds', 'Time of TLS handshakes that succeeded.', { version: TLS_VERSIONS }),
+  keepalive: counter(
+    'keepalive_total', 'Pings of peers that were answered, our own that were not, and those that libvirtd would have left waiting.',
+    { side: SIDES, result: KEEPALIVE_RESULTS }
+  ),
+  driverConnects: counter('driver_connects_total', 'Connections to driver daemons.', { driver: DRIVERS, outcome: CONNECT_OUTCOMES }),
+  driverConnectTime: histogram('driver_connect_seconds', 'Time until a name was open at its driver daemon.', { driver: DRIVERS }),
+  driverReconnects: counter(
+    'driver_reconnects_total', 'Attempts to reconnect a client to its driver daemon.', { driver: DRIVERS, outcome: RECONNECT_OUTCOMES }
+  ),
+  logSuppressed: counter('log_suppressed_total', 'Lines of the log that were not written.', { reason: LOG_SUPPRESSED }),
+  sharedConnections: gauge(
+    'pool_connections', 'Shared connections to driver daemons, with calls out or idle.', { state: POOL_STATES }
+  ),
+  sharingClients: gauge('pool_clients', 'Clients that share connections to driver daemons.'),
+  poolWaiting: gauge('pool_clients_waiting', 'Those of them with calls for which there is no room.'),
+  promotions: counter(
+    'pool_own_connections_total', 'Connections that were opened for one of them alone, by what its call would have left behind.',
+    { reason: PROMOTIONS }
+  ),
+  threadDeaths: counter('actor_restarts_total', 'Threads that have died and were replaced.'),
+  served: gauge('actor_clients', 'Clients of a thread whose sessions have begun.', {}, { across: 'each' }),
+  loopDelay: gauge(
+    'actor_loop_delay_seconds', 'Delays of an event loop in the last minute: median, 99 of 100, and the longest.', { of: DELAYS },
+    { across: 'loops', unit: 1e-9 }
+  ),
+  utilization: gauge('actor_utilization', 'Share of the last second for which an event loop was busy.', {}, { across: 'loops' })
 } as const satisfies Record<string, Family>
 
 /** Procedures of each program that are counted one by one, from 0. */

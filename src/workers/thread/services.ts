@@ -1,6 +1,7 @@
 import type { Clock } from '../base/clock.js'
 import type { Log, LogLevel } from '../base/log.js'
 import type { ThreadIo } from '../transport/thread-io.js'
+import type { Counters } from './counters.js'
 import type { SessionObserver } from './session-observer.js'
 import type { ActorSettings } from './settings.js'
 import type { Turns } from './turns.js'
@@ -15,6 +16,7 @@ export interface ThreadServices {
   readonly unopened: UnopenedMemory
   /** Undefined where nobody wants to be told. */
   readonly observer: SessionObserver | undefined
+  readonly counters: Counters
   /** Replaced as a whole: nobody keeps a field of it. */
   readonly settings: ActorSettings
 }

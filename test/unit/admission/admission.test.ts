@@ -6,6 +6,7 @@ import { SOURCE } from '#workers/base/log.js'
 import { LastHeard } from '#workers/os/last-heard.js'
 import type { Pollable, Poller } from '#workers/os/poller.js'
 import { READABLE } from '#workers/os/poller.js'
+import type { Refusal } from '#workers/thread/metric-families.js'
 import { waitFor } from '../../support/waiting.js'
 
 const TCP = { name: 'tcp', transport: 'tcp', readonly: false, auth: 'sasl' } as const
@@ -29,6 +30,7 @@ describe('admission', () => {
   let lines: string[]
   let fds: number
   let closed: number[]
+  let refused: Refusal[]
   /** Descriptors that their thread has not taken up. */
   let given: Set<number>
   /** How many there are; the last gets all. */
@@ -37,7 +39,7 @@ describe('admission', () => {
   function start(more: Partial<AdmissionLimits> = {}, plan: DescriptorPlan = plenty): void {
     lastHeard = new LastHeard()
     watched = new Map()
-    ;[handed, evicted, reopened, lines, closed, fds] = [[], [], [], [], [], FIRST_FD]
+    ;[handed, evicted, reopened, lines, closed, refused, fds] = [[], [], [], [], [], [], FIRST_FD]
     ;[given, threads] = [new Set(), 1]
     const owner: AdmissionOwner = {
       poller: {
@@ -59,6 +61,7 @@ describe('admission', () => {
       },
       closeUnserved: (_, fd) => closed.push(fd),
       mayAcceptAgain: ({ name }) => reopened.push(name),
+      refused: reason => refused.push(reason),
       idle: () => undefined
     }
     admission = new Admission({ ...LIMITS, ...more }, plan, owner)
@@ -231,6 +234,7 @@ describe('admission', () => {
     for (let i = 0; i < 6; i++) come('192.0.2.1')
     expect([handed.length, watched.size]).to.deep.equal([2, 2])
     expect(lines.join('\n')).to.match(/192.0.2.1:1: refused, address 192.0.2.1 has 4 connections/)
+    expect(new Set(refused)).to.deep.equal(new Set(['per_identity']))
     come('192.0.2.2')
     expect(watched.size).to.equal(3)
   })
@@ -241,6 +245,7 @@ describe('admission', () => {
     come('192.0.2.2', OPEN)
     expect([handed.length, watched.size]).to.deep.equal([2, 0])
     expect(lines.join('\n')).to.match(/192.0.2.2:1: refused, the process is running out of file descriptors/)
+    expect(new Set(refused)).to.deep.equal(new Set(['descriptor']))
     await waitFor('them to be silent for long enough', () => {
       come('192.0.2.2', OPEN)
       return handed.length > 2

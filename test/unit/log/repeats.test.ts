@@ -9,7 +9,7 @@ describe('messages that repeat the one before', () => {
   let repeats: Repeats
   beforeEach(() => {
     written = []
-    repeats = new Repeats(record => written.push(record), { firstMs: 50, longestMs: 200 })
+    repeats = new Repeats(record => written.push(record), undefined, { firstMs: 50, longestMs: 200 })
   })
 
   const say = (message: string, over: Partial<LogRecord> = {}): void =>

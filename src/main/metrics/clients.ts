@@ -1,0 +1,40 @@
+import { CLIENT_STATES, type ClientRecord } from '../../workers/thread/client-record.js'
+import { TRANSPORTS } from '../../workers/thread/metric-families.js'
+import { gauge, only, type Source } from './metric.js'
+
+/** Those who are connected. */
+export interface MeasuredClients {
+  readonly unauthenticated: number
+  all(): Iterable<Pick<ClientRecord, 'listener' | 'state'>>
+}
+
+/** Clients, next to what limits them. */
+export interface ClientFigures {
+  readonly clients: MeasuredClients
+  /** Connections that wait for a place. */
+  readonly waiting: () => number
+  readonly limits: () => { readonly maxClients: number; readonly maxAnonymousClients: number; readonly maxHandshakes: number }
+}
+
+export const clientSource = ({ clients, waiting, limits }: ClientFigures): Source => () => {
+  const counts = new Map(TRANSPORTS.flatMap(transport => CLIENT_STATES.map(state => [`${transport} ${state}`, 0])))
+  for (const { listener, state } of clients.all()) {
+    const key = `${listener.transport} ${state}`
+    counts.set(key, counts.get(key)! + 1)
+  }
+  const { maxClients, maxAnonymousClients, maxHandshakes } = limits()
+  const samples = [...counts].map(([key, value]) => {
+    const [transport = '', state = ''] = key.split(' ')
+    return { labels: { transport, state }, value }
+  })
+  return [
+    gauge('clients', 'Clients that are connected.', samples),
+    gauge('clients_unauthenticated', 'Those of them that have still to log in.', only(clients.unauthenticated)),
+    gauge('clients_waiting', 'Connections that wait for a place.', only(waiting())),
+    gauge('clients_limit', 'How many there may be; 0 is no limit.', [
+      { labels: { limit: 'max_clients' }, value: maxClients },
+      { labels: { limit: 'max_anonymous_clients' }, value: maxAnonymousClients },
+      { labels: { limit: 'max_handshakes' }, value: maxHandshakes }
+    ])
+  ]
+}
