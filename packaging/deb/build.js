@@ -129,6 +129,8 @@ function putUnits() {
   for (const set of ['instead', 'unprivileged']) {
     cpSync(join(units, set), at(`/usr/share/virtbroker/systemd/${set}`), { recursive: true })
   }
+  install('packaging/grafana/virtbroker.json', '/usr/share/virtbroker/grafana/virtbroker.json')
+  install('packaging/prometheus/virtbroker.rules.yml', '/usr/share/virtbroker/prometheus/virtbroker.rules.yml')
   install('packaging/default', '/etc/default/virtbrokerd')
   install('packaging/logrotate', '/etc/logrotate.d/virtbrokerd')
 }

@@ -7,6 +7,7 @@ import { CODE, rpcError } from '#protocol/errors.js'
 import { REMOTE } from '#protocol/procedures.js'
 import { Cleanup } from '../support/cleanup.js'
 import { freePort } from '../support/free-port.js'
+import { documented } from '../support/documented-metrics.js'
 import { fetchPage, Metrics } from '../support/metrics.js'
 import { Stage } from '../support/stage.js'
 import { tempDir } from '../support/temp-dir.js'
@@ -49,6 +50,16 @@ describe('the metrics', function () {
       expect(after.value(`${name}_sum`, { driver: 'qemu' }), name).to.be.within(0, 60)
     }
     expect(after.value('call_duration_seconds_count', { procedure: 'DOMAIN_GET_XML_DESC' })).to.equal(12)
+  })
+
+  it('are those that are documented', async () => {
+    const port = await freePort()
+    const stage = await Stage.start(cleanup, { metrics_listen: `127.0.0.1:${port}` })
+    const { client } = await stage.open()
+    await client.call(CALL, EMPTY)
+    const { types } = await Metrics.of(port)
+    const told = new Map(Array.from(documented(), ([name, { type }]) => [name, type]))
+    expect(Object.fromEntries([...types].sort())).to.deep.equal(Object.fromEntries([...told].sort()))
   })
 
   it('come in the format that is asked for', async () => {

@@ -14,6 +14,10 @@ const packages = [
 const forPackaging = ['debootstrap', 'lintian', 'binutils', 'podman', 'crun']
 const packaging = /\/test\/interop\/(debian-package|container)\./
 
+/** What watches brokers. */
+const forWatching = ['prometheus']
+const watching = /\/test\/interop\/prometheus\./
+
 const LOCK = '/tmp/virtbroker-test-packages.lock'
 
 const installation = 'apt-get update -q && apt-get install -q -y --no-install-recommends "$@"'
@@ -76,6 +80,7 @@ export const mochaHooks = {
     this.timeout(900_000)
     const root = this.test?.parent
     if (root === undefined || !needsRealComponents(root)) return
-    installPackages(root.suites.some(({ file }) => packaging.test(file ?? '')) ? [...packages, ...forPackaging] : packages)
+    const wants = (which: RegExp): boolean => root.suites.some(({ file }) => which.test(file ?? ''))
+    installPackages([...packages, ...(wants(packaging) ? forPackaging : []), ...(wants(watching) ? forWatching : [])])
   }
 }
