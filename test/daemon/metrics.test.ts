@@ -4,7 +4,9 @@ import { once } from 'node:events'
 import { join } from 'node:path'
 import { expect } from 'chai'
 import { CODE, rpcError } from '#protocol/errors.js'
+import { MESSAGE } from '#protocol/header.js'
 import { REMOTE } from '#protocol/procedures.js'
+import { XdrWriter } from '#protocol/xdr.js'
 import { Cleanup } from '../support/cleanup.js'
 import { freePort } from '../support/free-port.js'
 import { documented } from '../support/documented-metrics.js'
@@ -81,6 +83,28 @@ describe('the metrics', function () {
     expect(statSync(path).mode & 0o777).to.equal(0o600)
     await stage.broker.program.stop()
     expect(statSync(path, { throwIfNoEntry: false })).to.equal(undefined)
+  })
+
+  it('tell how many calls were slow, and the log of whom and what', async () => {
+    const port = await freePort()
+    const stage = await Stage.start(cleanup, { metrics_listen: `127.0.0.1:${port}`, slow_call_ms: 100, driver_max_requests: 1 })
+    const { client, daemon } = await stage.open()
+    await client.call(CALL, EMPTY)
+    stage.driver.on(CALL, () => undefined)
+    const name = new XdrWriter(64).string("guest's\n").finish()
+    for (let i = 0; i < 2; i++) client.post(CALL, name)
+    const first = await daemon.next({ proc: CALL })
+    await new Promise(resolve => setTimeout(resolve, 150))
+    daemon.reply(first)
+    daemon.reply(await daemon.next({ proc: CALL }))
+    for (let i = 0; i < 2; i++) await client.next({ type: MESSAGE.reply })
+    const { program } = stage.broker
+    const who = `warning : remote.remote_driver : client \\d+ at 127.0.0.1:\\d+: slow call: DOMAIN_GET_XML_DESC 'guest's\\?' took`
+    await program.hasSaid(new RegExp(`${who} 0\\.\\d+ s \\(0\\.000 s in the broker, 0\\.\\d+ s with the driver daemon\\)`))
+    await program.hasSaid(new RegExp(`${who} 0\\.\\d+ s \\(0\\.[1-9]\\d+ s in the broker, 0\\.\\d+ s with the driver daemon\\)`))
+    const { value } = { value: (await Metrics.of(port)).value('slow_calls_total', { procedure: 'DOMAIN_GET_XML_DESC', driver: 'qemu' }) }
+    expect(value).to.equal(2)
+    expect(program.stderr.match(/slow call/g)).to.have.length(2)
   })
 
   it('are missing where something else has the place, which the log says, and clients are served', async () => {

@@ -2,12 +2,14 @@ import { expect } from 'chai'
 import { CODE, encodeError, rpcError } from '#protocol/errors.js'
 import { PROGRAM, STATUS } from '#protocol/header.js'
 import { lookup, REMOTE } from '#protocol/procedures.js'
+import { XdrWriter } from '#protocol/xdr.js'
 import { Clock } from '#workers/base/clock.js'
 import { ProcedureSums, type ProcedureFigures } from '#main/metrics/procedure-figures.js'
+import { callObject } from '#workers/observe/call-object.js'
 import { CallMeter } from '#workers/observe/call-meter.js'
 import { Counters } from '#workers/thread/counters.js'
 import { DRIVERS, driverOf, FAMILIES, SPANS, type Family } from '#workers/thread/metric-families.js'
-import { LOST, type SessionObserver } from '#workers/thread/session-observer.js'
+import { LOST, type SessionObserver, type TimedCall } from '#workers/thread/session-observer.js'
 import { Cleanup } from '../support/cleanup.js'
 import { MemorySession } from '../support/memory-session.js'
 
@@ -23,7 +25,12 @@ interface Told {
 
 class Listener implements SessionObserver {
   readonly told: Told[] = []
-  constructor(readonly timing: boolean) {}
+  readonly slowCalls: TimedCall[] = []
+  constructor(readonly timing: boolean, readonly slowUs = Infinity) {}
+
+  slow(_client: unknown, call: TimedCall): void {
+    this.slowCalls.push({ ...call, head: call.head && Buffer.from(call.head) })
+  }
 
   changed(): void {}
 
@@ -125,6 +132,26 @@ describe('the observer of a session', () => {
     expect(other.told).to.have.length(3)
     expect(own.told).to.deep.equal([{ proc: CALL, how: 'ok' }, { proc: REMOTE.connectClose, how: 'ok' }])
     expect(trial.failures).to.deep.equal([])
+  })
+
+  it('is told of calls that took long, with the beginning of their arguments', async () => {
+    const observer = new Listener(true, 15_000)
+    const trial = new MemorySession(clock, 'own', { observer })
+    await trial.open()
+    for (const name of ['first', 'second', 'third']) trial.call(CALL, new XdrWriter(64).string(name).finish())
+    const [first, second, third] = trial.port.take()
+    trial.port.reply(second!)
+    await new Promise(resolve => setTimeout(resolve, 20))
+    trial.port.reply(third!)
+    trial.port.reply(first!, encodeError(rpcError('no')), { status: STATUS.error })
+    const told = observer.slowCalls.map(({ proc, code, head }) => [proc, code, callObject(PROGRAM.remote, proc, head!)])
+    expect(told).to.deep.equal([[CALL, 0, 'third'], [CALL, CODE.rpc, 'first']])
+    for (const { queued, atDriver } of observer.slowCalls) expect(queued + atDriver).to.be.within(15_000, 5_000_000)
+    observer.slowCalls.length = 0
+    trial.call(CALL, new XdrWriter(64).string('in pieces').finish(), 7)
+    await new Promise(resolve => setTimeout(resolve, 20))
+    trial.port.reply(trial.port.take()[0]!)
+    expect(observer.slowCalls.map(({ head }) => head)).to.deep.equal([undefined])
   })
 
   it('is told of calls that their client does not wait for', async () => {

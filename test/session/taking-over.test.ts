@@ -19,7 +19,8 @@ const LIMITS = { own: Infinity, foreign: 1024 }
 const settings: ActorSettings = {
   logLevel: 'error', keepalive: { intervalMs: 0, count: 0 }, maxClientRequests: 1, driverMaxRequests: 1,
   driverConnectTimeoutMs: 1000, driverOpenTimeoutMs: 1000, loginTimeoutMs: 0, firstFrameTimeoutMs: 0,
-  tcpMinSsf: 0, saslAllowedUsers: undefined, policy: [], shield: false, systemBusAddress: '', clientStallTimeoutMs: 0,
+  tcpMinSsf: 0, saslAllowedUsers: undefined, policy: [], slowCallMs: 0, shield: false, systemBusAddress: '',
+  clientStallTimeoutMs: 0,
   closeTimeoutMs: 0, driverReconnect: false, driverSharing: 'off', driverPoolSize: 4,
   driverIdleTimeoutMs: 30_000, driverMaxIdle: 64, driverSocketDir: '/nowhere', driverSockets: [],
   testDriverSocket: undefined, ownSockets: [], uriAliases: [], superuser: { user: 'root', group: 'root' }, place: 'session',
@@ -32,7 +33,7 @@ describe('an actor that is handed many connections at once', () => {
     const [work, names] = [new MessageChannel(), new MessageChannel()]
     const actor = new Actor({
       number: OWNER, settings, ledger: ledger.shared, limits: LIMITS, lastHeard: lastHeard.shared,
-      counters: new Counters().shared, metering: false, figures: new Figures().shared,
+      counters: new Counters().shared, metering: false, module: undefined, figures: new Figures().shared,
       work: work.port2, names: names.port2, sasl: undefined, daemons: undefined
     })
     /** What each had come to. */

@@ -22,7 +22,7 @@ describe('the trace of a client', () => {
     cleanup.defer(() => Promise.resolve(clock.stop()))
     trial = new MemorySession(clock, 'own')
     await trial.open()
-    traces = new Traces(clock, undefined)
+    traces = new Traces(clock, () => undefined)
   })
   afterEach(() => cleanup.run())
 
@@ -102,7 +102,7 @@ describe('the trace of a client', () => {
   })
 
   it('ends when nobody asks, and then costs nothing', async () => {
-    const short = new Traces(clock, undefined, 100)
+    const short = new Traces(clock, () => undefined, 100)
     short.report(1, ME, trial.session)
     await waitFor('its end', () => short.size === 0)
     trial.call(CALL)

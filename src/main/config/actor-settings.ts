@@ -53,6 +53,7 @@ export function actorSettings(config: Config): ConfiguredActor {
     driverReconnect: config.driverReconnect,
     tcpMinSsf: config.tcpMinSsf,
     saslAllowedUsers: config.saslAllowedUsernameList,
+    slowCallMs: config.slowCallMs,
     policy: config.procedurePolicy ?? [],
     shield: config.shield,
     systemBusAddress: config.systemBusAddress || process.env['DBUS_SYSTEM_BUS_ADDRESS'] || DEFAULT_BUS,

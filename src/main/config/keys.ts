@@ -204,7 +204,9 @@ export const KEYS = {
   actor_threads: unsigned(0, RESTART),
   actor_min_clients: unsigned(128, LIVE),
   log_format: string('text', LIVE),
-  metrics_listen: string('', RESTART)
+  metrics_listen: string('', RESTART),
+  thread_module: optionalString(RESTART),
+  slow_call_ms: unsigned(0, NEW_CLIENTS)
 } as const
 
 export type KeyName = keyof typeof KEYS

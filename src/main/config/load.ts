@@ -14,6 +14,7 @@ import { defaultPaths, socketPaths, type Paths, type SocketPaths } from './paths
 import { badPort, portNumber, UNKNOWN_NAME } from './port.js'
 import { tlsPriority, type TlsPriority } from './tls-priority/tls-priority.js'
 import { readSystemPolicy } from './tls-priority/system-policy.js'
+import { threadModule } from './thread-module.js'
 import { tlsFiles, type TlsFiles } from './tls-files.js'
 
 export type AuthMethod = 'none' | 'sasl' | 'polkit'
@@ -49,6 +50,7 @@ export interface Config extends Omit<Settings, RefinedField> {
   driverSockets: ReadonlyMap<string, string>
   actorThreads: number
   metricsListen: MetricsPlace | undefined
+  threadModule: string | undefined
   log: LogSettings
   /** Undefined while `listen_tls` is off; see `tlsFiles` for sockets handed over by systemd. */
   tls: TlsFiles | undefined
@@ -69,6 +71,7 @@ type RefinedField =
   | 'driverSockets'
   | 'actorThreads'
   | 'metricsListen'
+  | 'threadModule'
 
 export interface LoadOptions {
   /** Path given with `-f`; it must exist. */
@@ -106,7 +109,8 @@ function checkConfig(contents: FileContents, file: string | undefined, paths: Pa
     return {
       ...auth,
       driverSockets: parseDriverSockets(settings.driverSockets ?? [], file ?? ''),
-      metricsListen: metricsPlace(settings.metricsListen, file ?? '')
+      metricsListen: metricsPlace(settings.metricsListen, file ?? ''),
+      threadModule: threadModule(settings.threadModule, file ?? '')
     }
   })
   checkHostUuid(settings)

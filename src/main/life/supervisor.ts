@@ -29,6 +29,7 @@ import type { ListeningSockets } from '../listen/sockets.js'
 import type { BrokerState } from '../metrics/broker-state.js'
 import { endOf } from '../metrics/disconnects.js'
 import { METRICS_DESCRIPTORS } from '../metrics/limits.js'
+import { LastSlowCalls } from '../threads/last-slow-calls.js'
 import { NameService } from '../threads/name-service.js'
 import { SessionDaemons } from '../threads/session-daemons.js'
 import type { Drainable } from './drain.js'
@@ -61,6 +62,7 @@ export class Supervisor implements Drainable, ListenerHandler {
   #names: NameService | undefined
   #daemons: SessionDaemons | undefined
   readonly #counters = new Counters()
+  readonly #slowCalls = new LastSlowCalls()
   #metrics: { close(): void } | undefined
   #takes = true
   /** While threads are told that clients are taken again. */
@@ -104,8 +106,8 @@ export class Supervisor implements Drainable, ListenerHandler {
     }
     const shared = { closer: this.#closer, lastHeard: this.#lastHeard }
     this.#names = new NameService(this.#logger)
-    const { actorThreads: threads, metricsListen } = this.#config
-    const size = { threads, minClients: settings.minClients, metering: metricsListen !== undefined, limits: this.#limits }
+    const { actorThreads: threads, metricsListen, threadModule: module } = this.#config
+    const size = { threads, minClients: settings.minClients, metering: metricsListen !== undefined, module, limits: this.#limits }
     if (!this.#config.privileged) this.#daemons = new SessionDaemons(this.#config.paths.runDir, process.env, this.#logger)
     const helpers = { names: this.#names, sasl: inUse.sasl, daemons: this.#daemons }
     this.#pool = new ActorPool(size, inUse.actorSettings, shared, handler, helpers)
@@ -323,6 +325,8 @@ export class Supervisor implements Drainable, ListenerHandler {
         return admitted.became(news)
       case 'kept':
         return admitted.kept(news.id)
+      case 'slow':
+        return this.#slowCalls.add(news.call)
       case 'log':
         return this.#logger.log(news.of, news.source, news.message, news.about)
     }

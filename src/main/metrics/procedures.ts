@@ -16,7 +16,9 @@ export function procedureSource(counters: readonly Counters[]): Source {
     const durations = answered.flatMap(({ procedure, driver, durations }) =>
       histogramSamples({ procedure, driver }, durations.slice(0, HISTOGRAM_WORDS))
     )
+    const slow = figures.map(({ procedure, driver, slow }) => ({ labels: { procedure, driver }, value: slow }))
     return [
+      { name: 'slow_calls_total', help: 'Calls that took as long as slow_call_ms says, or longer.', type: 'counter', samples: slow },
       { name: 'calls_total', help: 'Calls that have ended, by how they ended.', type: 'counter', samples: calls },
       {
         name: 'call_duration_seconds',

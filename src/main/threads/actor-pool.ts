@@ -46,6 +46,8 @@ export interface ActorPoolSize {
   minClients: number
   /** Whether calls are counted. */
   metering: boolean
+  /** Path of a module that each loads. */
+  module?: string | undefined
   /** For each thread. */
   limits: DescriptorLimits
 }
@@ -87,6 +89,7 @@ export class ActorPool {
   /** What the threads have counted, those that are gone included. */
   readonly counters: readonly Counters[]
   readonly #metering: boolean
+  readonly #module: string | undefined
   readonly #hangs = new HangWatch<ActorThread>()
   readonly #looking: NodeJS.Timeout
   #numbers = 0
@@ -96,7 +99,7 @@ export class ActorPool {
   #drainedBy: number | undefined
 
   constructor(
-    { threads, minClients, metering, limits }: ActorPoolSize,
+    { threads, minClients, metering, module, limits }: ActorPoolSize,
     settings: ActorSettings,
     { closer, lastHeard }: SharedLedgers,
     handler: ActorPoolHandler,
@@ -126,6 +129,7 @@ export class ActorPool {
     })
     this.#pool.on('error', (error: Error) => this.#cannotStart(error))
     this.#metering = metering
+    this.#module = module
     this.counters = Array.from({ length: threads }, () => new Counters())
     // A thread goes on in the memory of the one that it replaces.
     this.#slots = new ThreadSlots(threads, index => new Keeper(this.#kept(this.counters[index]!)))
@@ -308,6 +312,7 @@ export class ActorPool {
       lastHeard: this.#lastHeard.shared,
       counters: counters.shared,
       metering: this.#metering,
+      module: this.#module,
       names: names.connect(),
       sasl: sasl?.connect(),
       daemons: daemons?.connect()

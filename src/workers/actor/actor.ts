@@ -16,6 +16,9 @@ import { LastHeard } from '../os/last-heard.js'
 import { ForeignCloser } from '../os/foreign-close.js'
 import { Poller } from '../os/poller.js'
 import { CallMeter } from '../observe/call-meter.js'
+import { Diagnostics } from '../observe/diagnostics.js'
+import { SlowCalls, type SlowCallsOwner } from '../observe/slow-calls.js'
+import type { SlowCall } from '../thread/slow-call.js'
 import type { SessionObserver } from '../thread/session-observer.js'
 import { Policy } from '../policy/policy.js'
 import { Authority } from '../polkit/authority.js'
@@ -52,7 +55,7 @@ const MAX_MESSAGE_CHARACTERS = 4096
 const STRANGERS_LINES_A_MINUTE = 30
 
 /** One thread's clients. Everything about a client happens here, so nothing needs a lock. */
-export class Actor implements ActorControl, DrainOwner, ThreadServices, SessionAccess, SessionOwner {
+export class Actor implements ActorControl, DrainOwner, ThreadServices, SessionAccess, SessionOwner, SlowCallsOwner {
   readonly clock = new Clock((session, error) => this.failed(session, error))
   readonly turns = new Turns((session, error) => this.failed(session, error))
   readonly unopened = new UnopenedMemory()
@@ -62,8 +65,10 @@ export class Actor implements ActorControl, DrainOwner, ThreadServices, SessionA
   readonly polkit: Authority
   policy: Policy
   readonly sasl = new SaslThreadClient()
-  /** Undefined where nobody wants to be told. */
-  readonly observer: SessionObserver | undefined
+  readonly #meter: CallMeter | undefined
+  readonly #slowCalls: SlowCalls
+  /** Where somebody may have subscribed to it. */
+  readonly #diagnostics: Diagnostics | undefined
   readonly drivers: DriverPool
   /** Driver connections that end in order. */
   readonly links: DriverLinks
@@ -90,13 +95,15 @@ export class Actor implements ActorControl, DrainOwner, ThreadServices, SessionA
   readonly done = new Promise<void>(resolve => (this.#finished = resolve))
 
   constructor(task: Omit<ActorTask, 'control' | 'pulse'>) {
-    const { number, settings, ledger, limits, lastHeard, counters, metering, figures, work, names, sasl, daemons } = task
+    const { number, settings, ledger, limits, lastHeard, counters, metering, module, figures, work, names, sasl, daemons } = task
     this.settings = settings
     this.figures = new Figures(figures)
     this.links = new DriverLinks(this.figures)
     this.counters = new Counters(counters)
-    this.observer = metering ? new CallMeter(this.counters) : undefined
-    this.#traces = new Traces(this.clock, this.observer)
+    this.#meter = metering ? new CallMeter(this.counters) : undefined
+    this.#slowCalls = new SlowCalls(this, this.#meter)
+    this.#diagnostics = module === undefined ? undefined : new Diagnostics(() => this.#ownObserver)
+    this.#traces = new Traces(this.clock, () => this.observer)
     if (sasl !== undefined) this.sasl.connect(sasl)
     this.policy = new Policy(settings.policy, settings.shield)
     this.polkit = new Authority(settings.systemBusAddress, this.clock)
@@ -154,12 +161,26 @@ export class Actor implements ActorControl, DrainOwner, ThreadServices, SessionA
 
   /** A client is counted for as long as its connection may have to wait for being closed. */
   ended(record: ServedRecord, why: string, kind: LogKind, sender: number | undefined): void {
+    this.#diagnostics?.closed(record, why)
     this.#sessions.delete(record.id)
     this.#traces.ended(record.id, why)
     this.#changed.delete(record)
     const ended = (): void => this.#ended(record.id, why, kind, record.state)
     if (sender === undefined) ended()
     else this.io.closer.whenRoom(sender, ended)
+  }
+
+  /** Undefined where nobody wants to be told. */
+  get observer(): SessionObserver | undefined {
+    return this.#diagnostics ?? this.#ownObserver
+  }
+
+  get #ownObserver(): SessionObserver | undefined {
+    return this.settings.slowCallMs > 0 ? this.#slowCalls : this.#meter
+  }
+
+  slowCall(call: SlowCall): void {
+    this.#tell({ kind: 'slow', call })
   }
 
   sessions(): Iterable<ClientSession> {

@@ -25,8 +25,8 @@ export class Traces {
 
   constructor(
     clock: Clock,
-    /** The thread's own. */
-    readonly observer: SessionObserver | undefined,
+    /** The thread's own, as it is now. */
+    readonly observer: () => SessionObserver | undefined,
     readonly patienceMs = PATIENCE_MS
   ) {
     this.#clock = clock
@@ -47,7 +47,7 @@ export class Traces {
     if (trace === undefined) {
       if (client === undefined) return undefined
       if (this.#traces.size >= MOST_TRACES) return { refused: `${MOST_TRACES} clients of its thread are traced already` }
-      trace = new Trace(by, client, new CallTrace(this.observer), () => this.#end(id))
+      trace = new Trace(by, client, new CallTrace(this.observer()), () => this.#end(id))
       this.#traces.set(id, trace)
       client.observe(trace.calls)
     }

@@ -110,6 +110,13 @@ export const MESSAGE_KINDS = {
     'Free the place, or give another one, and restart the broker.'
   ),
 
+  'module-failed': error(
+    '5432fed056644b61be5a3e600d6082a2',
+    'The module for the threads cannot be loaded',
+    'The thread serves its clients without it.',
+    'See that the file that thread_module names is an ES module whose own imports are found beside it.'
+  ),
+
   // Listeners and limits
 
   'listener-failed': error(
@@ -294,6 +301,12 @@ export const MESSAGE_KINDS = {
     'A client did not read what waits for it',
     'Its connection is closed.',
     'The client hangs, or reads slower than it lets others send. See client_stall_timeout.'
+  ),
+  'slow-call': warning(
+    '7ccdc5b15d9746a99cf31bb96535c0e5',
+    'A call has taken long',
+    'It took as long as slow_call_ms says, or longer. The text tells what it was, and where the time went.',
+    'A daemon waits for storage, a guest or a lock. Calls wait in the broker where their client sends many at once.'
   ),
   'call-denied': warning(
     'c1f5d573764146dd9b97b7c6e1453835',

@@ -5,7 +5,7 @@ import { observeAt, type Counters } from '../thread/counters.js'
 import {
   DRIVERS, FAMILIES, MAX_SLOTS, OUTCOME, PLACES, REFUSALS, SLOT, SLOT_WORDS, SLOTS_AT, SLOTS_USED_AT, SPANS
 } from '../thread/metric-families.js'
-import { LOST, type SessionObserver } from '../thread/session-observer.js'
+import { LOST, type SessionObserver, type TimedCall } from '../thread/session-observer.js'
 
 const { callErrors, callQueue, callDriver } = FAMILIES
 const MAX_CODE = callErrors.row - 1
@@ -15,6 +15,7 @@ const READ_ONLY = REFUSALS.indexOf('read_only')
 /** Counts the calls of a thread, and how long they took, for the metrics page. */
 export class CallMeter implements SessionObserver {
   readonly timing = true
+  readonly slowUs = Infinity
   readonly #counters: Counters
   readonly #words: Float64Array
   /** By a procedure's place and driver: the first word of its slot; 0 if it has none yet. */
@@ -44,6 +45,10 @@ export class CallMeter implements SessionObserver {
     observeAt(words, slot + SLOT.duration, queued + atDriver)
     observeAt(words, callQueue.at + callQueue.row * driver + callQueue.step * high, queued)
     observeAt(words, callDriver.at + callDriver.row * driver + callDriver.step * high, atDriver)
+  }
+
+  slow({ driver }: ServedRecord, { prog, proc }: TimedCall): void {
+    this.#words[this.#slotOf(prog, proc, driver) + SLOT.slow]!++
   }
 
   refused({ driver }: ServedRecord, prog: number, proc: number, why: RemoteError): void {

@@ -1,6 +1,6 @@
 import type { RemoteError } from '../../protocol/errors.js'
 import type { ServedRecord } from '../thread/client-record.js'
-import { LOST, type SessionObserver } from '../thread/session-observer.js'
+import { LOST, type SessionObserver, type TimedCall } from '../thread/session-observer.js'
 import type { TracedCall } from '../thread/trace-report.js'
 
 const MOST_CALLS = 1024
@@ -29,7 +29,17 @@ export class CallTrace implements SessionObserver {
     this.#next = next
   }
 
-  changed(): void {}
+  get slowUs(): number {
+    return this.#next?.slowUs ?? Infinity
+  }
+
+  changed(client: ServedRecord): void {
+    this.#next?.changed(client)
+  }
+
+  slow(client: ServedRecord, call: TimedCall): void {
+    this.#next?.slow(client, call)
+  }
 
   answered(client: ServedRecord, prog: number, proc: number, code: number, queued: number, atDriver: number): void {
     this.#next?.answered(client, prog, proc, code, queued, atDriver)

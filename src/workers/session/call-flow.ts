@@ -54,6 +54,7 @@ export class CallFlow implements CallSink, ReplyJudge {
   readonly #owner: FlowOwner
   #observer: SessionObserver | undefined
   readonly #services: FlowServices
+  #keepsHeads = false
   #port: DriverPort | undefined
   /** Not given to the daemon yet; undefined while there are none, which is nearly always. */
   #waiting: WaitingCalls | undefined
@@ -65,13 +66,14 @@ export class CallFlow implements CallSink, ReplyJudge {
     this.#client = client
     this.#owner = owner
     this.#services = services
-    this.#observer = observer
-    this.calls = new CallTable(observer?.timing)
+    this.calls = new CallTable()
+    this.observe(observer)
   }
 
   /** Tells another one from now on. */
   observe(observer: SessionObserver | undefined): void {
     this.#observer = observer
+    this.#keepsHeads = observer?.timing === true && observer.slowUs < Infinity
     this.calls.keepTimes(observer?.timing === true)
   }
 
@@ -162,6 +164,7 @@ export class CallFlow implements CallSink, ReplyJudge {
       this.relay(bytes, 0, next.length - missing, DISPOSITION.pass)
       if (descriptors.length > 0) this.#relayWithDescriptors(EMPTY, descriptors)
       this.#begun(next.prog, next.proc, next.serial, kind, next.came)
+      if (missing === 0) this.#keepHead(bytes, 0)
       if (missing > 0) this.#client.divert(DISPOSITION.pass)
     }
     if (waiting.size === 0) this.#waiting = undefined
@@ -177,8 +180,10 @@ export class CallFlow implements CallSink, ReplyJudge {
     const first = this.#waiting === undefined || hasPriority(prog, proc)
     const goes = port !== undefined && first && this.#mayCall(prog, proc)
     const disposition = goes ? port.begin(bytes, at, whole) : DISPOSITION.hold
-    if (disposition === DISPOSITION.pass) this.#begun(prog, proc, serial, kind, 0)
-    else if (disposition === DISPOSITION.hold) {
+    if (disposition === DISPOSITION.pass) {
+      this.#begun(prog, proc, serial, kind, 0)
+      if (whole) this.#keepHead(bytes, at)
+    } else if (disposition === DISPOSITION.hold) {
       this.#waiting ??= new WaitingCalls()
       this.#waiting.add(prog, proc, serial, kind, frameLength(bytes, at), descriptors, this.#now)
       if (this.#waiting.full) this.#client.pause(PAUSE.waitingFull)
@@ -202,6 +207,13 @@ export class CallFlow implements CallSink, ReplyJudge {
       this.calls.stamp(came === 0 ? now : came, now)
     }
     if ((kind & KIND.stream) !== 0) this.streams.called(prog, proc, serial, (kind & KIND.sparse) !== 0)
+  }
+
+  /** Of a call that has come whole. */
+  #keepHead(bytes: Buffer, at: number): void {
+    if (!this.#keepsHeads) return
+    const count = frameType(bytes, at) === MESSAGE.callWithFds ? 4 : 0
+    this.calls.keepHead(bytes, at + HEADER_BYTES + count, at + frameLength(bytes, at))
   }
 
   /** Where anybody wants to know. */
@@ -249,7 +261,10 @@ export class CallFlow implements CallSink, ReplyJudge {
     const given = calls.givenAt(place)
     if (given === 0) return observer.answered(this.#owner.record, prog, proc, code, 0, 0)
     const queued = Math.round(1000 * (given - calls.cameAt(place)))
-    observer.answered(this.#owner.record, prog, proc, code, queued, Math.round(1000 * (performance.now() - given)))
+    const atDriver = Math.round(1000 * (performance.now() - given))
+    observer.answered(this.#owner.record, prog, proc, code, queued, atDriver)
+    if (queued + atDriver < observer.slowUs || code === LOST) return
+    observer.slow(this.#owner.record, { prog, proc, code, queued, atDriver, head: calls.headAt(place) })
   }
 
   streamPacket(bytes: Buffer, at: number): Disposition | undefined {

@@ -4,6 +4,9 @@ import { MESSAGE, PROGRAM_VERSION, STATUS } from '../../protocol/header.js'
 
 /** Words of an entry: program, procedure, serial (as a signed word: a small integer to V8), kind. */
 const WORDS = 4
+/** What is kept of a call's arguments, and before it how much that is. */
+const HEAD_BYTES = 128
+const HEAD_STEP = HEAD_BYTES + 1
 /** Words of an entry's place for each of its times. */
 const TIME_STEP = 2
 
@@ -20,9 +23,8 @@ export class CallTable {
   /** Of each entry when it came and when the daemon was given it, in milliseconds; undefined where nobody wants to know. */
   #times: number[] | undefined
 
-  constructor(timed = false) {
-    this.keepTimes(timed)
-  }
+  /** The first bytes of their arguments; undefined where none were ever kept. */
+  #heads: Buffer | undefined
 
   /** Whether somebody wants to know. Of calls that are there already the times are 0. */
   keepTimes(yes: boolean): void {
@@ -36,6 +38,7 @@ export class CallTable {
 
   add(prog: number, proc: number, serial: number, kind: CallKind): void {
     const at = this.#end
+    if (this.#heads !== undefined && this.#heads.length > (at / WORDS) * HEAD_STEP) this.#heads[(at / WORDS) * HEAD_STEP] = 0
     this.#end += WORDS
     this.total++
     // Most clients wait for each answer: room for one call.
@@ -55,6 +58,28 @@ export class CallTable {
     const at = (this.#end - WORDS) / TIME_STEP
     times[at] = came
     times[at + 1] = given
+  }
+
+  /** The arguments of the call that was added last, of which the first bytes are kept. */
+  keepHead(bytes: Buffer, from: number, to: number): void {
+    const at = (this.#end / WORDS - 1) * HEAD_STEP
+    if (this.#heads === undefined || this.#heads.length < at + HEAD_STEP) this.#growHeads(at + HEAD_STEP)
+    const length = Math.max(0, Math.min(HEAD_BYTES, to - from))
+    this.#heads![at] = length
+    bytes.copy(this.#heads!, at + 1, from, from + length)
+  }
+
+  /** The first bytes of a call's arguments, if they are kept; valid until the table changes. */
+  headAt(place: number): Buffer | undefined {
+    const at = (place / WORDS) * HEAD_STEP
+    const length = this.#heads?.[at] ?? 0
+    return length === 0 ? undefined : this.#heads!.subarray(at + 1, at + 1 + length)
+  }
+
+  #growHeads(least: number): void {
+    const larger = Buffer.alloc(Math.max(least, 2 * (this.#heads?.length ?? 0)))
+    this.#heads?.copy(larger)
+    this.#heads = larger
   }
 
   /** The place of the call that a reply with this header answers, until the table changes; -1 if there is no such call. */
@@ -97,6 +122,7 @@ export class CallTable {
   remove(place: number): void {
     const words = this.#words
     const times = this.#times
+    this.#heads?.copyWithin((place / WORDS) * HEAD_STEP, (place / WORDS + 1) * HEAD_STEP, (this.#end / WORDS) * HEAD_STEP)
     this.#end -= WORDS
     for (let at = place; at < this.#end; at++) words[at] = words[at + WORDS]!
     if (times === undefined) return

@@ -3,6 +3,7 @@ import type { LogContext, LogSource } from '../base/log.js'
 import type { LogKind } from '../base/log-kinds.js'
 import type { DescriptorLimits } from '../os/descriptor-limits.js'
 import type { ClientActivity, ClientRecord, ClientState, HandOver } from './client-record.js'
+import type { SlowCall } from './slow-call.js'
 import type { ActorSettings } from './settings.js'
 import type { TraceAnswer } from './trace-report.js'
 
@@ -19,6 +20,8 @@ export interface ActorTask {
   counters: SharedArrayBuffer
   /** Whether calls are counted. */
   metering: boolean
+  /** Path of a module that the thread loads before it serves. */
+  module: string | undefined
   /** See Pulse. */
   pulse: SharedArrayBuffer
   /** See Figures. */
@@ -53,6 +56,7 @@ export type ActorNews =
   | { kind: 'ended'; id: number; why: string; of: LogKind; state: ClientState }
   /** It was to make room, and is in. */
   | { kind: 'kept'; id: number }
+  | { kind: 'slow'; call: SlowCall }
   | { kind: 'log'; of: LogKind; source: LogSource; message: string; about: LogContext | undefined }
 
 /** The thread has become busy, or is no longer. */

@@ -4,6 +4,18 @@ import type { ServedRecord } from './client-record.js'
 /** In the place of an error's number: the client or its driver daemon went away before the reply. */
 export const LOST = -1
 
+/** A call that a driver daemon has answered. */
+export interface TimedCall {
+  readonly prog: number
+  readonly proc: number
+  /** As in `answered`, and so are the times. */
+  readonly code: number
+  readonly queued: number
+  readonly atDriver: number
+  /** The first bytes of its arguments, if it had come whole. */
+  readonly head: Buffer | undefined
+}
+
 /**
  * Who is told of what happens to the clients of a thread. Where nobody is, there is none, which costs a branch a call. It
  * is called on the way of every call: it must not allocate, nor throw.
@@ -19,6 +31,9 @@ export interface SessionObserver {
    * then to the reply; both 0 of what the broker has answered.
    */
   answered(client: ServedRecord, prog: number, proc: number, code: number, queued: number, atDriver: number): void
+  /** Calls that took so many microseconds at least are told of by `slow` too, where calls are stamped. */
+  readonly slowUs: number
+  slow(client: ServedRecord, call: TimedCall): void
   /** No daemon was given the call. */
   refused(client: ServedRecord, prog: number, proc: number, why: RemoteError): void
 }

@@ -30,6 +30,8 @@ export interface ActorSettings {
   tcpMinSsf: number
   /** Globs of the SASL names that are let in; undefined: all. */
   saslAllowedUsers: readonly string[] | undefined
+  /** A call that takes so many milliseconds is told of; 0: none is. */
+  slowCallMs: number
   /** Rules of the procedure policy. */
   policy: readonly string[]
   /** Whether counts in calls are checked before a driver daemon sees them. */
