@@ -1,6 +1,9 @@
-import { BROKER, readJson, type BrokerLimits, type BrokerStatus } from '../../protocol/messages/broker-admin.js'
+import {
+  BROKER, readJson, type BrokerLimits, type BrokerProcedure, type BrokerStatus, type ProcedureList, type SlowCallList
+} from '../../protocol/messages/broker-admin.js'
 import { invalidArgument } from '../../protocol/bad-arguments.js'
 import type { Call, Procedure } from '../../workers/serving/dispatch.js'
+import type { SlowCall } from '../../workers/thread/slow-call.js'
 import type { Clients } from '../clients/clients.js'
 import type { ClosedClients } from '../clients/closed-clients.js'
 import type { FollowedLog } from '../log/followed-log.js'
@@ -11,6 +14,7 @@ import { failed, fewerThanUnauthenticated, noClient, notNow } from './failures.j
 import { wholeNumber, type JsonArguments, type JsonProcedure } from './json-procedure.js'
 import { followed, log } from './log-calls.js'
 import type { BrokerControl } from './ports.js'
+import { slowCall } from './slow-calls.js'
 import { trace } from './trace-call.js'
 
 /** The life of the broker, in the hands of an operator. */
@@ -24,6 +28,15 @@ export interface BrokerLife {
   loadAnew(): Promise<string | undefined>
 }
 
+/** What is known of calls. */
+export interface WatchedCalls {
+  /** The last ones that took long, and what that means now. */
+  readonly slowCalls: readonly SlowCall[]
+  readonly slowCallMs: number
+  /** Undefined where calls are not counted. */
+  procedures(): BrokerProcedure[] | undefined
+}
+
 /** What the program shows and changes. */
 export interface Operated {
   readonly clients: Clients
@@ -32,11 +45,14 @@ export interface Operated {
   readonly threads: AdministeredThreads
   readonly control: BrokerControl
   readonly life: BrokerLife
+  readonly watched: WatchedCalls
   /** Those of the admin socket. */
   readonly adminClients: ReadonlyMap<number, AdminClient>
   readonly version: string
 }
 
+/** More are not told of. */
+const MAX_PROCEDURES = 200
 const MAX_LIMIT = 2 ** 32 - 1
 const startedAt = Date.now() - Math.round(1000 * process.uptime())
 
@@ -88,6 +104,12 @@ export function brokerProgram(broker: Operated): readonly (Procedure<AdminClient
     },
     [BROKER.log]: wanted => log(control, wanted),
     [BROKER.follow]: ({ after }) => followed(broker.followed, after),
+    [BROKER.slow]: (): SlowCallList => ({ calls: broker.watched.slowCalls.map(slowCall), slowCallMs: broker.watched.slowCallMs }),
+    [BROKER.procedures]: (): ProcedureList => {
+      const all = broker.watched.procedures()
+      if (all === undefined) throw failed('calls are not counted: metrics_listen is not set')
+      return { procedures: all.slice(0, MAX_PROCEDURES), others: Math.max(0, all.length - MAX_PROCEDURES) }
+    },
     [BROKER.trace]: (wanted, { id }) => trace(broker, wanted, id)
   }
   const program: (Procedure<AdminClient> | undefined)[] = []

@@ -11,6 +11,8 @@ import { drivers } from './commands/drivers.js'
 import { disconnect, drain, reload, undrain } from './commands/life.js'
 import { limits } from './commands/limits.js'
 import { log } from './commands/log.js'
+import { procedures } from './commands/procedures.js'
+import { slow } from './commands/slow.js'
 import { status } from './commands/status.js'
 import { trace } from './commands/trace.js'
 import { printable, printableJson } from './printable.js'
@@ -18,7 +20,9 @@ import { printable, printableJson } from './printable.js'
 /** With what it ends (docs/administration.md). */
 const EXIT = { refused: 1, usage: 2, unreachable: 3 } as const
 
-const COMMANDS: readonly BrokerCommand[] = [status, clients, drivers, disconnect, drain, undrain, reload, log, limits, trace, doctor]
+const COMMANDS: readonly BrokerCommand[] = [
+  status, clients, drivers, disconnect, drain, undrain, reload, log, limits, trace, slow, procedures, doctor
+]
 
 const ADMIN_SOCKET = 'libvirt-admin-sock'
 

@@ -9,6 +9,13 @@ export function table(headings: readonly string[], rows: readonly (readonly Cell
   return cells.map(row => row.map((cell, column) => cell.padEnd(widths[column]!)).join('  ').trimEnd()).join('\n')
 }
 
+/** Microseconds, in three or four digits. */
+export function duration(micros: number): string {
+  if (micros < 1000) return `${Math.round(micros)} µs`
+  if (micros < 1_000_000) return `${(micros / 1000).toPrecision(3)} ms`
+  return micros < 1e9 ? `${(micros / 1e6).toPrecision(3)} s` : `${Math.round(micros / 1e6)} s`
+}
+
 /** As a date and a time of this place. */
 export function dateAndTime(ms: number): string {
   const date = new Date(ms)

@@ -3,7 +3,7 @@ import { BROKER_PROGRAM } from '../../protocol/messages/broker-admin.js'
 import { AccountNames } from '../../workers/names/account-names.js'
 import { adminProgram } from '../admin/procedures.js'
 import { AdminSocket, type AdminHost } from '../admin/admin-socket.js'
-import { brokerProgram } from '../admin/broker-program.js'
+import { brokerProgram, type WatchedCalls } from '../admin/broker-program.js'
 import { BrokerServer, type AdministeredThreads } from '../admin/broker-server.js'
 import { OwnServer } from '../admin/own-server.js'
 import type { Clients } from '../clients/clients.js'
@@ -21,10 +21,12 @@ export interface Administered {
   readonly names: NameService
   readonly logger: Logger
   readonly live: LiveSettings
+  readonly watched: WatchedCalls
   readonly life: LifeControl
 }
 
-export function makeAdminSocket(host: AdminHost, { clients, closed, threads, names, logger, live, life }: Administered): AdminSocket {
+export function makeAdminSocket(host: AdminHost, administered: Administered): AdminSocket {
+  const { clients, closed, threads, names, logger, live, life, watched } = administered
   const { adminLimits, actor } = live.settings
   const socket = new AdminSocket(host, adminLimits)
   const clock = { get now() { return performance.now() } }
@@ -33,7 +35,7 @@ export function makeAdminSocket(host: AdminHost, { clients, closed, threads, nam
   accounts.port.unref()
   const servers = [new BrokerServer(clients, threads), new OwnServer(socket.clients, accounts)]
   const control = new AdminControl(logger, live, life)
-  const operated = { clients, closed, followed: logger.followed, threads, control, life, adminClients: socket.clients, version }
+  const operated = { clients, closed, followed: logger.followed, threads, control, life, watched, adminClients: socket.clients, version }
   socket.serve(new Map([[PROGRAM.admin, adminProgram(servers, control)], [BROKER_PROGRAM, brokerProgram(operated)]]))
   return socket
 }

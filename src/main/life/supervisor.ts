@@ -35,6 +35,7 @@ import { SessionDaemons } from '../threads/session-daemons.js'
 import type { Drainable } from './drain.js'
 import type { BrokerSettings } from './settings.js'
 import { SettingsInUse, type SettingsUsers } from './settings-in-use.js'
+import { watchedCalls } from './watched-calls.js'
 
 const THREAD = ENDS.indexOf('thread')
 
@@ -270,7 +271,9 @@ export class Supervisor implements Drainable, ListenerHandler {
     const { makeAdminSocket } = await import('./make-admin-socket.js')
     const host = { poller: this.#poller, closer: this.#closer, log: this.#log, idle: () => this.onIdle(this.isIdle) }
     const { all: clients, closed } = admitted
-    return makeAdminSocket(host, { clients, closed, threads: pool, names: this.#names!, logger: this.#logger, live, life: this.#life })
+    const watched = watchedCalls(this.#slowCalls, pool, live, this.#config.metricsListen !== undefined)
+    const logger = this.#logger
+    return makeAdminSocket(host, { clients, closed, threads: pool, names: this.#names!, logger, live, life: this.#life, watched })
   }
 
   async #makeMetrics(

@@ -8,7 +8,7 @@ import { XdrError, XdrReader, XdrWriter } from '../xdr.js'
 export const BROKER_PROGRAM = 0x20564221
 export const BROKER = {
   status: 1, clients: 2, drivers: 3, disconnect: 4, drain: 5, resume: 6, reload: 7, limits: 8, closed: 9, log: 10,
-  follow: 11, trace: 12
+  follow: 11, trace: 12, slow: 13, procedures: 14
 } as const
 
 /** Result of STATUS. */
@@ -169,6 +169,55 @@ export interface BrokerTracedCall {
   /** In microseconds: until the daemon was given it, and from then on. Absent where the broker has answered. */
   queuedUs?: number
   driverUs?: number
+}
+
+/** Result of SLOW: the last calls that took long, the latest last. */
+export interface SlowCallList {
+  calls: BrokerSlowCall[]
+  /** As in the configuration; 0: none is noted. */
+  slowCallMs: number
+}
+
+export interface BrokerSlowCall {
+  /** When it ended, in milliseconds since the epoch. */
+  at: number
+  /** Number of its client, and who that is. */
+  client: number | undefined
+  from: string | undefined
+  dn: string | undefined
+  sasl: string | undefined
+  driver: string
+  procedure: string
+  /** The name or UUID that its arguments begin with. */
+  object: string | undefined
+  /** 0, or libvirt's number of the error. */
+  code: number
+  queuedUs: number
+  driverUs: number
+}
+
+/** Result of PROCEDURES: what took most time first. */
+export interface ProcedureList {
+  procedures: BrokerProcedure[]
+  /** Those that are too many to be listed. */
+  others: number
+}
+
+export interface BrokerProcedure {
+  program: string
+  procedure: string
+  driver: string
+  calls: number
+  errors: number
+  refused: number
+  lost: number
+  slow: number
+  /** Those that a driver daemon has answered, and how long they took together. */
+  timed: number
+  totalUs: number
+  /** Half of them took less, and 99 of 100. Absent where there are none. */
+  p50Us?: number
+  p99Us?: number
 }
 
 export const encodeJson = (value: unknown): Buffer => new XdrWriter().string(JSON.stringify(value ?? null)).finish()
