@@ -44,8 +44,11 @@ export type CallKind = number
 export const KIND_WORK = 0xff
 /** Of a call that goes no further, whatever its arguments. */
 export const KIND_REFUSED = KIND.forbidden | KIND.readOnly
-/** Of a call that has to come whole before it goes on, because its arguments tell something. */
-export const KIND_LOOKED_INTO = KIND.stream | KIND.registration | KIND.inspected
+/**
+ * Of a call that has to come whole before it goes on, because its arguments tell something, or because it may go another way
+ * than those before it.
+ */
+export const KIND_LOOKED_INTO = KIND.stream | KIND.closeCallback | KIND.registration | KIND.inspected
 /** Of a call whose reply is more than passed back. */
 export const KIND_REPLY = KIND.stream | KIND.closeCallback | KIND.registration
 
@@ -75,7 +78,7 @@ function kinds(program: number): Uint16Array {
   }
   if (program !== PROGRAM.remote) return table
   for (const number of LOCAL) table[number] = KIND.local
-  for (const number of CLOSE_CALLBACK) table[number] = KIND.closeCallback
+  for (const number of CLOSE_CALLBACK) table[number] = KIND.closeCallback | KIND.brief
   return table
 }
 

@@ -6,6 +6,7 @@ import { REMOTE } from '#protocol/procedures.js'
 import { AnsweringDriver } from '../support/answering-driver.js'
 import { Broker } from '../support/broker.js'
 import type { Cleanup } from '../support/cleanup.js'
+import type { Conf } from '../support/conf-file.js'
 import { frame } from '../support/frame-socket.js'
 import { Random } from '../support/random.js'
 import type { RawClient } from '../support/raw-client.js'
@@ -27,16 +28,19 @@ interface Course {
   frames: FrameCount
 }
 
-/** Hostile clients against a real broker with a driver daemon that answers everything. Returns what was done. */
-export async function attackWithClients(cleanup: Cleanup, { seed, enough }: Campaign): Promise<Outcome> {
+/**
+ * Hostile clients against a real broker with a driver daemon that answers everything. Returns what was done. Those who
+ * behave are of the same identities.
+ */
+export async function attackWithClients(cleanup: Cleanup, { seed, enough }: Campaign, conf: Conf = {}): Promise<Outcome> {
   const dir = await tempDir(cleanup)
   const driver = await AnsweringDriver.listen(cleanup, join(dir, 'virtqemud-sock'))
-  const broker = await Broker.start(cleanup, { driver_socket_dir: dir, actor_threads: 2, client_stall_timeout: 2 })
+  const broker = await Broker.start(cleanup, { driver_socket_dir: dir, actor_threads: 2, client_stall_timeout: 2, ...conf })
   const random = new Random(seed)
   const events = setInterval(() => driver.emitEvents(), 50)
   const bystanders = [
     await Bystander.open(broker.tcpPort, 'qemu:///system'),
-    await Bystander.open(broker.socket, 'qemu:///session')
+    await Bystander.open(broker.socket, 'qemu:///system')
   ]
   const course: Course = { broker, done: new Map(), frames: new FrameCount() }
   try {

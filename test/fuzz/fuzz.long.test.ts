@@ -2,10 +2,12 @@ import { Cleanup } from '../support/cleanup.js'
 import { after } from './campaign.js'
 import { attackWithClients } from './client-campaign.js'
 import { attackWithDaemon } from './driver-campaign.js'
+import { attackAsGuests, callInACrowd } from './guest-campaign.js'
 import { attackInTime } from './time-campaign.js'
 
 /** Each test run takes another course; the seed in the test's name repeats it. */
 const SECONDS = 15
+const SECONDS_AS_GUESTS = 5
 const seed = Date.now() & 0x7fffffff
 
 describe('the broker stands', function () {
@@ -19,6 +21,14 @@ describe('the broker stands', function () {
 
   it(`a hostile driver daemon (npm run fuzz -- --only daemon --seed ${seed})`, async () => {
     await attackWithDaemon(cleanup, { seed, enough: after(SECONDS) })
+  })
+
+  it(`hostile guests of shared driver connections (npm run fuzz -- --only guests --seed ${seed})`, async () => {
+    await attackAsGuests(cleanup, { seed, enough: after(SECONDS_AS_GUESTS) })
+  })
+
+  it(`many calls of many guests (npm run fuzz -- --only calls --seed ${seed})`, async () => {
+    await callInACrowd(cleanup, { seed, enough: after(SECONDS_AS_GUESTS) })
   })
 
   it('what takes most time, beside a client that makes a call now and then (npm run fuzz -- --only time)', async () => {

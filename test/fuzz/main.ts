@@ -4,9 +4,12 @@ import { attackAdminSocket } from './admin-campaign.js'
 import { after } from './campaign.js'
 import { attackWithClients } from './client-campaign.js'
 import { attackWithDaemon } from './driver-campaign.js'
+import { attackAsGuests, callInACrowd } from './guest-campaign.js'
 import { attackInTime } from './time-campaign.js'
 
-const campaigns = { clients: attackWithClients, daemon: attackWithDaemon, admin: attackAdminSocket } as const
+const campaigns = {
+  clients: attackWithClients, daemon: attackWithDaemon, guests: attackAsGuests, calls: callInACrowd, admin: attackAdminSocket
+} as const
 
 interface Options {
   seconds: string
@@ -19,7 +22,7 @@ interface Options {
 program
   .name('npm run fuzz --')
   .description(
-    'Attacks a broker with hostile clients, a hostile driver daemon, ' +
+    'Attacks a broker with hostile clients, that share driver connections with others too, a hostile driver daemon, ' +
       'mutated calls on its admin socket, and with what takes most time, memory or log. ' +
       'Ends with an error if it, or a client that behaves, suffers.'
   )

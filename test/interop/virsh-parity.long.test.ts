@@ -4,6 +4,7 @@ import { expect } from 'chai'
 import { Broker } from '../support/broker.js'
 import { Cleanup } from '../support/cleanup.js'
 import { interactiveVirsh, virsh } from '../support/clients.js'
+import { DriverRelay } from '../support/driver-relay.js'
 import { Libvirtd, startVirtlogd } from '../support/libvirtd.js'
 import { PrivateHost } from '../support/private-host.js'
 import type { Outcome } from '../support/processes.js'
@@ -12,7 +13,10 @@ import type { ParityCommand } from './commands/command.js'
 import { poolPath, qemuCommands, qemuFiles } from './commands/qemu.js'
 import { testDriverCommands, testDriverFiles } from './commands/test-driver.js'
 
-type Route = 'direct' | 'tcp' | 'unix'
+type Route = 'direct' | 'tcp' | 'unix' | 'shared'
+
+/** Which part of the calls goes by connections that clients share, where they do. */
+const LEAST_SHARED = 0.85
 
 /** A list of commands with the libvirtd that they need. */
 interface Scenario {
@@ -49,6 +53,11 @@ const scenarios: readonly Scenario[] = [
   }
 ]
 
+interface Run {
+  outcomes: Outcome[]
+  calls: DriverRelay['calls'] | undefined
+}
+
 /** What virsh would print at any other moment: the moving parts replaced. */
 function steady(outcome: Outcome, command: ParityCommand): Outcome {
   const still = (text: string): string =>
@@ -61,14 +70,23 @@ function steady(outcome: Outcome, command: ParityCommand): Outcome {
  * state, and each command its own virsh, for its exit status; one more client holds the state of test:///default,
  * which goes away with the last connection.
  */
-async function runScenario(scenario: Scenario, route: Route, clientDir: string): Promise<Outcome[]> {
+async function runScenario(scenario: Scenario, route: Route, clientDir: string): Promise<Run> {
   const cleanup = new Cleanup()
   try {
     const daemon = await scenario.startDaemon(cleanup)
     let uri = daemon.uri(scenario.driver, scenario.path)
+    let relay: DriverRelay | undefined
     if (route !== 'direct') {
-      const broker = await Broker.start(cleanup, { driver_sockets: [`*=${daemon.socket}`] })
-      const make = route === 'tcp' ? 'tcpUri' : 'unixUri'
+      let { socket } = daemon
+      if (route === 'shared') {
+        const dir = await tempDir(cleanup)
+        socket = join(dir, 'libvirt-sock')
+        relay = await DriverRelay.listen(cleanup, socket, daemon.socket)
+        await relay.listen(cleanup, join(dir, 'libvirt-sock-ro'), daemon.roSocket)
+      }
+      const sharing = route === 'shared' ? { driver_sharing: 'identity' } : {}
+      const broker = await Broker.start(cleanup, { driver_sockets: [`*=${socket}`], ...sharing })
+      const make = route === 'unix' ? 'unixUri' : 'tcpUri'
       uri = broker[make](scenario.driver, scenario.path)
     }
     const holder = await interactiveVirsh(uri)
@@ -78,7 +96,7 @@ async function runScenario(scenario: Scenario, route: Route, clientDir: string):
       const line = command.line.replaceAll('@/', `${clientDir}/`)
       outcomes.push(steady(await virsh(uri, line, { readonly: command.readonly }), command))
     }
-    return outcomes
+    return { outcomes, calls: relay?.calls }
   } finally {
     await cleanup.run()
   }
@@ -88,13 +106,16 @@ for (const scenario of scenarios) {
   describe(`virsh with ${scenario.driver}://${scenario.path} through the broker`, () => {
     const cleanup = new Cleanup()
     const outcomes = {} as Record<Route, Outcome[]>
+    let calls = { shared: 0, own: 0 }
 
     before(async function () {
       this.timeout(240000)
       const clientDir = await tempDir(cleanup)
       for (const [name, text] of Object.entries(scenario.files)) await writeFile(join(clientDir, name), text)
-      for (const route of ['direct', 'tcp', 'unix'] as const) {
-        outcomes[route] = await runScenario(scenario, route, clientDir)
+      for (const route of ['direct', 'tcp', 'unix', 'shared'] as const) {
+        const run = await runScenario(scenario, route, clientDir)
+        outcomes[route] = run.outcomes
+        if (run.calls !== undefined) calls = run.calls
       }
     })
 
@@ -107,7 +128,13 @@ for (const scenario of scenarios) {
         expect(direct?.status, direct?.stderr).to.equal(command.status)
         expect(outcomes.tcp[index], 'over TCP').to.deep.equal(direct)
         expect(outcomes.unix[index], 'over UNIX').to.deep.equal(direct)
+        expect(outcomes.shared[index], 'with shared driver connections').to.deep.equal(direct)
       })
     }
+
+    it('makes nearly all its calls on driver connections that clients share, where they do', () => {
+      const { shared, own } = calls
+      expect(shared / (shared + own), `${shared} on shared ones, ${own} on others`).to.be.greaterThan(LEAST_SHARED)
+    })
   })
 }

@@ -1,7 +1,7 @@
 import { expect } from 'chai'
-import { MESSAGE } from '#protocol/header.js'
 import { errorReply, rpcError } from '#protocol/errors.js'
-import { readHeader } from '#protocol/header.js'
+import { DISPOSITION } from '#protocol/frame-reader.js'
+import { MESSAGE, readHeader } from '#protocol/header.js'
 import { REMOTE } from '#protocol/procedures.js'
 import { Clock } from '#workers/base/clock.js'
 import { Cleanup } from '../support/cleanup.js'
@@ -108,6 +108,31 @@ describe('shared driver connections and what they bound', () => {
     answer!()
     await next
     expect(trial.upstreams[0]!.closed).to.equal(false)
+  })
+
+  it('serve neighbours of a slow reader, of half a call, and of a call that hangs, in the turn in which they call', async () => {
+    trial.settings.driverPoolSize = 1
+    trial.settings.driverMaxRequests = 30
+    const [slow, unfinished, hanging, neighbour] = await guests(4)
+    const [upstream] = trial.upstreams
+    for (let i = 0; i < 20; i++) slow!.call(CALL)
+    slow!.port.pause()
+    for (const call of upstream!.take()) {
+      upstream!.reply(call, Buffer.alloc(MiB - 100))
+      await settle()
+    }
+    const half = frame({ proc: CALL, serial: 7 }, pattern(60_000)).subarray(0, 100)
+    expect(unfinished!.port.begin(half, 0, false)).to.equal(DISPOSITION.collect)
+    hanging!.call(CALL, pattern(4))
+    upstream!.take()
+    for (let i = 0; i < 100; i++) {
+      trial.turns.polled()
+      neighbour!.call(CALL, pattern(50, i))
+      const [call] = upstream!.take()
+      upstream!.reply(call!, call!.payload, 20)
+      expect(neighbour!.answers().map(({ payload }) => payload)).to.deep.equal([pattern(50, i).toString('latin1')])
+    }
+    expect([trial.upstreams.length, slow!.heard, slow!.taken().length]).to.deep.equal([1, [], 20 * (MiB - 72)])
   })
 
   it('are read for a client that does not read, until it has the most of 64 MiB', async () => {

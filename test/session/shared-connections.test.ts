@@ -1,19 +1,18 @@
 import { expect } from 'chai'
-import { decodeError, errorReply, RemoteError, rpcError } from '#protocol/errors.js'
-import { DISPOSITION } from '#protocol/frame-reader.js'
-import { HEADER_BYTES, MESSAGE, readHeader, STATUS } from '#protocol/header.js'
-import { QEMU, REMOTE } from '#protocol/procedures.js'
+import { decodeError, RemoteError, rpcError } from '#protocol/errors.js'
+import { HEADER_BYTES, MESSAGE, STATUS } from '#protocol/header.js'
+import { REMOTE } from '#protocol/procedures.js'
 import { Clock } from '#workers/base/clock.js'
 import { Cleanup } from '../support/cleanup.js'
 import { frame } from '../support/frame-socket.js'
+import { GuestCrowd } from '../support/guest-crowd.js'
 import { settle } from '../support/memory-session.js'
 import { pattern } from '../support/pattern.js'
 import { Random } from '../support/random.js'
-import { SharedTrial, wayTo, type MemoryGuest } from '../support/shared-trial.js'
+import { SharedTrial, wayTo } from '../support/shared-trial.js'
 import { waitFor } from '../support/waiting.js'
 
 const CALL = REMOTE.domainGetInfo
-const CONSOLE = REMOTE.domainOpenConsole
 const HIGH = REMOTE.connectGetLibVersion
 const latin = (text: string): Buffer => Buffer.from(text, 'latin1')
 
@@ -107,41 +106,11 @@ describe('shared driver connections', () => {
       })
     }
 
-    it('out of a hundred thousand, from a daemon that answers late and out of order, with callers that leave', async () => {
-      const random = new Random(23)
-      const guests: { guest: MemoryGuest; id: number; asked: Map<number, string> }[] = []
-      let ids = 0
-      const join = async (): Promise<void> => {
-        guests.push({ guest: await trial.open(), id: ids++, asked: new Map() })
-      }
-      for (let i = 0; i < 8; i++) await join()
-      const out: (() => void)[] = []
-      let answered = 0
-      for (let step = 0; step < 100_000; step++) {
-        // One turn takes so many frames and no more.
-        if (step % 16 === 0) await settle()
-        const one = random.pick(guests)
-        if (one.guest.waiting.length < 4) {
-          const text = `${one.id}.${step}`
-          one.asked.set(one.guest.call(CALL, latin(text)), text)
-        }
-        for (const upstream of trial.upstreams) {
-          for (const call of upstream.take()) out.push(() => upstream.reply(call, call.payload))
-        }
-        if (random.chance(0.67) && out.length > 0) out.splice(random.integer(0, out.length - 1), 1)[0]!()
-        for (const { guest, asked } of guests) {
-          for (const { serial, payload } of guest.answers()) {
-            expect(payload).to.equal(asked.get(serial))
-            asked.delete(serial)
-            answered++
-          }
-        }
-        if (!random.chance(0.002)) continue
-        const [gone] = guests.splice(random.integer(0, guests.length - 1), 1)
-        gone!.guest.port.close()
-        await join()
-      }
-      expect(answered).to.be.greaterThan(20_000)
+    it('out of sixty thousand of fifty identities, late, out of order, twice, with callers and connections that go', async () => {
+      const crowd = new GuestCrowd(trial, new Random(23))
+      const { answered, clients, deaths, lost, twice, toNobody } = await crowd.call(60_000)
+      expect(answered).to.be.greaterThan(40_000)
+      expect(Math.min(clients - 2000, deaths, lost, twice, toNobody), 'of each').to.be.greaterThan(0)
     })
 
     it('or to nobody, if the caller has gone, and the place is free only then', async () => {
@@ -234,199 +203,6 @@ describe('shared driver connections', () => {
       expect([upstream!.transport.paused, quick.answers().length]).to.deep.equal([false, 1])
       slow.port.resume()
       expect(upstream!.take()).to.have.length(1)
-    })
-  })
-
-  describe('end', () => {
-    it('for those with calls there, and for all when the one is lost that stands for the daemon', async () => {
-      trial.settings.driverPoolSize = 2
-      const guests = await Promise.all(Array.from({ length: 4 }, () => trial.open()))
-      const idle = await trial.open({ saslUserName: 'other' })
-      for (const guest of guests) guest.call(CALL)
-      await settle()
-      const [first, , second] = trial.upstreams
-      const there = guests.filter(({ heard }) => heard.length === 0)
-      second!.transport.lose(104)
-      const hit = there.filter(({ heard }) => heard.length > 0)
-      expect(hit).to.have.length(2)
-      expect(hit[0]!.heard).to.deep.equal(['lost: Cannot recv data: Connection reset by peer, 1, false'])
-      first!.transport.lose(0)
-      expect([...guests, idle].map(({ heard }) => heard.length)).to.deep.equal([1, 1, 1, 1, 1])
-    })
-
-    it('for a client with a part of a reply with the word that it is cut', async () => {
-      const [a, b] = [await trial.open(), await trial.open()]
-      a.call(CALL)
-      b.call(CALL)
-      const [call] = trial.upstreams[0]!.take()
-      const long = frame({ proc: CALL, serial: call!.serial, type: MESSAGE.reply }, pattern(2 ** 21))
-      trial.upstreams[0]!.transport.receive(long.subarray(0, 2 ** 20))
-      trial.upstreams[0]!.transport.lose(0)
-      expect([a, b].map(({ heard }) => /true$/.test(heard[0]!))).to.deep.equal([true, false])
-    })
-
-    it('when they have been idle for long, but for one as long as a session has the name open', async () => {
-      trial.settings.driverIdleTimeoutMs = 100
-      const guests = [await trial.open({ saslUserName: 'a' }), await trial.open({ saslUserName: 'b' })]
-      const [first, second] = trial.upstreams
-      await waitFor('the goodbye', () => second!.take().some(({ proc }) => proc === REMOTE.connectClose))
-      expect(first!.take()).to.deep.equal([])
-      guests[1]!.call(CALL)
-      await settle()
-      expect(trial.upstreams[2]!.order.identity).to.deep.equal({ saslUserName: 'b' })
-      for (const guest of guests) guest.port.leave()
-      await waitFor('the other goodbye', () => first!.take().some(({ proc }) => proc === REMOTE.connectClose))
-    })
-
-    it('when there are too many that are idle, the one that is so longest first', async () => {
-      trial.settings.driverMaxIdle = 2
-      for (const saslUserName of ['a', 'b', 'c']) await trial.open({ saslUserName })
-      const leaving = trial.upstreams.map(upstream => upstream.take().some(({ proc }) => proc === REMOTE.connectClose))
-      expect(leaving).to.deep.equal([false, true, false])
-    })
-
-    it('when the daemon has lost another one that it needs, as soon as nobody has a call there', async () => {
-      const [a, b] = [await trial.open(), await trial.open()]
-      a.call(REMOTE.secretLookupByUuid)
-      b.call(CALL)
-      const [upstream] = trial.upstreams
-      const [secret, other] = upstream!.take()
-      upstream!.transport.receive(errorReply(readHeader(secret!.bytes), rpcError('client socket is closed')))
-      expect(upstream!.take()).to.deep.equal([])
-      upstream!.reply(other!)
-      expect(upstream!.take(), 'before there is another').to.deep.equal([])
-      a.call(CALL)
-      await settle()
-      expect(trial.upstreams[1]!.take()).to.have.length(1)
-      expect(upstream!.take().map(({ proc }) => proc)).to.deep.equal([REMOTE.connectClose])
-    })
-
-    it('so that those who wait for them get others', async () => {
-      const guests = await Promise.all(Array.from({ length: 5 }, () => trial.open()))
-      for (const guest of guests) guest.call(CALL)
-      await settle()
-      trial.upstreams[1]!.transport.lose(0)
-      await settle()
-      const left = guests.filter(({ heard }) => heard.length === 0)
-      expect([left.length, left.flatMap(({ waiting }) => waiting).length]).to.deep.equal([3, 0])
-      expect(trial.upstreams[2]!.take()).to.have.length(1)
-    })
-
-    it('not for those who have others, when no further one can be opened', async () => {
-      const [a, b] = [await trial.open(), await trial.open()]
-      trial.drivers.refusal = rpcError('too many')
-      a.call(CALL)
-      a.call(CALL)
-      b.call(HIGH)
-      await settle()
-      expect([a.heard, b.heard, b.waiting.length]).to.deep.equal([[], [], 1])
-      expect(trial.log).to.deep.equal(['driver-refused: no further driver connection: too many'])
-      const [upstream] = trial.upstreams
-      for (const call of upstream!.take()) upstream!.reply(call)
-      expect(upstream!.take().map(({ proc }) => proc)).to.deep.equal([HIGH])
-    })
-
-    it('never with what a daemon needs of another one opened more than once', async () => {
-      trial.settings.driverPoolSize = 1
-      const [a, b] = [await trial.open(), await trial.open()]
-      a.call(REMOTE.storagePoolRefresh)
-      b.call(REMOTE.storagePoolRefresh)
-      const [upstream] = trial.upstreams
-      const [first, ...more] = upstream!.take()
-      expect([first!.proc, more.length]).to.deep.equal([REMOTE.storagePoolRefresh, 0])
-      upstream!.reply(first!)
-      a.call(REMOTE.storagePoolRefresh)
-      expect(upstream!.take()).to.have.length(2)
-    })
-  })
-
-  describe('are left', () => {
-    it('for one of its own by a session that opens a stream, and come back to when that is over', async () => {
-      const [a, b] = [await trial.open(), await trial.open()]
-      a.call(CALL)
-      a.call(CONSOLE)
-      a.call(CALL, latin('behind it'))
-      await settle()
-      const [shared, own] = trial.upstreams
-      const [before] = shared!.take()
-      shared!.reply(before!)
-      const calls = own!.take()
-      expect(calls.map(({ proc, serial }) => [proc, serial])).to.deep.equal([[CONSOLE, 2], [CALL, 3]])
-      a.bound = true
-      for (const call of calls) own!.reply(call)
-      expect(own!.take()).to.deep.equal([])
-      a.bound = false
-      b.call(CALL)
-      a.call(CALL)
-      const [last] = own!.take()
-      own!.reply(last!)
-      expect(own!.take().map(({ proc }) => proc)).to.deep.equal([REMOTE.connectClose])
-      a.call(CALL)
-      expect(shared!.take()).to.have.length(2)
-    })
-
-    it('for good by a session that migrates, or starts a guest that dies with it', async () => {
-      const autodestroy = Buffer.from([0, 0, 0, 2])
-      for (const [proc, payload] of [[REMOTE.domainMigratePerform3Params], [REMOTE.domainCreateXml, autodestroy]] as const) {
-        const guest = await trial.open({ saslUserName: `of ${proc}` })
-        guest.call(proc, payload)
-        await settle()
-        const own = trial.upstreams.at(-1)!
-        own.reply(own.take()[0]!)
-        guest.call(CALL)
-        expect(own.take().map(call => call.proc)).to.deep.equal([CALL])
-      }
-    })
-
-    it('by a session whose call is too long to be kept', async () => {
-      const guest = await trial.open()
-      guest.call(CALL, pattern(70_000))
-      await settle()
-      expect(trial.upstreams.map(upstream => upstream.take().length)).to.deep.equal([0, 1])
-    })
-
-    it('by a session whose call comes in pieces while too much of that is kept already', async () => {
-      const half = frame({ proc: CALL, serial: 7 }, pattern(60_000)).subarray(0, 100)
-      const guests = await Promise.all(Array.from({ length: 600 }, () => trial.open()))
-      const found = guests.map(({ port }) => port.begin(Buffer.from(half), 0, false))
-      const most = Math.floor(2 ** 25 / 60_028)
-      expect([found[0], found[most - 1], found[most], found[599]]).to.deep.equal([
-        DISPOSITION.collect, DISPOSITION.collect, DISPOSITION.hold, DISPOSITION.hold
-      ])
-      guests[0]!.port.close()
-      const last = await trial.open()
-      expect([1, 2].map(() => last.port.begin(Buffer.from(half), 0, false)), 'room for one').to.deep.equal([
-        DISPOSITION.collect, DISPOSITION.collect
-      ])
-    })
-
-    it('not if there is no other: that call fails, and the session goes on', async () => {
-      const guest = await trial.open()
-      trial.drivers.refusal = rpcError('no more')
-      guest.call(CONSOLE)
-      await settle()
-      await settle()
-      const [answer] = guest.answers()
-      expect(answer).to.include({ proc: CONSOLE, serial: 1, status: STATUS.error })
-      expect(decodeError(latin(answer!.payload)).message).to.equal('no more')
-      guest.call(CALL)
-      expect(trial.upstreams[0]!.take()).to.have.length(1)
-    })
-
-    it('by a session that is lost with its own connection, and with nobody else', async () => {
-      const [a, b] = [await trial.open(), await trial.open()]
-      a.call(CONSOLE)
-      await settle()
-      trial.upstreams[1]!.transport.lose(0)
-      expect([a.heard.length, b.heard.length]).to.deep.equal([1, 0])
-    })
-
-    it('by what makes a guest the owner of a connection, never by another kind of frame', async () => {
-      const guest = await trial.open()
-      guest.call(CALL, Buffer.alloc(4), { type: MESSAGE.callWithFds })
-      guest.call(QEMU.domainMonitorCommand, undefined, { prog: 0x20009999 })
-      await settle()
-      expect(trial.upstreams[0]!.take()).to.deep.equal([])
     })
   })
 

@@ -182,6 +182,7 @@ export class SharedTrial {
     driverPoolSize: 2, driverIdleTimeoutMs: 60_000, driverMaxIdle: 64
   }
   readonly drivers: UpstreamDrivers
+  readonly turns: Turns
   readonly pool: DriverPool
   readonly log: string[] = []
   readonly failures: unknown[] = []
@@ -190,7 +191,7 @@ export class SharedTrial {
 
   constructor(clock: Clock) {
     const failed = (_: unknown, error: unknown): void => void this.failures.push(error)
-    const turns = new Turns(failed)
+    const turns = (this.turns = new Turns(failed))
     const io = { closer: { close: () => undefined } as never, failed }
     const { settings, counters } = this
     const links = new DriverLinks(this.figures)

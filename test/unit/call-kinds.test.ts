@@ -25,7 +25,7 @@ describe('the kinds of calls', () => {
 
   it('say what the reply changes', () => {
     expect(plain(REMOTE.storageVolUpload)).to.equal(KIND.stream)
-    expect(plain(REMOTE.connectUnregisterCloseCallback)).to.equal(KIND.closeCallback)
+    expect(plain(REMOTE.connectUnregisterCloseCallback)).to.equal(KIND.closeCallback | KIND.brief)
     expect(plain(QEMU.connectDomainMonitorEventRegister, PROGRAM.qemu)).to.equal(KIND.registration | KIND.brief)
   })
 

@@ -267,8 +267,10 @@ export class GuestPort implements DriverPort, CallWriter, FrameSource, Guest, Ow
   /** The daemon has gone, or what is out there with a connection to it. */
   lost(error: RemoteError, reason: number, cut: boolean): void {
     if (this.#gone) return
+    // The one that is lost may be another than that which has the rest of a reply.
+    const lacksRest = cut || this.inPassedFrame
     this.close()
-    if (this.#serving) this.user.driverEvents.driverLost(this, error, reason, cut)
+    if (this.#serving) this.user.driverEvents.driverLost(this, error, reason, lacksRest)
   }
 
   // CallWriter
@@ -391,6 +393,7 @@ export class GuestPort implements DriverPort, CallWriter, FrameSource, Guest, Ow
     this.#ready = undefined
     this.#promotion = undefined
     this.#own = ready
+    this.#part!.used = true
     if (this.#paused) ready.port.pause()
   }
 
@@ -401,6 +404,7 @@ export class GuestPort implements DriverPort, CallWriter, FrameSource, Guest, Ow
     // Nor before what has begun, there or here, is through.
     if (own.source.inPassedFrame || this.user.relayed.inPassedFrame) return
     this.#own = undefined
+    this.#part!.used = false
     own.port.leave()
   }
 

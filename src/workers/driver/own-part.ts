@@ -16,6 +16,8 @@ export class OwnPart implements DriverUser, ReplyJudge, DriverEvents {
   readonly #owner: OwnPartOwner
   /** Calls that are not answered. */
   out = 0
+  /** Its calls go there. Before and after that nothing from there is meant for it, and it may be getting a reply from elsewhere. */
+  used = false
 
   constructor(user: DriverUser, owner: OwnPartOwner) {
     this.#user = user
@@ -51,17 +53,17 @@ export class OwnPart implements DriverUser, ReplyJudge, DriverEvents {
   }
 
   replied(bytes: Buffer, at: number, here: boolean): Disposition | undefined {
-    const found = this.#user.judge.replied(bytes, at, here)
+    const found = this.used ? this.#user.judge.replied(bytes, at, here) : undefined
     if (found !== undefined && found !== DISPOSITION.collect) this.out--
     return found
   }
 
   streamPacket(bytes: Buffer, at: number): Disposition | undefined {
-    return this.#user.judge.streamPacket(bytes, at)
+    return this.used ? this.#user.judge.streamPacket(bytes, at) : undefined
   }
 
   event(bytes: Buffer, at: number, here: boolean): Disposition {
-    return this.#user.judge.event(bytes, at, here)
+    return this.used ? this.#user.judge.event(bytes, at, here) : DISPOSITION.skip
   }
 
   driverJudged(): void {

@@ -6,7 +6,9 @@ import {
   frameProgram,
   frameSerial,
   frameStatus,
+  frameType,
   HEADER_BYTES,
+  MESSAGE,
   putFrameSerial,
   STATUS
 } from '../../protocol/header.js'
@@ -167,7 +169,12 @@ export class SharedConnection implements DriverUser, DriverEvents, ReplyJudge, R
 
   /** A part of a reply to it has gone on, and the rest has not come. */
   passesTo(guest: Guest): boolean {
-    return this.#passing === guest && this.#opened!.source.inPassedFrame
+    return this.#passing === guest && this.#isPassing
+  }
+
+  /** Somebody waits for the rest of a reply. */
+  get #isPassing(): boolean {
+    return this.#passing !== undefined && this.#opened!.source.inPassedFrame
   }
 
   cutAtFrameEnd(): void {
@@ -185,7 +192,7 @@ export class SharedConnection implements DriverUser, DriverEvents, ReplyJudge, R
 
   /** If nobody waits for what is out there, or it takes no more calls. */
   goIfSpent(): void {
-    const spent = this.#slots.abandoned && (this.#retired || this.#slots.size > 0)
+    const spent = this.#slots.abandoned && !this.#isPassing && (this.#retired || this.#slots.size > 0)
     if (spent && this.#owner.spent(this)) this.leave()
   }
 
@@ -205,6 +212,8 @@ export class SharedConnection implements DriverUser, DriverEvents, ReplyJudge, R
   // ReplyJudge
 
   replied(bytes: Buffer, at: number, here: boolean): Disposition | undefined {
+    // No call that goes here is answered with descriptors.
+    if (frameType(bytes, at) !== MESSAGE.reply) return undefined
     const given = frameSerial(bytes, at)
     const place = this.#slots.find(given)
     if (place < 0) return undefined
@@ -229,6 +238,8 @@ export class SharedConnection implements DriverUser, DriverEvents, ReplyJudge, R
       guest.take(bytes, at, at + length, true)
       return DISPOSITION.skip
     }
+    // The one before has its reply by now, and is told so with the others.
+    if (this.#passing !== undefined) this.#answered.push(this.#passing)
     this.#passing = guest
     guest.passing = this
     this.#opened!.source.cutAtFrameEnd()
@@ -324,13 +335,13 @@ export class SharedConnection implements DriverUser, DriverEvents, ReplyJudge, R
 
   /** There are too many that are idle. */
   goIdle(): void {
-    if (this.#slots.size === 0 && this.#owner.idleLong(this)) this.leave()
+    if (this.#slots.size === 0 && !this.#isPassing && this.#owner.idleLong(this)) this.leave()
   }
 
   timeUp(): void {
     const { clock, settings } = this.#services
     if (this.#slots.size > 0) return
-    const left = this.#idleSince + settings.driverIdleTimeoutMs - clock.now
+    const left = this.#isPassing ? settings.driverIdleTimeoutMs : this.#idleSince + settings.driverIdleTimeoutMs - clock.now
     if (left <= 0 && this.#owner.idleLong(this)) this.leave()
     else clock.set(this.#timer, left > 0 ? left : settings.driverIdleTimeoutMs)
   }

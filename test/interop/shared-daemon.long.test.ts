@@ -1,0 +1,118 @@
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { expect } from 'chai'
+import { STATUS } from '#protocol/header.js'
+import { REMOTE } from '#protocol/procedures.js'
+import { XdrReader, XdrWriter } from '#protocol/xdr.js'
+import { Broker } from '../support/broker.js'
+import { Cleanup } from '../support/cleanup.js'
+import { interactiveVirsh, virshOk } from '../support/clients.js'
+import { DriverRelay } from '../support/driver-relay.js'
+import { guestXml } from '../support/guest.js'
+import { Libvirtd, startVirtlogd } from '../support/libvirtd.js'
+import { PrivateHost } from '../support/private-host.js'
+import { printed } from '../support/processes.js'
+import { RawClient } from '../support/raw-client.js'
+import { tempDir } from '../support/temp-dir.js'
+import { waitFor } from '../support/waiting.js'
+
+const WRITES = 2000
+const READERS = 12
+/** The domain of test:///default. */
+const DOMAIN = new XdrWriter().string('test').fixed(Buffer.from('6695eb01f6a4830479aa97f2502e193f', 'hex')).i32(1).finish()
+const DESCRIPTION = 0
+const text = (value: string | undefined): Buffer => new XdrWriter().optional(value, (xdr, some) => xdr.string(some)).finish()
+const word = (value: number): Buffer => new XdrWriter().u32(value).finish()
+const NONE = text(undefined)
+
+describe('a real libvirtd behind shared connections', function () {
+  this.timeout(60_000)
+  let cleanup: Cleanup
+  let host: PrivateHost
+  beforeEach(async () => {
+    cleanup = new Cleanup()
+    host = await PrivateHost.start(cleanup)
+  })
+  afterEach(() => cleanup.run())
+
+  const startBroker = (socket: string): Promise<Broker> =>
+    Broker.start(cleanup, {
+      driver_sockets: [`*=${socket}`], driver_sharing: 'identity', driver_idle_timeout: 1, actor_threads: 1
+    })
+
+  it('that ends after two seconds without a client stays as long as one has it open that does not call', async () => {
+    const dir = await tempDir(cleanup)
+    const broker = await startBroker(join(dir, 'sock'))
+    const daemon = await Libvirtd.start(host, cleanup, { drivers: [], args: ['--timeout', '2'] })
+    const relay = await DriverRelay.listen(cleanup, join(dir, 'sock'), daemon.socket)
+    const uri = broker.unixUri('test', '/default')
+    const clients = [await interactiveVirsh(uri), await interactiveVirsh(uri), await interactiveVirsh(uri)]
+    for (const client of clients) cleanup.defer(() => client.stop())
+    await waitFor('the idle connections to go, but for one', () => relay.connections.length >= 3 && relay.open === 1)
+    await new Promise(resolve => setTimeout(resolve, 3000))
+    expect(daemon.ended).to.equal(false)
+    for (const client of clients) {
+      client.child.stdin.write('domname 1\n')
+      await printed(client, /^test$/m)
+    }
+    expect(relay.connections.length, 'as most had to connect again').to.be.greaterThan(3)
+    for (const client of clients) client.child.stdin.end()
+    await waitFor('the end of the daemon', () => daemon.ended)
+  })
+
+  it('is never read as it was before a write that had ended', async () => {
+    const daemon = await Libvirtd.start(host, cleanup, { drivers: [] })
+    const dir = await tempDir(cleanup)
+    const relay = await DriverRelay.listen(cleanup, join(dir, 'sock'), daemon.socket)
+    const broker = await startBroker(join(dir, 'sock'))
+    const connected = async (): Promise<RawClient> => {
+      const client = await RawClient.connect(cleanup, broker.tcpPort)
+      expect((await client.open('test:///default')).status).to.equal(STATUS.ok)
+      return client
+    }
+    const writer = await connected()
+    const write = async (value: number): Promise<void> => {
+      const args = Buffer.concat([DOMAIN, word(DESCRIPTION), text(String(value)), NONE, NONE, word(0)])
+      expect((await writer.call(REMOTE.domainSetMetadata, args)).status).to.equal(STATUS.ok)
+    }
+    const question = Buffer.concat([DOMAIN, word(DESCRIPTION), NONE, word(0)])
+    let written = 0
+    let reads = 0
+    const reader = async (): Promise<void> => {
+      const client = await connected()
+      while (written < WRITES) {
+        const before = written
+        const { status, payload } = await client.call(REMOTE.domainGetMetadata, question)
+        expect(status).to.equal(STATUS.ok)
+        expect(Number(new XdrReader(payload).string())).to.be.at.least(before)
+        reads++
+      }
+    }
+    await write(0)
+    const readers = Array.from({ length: READERS }, reader)
+    while (written < WRITES) {
+      await write(written + 1)
+      written++
+    }
+    await Promise.all(readers)
+    expect(reads).to.be.greaterThan(WRITES)
+    expect(relay.connections.filter(({ calls }) => calls > 0).length, 'connections that they shared').to.be.within(2, 8)
+  })
+
+  it('ends a guest that was made to die with its client when that one goes, and not when another does', async () => {
+    await startVirtlogd(host, cleanup)
+    const daemon = await Libvirtd.start(host, cleanup)
+    const broker = await startBroker(daemon.socket)
+    const uri = broker.tcpUri('qemu', '/system')
+    const dir = await tempDir(cleanup)
+    await writeFile(join(dir, 'tiny.xml'), guestXml('tiny', '33333333-aaaa-4aaa-8aaa-000000000077'))
+    const [owner, other] = [await interactiveVirsh(uri), await interactiveVirsh(uri)]
+    for (const client of [owner, other]) cleanup.defer(() => client.stop())
+    owner.child.stdin.write(`create --autodestroy ${dir}/tiny.xml\necho made\n`)
+    await printed(owner, /^made/m)
+    await other.stop('SIGKILL')
+    expect(await virshOk(uri, 'domstate tiny')).to.contain('running')
+    await owner.stop('SIGKILL')
+    await waitFor('the end of the guest', async () => (await virshOk(uri, 'list --all --name')).trim() === '')
+  })
+})

@@ -1,0 +1,292 @@
+import { expect } from 'chai'
+import { decodeError, errorReply, rpcError } from '#protocol/errors.js'
+import { DISPOSITION } from '#protocol/frame-reader.js'
+import { MESSAGE, readHeader, STATUS } from '#protocol/header.js'
+import { QEMU, REMOTE } from '#protocol/procedures.js'
+import { Clock } from '#workers/base/clock.js'
+import { Cleanup } from '../support/cleanup.js'
+import { frame } from '../support/frame-socket.js'
+import { settle } from '../support/memory-session.js'
+import { pattern } from '../support/pattern.js'
+import { SharedTrial } from '../support/shared-trial.js'
+import { waitFor } from '../support/waiting.js'
+
+const CALL = REMOTE.domainGetInfo
+const CONSOLE = REMOTE.domainOpenConsole
+const HIGH = REMOTE.connectGetLibVersion
+const latin = (text: string): Buffer => Buffer.from(text, 'latin1')
+
+describe('shared driver connections in the end', () => {
+  const cleanup = new Cleanup()
+  const clock = new Clock(() => undefined)
+  cleanup.defer(() => Promise.resolve(clock.stop()))
+  after(() => cleanup.run())
+  let trial: SharedTrial
+  beforeEach(() => (trial = new SharedTrial(clock)))
+  afterEach(() => {
+    trial.pool.stop()
+    expect(trial.failures).to.deep.equal([])
+  })
+
+  describe('end', () => {
+    it('for those with calls there, and for all when the one is lost that stands for the daemon', async () => {
+      trial.settings.driverPoolSize = 2
+      const guests = await Promise.all(Array.from({ length: 4 }, () => trial.open()))
+      const idle = await trial.open({ saslUserName: 'other' })
+      for (const guest of guests) guest.call(CALL)
+      await settle()
+      const [first, , second] = trial.upstreams
+      const there = guests.filter(({ heard }) => heard.length === 0)
+      second!.transport.lose(104)
+      const hit = there.filter(({ heard }) => heard.length > 0)
+      expect(hit).to.have.length(2)
+      expect(hit[0]!.heard).to.deep.equal(['lost: Cannot recv data: Connection reset by peer, 1, false'])
+      first!.transport.lose(0)
+      expect([...guests, idle].map(({ heard }) => heard.length)).to.deep.equal([1, 1, 1, 1, 1])
+    })
+
+    it('for a client with a part of a reply with the word that it is cut', async () => {
+      const [a, b] = [await trial.open(), await trial.open()]
+      a.call(CALL)
+      b.call(CALL)
+      const [call] = trial.upstreams[0]!.take()
+      const long = frame({ proc: CALL, serial: call!.serial, type: MESSAGE.reply }, pattern(2 ** 21))
+      trial.upstreams[0]!.transport.receive(long.subarray(0, 2 ** 20))
+      trial.upstreams[0]!.transport.lose(0)
+      expect([a, b].map(({ heard }) => /true$/.test(heard[0]!))).to.deep.equal([true, false])
+    })
+
+    it('also when it is another that is lost, and the one that has the rest is given up with it', async () => {
+      const guests = await Promise.all(Array.from({ length: 4 }, () => trial.open()))
+      for (const guest of guests) guest.call(CALL)
+      await settle()
+      const [kept, second] = trial.upstreams
+      const [call] = second!.take()
+      const long = frame({ proc: CALL, serial: call!.serial, type: MESSAGE.reply }, pattern(2 ** 21))
+      second!.transport.receive(long.subarray(0, 2 ** 20))
+      kept!.transport.lose(0)
+      expect(guests.map(({ heard }) => /true$/.test(heard[0]!)).filter(cut => cut)).to.have.length(1)
+    })
+
+    it('not while somebody has a part of a reply, though nobody waits for anything else', async () => {
+      const [reader, gone, other] = [await trial.open(), await trial.open(), await trial.open({ saslUserName: 'other' })]
+      reader.call(CALL)
+      gone.call(CALL)
+      const [shared] = trial.upstreams
+      const [call] = shared!.take()
+      const long = frame({ proc: CALL, serial: call!.serial, type: MESSAGE.reply }, pattern(2 ** 21))
+      shared!.transport.receive(long.subarray(0, 2 ** 20))
+      gone.port.close()
+      expect(shared!.closed, 'within the reply').to.equal(false)
+      shared!.transport.receive(long.subarray(2 ** 20))
+      expect([reader.taken().length, shared!.closed, other.heard]).to.deep.equal([long.length, true, []])
+    })
+
+    it('nor because it is one too many', async () => {
+      const [other, reader] = [await trial.open({ saslUserName: 'other' }), await trial.open()]
+      const [kept, shared] = trial.upstreams
+      reader.call(CALL)
+      const [call] = shared!.take()
+      const long = frame({ proc: CALL, serial: call!.serial, type: MESSAGE.reply }, pattern(2 ** 21))
+      shared!.transport.receive(long.subarray(0, 2 ** 20))
+      trial.settings.driverMaxIdle = 0
+      const callOfOther = (): void => {
+        other.call(CALL)
+        kept!.reply(kept!.take()[0]!)
+      }
+      callOfOther()
+      expect(shared!.take(), 'within the reply').to.deep.equal([])
+      shared!.transport.receive(long.subarray(2 ** 20))
+      callOfOther()
+      expect([reader.taken().length, shared!.take().map(({ proc }) => proc)]).to.deep.equal([long.length, [REMOTE.connectClose]])
+    })
+
+    it('when they have been idle for long, but for one as long as a session has the name open', async () => {
+      trial.settings.driverIdleTimeoutMs = 100
+      const guests = [await trial.open({ saslUserName: 'a' }), await trial.open({ saslUserName: 'b' })]
+      const [first, second] = trial.upstreams
+      await waitFor('the goodbye', () => second!.take().some(({ proc }) => proc === REMOTE.connectClose))
+      expect(first!.take()).to.deep.equal([])
+      guests[1]!.call(CALL)
+      await settle()
+      expect(trial.upstreams[2]!.order.identity).to.deep.equal({ saslUserName: 'b' })
+      for (const guest of guests) guest.port.leave()
+      await waitFor('the other goodbye', () => first!.take().some(({ proc }) => proc === REMOTE.connectClose))
+    })
+
+    it('when there are too many that are idle, the one that is so longest first', async () => {
+      trial.settings.driverMaxIdle = 2
+      for (const saslUserName of ['a', 'b', 'c']) await trial.open({ saslUserName })
+      const leaving = trial.upstreams.map(upstream => upstream.take().some(({ proc }) => proc === REMOTE.connectClose))
+      expect(leaving).to.deep.equal([false, true, false])
+    })
+
+    it('when the daemon has lost another one that it needs, as soon as nobody has a call there', async () => {
+      const [a, b] = [await trial.open(), await trial.open()]
+      a.call(REMOTE.secretLookupByUuid)
+      b.call(CALL)
+      const [upstream] = trial.upstreams
+      const [secret, other] = upstream!.take()
+      upstream!.transport.receive(errorReply(readHeader(secret!.bytes), rpcError('client socket is closed')))
+      expect(upstream!.take()).to.deep.equal([])
+      upstream!.reply(other!)
+      expect(upstream!.take(), 'before there is another').to.deep.equal([])
+      a.call(CALL)
+      await settle()
+      expect(trial.upstreams[1]!.take()).to.have.length(1)
+      expect(upstream!.take().map(({ proc }) => proc)).to.deep.equal([REMOTE.connectClose])
+    })
+
+    it('so that those who wait for them get others', async () => {
+      const guests = await Promise.all(Array.from({ length: 5 }, () => trial.open()))
+      for (const guest of guests) guest.call(CALL)
+      await settle()
+      trial.upstreams[1]!.transport.lose(0)
+      await settle()
+      const left = guests.filter(({ heard }) => heard.length === 0)
+      expect([left.length, left.flatMap(({ waiting }) => waiting).length]).to.deep.equal([3, 0])
+      expect(trial.upstreams[2]!.take()).to.have.length(1)
+    })
+
+    it('not for those who have others, when no further one can be opened', async () => {
+      const [a, b] = [await trial.open(), await trial.open()]
+      trial.drivers.refusal = rpcError('too many')
+      a.call(CALL)
+      a.call(CALL)
+      b.call(HIGH)
+      await settle()
+      expect([a.heard, b.heard, b.waiting.length]).to.deep.equal([[], [], 1])
+      expect(trial.log).to.deep.equal(['driver-refused: no further driver connection: too many'])
+      const [upstream] = trial.upstreams
+      for (const call of upstream!.take()) upstream!.reply(call)
+      expect(upstream!.take().map(({ proc }) => proc)).to.deep.equal([HIGH])
+    })
+
+    it('never with what a daemon needs of another one opened more than once', async () => {
+      trial.settings.driverPoolSize = 1
+      const [a, b] = [await trial.open(), await trial.open()]
+      a.call(REMOTE.storagePoolRefresh)
+      b.call(REMOTE.storagePoolRefresh)
+      const [upstream] = trial.upstreams
+      const [first, ...more] = upstream!.take()
+      expect([first!.proc, more.length]).to.deep.equal([REMOTE.storagePoolRefresh, 0])
+      upstream!.reply(first!)
+      a.call(REMOTE.storagePoolRefresh)
+      expect(upstream!.take()).to.have.length(2)
+    })
+  })
+
+  describe('are left', () => {
+    it('for one of its own by a session that opens a stream, and come back to when that is over', async () => {
+      const [a, b] = [await trial.open(), await trial.open()]
+      a.call(CALL)
+      a.call(CONSOLE)
+      a.call(CALL, latin('behind it'))
+      await settle()
+      const [shared, own] = trial.upstreams
+      const [before] = shared!.take()
+      shared!.reply(before!)
+      const calls = own!.take()
+      expect(calls.map(({ proc, serial }) => [proc, serial])).to.deep.equal([[CONSOLE, 2], [CALL, 3]])
+      a.bound = true
+      for (const call of calls) own!.reply(call)
+      expect(own!.take()).to.deep.equal([])
+      a.bound = false
+      b.call(CALL)
+      a.call(CALL)
+      const [last] = own!.take()
+      own!.reply(last!)
+      expect(own!.take().map(({ proc }) => proc)).to.deep.equal([REMOTE.connectClose])
+      a.call(CALL)
+      expect(shared!.take()).to.have.length(2)
+    })
+
+    it('for good by a session that migrates, or starts a guest that dies with it', async () => {
+      const autodestroy = Buffer.from([0, 0, 0, 2])
+      for (const [proc, payload] of [[REMOTE.domainMigratePerform3Params], [REMOTE.domainCreateXml, autodestroy]] as const) {
+        const guest = await trial.open({ saslUserName: `of ${proc}` })
+        guest.call(proc, payload)
+        await settle()
+        const own = trial.upstreams.at(-1)!
+        own.reply(own.take()[0]!)
+        guest.call(CALL)
+        expect(own.take().map(call => call.proc)).to.deep.equal([CALL])
+      }
+    })
+
+    it('by a session whose call is too long to be kept', async () => {
+      const guest = await trial.open()
+      guest.call(CALL, pattern(70_000))
+      await settle()
+      expect(trial.upstreams.map(upstream => upstream.take().length)).to.deep.equal([0, 1])
+    })
+
+    it('by a session whose call comes in pieces while too much of that is kept already', async () => {
+      const half = frame({ proc: CALL, serial: 7 }, pattern(60_000)).subarray(0, 100)
+      const guests = await Promise.all(Array.from({ length: 600 }, () => trial.open()))
+      const found = guests.map(({ port }) => port.begin(Buffer.from(half), 0, false))
+      const most = Math.floor(2 ** 25 / 60_028)
+      expect([found[0], found[most - 1], found[most], found[599]]).to.deep.equal([
+        DISPOSITION.collect, DISPOSITION.collect, DISPOSITION.hold, DISPOSITION.hold
+      ])
+      guests[0]!.port.close()
+      const last = await trial.open()
+      expect([1, 2].map(() => last.port.begin(Buffer.from(half), 0, false)), 'room for one').to.deep.equal([
+        DISPOSITION.collect, DISPOSITION.collect
+      ])
+    })
+
+    it('by no frame that its daemon sends before it is used, or when it is used no more, in the middle of another', async () => {
+      const guest = await trial.open()
+      const [shared] = trial.upstreams
+      guest.call(CALL)
+      const [call] = shared!.take()
+      const long = frame({ proc: CALL, serial: call!.serial, type: MESSAGE.reply }, pattern(2 ** 21))
+      shared!.transport.receive(long.subarray(0, 2 ** 20))
+      guest.call(CONSOLE)
+      await settle()
+      const own = trial.upstreams[1]!
+      const event = frame({ proc: REMOTE.domainEventLifecycle, type: MESSAGE.event }, pattern(40))
+      own.transport.receive(event)
+      shared!.transport.receive(long.subarray(2 ** 20))
+      expect(guest.taken().length, 'nothing but the reply').to.equal(long.length)
+      const [console] = own.take()
+      own.transport.receive(event)
+      expect(guest.taken().length).to.equal(event.length)
+      own.reply(console!)
+      expect(own.take().map(({ proc }) => proc)).to.deep.equal([REMOTE.connectClose])
+      guest.taken()
+      own.transport.receive(event)
+      expect(guest.taken().length).to.equal(0)
+    })
+
+    it('not if there is no other: that call fails, and the session goes on', async () => {
+      const guest = await trial.open()
+      trial.drivers.refusal = rpcError('no more')
+      guest.call(CONSOLE)
+      await settle()
+      await settle()
+      const [answer] = guest.answers()
+      expect(answer).to.include({ proc: CONSOLE, serial: 1, status: STATUS.error })
+      expect(decodeError(latin(answer!.payload)).message).to.equal('no more')
+      guest.call(CALL)
+      expect(trial.upstreams[0]!.take()).to.have.length(1)
+    })
+
+    it('by a session that is lost with its own connection, and with nobody else', async () => {
+      const [a, b] = [await trial.open(), await trial.open()]
+      a.call(CONSOLE)
+      await settle()
+      trial.upstreams[1]!.transport.lose(0)
+      expect([a.heard.length, b.heard.length]).to.deep.equal([1, 0])
+    })
+
+    it('by what makes a guest the owner of a connection, never by another kind of frame', async () => {
+      const guest = await trial.open()
+      guest.call(CALL, Buffer.alloc(4), { type: MESSAGE.callWithFds })
+      guest.call(QEMU.domainMonitorCommand, undefined, { prog: 0x20009999 })
+      await settle()
+      expect(trial.upstreams[0]!.take()).to.deep.equal([])
+    })
+  })
+})
