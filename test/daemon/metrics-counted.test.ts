@@ -10,6 +10,7 @@ import { REMOTE } from '#protocol/procedures.js'
 import { Cleanup } from '../support/cleanup.js'
 import type { Conf } from '../support/conf-file.js'
 import type { BrokerSurroundings } from '../support/broker.js'
+import { Ctl } from '../support/ctl.js'
 import { ping } from '../support/frame-socket.js'
 import { freePort } from '../support/free-port.js'
 import { fetchPage, Metrics } from '../support/metrics.js'
@@ -99,6 +100,17 @@ describe('the metrics count', function () {
       ['clients', {}, 0],
       ['driver_connections', {}, 0]
     )
+  })
+
+  it('connections that nobody accepts', async () => {
+    const watched = await Watched.start(cleanup, { max_queued_clients: 17 })
+    const { broker } = watched.stage
+    await watched.become(['listen_queue', { listener: 'tcp' }, 0], ['listen_queue_limit', { listener: 'tcp' }, 17])
+    await new Ctl(cleanup, broker).ok('drain')
+    for (let i = 0; i < 3; i++) await watched.stage.connect()
+    await watched.become(['listen_queue', { listener: 'tcp' }, 3], ['clients', {}, 0], ['draining', {}, 1])
+    await new Ctl(cleanup, broker).ok('undrain')
+    await watched.become(['listen_queue', { listener: 'tcp' }, 0], ['clients', {}, 3], ['draining', {}, 0])
   })
 
   it('what is refused', async () => {

@@ -285,7 +285,12 @@ export class Supervisor implements Drainable, ListenerHandler {
       threads: pool,
       own: this.#counters,
       state: this.#state,
-      clients: { clients: admission.clients, waiting: () => admission.waiting, limits: () => live.settings.limits },
+      clients: {
+        clients: admission.clients,
+        waiting: () => admission.waiting,
+        queues: () => this.#listeners.queues,
+        limits: () => live.settings.limits
+      },
       maxFds: this.#limits.own,
       listening: () => this.#listeners.forClients,
       settings: () => live.actorSettings

@@ -2,7 +2,7 @@ import { SOURCE } from '../../workers/base/log.js'
 import { close } from '../../workers/os/libc.js'
 import { Listener, type ListenerHandler } from '../../workers/os/listener.js'
 import type { ListenerKind } from '../../workers/os/listener-kind.js'
-import { listenAgain } from '../../workers/os/listening-sockets.js'
+import { listenAgain, queueOf } from '../../workers/os/listening-sockets.js'
 import type { ForeignCloser } from '../../workers/os/foreign-close.js'
 import type { Poller } from '../../workers/os/poller.js'
 import type { Logger } from '../log/logger.js'
@@ -30,6 +30,14 @@ export class Listeners {
 
   constructor(owner: ListenersOwner) {
     this.#owner = owner
+  }
+
+  /** Connections that wait to be accepted at the sockets of a listener, and how many may; where the kernel tells. */
+  get queues(): { listener: string; waiting: number; limit: number }[] {
+    return this.#all.flatMap(({ kind, fd }) => {
+      const queue = queueOf(fd)
+      return queue === undefined ? [] : [{ listener: kind.name, ...queue }]
+    })
   }
 
   /** How many there are for clients. */

@@ -1,6 +1,6 @@
 import { CLIENT_STATES, type ClientRecord } from '../../workers/thread/client-record.js'
 import { TRANSPORTS } from '../../workers/thread/metric-families.js'
-import { gauge, only, type Source } from './metric.js'
+import { gauge, only, type Sample, type Source } from './metric.js'
 
 /** Those who are connected. */
 export interface MeasuredClients {
@@ -13,10 +13,12 @@ export interface ClientFigures {
   readonly clients: MeasuredClients
   /** Connections that wait for a place. */
   readonly waiting: () => number
+  /** Of each socket of a listener: connections that wait to be accepted, and how many may. */
+  readonly queues: () => readonly { readonly listener: string; readonly waiting: number; readonly limit: number }[]
   readonly limits: () => { readonly maxClients: number; readonly maxAnonymousClients: number; readonly maxHandshakes: number }
 }
 
-export const clientSource = ({ clients, waiting, limits }: ClientFigures): Source => () => {
+export const clientSource = ({ clients, waiting, queues, limits }: ClientFigures): Source => () => {
   const counts = new Map(TRANSPORTS.flatMap(transport => CLIENT_STATES.map(state => [`${transport} ${state}`, 0])))
   for (const { listener, state } of clients.all()) {
     const key = `${listener.transport} ${state}`
@@ -31,10 +33,19 @@ export const clientSource = ({ clients, waiting, limits }: ClientFigures): Sourc
     gauge('clients', 'Clients that are connected.', samples),
     gauge('clients_unauthenticated', 'Those of them that have still to log in.', only(clients.unauthenticated)),
     gauge('clients_waiting', 'Connections that wait for a place.', only(waiting())),
+    gauge('listen_queue', 'Connections that wait to be accepted.', byListener(queues(), 'waiting')),
+    gauge('listen_queue_limit', 'How many may.', byListener(queues(), 'limit')),
     gauge('clients_limit', 'How many there may be; 0 is no limit.', [
       { labels: { limit: 'max_clients' }, value: maxClients },
       { labels: { limit: 'max_anonymous_clients' }, value: maxAnonymousClients },
       { labels: { limit: 'max_handshakes' }, value: maxHandshakes }
     ])
   ]
+}
+
+/** A listener for all addresses has a socket for each family. */
+function byListener(queues: ReturnType<ClientFigures['queues']>, what: 'waiting' | 'limit'): Sample[] {
+  const sums = new Map<string, number>()
+  for (const queue of queues) sums.set(queue.listener, (sums.get(queue.listener) ?? 0) + queue[what])
+  return [...sums].map(([listener, value]) => ({ labels: { listener }, value }))
 }

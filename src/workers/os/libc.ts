@@ -197,6 +197,7 @@ export const AT_EMPTY_PATH = 0x1000
 export const AT_STATX_DONT_SYNC = 0x4000
 export const IPPROTO_TCP = 6
 export const TCP_NODELAY = 1
+export const TCP_INFO = 11
 export const IPPROTO_IPV6 = 41
 export const IPV6_V6ONLY = 26
 

@@ -17,6 +17,7 @@ import {
   IPV6_V6ONLY,
   listen,
   Memory,
+  readOption,
   setIntOption,
   SHUT_RD,
   shutdown,
@@ -26,6 +27,7 @@ import {
   SOCK_STREAM,
   socket,
   SOL_SOCKET,
+  TCP_INFO,
   TCP_NODELAY,
   umask
 } from './libc.js'
@@ -163,6 +165,17 @@ export function takeUp(fd: number, place: string, backlog: number): ListeningSoc
   setIntOption(fd, IPPROTO_TCP, TCP_NODELAY, 1)
   startListening(fd, place, backlog)
   return { fd, place, shared: true, removeFile: () => undefined }
+}
+
+/** Of TCP_INFO: of a socket that listens, connections that wait to be accepted, and how many may. */
+const WAITING_AT = 24
+const MOST_WAITING_AT = 28
+
+/** Connections that wait to be accepted, and how many may. Undefined where the kernel does not tell, as of UNIX sockets. */
+export function queueOf(fd: number): { waiting: number; limit: number } | undefined {
+  const info = readOption(fd, IPPROTO_TCP, TCP_INFO)
+  if (info === undefined || info.length < MOST_WAITING_AT + 4) return undefined
+  return { waiting: info.readUInt32LE(WAITING_AT), limit: info.readUInt32LE(MOST_WAITING_AT) }
 }
 
 /** Gives up its address, but for `listenAgain`. Whoever waits in the backlog is cut off. */
