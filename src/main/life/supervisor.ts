@@ -7,8 +7,6 @@ import { LastHeard } from '../../workers/os/last-heard.js'
 import { SOURCE } from '../../workers/base/log.js'
 import { close } from '../../workers/os/libc.js'
 import { Poller } from '../../workers/os/poller.js'
-import { Counters } from '../../workers/thread/counters.js'
-import { ENDS, FAMILIES, LOG_SUPPRESSED, REFUSALS, TRANSPORTS, type Refusal } from '../../workers/thread/metric-families.js'
 import type { Left } from '../../workers/thread/figures.js'
 import type { AdminSocket } from '../admin/admin-socket.js'
 import { ActorPool } from '../threads/actor-pool.js'
@@ -26,8 +24,8 @@ import type { Logger } from '../log/logger.js'
 import { Listeners } from '../listen/listeners.js'
 import { listenerKind, type NetworkPlace } from '../listen/places.js'
 import type { ListeningSockets } from '../listen/sockets.js'
+import { BrokerCounters } from '../metrics/broker-counters.js'
 import type { BrokerState } from '../metrics/broker-state.js'
-import { endOf } from '../metrics/disconnects.js'
 import { METRICS_DESCRIPTORS } from '../metrics/limits.js'
 import { LastSlowCalls } from '../threads/last-slow-calls.js'
 import { NameService } from '../threads/name-service.js'
@@ -36,8 +34,6 @@ import type { Drainable } from './drain.js'
 import type { BrokerSettings } from './settings.js'
 import { SettingsInUse, type SettingsUsers } from './settings-in-use.js'
 import { watchedCalls } from './watched-calls.js'
-
-const THREAD = ENDS.indexOf('thread')
 
 /**
  * The main thread's part: it accepts connections, applies the limits and hands each client to an actor thread. It never
@@ -62,7 +58,7 @@ export class Supervisor implements Drainable, ListenerHandler {
   #openAtStart = 0
   #names: NameService | undefined
   #daemons: SessionDaemons | undefined
-  readonly #counters = new Counters()
+  readonly #counters = new BrokerCounters()
   readonly #slowCalls = new LastSlowCalls()
   #metrics: { close(): void } | undefined
   #takes = true
@@ -83,8 +79,8 @@ export class Supervisor implements Drainable, ListenerHandler {
     this.#limits = descriptorLimits(config.actorThreads + 1)
     this.#closer = new ForeignCloser(new FdLedger(), this.#limits.foreign)
     this.#logger = logger
-    this.#log = new BoundedLog(logger, SOURCE.server, () => this.#suppressed('limited'))
-    logger.onSuppressed = why => this.#suppressed(why)
+    this.#log = new BoundedLog(logger, SOURCE.server, () => this.#counters.suppressed('limited'))
+    logger.onSuppressed = why => this.#counters.suppressed(why)
     this.#listeners = new Listeners({
       poller: this.#poller,
       closer: this.#closer,
@@ -236,7 +232,7 @@ export class Supervisor implements Drainable, ListenerHandler {
   }
 
   accepted({ kind, place }: Listener, fd: number, peer: string | undefined): void {
-    this.#counters.add(FAMILIES.connections, 1, TRANSPORTS.indexOf(kind.transport))
+    this.#counters.connected(kind)
     this.#admission!.accepted(kind, place, fd, peer)
   }
 
@@ -256,7 +252,7 @@ export class Supervisor implements Drainable, ListenerHandler {
       threads: pool,
       closeUnserved: (kind, fd) => this.#closeUnserved(kind, fd),
       mayAcceptAgain: kind => this.#mayAcceptAgain(kind),
-      refused: reason => this.#refused(reason),
+      refused: reason => this.#counters.refused(reason),
       idle: idle => this.#idle(idle)
     }
   }
@@ -283,7 +279,7 @@ export class Supervisor implements Drainable, ListenerHandler {
     const { makeMetrics } = await import('./make-metrics.js')
     const measured = {
       threads: pool,
-      own: this.#counters,
+      own: this.#counters.counters,
       state: this.#state,
       clients: {
         clients: admission.clients,
@@ -327,7 +323,7 @@ export class Supervisor implements Drainable, ListenerHandler {
     const { admitted } = this.#admission!
     switch (news.kind) {
       case 'ended':
-        this.#countEnd(news)
+        this.#counters.gone(admitted.all.get(news.id)?.listener, news.of, news.why)
         return admitted.ended(news.id, news.why, news.state)
       case 'client':
         return admitted.became(news)
@@ -340,29 +336,10 @@ export class Supervisor implements Drainable, ListenerHandler {
     }
   }
 
-  #countEnd({ id, of, why }: Extract<ActorNews, { kind: 'ended' }>): void {
-    const client = this.#admission!.clients.get(id)
-    if (client !== undefined) this.#countGone(client.listener, endOf(of, why))
-    if (of === 'client-memory') this.#refused('memory')
-  }
-
-  #countGone({ transport }: ListenerKind, end: number): void {
-    this.#counters.add(FAMILIES.disconnects, 1, TRANSPORTS.indexOf(transport), end)
-  }
-
-  #refused(reason: Refusal): void {
-    this.#counters.add(FAMILIES.refusals, 1, REFUSALS.indexOf(reason))
-  }
-
-  #suppressed(why: (typeof LOG_SUPPRESSED)[number]): void {
-    this.#counters.add(FAMILIES.logSuppressed, 1, LOG_SUPPRESSED.indexOf(why))
-  }
-
   #threadDied(thread: number, reason: string): void {
-    this.#counters.add(FAMILIES.threadDeaths, 1)
     const clients = [...this.#admission?.clients.of(thread) ?? []]
     const lost = this.#admission?.admitted.threadDied(thread) ?? 0
-    for (const { id, listener } of clients) if (this.#admission?.clients.get(id) === undefined) this.#countGone(listener, THREAD)
+    this.#counters.threadDied(clients.filter(({ id }) => this.#admission?.clients.get(id) === undefined).map(({ listener }) => listener))
     this.#logger.log('thread-died', SOURCE.server, `an actor thread died (${reason}); ${lost} clients are lost with it`)
   }
 }
