@@ -1,7 +1,6 @@
 import { openSync } from 'node:fs'
 import { expect } from 'chai'
 import { MESSAGE, PROGRAM, STATUS, type Header } from '#protocol/header.js'
-import { encodeCallbackId } from '#protocol/messages/events.js'
 import { REMOTE } from '#protocol/procedures.js'
 import { Cleanup } from '../support/cleanup.js'
 import { DescriptorClient } from '../support/descriptor-client.js'
@@ -16,7 +15,6 @@ const CALL = REMOTE.domainGetXmlDesc
 const HANDSHAKE: readonly number[] = [REMOTE.connectOpen, REMOTE.connectSetIdentity, REMOTE.connectSupportsFeature]
 const AUTODESTROY = Buffer.from([0, 0, 0, 2])
 const REGISTER_CLOSE = REMOTE.connectRegisterCloseCallback
-const REGISTER = REMOTE.connectDomainEventCallbackRegisterAny
 
 /** What binds something to the connection that it is called on. */
 const deeds: readonly [what: string, proc: number, payload: Buffer][] = [
@@ -25,8 +23,7 @@ const deeds: readonly [what: string, proc: number, payload: Buffer][] = [
   ['the first step of a migration', REMOTE.domainMigrateBegin3Params, pattern(40)],
   ['the last step of a migration', REMOTE.domainMigrateConfirm3Params, pattern(40)],
   ['a console', REMOTE.domainOpenConsole, pattern(40)],
-  ['an upload', REMOTE.storageVolUpload, pattern(40)],
-  ['a registration for events', REGISTER, Buffer.alloc(8)]
+  ['an upload', REMOTE.storageVolUpload, pattern(40)]
 ]
 
 describe('a shared driver connection is left', () => {
@@ -34,7 +31,6 @@ describe('a shared driver connection is left', () => {
   let stage: Stage
   before(async () => {
     stage = await Stage.start(cleanup, { driver_sharing: 'identity', actor_threads: 1, driver_pool_size: 1 })
-    stage.driver.on(REGISTER, () => encodeCallbackId(1))
   })
   after(() => cleanup.run())
 
