@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import './life/node-version.js'
 import { runProgram } from './ctl/program.js'
 
 // Whoever reads it has seen enough.

@@ -9,6 +9,7 @@ import type { ClosedClients } from '../clients/closed-clients.js'
 import type { FollowedLog } from '../log/followed-log.js'
 import type { AdminClient } from './admin-client.js'
 import type { AdministeredThreads } from './broker-server.js'
+import { callsOf } from './call-totals.js'
 import { closedPageOf, driversOf, pageOf } from './client-lists.js'
 import { failed, fewerThanUnauthenticated, noClient, notNow } from './failures.js'
 import { wholeNumber, type JsonArguments, type JsonProcedure } from './json-procedure.js'
@@ -70,6 +71,12 @@ export function brokerProgram(broker: Operated): readonly (Procedure<AdminClient
       adminClients: broker.adminClients.size,
       driverConnections: threads.driverConnections,
       threads: { ...threads.bounds, serving: threads.serving, idle: threads.idle },
+      perThread: threads.threads.map(({ number, clients: count, figures: { driverConnections }, busy, stuck }) =>
+        ({ number, clients: count, driverConnections, busy, stuck })
+      ),
+      accepted: broker.closed.count + clients.size,
+      closed: broker.closed.count,
+      calls: callsOf(threads.counters),
       refused: life.refused
     }),
     [BROKER.clients]: ({ after = 0 }) => pageOf(clients.all(), wholeNumber(after, 'after')),

@@ -1,5 +1,6 @@
 import { unsupportedArgument } from '../../protocol/bad-arguments.js'
 import { stringParam, uintParam, type TypedParam } from '../../protocol/typed-params.js'
+import type { Counters } from '../../workers/thread/counters.js'
 import type { ClientActivity, ClientRecord } from '../../workers/thread/client-record.js'
 import type { TraceAnswer } from '../../workers/thread/trace-report.js'
 import type { ThreadBounds } from '../threads/thread-slots.js'
@@ -20,8 +21,21 @@ export interface ThreadNumbers {
   readonly driverConnections: number
 }
 
+/** One of them. */
+export interface ThreadState {
+  readonly number: number
+  readonly clients: number
+  readonly busy: boolean
+  readonly stuck: boolean
+  readonly figures: { readonly driverConnections: number }
+}
+
 /** The actor threads, as far as administrators have to do with them. */
 export interface AdministeredThreads extends ThreadNumbers {
+  /** Those that serve. */
+  readonly threads: readonly ThreadState[]
+  /** What each has counted, those that are gone included. */
+  readonly counters: readonly Counters[]
   /** Whether the thread was given the descriptor, and has not taken it up. */
   isGiven(fd: number, thread: number): boolean
   /** What the client's thread has to say of it; undefined if it does not answer in time. */

@@ -22,6 +22,11 @@ export class ClosedClients {
     this.#slots[number % MOST] = { ...summaryOf(client), number, closed: Date.now(), reason: bounded(reason, MAX_REASON) }
   }
 
+  /** How many have ever gone. */
+  get count(): number {
+    return this.#count
+  }
+
   /** In the order in which they went. */
   *after(number: number): Generator<ClosedClient> {
     for (let next = Math.max(number, this.#count - MOST, 0) + 1; next <= this.#count; next++) yield this.#slots[next % MOST]!

@@ -9,6 +9,8 @@ export interface Run {
   readonly options: Readonly<Record<string, unknown>>
   /** What stands behind the name of the command, if it takes that. */
   readonly operand: unknown
+  /** JSON is wanted. */
+  readonly json: boolean
   /** Prints a result: as JSON if that is wanted, else as `text` has it. */
   readonly show: Show
   /** As `show`, for one of many: its JSON takes one line. */

@@ -14,6 +14,7 @@ import { log } from './commands/log.js'
 import { procedures } from './commands/procedures.js'
 import { slow } from './commands/slow.js'
 import { status } from './commands/status.js'
+import { top } from './commands/top.js'
 import { trace } from './commands/trace.js'
 import { printable, printableJson } from './printable.js'
 
@@ -21,7 +22,7 @@ import { printable, printableJson } from './printable.js'
 const EXIT = { refused: 1, usage: 2, unreachable: 3 } as const
 
 const COMMANDS: readonly BrokerCommand[] = [
-  status, clients, drivers, disconnect, drain, undrain, reload, log, limits, trace, slow, procedures, doctor
+  status, clients, drivers, disconnect, drain, undrain, reload, log, limits, trace, top, slow, procedures, doctor
 ]
 
 const ADMIN_SOCKET = 'libvirt-admin-sock'
@@ -51,7 +52,7 @@ export function makeProgram(ended: (status: number) => void = () => undefined): 
       const show: Show = (result, text) => print(json ? printableJson(result, 2) : text(result))
       const showLine: Show = (result, text) => print(json ? printableJson(result) : text(result))
       try {
-        ended((await run({ link, options, operand: command.processedArgs[0] as unknown, show, showLine })) ?? 0)
+        ended((await run({ link, options, operand: command.processedArgs[0] as unknown, json, show, showLine })) ?? 0)
       } finally {
         link.close()
       }

@@ -24,8 +24,33 @@ export interface BrokerStatus {
   adminClients: number
   driverConnections: number
   threads: { min: number; max: number; serving: number; idle: number }
+  /** Each of those that serve. */
+  perThread: BrokerThread[]
+  /** Clients that were ever let in, and those of them that have gone. */
+  accepted: number
+  closed: number
+  /** Calls that have ended, by how; undefined where calls are not counted (`metrics_listen`). */
+  calls: BrokerCalls | undefined
   /** Why the configuration could not be loaded anew, if that was so the last time. */
   refused: string | undefined
+}
+
+export interface BrokerThread {
+  number: number
+  clients: number
+  driverConnections: number
+  /** It has little time left. */
+  busy: boolean
+  /** Its event loop does not turn. */
+  stuck: boolean
+}
+
+/** `refused`: no driver daemon was given the call. `lost`: its client or its daemon went away first. */
+export interface BrokerCalls {
+  ok: number
+  error: number
+  refused: number
+  lost: number
 }
 
 /** Arguments of CLIENTS and CLOSED. */

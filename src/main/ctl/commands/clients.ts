@@ -1,17 +1,17 @@
 import { Option } from 'commander'
 import { BROKER, type BrokerClient, type ClosedBrokerClient } from '../../../protocol/messages/broker-admin.js'
-import type { AdminLink } from '../admin-link.js'
-import { Refused } from '../admin-link.js'
+import { Refused, type AdminLink } from '../admin-link.js'
+import { compareValues, from, SORTED_BY } from '../client-order.js'
 import type { BrokerCommand } from '../command.js'
 import { dateAndTime, table } from '../table.js'
 
-const SORTED_BY = ['id', 'since', 'listener', 'peer', 'user', 'state', 'driver', 'thread', 'closed', 'reason'] as const
+const ORDERS = [...SORTED_BY, 'closed', 'reason'] as const
 
-type SortedBy = (typeof SORTED_BY)[number]
+type Order = (typeof ORDERS)[number]
 type Shown = BrokerClient & Partial<ClosedBrokerClient>
 
 export interface WantedClients {
-  readonly sort?: SortedBy
+  readonly sort?: Order
   readonly reverse?: boolean
   readonly closed?: boolean
   readonly state?: string
@@ -26,7 +26,7 @@ export const clients: BrokerCommand = {
   describes: 'list the clients',
   define: command =>
     void command
-      .addOption(new Option('--sort <field>', 'by this').choices(SORTED_BY))
+      .addOption(new Option('--sort <field>', 'by this').choices(ORDERS))
       .option('--reverse', 'the other way round')
       .option('--state <state>', 'only those in this state')
       .option('--user <name>', 'only those of this user')
@@ -43,12 +43,12 @@ export const clients: BrokerCommand = {
 
 /** Those that are wanted, in the order that is wanted: without one as they came, or went. */
 export function chosen(all: readonly Shown[], wanted: WantedClients): Shown[] {
-  const { sort, reverse, from } = wanted
+  const { sort, reverse, from: address } = wanted
   const found = all.filter(client =>
     (['state', 'user', 'listener', 'driver'] as const).every(field => wanted[field] === undefined || client[field] === wanted[field]) &&
-    (from === undefined || addressOf(client) === from)
+    (address === undefined || addressOf(client) === address)
   )
-  if (sort !== undefined) found.sort((one, other) => compare(one[sort], other[sort]))
+  if (sort !== undefined) found.sort((one, other) => compareValues(one[sort], other[sort]))
   return reverse === true ? found.reverse() : found
 }
 
@@ -71,8 +71,6 @@ async function pages<Item>(link: AdminLink, proc: number, numberOf: (item: Item)
   }
 }
 
-const from = ({ peer, pid }: Shown): string | undefined => peer ?? (pid === undefined ? undefined : `pid ${pid}`)
-
 const text = (shown: readonly Shown[]): string =>
   table(
     ['ID', 'SINCE', 'LISTENER', 'FROM', 'USER', 'STATE', 'THREAD', 'DRIVER'],
@@ -90,8 +88,3 @@ const closedText = (shown: readonly Shown[]): string =>
       return [id, dateAndTime(since), dateAndTime(closed ?? 0), listener, from(client), user, driver, reason]
     })
   )
-
-function compare(one: Shown[SortedBy], other: Shown[SortedBy]): number {
-  if (typeof one === 'number' && typeof other === 'number') return one - other
-  return String(one ?? '').localeCompare(String(other ?? ''))
-}

@@ -4,7 +4,8 @@ import { BROKER, type BrokerLimits, type BrokerStatus } from '../../../protocol/
 import { planDescriptors } from '../../clients/descriptor-plan.js'
 import { version } from '../../config/version.js'
 import type { AdminLink } from '../admin-link.js'
-import { note, ok, problem, reasonOfFailure, type Finding } from './finding.js'
+import { note, ok, problem, type Finding } from './finding.js'
+import { reasonOfFailure } from '../reason.js'
 
 /** A broker that runs. */
 export interface Running {

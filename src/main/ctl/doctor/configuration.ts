@@ -4,7 +4,8 @@ import { loadConfig, type Config } from '../../config/load.js'
 import { checkStart } from '../../life/check-start.js'
 import { loadTls } from '../../tls/load.js'
 import { tlsOptions } from '../../tls/options.js'
-import { note, ok, problem, reasonOfFailure, type Finding } from './finding.js'
+import { note, ok, problem, type Finding } from './finding.js'
+import { reasonOfFailure } from '../reason.js'
 
 const DAY_MS = 86_400_000
 /** Certificates that end sooner than this have to be renewed now, or are looked after. */

@@ -12,6 +12,3 @@ export interface Finding {
 export const ok = (check: string, what: string): Finding => ({ level: 'ok', check, what, advice: undefined })
 export const note = (check: string, what: string, advice?: string): Finding => ({ level: 'note', check, what, advice })
 export const problem = (check: string, what: string, advice: string): Finding => ({ level: 'problem', check, what, advice })
-
-/** Why something could not be looked at. */
-export const reasonOfFailure = (error: unknown): string => (error instanceof Error ? error.message : String(error))

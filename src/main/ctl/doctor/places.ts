@@ -6,7 +6,8 @@ import type { Config } from '../../config/load.js'
 import { SYSTEM_RUN_DIR } from '../../config/paths.js'
 import { socketUnit } from '../../listen/in-use.js'
 import { networkPlaces, networkPorts } from '../../listen/places.js'
-import { note, ok, problem, reasonOfFailure, type Finding } from './finding.js'
+import { note, ok, problem, type Finding } from './finding.js'
+import { reasonOfFailure } from '../reason.js'
 
 const NAMES = ['libvirt-sock', 'libvirt-sock-ro', 'libvirt-admin-sock']
 const OURS = 'virtbrokerd'

@@ -1,0 +1,55 @@
+import { setTimeout as pause } from 'node:timers/promises'
+import { BROKER, type BrokerClient, type BrokerStatus, type ClientPage, type DriverList } from '../../../protocol/messages/broker-admin.js'
+import type { AdminLink } from '../admin-link.js'
+
+/** What the broker's records said at one time. */
+export interface Sample {
+  /** In milliseconds of any clock. */
+  readonly at: number
+  readonly status: BrokerStatus
+  readonly drivers: DriverList
+  /** Not all, where there are many. */
+  readonly clients: readonly BrokerClient[]
+}
+
+/** More pages are not asked for: they would not be looked at. */
+const MOST_PAGES = 4
+
+/** Rejects with Unreachable or Refused. */
+export async function takeSample(link: AdminLink): Promise<Sample> {
+  const status = (await link.call(BROKER.status)) as BrokerStatus
+  const drivers = (await link.call(BROKER.drivers)) as DriverList
+  const clients: BrokerClient[] = []
+  for (let pages = 0, more = true; more && pages < MOST_PAGES; pages++) {
+    const page = (await link.call(BROKER.clients, { after: clients.at(-1)?.id ?? 0 })) as ClientPage
+    clients.push(...page.clients)
+    more = page.more
+  }
+  return { at: performance.now(), status, drivers, clients }
+}
+
+/** Per second, between two samples. */
+export interface Rates {
+  readonly accepted: number
+  readonly closed: number
+  /** Undefined where calls are not counted. */
+  readonly calls: number | undefined
+  readonly failed: number | undefined
+}
+
+/** Undefined where they cannot be told: of the first sample, and of another broker's. */
+export function ratesOf({ at, status }: Sample, before: Sample | undefined): Rates | undefined {
+  if (before === undefined || before.status.pid !== status.pid || at <= before.at) return undefined
+  const perSecond = (now: number, then: number): number => (1000 * (now - then)) / (at - before.at)
+  const [calls, old] = [status.calls, before.status.calls]
+  const all = ({ ok, error, refused, lost }: NonNullable<typeof calls>): number => ok + error + refused + lost
+  return {
+    accepted: perSecond(status.accepted, before.status.accepted),
+    closed: perSecond(status.closed, before.status.closed),
+    calls: calls && old && perSecond(all(calls), all(old)),
+    failed: calls && old && perSecond(all(calls) - calls.ok, all(old) - old.ok)
+  }
+}
+
+/** Resolves after the time, or at once when `signal` is aborted. */
+export const interval = (ms: number, signal: AbortSignal): Promise<unknown> => pause(ms, undefined, { signal }).catch(() => undefined)
