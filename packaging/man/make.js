@@ -1,5 +1,5 @@
-// Writes the manual pages into a directory: those of the programs as they are, and virtbrokerd.conf(5) from the sample file and the
-// table of keys. Needs a built dist. Plain JavaScript, as what builds packages is.
+// Writes the manual pages into a directory: those of the programs as they are, and virtbrokerd.conf(5) from the sample file
+// and the table of keys. Needs a built dist. Plain JavaScript, as what builds packages is.
 import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'

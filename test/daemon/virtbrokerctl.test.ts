@@ -147,8 +147,21 @@ describe('virtbrokerctl', () => {
     expect((await ctl.run('--help')).status).to.equal(0)
   })
 
-  it('gets an answer to what is no JSON, and strangers get none to anything', async () => {
+  it('gets an answer to what is no JSON, and to JSON that makes no sense, and strangers get none to anything', async () => {
     const admin = await AdminConnection.to(cleanup, stage.broker)
+    const refused = async (proc: number, body: Buffer): Promise<void> => {
+      const { status } = await admin.client.call(proc, body, { prog: BROKER_PROGRAM })
+      expect(status, `${proc} ${body.toString('latin1')}`).to.equal(STATUS.error)
+    }
+    for (const proc of Object.values(BROKER)) await refused(proc, new XdrWriter().string('{').finish())
+    for (const proc of [0, 99]) await refused(proc, encodeJson({}))
+    for (const value of ['1', -1, 0.5, 2 ** 60, null, true, [1], { a: 1 }]) {
+      await refused(BROKER.disconnect, encodeJson({ id: value }))
+      await refused(BROKER.trace, encodeJson({ id: value }))
+      if (value !== null) await refused(BROKER.limits, encodeJson({ maxClients: value }))
+      if (value !== -1) for (const proc of [BROKER.clients, BROKER.closed, BROKER.follow]) await refused(proc, encodeJson({ after: value }))
+      await refused(BROKER.log, encodeJson({ level: value }))
+    }
     for (const body of [new XdrWriter().string('{').finish(), Buffer.alloc(2), encodeJson([1]), encodeJson('x'), encodeJson({ id: 'x' })]) {
       const { status } = await admin.client.call(BROKER.disconnect, body, { prog: BROKER_PROGRAM })
       expect(status).to.equal(STATUS.error)

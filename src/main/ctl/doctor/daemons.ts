@@ -5,35 +5,40 @@ import { unixListener } from '../../../workers/os/process-info.js'
 import type { Config } from '../../config/load.js'
 import { advisoriesFor, NEWS, releaseOf, type Release } from './advisories.js'
 import { note, ok, problem, type Finding } from './finding.js'
-import { holder } from './places.js'
+import { holder, OURS } from './places.js'
 
 /** Where driver daemons are installed. */
 const PROGRAMS = ['/usr/sbin', '/usr/local/sbin', '/usr/bin']
 const DAEMON = /^(virt[a-z]+d|libvirtd)$/
+/** Daemons of libvirt's that have no driver. */
+const OTHERS = /^virt(log|lock|proxy)d-/
 const VERSION_MS = 3000
 const OTHERS_WRITE = 0o022
 const DELETED = ' (deleted)'
 
 /** The driver daemons that the configuration leads to, with their versions. None is started for that. */
 export async function daemons(config: Config): Promise<Finding[]> {
-  const found = await Promise.all(daemonSockets(config).map(([name, path]) => daemon(name, path)))
-  if (found.length > 0) return found.flat()
+  const found = (await Promise.all(daemonSockets(config).map(([name, path]) => daemon(name, path)))).flat()
+  if (found.length > 0) return found
   return [problem('drivers', `there is no socket of a driver daemon in ${config.driverSocketDir}`, 'install one, or set driver_sockets')]
 }
 
 /** With the name of its daemon, if that can be told from it. */
 type DaemonSocket = readonly [name: string | undefined, path: string]
 
-function daemonSockets({ driverSockets, driverSocketDir, sockets }: Config): DaemonSocket[] {
+function daemonSockets({ driverSockets, driverSocketDir }: Config): DaemonSocket[] {
   const named = [...driverSockets].map(([scheme, path]): DaemonSocket => [scheme === '*' ? 'libvirtd' : nameOf(path), path])
-  const known = new Set([...named.map(([, path]) => path), sockets.main])
+  const known = new Set(named.map(([, path]) => path))
   const there = entries(driverSocketDir)
-    .filter(file => /^virt[a-z]+d-sock$/.test(file) && !file.startsWith('virtproxyd'))
+    .filter(file => /^(virt[a-z]+d|libvirt)-sock$/.test(file) && !OTHERS.test(file))
     .map((file): DaemonSocket => [nameOf(file), join(driverSocketDir, file)])
   return [...named, ...there.filter(([, path]) => !known.has(path))]
 }
 
-const nameOf = (path: string): string | undefined => /^(virt[a-z]+d)-sock/.exec(basename(path))?.[1]
+function nameOf(path: string): string | undefined {
+  const name = /^(virt[a-z]+d|libvirt)-sock/.exec(basename(path))?.[1]
+  return name === 'libvirt' ? 'libvirtd' : name
+}
 
 function entries(directory: string): string[] {
   try {
@@ -47,6 +52,8 @@ async function daemon(name: string | undefined, path: string): Promise<Finding[]
   const pid = unixListener(path)
   if (pid === undefined) return [problem('drivers', `${path}: nobody listens`, `start ${name ?? 'its daemon'}, or its socket unit`)]
   const who = await holder(path, pid)
+  // The place of libvirtd's socket may be ours.
+  if (who.includes(OURS)) return []
   const program = programOf(pid === 1 ? undefined : pid, name)
   if (program === undefined) return [ok('drivers', `${path}: ${who}`)]
   if (program.endsWith(DELETED)) {

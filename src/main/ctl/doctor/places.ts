@@ -10,7 +10,8 @@ import { note, ok, problem, type Finding } from './finding.js'
 import { reasonOfFailure } from '../reason.js'
 
 const NAMES = ['libvirt-sock', 'libvirt-sock-ro', 'libvirt-admin-sock']
-const OURS = 'virtbrokerd'
+/** In the names of the broker's process and of its units. */
+export const OURS = 'virtbrokerd'
 
 /** Who has which socket. Nobody is connected to: systemd would start a daemon for that. */
 export async function places(config: Config, isRunning: boolean): Promise<Finding[]> {
