@@ -178,11 +178,13 @@ describe('--check-config', function () {
   })
 
   it('says what only a start can tell', async () => {
-    const files = await brokerFiles(cleanup, { listen_tcp: 1, tcp_port: port, auth_tcp: 'none', listen_addr: 'no-such.invalid' })
+    const listening = { listen_tcp: 1, tcp_port: port, auth_tcp: 'none', listen_addr: 'no-such.invalid' }
+    const files = await brokerFiles(cleanup, { ...listening, metrics_listen: 'unix:/nowhere/metrics' })
     const { status, stdout } = await checked(files)
     expect(status).to.equal(0)
     expect(stdout).to.contain(
       'what only a start can tell:\n' +
+      '  whether metrics_listen can be had; the broker goes on without it\n' +
       '  whether another process has the sockets, addresses and ports\n' +
       '  whether listen_addr "no-such.invalid" can be resolved\n'
     )

@@ -52,10 +52,12 @@ export async function checkStart(config: Config, pidFile: string): Promise<Check
   }
 }
 
-function unknownBefore({ listenAddr, listenTcp, listenTls, passed }: Config): string[] {
-  if (passed !== undefined) return []
+function unknownBefore({ listenAddr, listenTcp, listenTls, passed, metricsListen }: Config): string[] {
+  const metrics = metricsListen === undefined ? [] : ['whether metrics_listen can be had; the broker goes on without it']
+  if (passed !== undefined) return metrics
   const network = listenTcp || listenTls
   return [
+    ...metrics,
     `whether another process has the sockets${network ? ', addresses and ports' : ''}`,
     ...(network && isHostName(listenAddr) ? [`whether listen_addr "${listenAddr}" can be resolved`] : [])
   ]

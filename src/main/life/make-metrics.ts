@@ -47,7 +47,8 @@ export async function makeMetrics(where: MetricsPlace, of: Measured, logger: Log
       stuckThreads: () => of.threads.stuck,
       draining: () => of.state.draining,
       listening: of.listening,
-      reachesDriver: async () => [...(await reach.look()).values()].includes(true)
+      // A session's daemons are started when a client wants them.
+      reachesDriver: async () => of.settings().startsDaemons || [...(await reach.look()).values()].includes(true)
     })
     const { threads, own, state } = of
     const sources = [

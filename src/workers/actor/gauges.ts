@@ -53,7 +53,9 @@ export class Gauges implements Timed {
     this.#thread.clock.set(this.#timer, LOOK_MS)
   }
 
+  /** To be called when nothing is left: in the memory of this thread that stays. */
   stop(): void {
+    this.#look()
     this.#loop.stop()
     this.#thread.clock.cancel(this.#timer)
   }

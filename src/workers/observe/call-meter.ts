@@ -1,5 +1,5 @@
 import { CODE, type RemoteError } from '../../protocol/errors.js'
-import { lookup } from '../../protocol/procedures.js'
+import { hasPriority, lookup } from '../../protocol/procedures.js'
 import type { ServedRecord } from '../thread/client-record.js'
 import { observeAt, type Counters } from '../thread/counters.js'
 import {
@@ -41,7 +41,7 @@ export class CallMeter implements SessionObserver {
     if (code > 0) this.#counters.add(callErrors, 1, driver, code <= MAX_CODE ? code : 0)
     // Of what the broker answers itself, and of what is lost, there is no time to tell.
     if (atDriver === 0 || code === LOST) return
-    const high = lookup(prog, proc)?.priority === 'high' ? 1 : 0
+    const high = hasPriority(prog, proc) ? 1 : 0
     observeAt(words, slot + SLOT.duration, queued + atDriver)
     observeAt(words, callQueue.at + callQueue.row * driver + callQueue.step * high, queued)
     observeAt(words, callDriver.at + callDriver.row * driver + callDriver.step * high, atDriver)
