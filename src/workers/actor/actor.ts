@@ -109,7 +109,12 @@ export class Actor implements ActorControl, DrainOwner, ThreadServices, SessionA
     this.polkit = new Authority(settings.systemBusAddress, this.clock)
     const known = new FdLedger(ledger, limits.own)
     const poller = new Poller(fd => known.close(fd))
-    poller.onPoll = () => this.turns.polled()
+    const { turns } = this
+    poller.onPoll = () => {
+      turns.clock.begin()
+      turns.polled()
+    }
+    poller.onPolled = () => turns.clock.end()
     known.adopt(poller.fd, number)
     this.io = {
       poller,

@@ -36,30 +36,30 @@ export class CallMeter implements SessionObserver {
 
   answered({ driver }: ServedRecord, prog: number, proc: number, code: number, queued: number, atDriver: number): void {
     const words = this.#words
-    const slot = this.#slotOf(prog, proc, driver)
+    const place = placeOf(prog, proc)
+    const slot = this.#slotOf(place, prog, proc, driver)
     words[slot + SLOT.outcomes + (code === 0 ? OUTCOME.ok : code === LOST ? OUTCOME.lost : OUTCOME.error)]!++
     if (code > 0) this.#counters.add(callErrors, 1, driver, code <= MAX_CODE ? code : 0)
     // Of what the broker answers itself, and of what is lost, there is no time to tell.
     if (atDriver === 0 || code === LOST) return
-    const high = hasPriority(prog, proc) ? 1 : 0
+    const high = place < 0 ? 0 : HIGH[place]!
     observeAt(words, slot + SLOT.duration, queued + atDriver)
     observeAt(words, callQueue.at + callQueue.row * driver + callQueue.step * high, queued)
     observeAt(words, callDriver.at + callDriver.row * driver + callDriver.step * high, atDriver)
   }
 
   slow({ driver }: ServedRecord, { prog, proc }: TimedCall): void {
-    this.#words[this.#slotOf(prog, proc, driver) + SLOT.slow]!++
+    this.#words[this.#slotOf(placeOf(prog, proc), prog, proc, driver) + SLOT.slow]!++
   }
 
   refused({ driver }: ServedRecord, prog: number, proc: number, why: RemoteError): void {
     const reason = why.code === CODE.accessDenied ? POLICY : why.code === CODE.operationDenied ? READ_ONLY : -1
     if (reason >= 0) this.#counters.add(FAMILIES.refusals, 1, reason)
-    this.#words[this.#slotOf(prog, proc, driver) + SLOT.outcomes + OUTCOME.refused]!++
+    this.#words[this.#slotOf(placeOf(prog, proc), prog, proc, driver) + SLOT.outcomes + OUTCOME.refused]!++
   }
 
   /** The first word of the slot. */
-  #slotOf(prog: number, proc: number, driver: number): number {
-    const place = placeOf(prog, proc)
+  #slotOf(place: number, prog: number, proc: number, driver: number): number {
     if (place < 0) return SLOTS_AT + driver * SLOT_WORDS
     const key = place * DRIVERS.length + driver
     const at = this.#slots[key]!
@@ -80,6 +80,11 @@ export class CallMeter implements SessionObserver {
     return at
   }
 }
+
+/** By a procedure's place: whether its calls have priority. */
+const HIGH = Uint8Array.from(SPANS.flatMap(({ prog, procedures }) =>
+  Array.from({ length: procedures }, (_, proc) => (hasPriority(prog, proc) ? 1 : 0))
+))
 
 /** Negative: it has none. */
 function placeOf(prog: number, proc: number): number {

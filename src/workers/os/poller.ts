@@ -41,6 +41,8 @@ interface StreamHandle {
 export class Poller {
   /** Called before those that are ready are told. */
   onPoll: () => void = () => {}
+  /** Called when all have been told. */
+  onPolled: () => void = () => {}
   readonly #epfd: number
   readonly #socket: net.Socket
   readonly #events = new Memory(BATCH * EVENT_BYTES)
@@ -126,5 +128,6 @@ export class Poller {
       if (target === undefined || this.#generations[slot] !== this.#words.getUint32(at + DATA_AT + 4, true)) continue
       target.ready(this.#words.getUint32(at, true))
     }
+    this.onPolled()
   }
 }

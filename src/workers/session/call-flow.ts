@@ -37,6 +37,7 @@ export interface FlowServices {
   readonly observer: SessionObserver | undefined
   readonly settings: { readonly maxClientRequests: number }
   readonly counters: Counters
+  readonly turns: { readonly clock: { readonly now: number } }
   /** Closes descriptors that nobody takes. */
   readonly io: { readonly closer: { close(descriptor: number): void } }
 }
@@ -203,7 +204,7 @@ export class CallFlow implements CallSink, ReplyJudge {
   #begun(prog: number, proc: number, serial: number, kind: CallKind, came: number): void {
     this.calls.add(prog, proc, serial, kind)
     if (this.#observer?.timing === true) {
-      const now = performance.now()
+      const { now } = this.#services.turns.clock
       this.calls.stamp(came === 0 ? now : came, now)
     }
     if ((kind & KIND.stream) !== 0) this.streams.called(prog, proc, serial, (kind & KIND.sparse) !== 0)
@@ -218,7 +219,7 @@ export class CallFlow implements CallSink, ReplyJudge {
 
   /** Where anybody wants to know. */
   get #now(): number {
-    return this.#observer?.timing === true ? performance.now() : 0
+    return this.#observer?.timing === true ? this.#services.turns.clock.now : 0
   }
 
   #relayWithDescriptors(frame: Buffer, descriptors: readonly number[]): void {
@@ -261,7 +262,7 @@ export class CallFlow implements CallSink, ReplyJudge {
     const given = calls.givenAt(place)
     if (given === 0) return observer.answered(this.#owner.record, prog, proc, code, 0, 0)
     const queued = Math.round(1000 * (given - calls.cameAt(place)))
-    const atDriver = Math.round(1000 * (performance.now() - given))
+    const atDriver = Math.round(1000 * (this.#services.turns.clock.now - given))
     observer.answered(this.#owner.record, prog, proc, code, queued, atDriver)
     if (queued + atDriver < observer.slowUs || code === LOST) return
     observer.slow(this.#owner.record, { prog, proc, code, queued, atDriver, head: calls.headAt(place) })

@@ -1,4 +1,5 @@
 import type { Closable } from '../base/clock.js'
+import { TurnClock } from '../base/turn-clock.js'
 
 /** Somebody who has something left over from an earlier turn. */
 export interface Unfinished {
@@ -27,6 +28,7 @@ const TURN_MS = 5
  * nothing is left over each poll begins one, and nothing needs to be scheduled for that.
  */
 export class Turns {
+  readonly clock = new TurnClock()
   #left = THREAD_UNITS
   /** Counts the turns. */
   number = 0
