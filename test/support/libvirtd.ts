@@ -10,8 +10,11 @@ import { waitFor } from './waiting.js'
 /** Which driver modules a libvirtd loads: none leaves only test:///, one imitates a modular daemon. */
 export type Drivers = 'all' | readonly string[]
 
-/** Settings of a daemon under test; `name` tells several daemons of one host apart, `args` are further arguments. */
-export interface LibvirtdOptions { name?: string; drivers?: Drivers; conf?: Conf; args?: readonly string[] }
+/**
+ * Settings of a daemon under test; `name` tells several daemons of one host apart, `args` are further arguments.
+ * `command`: another libvirtd than this system's.
+ */
+export interface LibvirtdOptions { name?: string; drivers?: Drivers; conf?: Conf; args?: readonly string[]; command?: readonly string[] }
 
 /** A real libvirtd on a private host, with sockets that need no authentication. */
 export class Libvirtd {
@@ -39,7 +42,7 @@ export class Libvirtd {
     if (options.drivers !== undefined && options.drivers !== 'all') {
       env['LIBVIRT_DRIVER_DIR'] = await driverDir(join(host.dir, `drivers-${name}`), options.drivers)
     }
-    const argv = ['libvirtd', '-f', confPath, '-p', join(socketDir, 'pid'), ...options.args ?? []]
+    const argv = [...options.command ?? ['libvirtd'], '-f', confPath, '-p', join(socketDir, 'pid'), ...options.args ?? []]
     const daemon = new Libvirtd(host, socketDir, argv, env)
     cleanup.defer(() => daemon.stop())
     await daemon.restart()
@@ -50,6 +53,8 @@ export class Libvirtd {
   get roSocket(): string { return join(this.socketDir, 'libvirt-sock-ro') }
 
   get ended(): boolean { return this.#program?.ended !== false }
+  /** Resolves when it has ended by itself, or by whatever was done to it. */
+  get exited(): Program['exited'] { return this.#program!.exited }
 
   /** All that the daemon logged. */
   get log(): string { return this.#program?.stderr ?? '' }

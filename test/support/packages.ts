@@ -10,13 +10,12 @@ const packages = [
   'iproute2', 'util-linux', 'procps', 'diffutils', 'libnss-systemd', 'sudo'
 ]
 
-/** What builds and tries packages. */
-const forPackaging = ['debootstrap', 'lintian', 'binutils', 'podman', 'crun']
-const packaging = /\/test\/interop\/(debian-package|container)\./
-
-/** What watches brokers. */
-const forWatching = ['prometheus']
-const watching = /\/test\/interop\/prometheus\./
+/** What only some files want: those that build and try packages, that watch brokers, and that unpack another release. */
+const forSome: readonly [files: RegExp, packages: readonly string[]][] = [
+  [/\/test\/interop\/(debian-package|container)\./, ['debootstrap', 'lintian', 'binutils', 'podman', 'crun']],
+  [/\/test\/interop\/prometheus\./, ['prometheus']],
+  [/\/test\/interop\/virt-admin-releases\./, ['mmdebstrap']]
+]
 
 const LOCK = '/tmp/virtbroker-test-packages.lock'
 
@@ -80,7 +79,7 @@ export const mochaHooks = {
     this.timeout(900_000)
     const root = this.test?.parent
     if (root === undefined || !needsRealComponents(root)) return
-    const wants = (which: RegExp): boolean => root.suites.some(({ file }) => which.test(file ?? ''))
-    installPackages([...packages, ...(wants(packaging) ? forPackaging : []), ...(wants(watching) ? forWatching : [])])
+    const wanted = forSome.filter(([files]) => root.suites.some(({ file }) => files.test(file ?? '')))
+    installPackages([...packages, ...wanted.flatMap(([, some]) => some)])
   }
 }
