@@ -282,6 +282,10 @@ export class ActorPool {
     this.#handler.news({ kind: 'log', of, source: SOURCE.server, message, about: undefined })
   }
 
+  #others(than: ActorThread | undefined): boolean {
+    return this.threads.some(thread => thread !== than && !thread.leaving)
+  }
+
   #numbered(wanted: number): ActorThread | undefined {
     return this.threads.find(({ number }) => number === wanted)
   }
@@ -296,8 +300,8 @@ export class ActorPool {
     return {
       patience: SHUTDOWN_MS,
       start: () => this.#start(counters),
-      // The only one is replaced at once, unless it has not lived long itself.
-      pause: died => (this.threads.length > 1 || (died?.ageMs ?? 0) < RESTART_PAUSE_MS ? RESTART_PAUSE_MS : 0),
+      // The only one that takes clients is replaced at once, unless it has not lived long itself.
+      pause: died => (this.#others(died) || (died?.ageMs ?? 0) < RESTART_PAUSE_MS ? RESTART_PAUSE_MS : 0),
       died: (thread, why) => this.#died(thread, why)
     }
   }

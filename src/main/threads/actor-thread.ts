@@ -21,6 +21,7 @@ export class ActorThread implements Leavable, Place, Watched {
   busy = false
   stuck = false
   leaving = false
+  ending = false
   readonly pulse = new Pulse()
   readonly figures = new Figures()
   readonly #since = performance.now()
@@ -97,6 +98,7 @@ export class ActorThread implements Leavable, Place, Watched {
 
   /** Has it close its clients, and then end. */
   end(): void {
+    this.ending = true
     void this.control.shutdown()
   }
 

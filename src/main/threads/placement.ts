@@ -8,6 +8,8 @@ export interface Place {
   readonly stuck: boolean
   /** It is to end with its last client. */
   readonly leaving: boolean
+  /** It was told to end: whoever it is given now is closed. */
+  readonly ending: boolean
 }
 
 /**
@@ -15,12 +17,13 @@ export interface Place {
  *
  * Each thread gets `fill` clients before the next one gets its first: what several clients have sent is then read at
  * one wake-up, and a wake-up is what a small call costs most. A busy thread is passed over. When no thread is left that
- * has fewer, clients are spread evenly. A thread that is stuck, or is to leave, gets one only if
- * there is no other.
+ * has fewer, clients are spread evenly. A thread that is stuck, or is to leave, gets one only if there is no other, and
+ * one that ends gets none.
  */
 export function placeFor<T extends Place>(threads: readonly T[], fill: number): T | undefined {
   let least: T | undefined
   for (const thread of threads) {
+    if (thread.ending) continue
     if (!thread.busy && !isAvoided(thread) && thread.clients < fill) return thread
     if (least === undefined || isBetter(thread, least)) least = thread
   }

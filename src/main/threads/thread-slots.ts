@@ -58,7 +58,10 @@ export class ThreadSlots<R extends Leavable> {
     const staying = this.#slots.filter(({ leaving }) => !leaving)
     const away = this.#slots.filter(({ leaving }) => leaving)
     for (const slot of away.slice(0, Math.max(0, bounds.min - staying.length))) this.#comeBack(slot, this.#slots.indexOf(slot))
-    for (const slot of staying.slice(bounds.max)) this.#leave(slot)
+    // Before one that serves those that do not for now.
+    const living = staying.filter(({ keeper }) => keeper.run !== undefined)
+    const surplus = [...living, ...staying.filter(slot => !living.includes(slot))].slice(bounds.max)
+    for (const slot of surplus) this.#leave(slot)
   }
 
   /** To be called when a client has ended, or a thread has died. */

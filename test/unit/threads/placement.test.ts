@@ -5,8 +5,8 @@ interface Thread extends Place {
   name: string
 }
 
-const thread = (name: string, clients: number, busy = false, stuck = false, leaving = false): Thread =>
-  ({ name, clients, busy, stuck, leaving })
+const thread = (name: string, clients: number, busy = false, stuck = false, leaving = false, ending = false): Thread =>
+  ({ name, clients, busy, stuck, leaving, ending })
 
 describe('the place for a new client', () => {
   it('is the first thread that has fewer clients than it may have before others get any', () => {
@@ -30,6 +30,11 @@ describe('the place for a new client', () => {
   it('is not a thread that is to leave as long as there is another', () => {
     expect(placeFor([thread('a', 0, false, false, true), thread('b', 30)], 16)).to.include({ name: 'b' })
     expect(placeFor([thread('a', 2, false, false, true)], 16)).to.include({ name: 'a' })
+  })
+
+  it('is never a thread that was told to end', () => {
+    expect(placeFor([thread('a', 0, false, false, true, true), thread('b', 30, true, true)], 16)).to.include({ name: 'b' })
+    expect(placeFor([thread('a', 0, false, false, true, true)], 16)).to.equal(undefined)
   })
 
   it('is not a thread that is stuck as long as there is another', () => {

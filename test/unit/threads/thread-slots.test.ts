@@ -19,7 +19,7 @@ class PlayedThread implements Leavable {
 
 describe('places for threads', () => {
   /** Started, and all threads that ever were. */
-  function started(count: number): { slots: ThreadSlots<PlayedThread>; threads: PlayedThread[]; living: () => number } {
+  function started(count: number, pause = 0): { slots: ThreadSlots<PlayedThread>; threads: PlayedThread[]; living: () => number } {
     const threads: PlayedThread[] = []
     const gone = new Set<PlayedThread>()
     const kept: Kept<PlayedThread> = {
@@ -30,7 +30,7 @@ describe('places for threads', () => {
         threads.push(thread)
         return thread
       },
-      pause: () => 0,
+      pause: () => pause,
       died: () => slots.settle()
     }
     const slots = new ThreadSlots(count, () => new Keeper(kept))
@@ -50,6 +50,15 @@ describe('places for threads', () => {
     await waitFor('one to leave', () => living() === 2)
     slots.resize({ min: 1, max: 1 })
     await waitFor('another to leave', () => living() === 1)
+  })
+
+  it('become free where a thread is to be replaced before others do', async () => {
+    const { slots, threads, living } = started(2, 60_000)
+    threads[0]!.die('by itself')
+    await waitFor('its end', () => living() === 1)
+    slots.resize({ min: 1, max: 1 })
+    expect(threads[1]!.leaving).to.equal(false)
+    expect(await slots.stop()).to.deep.equal([true, true])
   })
 
   it('become free when the last client has gone', async () => {

@@ -1,0 +1,33 @@
+import { expect } from 'chai'
+import { STATUS } from '#protocol/header.js'
+import { REMOTE } from '#protocol/procedures.js'
+import { PoolUnderTest } from '../support/actor-pool.js'
+import { Cleanup } from '../support/cleanup.js'
+import { waitFor } from '../support/waiting.js'
+
+/** So many take a thread a second or more to read. */
+const RULES = 200_000
+
+describe('a client that comes while a thread ends', function () {
+  this.timeout(60_000)
+  const cleanup = new Cleanup()
+  afterEach(() => cleanup.run())
+
+  it('is given to the successor of the only other one, that has just died', async () => {
+    const under = await PoolUnderTest.start(cleanup, { threads: 2 })
+    const { pool, settings } = under
+    const [other, ending] = pool.threads
+    // It does not come to its end as long as it has something to do.
+    const busy = ending!.control.apply({ ...settings, policy: Array<string>(RULES).fill('* => deny DOMAIN_*') })
+    pool.bounds = { min: 1, max: 1 }
+    expect([ending!.leaving, ending!.ending]).to.deep.equal([true, true])
+    under.kill(0)
+    await waitFor('the death', () => under.deaths.length > 0)
+    expect([pool.threads.includes(ending!), pool.threads.includes(other!)]).to.deep.equal([true, false])
+    const client = await under.client()
+    await busy
+    await waitFor('the end', () => !pool.threads.includes(ending!))
+    expect((await client.call(REMOTE.authList)).status).to.equal(STATUS.ok)
+    expect(client.closed).to.equal(false)
+  })
+})
