@@ -4,7 +4,9 @@ import { Administered } from '../support/administered.js'
 import { Broker } from '../support/broker.js'
 import { Cleanup } from '../support/cleanup.js'
 import { interactiveVirsh } from '../support/clients.js'
+import { freePort } from '../support/free-port.js'
 import { Libvirtd } from '../support/libvirtd.js'
+import { Pki } from '../support/pki.js'
 import { PrivateHost } from '../support/private-host.js'
 import { SAME } from './commands/virt-admin.js'
 
@@ -56,7 +58,7 @@ describe('virt-admin', function () {
     const [expected, found] = [await info(libvirtd, its.id), await info(virtproxyd, ours.id)]
     expect(found.slice(0, expected.length)).to.deep.equal(expected)
     expect(found.slice(expected.length).map(line => line.split(':')[0]!.trim())).to.deep.equal([
-      'state', 'thread', 'uri', 'calls_in_flight', 'calls_waiting', 'streams', 'idle_seconds'
+      'state', 'thread', 'driver', 'uri', 'calls_in_flight', 'calls_waiting', 'streams', 'bytes_in', 'bytes_out', 'idle_seconds'
     ])
   })
 
@@ -66,6 +68,30 @@ describe('virt-admin', function () {
     const last = (await virtproxyd.ids()).at(-1)!
     const { stdout } = await virtproxyd.virtAdmin('client-info', 'virtproxyd', last)
     expect(stdout).to.match(/^transport *: tcp$/m).and.match(/^sock_addr *: 127\.0\.0\.1:\d+$/m)
+  })
+
+  it('shows who came by TLS, and how that is protected', async () => {
+    const pki = await Pki.make(cleanup)
+    const [server, client] = [await pki.server(), await pki.client({ country: 'GB', cn: 'client1' })]
+    const port = await freePort()
+    const { dir } = await Broker.start(cleanup, {
+      embedded_test_driver: 1, listen_tls: 1, tls_port: String(port), auth_tls: 'none',
+      ca_file: pki.ca.certificate, cert_file: server.certificate, key_file: server.key
+    })
+    const admin = new Administered('virtproxyd', join(dir, 'libvirt-admin-sock'), '')
+    const uri = `test+tls://127.0.0.1:${port}/default?no_sanity=1&pkipath=${await pki.pkipath(client)}`
+    for (const [wanted, version, cipher] of [
+      ['NORMAL:-VERS-ALL:%2BVERS-TLS1.3:-CIPHER-ALL:%2BAES-128-GCM', 'TLSv1.3', 'TLS_AES_128_GCM_SHA256'],
+      ['NORMAL:-VERS-ALL:%2BVERS-TLS1.2:-CIPHER-ALL:%2BAES-256-GCM:-KX-ALL:%2BECDHE-RSA', 'TLSv1.2', 'ECDHE-RSA-AES256-GCM-SHA384']
+    ] as const) {
+      const virsh = await interactiveVirsh(`${uri}&tls_priority=${wanted}`)
+      cleanup.defer(() => virsh.stop())
+      const { stdout } = await admin.virtAdmin('client-info', 'virtproxyd', (await admin.ids()).at(-1)!)
+      const field = (name: string): string | undefined => new RegExp(`^${name} *: (.*)$`, 'm').exec(stdout)?.[1]
+      expect(['transport', 'tls_x509_dname', 'tls_version', 'tls_cipher', 'driver'].map(field)).to.deep.equal([
+        'tls', 'C=GB,CN=client1', version, cipher, join(dir, 'virttestd-sock')
+      ])
+    }
   })
 
   it('finds the broker by each of its names', async () => {

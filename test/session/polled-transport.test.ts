@@ -208,6 +208,7 @@ describe('a polled transport', () => {
       expect(arrived().equals(bytes)).to.equal(true)
       expect(way).to.include({ unseen: bytes.length, left: 0 })
       expect(from.heard.size).to.equal(0)
+      expect(from.transport.bytesIn).to.equal(bytes.length)
     })
 
     it('reads the next header alone, and all else when it is not that of a long frame', async () => {

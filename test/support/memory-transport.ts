@@ -11,6 +11,8 @@ export class MemoryTransport implements Transport {
   paused = false
   closed = false
   hasUnread = false
+  bytesIn = 0
+  bytesOut = 0
   ended = false
   endExpected = false
   /** Bytes that the peer is to be slow with: `send` says that it takes no more. */
@@ -30,6 +32,7 @@ export class MemoryTransport implements Transport {
   send(bytes: Buffer, from: number, to: number): boolean {
     if (this.closed) return true
     this.writes++
+    this.bytesOut += to - from
     this.#bytes = Buffer.concat([this.#bytes, bytes.subarray(from, to)])
     while (this.#bytes.length >= HEADER_BYTES && this.#bytes.length >= frameLength(this.#bytes, 0)) {
       const length = frameLength(this.#bytes, 0)
@@ -78,6 +81,7 @@ export class MemoryTransport implements Transport {
   receive(bytes: Buffer, size = Infinity): void {
     for (let at = 0; at < bytes.length && !this.closed; at += size) {
       const piece = bytes.subarray(at, Math.min(bytes.length, at + size))
+      this.bytesIn += piece.length
       this.handler.received(Buffer.concat([Buffer.alloc(HEADER_BYTES), piece]), HEADER_BYTES, HEADER_BYTES + piece.length)
     }
   }

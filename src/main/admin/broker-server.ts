@@ -1,5 +1,5 @@
 import { unsupportedArgument } from '../../protocol/bad-arguments.js'
-import { stringParam, uintParam, type TypedParam } from '../../protocol/typed-params.js'
+import { stringParam, uintParam, ullongParam, type TypedParam } from '../../protocol/typed-params.js'
 import type { Counters } from '../../workers/thread/counters.js'
 import type { ClientActivity, ClientRecord } from '../../workers/thread/client-record.js'
 import type { TraceAnswer } from '../../workers/thread/trace-report.js'
@@ -115,11 +115,16 @@ class BrokerClients implements ServerClients {
 }
 
 /** Names have at most 15 characters, for which `virt-admin` leaves room. */
-const described = ({ uri, callsInFlight, callsWaiting, streams, idleMs, tls }: ClientActivity): TypedParam[] => [
+const described = (
+  { driver, uri, callsInFlight, callsWaiting, streams, bytesIn, bytesOut, idleMs, tls }: ClientActivity
+): TypedParam[] => [
+  ...(driver === undefined ? [] : [stringParam('driver', driver)]),
   ...(uri === '' ? [] : [stringParam('uri', uri)]),
   uintParam('calls_in_flight', callsInFlight),
   uintParam('calls_waiting', callsWaiting),
   uintParam('streams', streams),
+  ullongParam('bytes_in', bytesIn),
+  ullongParam('bytes_out', bytesOut),
   uintParam('idle_seconds', Math.floor(idleMs / 1000)),
   ...(tls === undefined ? [] : [stringParam('tls_version', tls.version), stringParam('tls_cipher', tls.cipher)])
 ]

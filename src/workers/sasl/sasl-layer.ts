@@ -76,6 +76,14 @@ export class SaslLayer implements Transport, TransportHandler {
     return this.#inner.closed
   }
 
+  get bytesIn(): number {
+    return this.#inner.bytesIn
+  }
+
+  get bytesOut(): number {
+    return this.#inner.bytesOut
+  }
+
   get hasUnread(): boolean {
     return this.#rest !== undefined || this.#inner.hasUnread
   }

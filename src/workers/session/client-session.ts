@@ -151,10 +151,13 @@ export class ClientSession implements
     const { calls, waiting, streams } = this.flow
     const { transport, keepalive } = this.client
     return {
+      driver: this.#log.driver,
       uri: this.uri,
       callsInFlight: calls.size,
       callsWaiting: waiting,
       streams: streams.size,
+      bytesIn: transport.bytesIn,
+      bytesOut: transport.bytesOut,
       idleMs: keepalive.clock.now - keepalive.heardAt,
       tls: transport instanceof TlsTransport ? transport.protection : undefined
     }

@@ -58,12 +58,17 @@ export type HandOver = Pick<ClientRecord, 'id' | 'since' | 'listener' | 'peer'> 
 
 /** What only a client's thread knows of it. */
 export interface ClientActivity {
+  /** Socket of the driver daemon where its connection is, or was; undefined before it has opened anything. */
+  readonly driver: string | undefined
   /** What it has opened, as CONNECT_GET_URI says it; empty if nothing. */
   readonly uri: string
   /** With its driver daemon, and not given to it yet. */
   readonly callsInFlight: number
   readonly callsWaiting: number
   readonly streams: number
+  /** That have come from it, and that it was sent or is about to be. */
+  readonly bytesIn: number
+  readonly bytesOut: number
   /** Since anything came from it. */
   readonly idleMs: number
   /** Of a TLS connection, in OpenSSL's names. */

@@ -31,6 +31,8 @@ export class TlsTransport implements Transport, Pollable {
   #queue: Buffer[] = []
   #sent = 0
   #pending = 0
+  #bytesIn = 0
+  #bytesOut = 0
 
   /** Takes over `fd`, which must be non-blocking and in the ledger, and the channel; both end with the transport. */
   constructor(io: ThreadIo, fd: number, channel: SecureChannel, handler: TransportHandler) {
@@ -49,6 +51,14 @@ export class TlsTransport implements Transport, Pollable {
     return this.#closed
   }
 
+  get bytesIn(): number {
+    return this.#bytesIn
+  }
+
+  get bytesOut(): number {
+    return this.#bytesOut
+  }
+
   get hasUnread(): boolean {
     return !this.#closed && hasUnread(this.#fd)
   }
@@ -64,6 +74,7 @@ export class TlsTransport implements Transport, Pollable {
 
   send(bytes: Buffer, from: number, to: number): boolean {
     if (this.#closed || from === to) return true
+    this.#bytesOut += to - from
     if (this.#pending > 0) {
       this.#enqueue(bytes, from, to)
       return false
@@ -141,6 +152,7 @@ export class TlsTransport implements Transport, Pollable {
     } while (
       count > LONG_READ_BYTES && channel.outcome === RESULT.wantRead && bytes.length - filled >= ROOM_BYTES && filled < this.#most
     )
+    this.#bytesIn += filled
     if (filled > 0) this.handler.received(bytes, 0, filled)
     if (channel.outcome === RESULT.wantRead || this.#closed) return
     if (channel.outcome === RESULT.wantWrite) {

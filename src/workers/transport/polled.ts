@@ -68,6 +68,8 @@ export class PolledTransport implements Transport, Pollable {
   #queue: (Buffer | number)[] | undefined
   #sent = 0
   #pending = 0
+  #bytesIn = 0
+  #bytesOut = 0
 
   /** Takes `fd` over, which must be non-blocking and in the ledger; it is closed with the transport. */
   constructor(io: ThreadIo, fd: number, handler: TransportHandler, options: PolledOptions = {}) {
@@ -88,6 +90,14 @@ export class PolledTransport implements Transport, Pollable {
     return this.#closed
   }
 
+  get bytesIn(): number {
+    return this.#bytesIn
+  }
+
+  get bytesOut(): number {
+    return this.#bytesOut
+  }
+
   get hasUnread(): boolean {
     return !this.#closed && hasUnread(this.#fd)
   }
@@ -99,6 +109,7 @@ export class PolledTransport implements Transport, Pollable {
 
   send(bytes: Buffer, from: number, to: number): boolean {
     if (this.#closed) return true
+    this.#bytesOut += to - from
     if (this.#pending > 0) {
       this.#enqueue(bytes, from, to)
       return false
@@ -119,6 +130,7 @@ export class PolledTransport implements Transport, Pollable {
   sendDescriptors(descriptors: readonly number[]): boolean {
     let taken = true
     this.#mayHold = true
+    this.#bytesOut += descriptors.length
     for (const descriptor of descriptors) {
       if (this.#pending === 0 && !this.#closed) taken = this.#sendDescriptor(descriptor)
       else taken = this.#keepDescriptor(descriptor)
@@ -202,8 +214,12 @@ export class PolledTransport implements Transport, Pollable {
     const plain = this.sender === undefined
     const count = plain ? recv(this.#fd, address + READ_AT, most, MSG_DONTWAIT) : this.#receive(most)
     if (this.#closed) return 0
-    if (count > 0) this.handler.received(bytes, READ_AT, READ_AT + count)
-    else if (count === 0) this.#noMore(events)
+    if (count > 0) {
+      this.#bytesIn += count
+      this.handler.received(bytes, READ_AT, READ_AT + count)
+      return count
+    }
+    if (count === 0) this.#noMore(events)
     else {
       const code = errno()
       if (code === EINTR) this.#askAgain()
@@ -231,9 +247,12 @@ export class PolledTransport implements Transport, Pollable {
     const { left, to } = path
     if (to === undefined) return path.over()
     const count = pipe.move(this.#fd, to, Math.min(left, READ_BYTES))
-    if (count > 0) path.moved(count, buffer.bytes, READ_AT, READ_AT + pipe.fetch(buffer.address + READ_AT))
+    if (count > 0) {
+      this.#bytesIn += count
+      return path.moved(count, buffer.bytes, READ_AT, READ_AT + pipe.fetch(buffer.address + READ_AT))
+    }
     // The end, and whatever else is the matter, is told by an ordinary read.
-    else if (count === 0 || errno() !== EAGAIN) path.over()
+    if (count === 0 || errno() !== EAGAIN) path.over()
   }
 
   /** Descriptors that find no room end the connection, and so do too many of one sender's. */

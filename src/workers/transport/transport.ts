@@ -83,6 +83,9 @@ export interface ByteSink {
 /** One end of a connection that carries bytes, whatever stands under it: a plain socket, TLS, a SASL layer. */
 export interface Transport extends ByteSource, ByteSink {
   handler: TransportHandler
+  /** Bytes that have come, and that were accepted by `send`. TLS's own are not counted. */
+  readonly bytesIn: number
+  readonly bytesOut: number
   /** Closes now; what is queued is lost. The handler hears nothing more. */
   destroy(): void
 }
