@@ -1,7 +1,8 @@
 import { Clock, type Closable } from '../../workers/base/clock.js'
 import { failureText, SOURCE } from '../../workers/base/log.js'
 import { peerCredentials, peerSecurityContext } from '../../workers/os/accounts.js'
-import type { ForeignCloser } from '../../workers/os/foreign-close.js'
+import type { FdLedger } from '../../workers/os/fd-ledger.js'
+import { ForeignCloser } from '../../workers/os/foreign-close.js'
 import type { Listener, ListenerHandler } from '../../workers/os/listener.js'
 import type { Poller } from '../../workers/os/poller.js'
 import type { Programs } from '../../workers/serving/dispatch.js'
@@ -17,14 +18,24 @@ import { AdminClient } from './admin-client.js'
 const OWNER = 1 << 28
 /** Longer frames make no sense here, whatever libvirt allows. */
 const MAX_FRAME_BYTES = 1024 * 1024
+/** Whoever does not call anything takes a place away from those who do. */
+const FIRST_CALL_MS = 10_000
+/** Twice as many connections of strangers as may wait to be closed. */
+const MAX_HELD = 256
 
 /** What it has of the supervisor. */
 export interface AdminHost {
   readonly poller: Poller
-  readonly closer: ForeignCloser
+  readonly ledger: FdLedger
   readonly log: BoundedLog
   /** The first client has come, or the last has gone. */
   idle(idle: boolean): void
+}
+
+interface Serving {
+  readonly server: Server<AdminClient>
+  readonly clock: Clock
+  end(): void
 }
 
 /**
@@ -35,14 +46,17 @@ export class AdminSocket implements ListenerHandler {
   readonly clients = new Map<number, AdminClient>()
   #limits: ClientBounds
   readonly #host: AdminHost
+  /** Its own: whoever keeps that of the other sockets busy keeps nobody out here. */
+  readonly #closer: ForeignCloser
   #programs: Programs<AdminClient> = new Map()
   readonly #listeners = new Set<Listener>()
   /** While somebody is connected. */
-  #serving: { server: Server<AdminClient>; end: () => void } | undefined
+  #serving: Serving | undefined
   #ids = 0
 
   constructor(host: AdminHost, limits: ClientBounds) {
     this.#host = host
+    this.#closer = new ForeignCloser(host.ledger, MAX_HELD)
     this.#limits = limits
   }
 
@@ -69,33 +83,44 @@ export class AdminSocket implements ListenerHandler {
   // Accepting
 
   mayAccept(listener: Listener): boolean {
+    if (!this.#closer.hasRoom()) return this.#waitForRoom(listener)
     const may = this.clients.size < this.#limits.maxClients
     if (!may) this.#listeners.add(listener)
     return may
   }
 
+  /** Strangers come faster than they can be sent away. */
+  #waitForRoom(listener: Listener): false {
+    const text = (): string => `${listener.place}: refused connections wait to be closed: no more taken for now`
+    this.#host.log.log('closing-behind', 'admin closing', 1, text, { listener: listener.kind.name })
+    this.#closer.whenRoom(undefined, () => listener.resume())
+    return false
+  }
+
   accepted({ kind, place }: Listener, fd: number): void {
-    const { closer, log } = this.#host
+    const { log } = this.#host
     const about = { listener: kind.name }
     const peer = peerCredentials(fd)
     if (peer === undefined || (peer.uid !== 0 && peer.uid !== process.geteuid!())) {
       const who = peer === undefined ? 'a client that the kernel does not know' : `client ${peer.pid} with uid ${peer.uid}`
       log.log('admin-stranger', 'admin stranger', 10, () => `${place}: operation forbidden: Disallowing ${who}`, about)
-      return closer.closeSocket(fd, peer?.uid)
+      return this.#closer.closeSocket(fd, peer?.uid)
     }
     const context = peerSecurityContext(fd)
     try {
       this.#serving ??= this.#start()
+      const { server, clock } = this.#serving
+      server.accept(fd, peer.uid, connection => {
+        const client = new AdminClient(++this.#ids, kind, peer, context, connection)
+        clock.set(client.deadline, FIRST_CALL_MS)
+        this.clients.set(client.id, client)
+        if (this.clients.size === 1) this.#host.idle(false)
+        return client
+      })
     } catch (error) {
       log.log('admin-refused', 'admin refused', 10, () => `${place}: ${(error as Error).message}`, about)
-      return closer.closeSocket(fd, peer.uid)
+      this.#closer.closeSocket(fd, peer.uid)
     }
-    this.#serving.server.accept(fd, peer.uid, connection => {
-      const client = new AdminClient(++this.#ids, kind, peer, context, connection)
-      this.clients.set(client.id, client)
-      if (this.clients.size === 1) this.#host.idle(false)
-      return client
-    })
   }
 
   acceptedAll(): void {}
@@ -110,23 +135,26 @@ export class AdminSocket implements ListenerHandler {
     for (const listener of listeners) listener.resume()
   }
 
-  #start(): { server: Server<AdminClient>; end: () => void } {
-    const { poller, closer } = this.#host
+  #start(): Serving {
+    const { poller, ledger } = this.#host
+    const closer = this.#closer
     const failed = (session: Closable | undefined, error: unknown): void => {
       this.#failed(error)
       session?.close('internal failure', 'internal-failure')
     }
     const turns = new Turns(failed)
     poller.onPoll = () => turns.polled()
-    const { ledger } = closer
     const pipe = new SplicePipe(ledger, OWNER)
     const io: ThreadIo = { poller, ledger, owner: OWNER, closer, buffer: makeReadBuffer(), pipe, failed }
     const clock = new Clock(failed)
     const service = {
       programs: this.#programs,
       maxFrameBytes: MAX_FRAME_BYTES,
-      answered: () => undefined,
-      left: (client: AdminClient) => this.#left(client),
+      answered: ({ deadline }: AdminClient) => clock.cancel(deadline),
+      left: (client: AdminClient) => {
+        clock.cancel(client.deadline)
+        this.#left(client)
+      },
       failed: (error: unknown) => this.#failed(error)
     }
     const server = new Server<AdminClient>({ io, turns, clock }, service)
@@ -137,7 +165,7 @@ export class AdminSocket implements ListenerHandler {
       pipe.close()
       poller.onPoll = () => undefined
     }
-    return { server, end }
+    return { server, clock, end }
   }
 
   #left({ id }: AdminClient): void {

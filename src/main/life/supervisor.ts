@@ -265,7 +265,7 @@ export class Supervisor implements Drainable, ListenerHandler {
   async #makeAdminSocket(live: SettingsInUse, pool: ActorPool, { admitted }: Admission): Promise<AdminSocket> {
     // By itself, and late: a process that may have few descriptors could not read all of its files at once.
     const { makeAdminSocket } = await import('./make-admin-socket.js')
-    const host = { poller: this.#poller, closer: this.#closer, log: this.#log, idle: () => this.onIdle(this.isIdle) }
+    const host = { poller: this.#poller, ledger: this.#closer.ledger, log: this.#log, idle: () => this.onIdle(this.isIdle) }
     const { all: clients, closed } = admitted
     const watched = watchedCalls(this.#slowCalls, pool, live, this.#config.metricsListen !== undefined)
     const logger = this.#logger

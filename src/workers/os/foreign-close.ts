@@ -43,8 +43,8 @@ interface Closing {
  * rules. So each is closed by a native thread of its own. A socket that lingers is made to stop with a signal, because its
  * options are its owner's, and to change them can block as well.
  *
- * One a thread. Everything is counted by sender, a number of which only the one who gives it knows the meaning: nobody
- * fills the table of descriptors, or keeps all the native threads to himself.
+ * One a thread, and one of the admin socket's. Everything is counted by sender, a number of which only the one who gives it
+ * knows the meaning: nobody fills the table of descriptors, or keeps all the native threads to himself.
  */
 export class ForeignCloser {
   readonly #senders = new Map<number, Sender>()
