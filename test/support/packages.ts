@@ -14,7 +14,7 @@ const packages = [
 const forSome: readonly [files: RegExp, packages: readonly string[]][] = [
   [/\/test\/interop\/(debian-package|container)\./, ['debootstrap', 'lintian', 'binutils', 'podman', 'crun']],
   [/\/test\/interop\/prometheus\./, ['prometheus']],
-  [/\/test\/interop\/virt-admin-releases\./, ['mmdebstrap']]
+  [/\/test\/interop\/(virt-admin-releases|admin-protocol)\./, ['mmdebstrap']]
 ]
 
 const LOCK = '/tmp/virtbroker-test-packages.lock'
