@@ -1,5 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
+import { decodeError } from '#protocol/errors.js'
+import { STATUS } from '#protocol/header.js'
 import { ADMIN, REMOTE } from '#protocol/procedures.js'
 import { AdminConnection, clientName } from '../support/admin-connection.js'
 import { Broker } from '../support/broker.js'
@@ -7,61 +9,90 @@ import { Cleanup } from '../support/cleanup.js'
 import { RawClient } from '../support/raw-client.js'
 import { waitFor } from '../support/waiting.js'
 
+/** So many are there at a time, once the first begin to go. */
 const CLIENTS = 5000
 /** A second. */
 const RATE = 500
+const SECONDS = 60
+const STAY_MS = (1000 * CLIENTS) / RATE
+const BATCH_MS = 20
+/** Most that a list may take, but for one in a hundred. */
+const LIST_MS = 200
 
 describe('the admin socket, while clients come and go', function () {
   this.timeout(300_000)
   const cleanup = new Cleanup()
   afterEach(() => cleanup.run())
 
-  it('gives each its number once, and counts them right', async () => {
-    const broker = await Broker.start(cleanup, { max_clients: 2000 })
-    const admin = await AdminConnection.to(cleanup, broker)
-    const other = await AdminConnection.to(cleanup, broker)
+  it('gives each its number once, counts them right, and lists them in time', async () => {
+    const broker = await Broker.start(cleanup, { max_clients: 2 * CLIENTS })
+    const [admin, other] = [await AdminConnection.to(cleanup, broker), await AdminConnection.to(cleanup, broker)]
     const since = new Map<number, number>()
-    let coming = true
-    let lists = 0
+    /** Those that were let in, until they go. */
+    let [here, most, gone, coming] = [0, 0, 0, true]
+    const times: number[] = []
+
+    async function visit(where: string | number): Promise<void> {
+      const client = await RawClient.connect(cleanup, where)
+      await client.call(REMOTE.authList)
+      here++
+      await sleep(STAY_MS)
+      here--
+      gone++
+      client.destroy()
+    }
     const watched = (async () => {
       while (coming) {
+        const [before, goneBefore, asked] = [here, gone, performance.now()]
         const clients = await admin.clients()
+        times.push(performance.now() - asked)
+        // Those that were there then, and have not gone since.
+        expect(clients.length).to.be.at.least(before - (gone - goneBefore))
+        most = Math.max(most, clients.length)
         const ids = clients.map(({ id }) => id)
         expect(ids).to.deep.equal([...new Set(ids)].sort((one, another) => one - another))
         for (const client of clients) {
           expect(since.get(client.id) ?? client.since, `client ${client.id}`).to.equal(client.since)
           since.set(client.id, client.since)
         }
-        lists++
-        await sleep(5)
+        await sleep(BATCH_MS)
       }
     })()
     const changed = (async () => {
-      for (let limit = 1900; coming; limit = 3900 - limit) {
+      let infos = 0
+      for (let limit = 6000; coming; limit = 13_000 - limit) {
         await other.setLimits({ nclients_max: limit })
-        const [some] = await other.clients()
-        // It may be gone by now.
-        if (some !== undefined) await other.call(ADMIN.clientGetInfo, clientName('virtproxyd', some.id).u32(0))
-        await sleep(20)
+        expect(await other.limits()).to.include({ nclients_max: limit })
+        const ids = [...since.keys()]
+        const id = ids[Math.floor(Math.random() * ids.length)]
+        if (id !== undefined) {
+          const { status, payload } = await other.call(ADMIN.clientGetInfo, clientName('virtproxyd', id).u32(0))
+          // It may be gone by now, and nothing else may be the matter.
+          if (status !== STATUS.ok) expect(decodeError(payload)).to.include({ code: 96 })
+          infos++
+        }
+        await sleep(BATCH_MS)
       }
+      return infos
     })()
     const visits: Promise<void>[] = []
-    for (let i = 0; i < CLIENTS; i++) {
+    const begun = performance.now()
+    for (let i = 0; i < RATE * SECONDS; i++) {
       visits.push(visit(i % 2 === 0 ? broker.socket : broker.tcpPort))
-      if (i % (RATE / 50) === 0) await sleep(20)
+      // By the clock: what one pause is too long the next ones make up for.
+      const due = begun + (1000 * (i + 1)) / RATE
+      if (due > performance.now()) await sleep(Math.max(BATCH_MS, due - performance.now()))
     }
     await Promise.all(visits)
     coming = false
-    await Promise.all([watched, changed])
-    expect(lists).to.be.greaterThan(100)
+    const [, infos] = await Promise.all([watched, changed])
+    times.sort((one, another) => one - another)
+    expect(times[Math.floor(0.99 * times.length)], 'p99 of the list').to.be.lessThan(LIST_MS)
+    expect(times.length).to.be.greaterThan(100)
+    expect(infos).to.be.greaterThan(100)
+    expect(most).to.be.within(0.9 * CLIENTS, 1.1 * CLIENTS)
     await waitFor('all to be gone', async () => (await admin.limits()).nclients === 0)
     expect(await admin.clients()).to.deep.equal([])
+    expect(since.size).to.be.at.most(RATE * SECONDS + 10)
   })
-
-  async function visit(where: string | number): Promise<void> {
-    const client = await RawClient.connect(cleanup, where)
-    await client.call(REMOTE.authList)
-    await sleep(200)
-    client.destroy()
-  }
 })

@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { expect } from 'chai'
 import { REMOTE } from '#protocol/procedures.js'
+import { AdminConnection } from '../support/admin-connection.js'
 import { Cleanup } from '../support/cleanup.js'
 import { DatagramReceiver } from '../support/datagram-receiver.js'
 import { pattern } from '../support/pattern.js'
@@ -10,6 +11,8 @@ import { tempDir } from '../support/temp-dir.js'
 import { waitFor } from '../support/waiting.js'
 
 const GET_XML = REMOTE.domainGetXmlDesc
+/** That is how long a thread is waited for. */
+const ANSWER_MS = 1000
 const killer = new URL('../support/thread-killer.js', import.meta.url).href
 
 /** A broker of two threads that tells us how it is, with two clients on each. */
@@ -56,6 +59,38 @@ describe('an actor thread that hangs', function () {
     }
     const before = pings()
     await waitFor('the watchdog\'s food', () => pings() > before + 2)
+  })
+
+  it('leaves an administrator what he can do without it, and its clients can be closed', async () => {
+    const { stage, clients } = await prepared(cleanup)
+    const { program } = stage.broker
+    const admin = await AdminConnection.to(cleanup, stage.broker)
+    const others = await AdminConnection.to(cleanup, stage.broker)
+    const listed = await admin.clients()
+    program.child.kill('SIGXCPU')
+    await waitFor('a thread that hangs', () => program.stderr.includes('a thread hangs'))
+    const since = performance.now()
+    const took = (): number => performance.now() - since
+    expect(await admin.clients()).to.deep.equal(listed)
+    expect(await admin.limits()).to.include({ nclients: 4 })
+    expect(took()).to.be.lessThan(ANSWER_MS)
+    const infos = await Promise.all([listed.slice(0, 2), listed.slice(2)].map(async (two, i) => {
+      const asks = i === 0 ? admin : others
+      return [await asks.info(two[0]!.id), await asks.info(two[1]!.id)]
+    }))
+    expect(took()).to.be.lessThan(3 * ANSWER_MS)
+    const silent = infos.flat().filter(info => !('uri' in info))
+    expect(silent).to.have.length(2)
+    for (const info of silent) expect(info).to.include({ state: 'serving' }).and.have.property('sock_addr')
+    const stuck = clients.filter(({ socket }) => silent.some(({ sock_addr }) => sock_addr === `127.0.0.1:${socket.localPort}`))
+    const { id } = listed[infos.flat().indexOf(silent[0]!)]!
+    const asked = performance.now()
+    await admin.disconnect(id)
+    await Promise.race(stuck.map(client => client.end()))
+    expect(performance.now() - asked).to.be.lessThan(2 * ANSWER_MS)
+    expect(program.stderr).not.to.contain('actor thread died')
+    // The others are served all the while.
+    for (const client of clients.filter(one => !stuck.includes(one))) await client.call(GET_XML, pattern(9))
   })
 
   for (const [how, signal] of [['goes round in a circle', 'SIGXCPU'], ['waits in the kernel', 'SIGSTKFLT']] as const) {

@@ -15,6 +15,8 @@ import { Bystander, connected, Footprint, PATIENCE_MS, type Campaign, type Outco
 /** Never the serial of a mutated call. */
 const LAST_SERIAL = 0x12345678
 const CONNECTIONS = 8
+/** Of all that is fed to it hardly anything reaches a thread of clients. */
+const GROWTH_MIB = 64
 const LENGTH = 0
 const PROC = 12
 const TYPE = 16
@@ -93,7 +95,7 @@ export async function attackAdminSocket(cleanup: Cleanup, { seed, enough }: Camp
   const dir = await tempDir(cleanup)
   await AnsweringDriver.listen(cleanup, join(dir, 'virtqemud-sock'))
   const broker = await Broker.start(cleanup, { driver_socket_dir: dir, actor_threads: 2, log_outputs: '3:stderr' })
-  const bystander = await Bystander.open(broker.tcpPort, 'qemu:///system')
+  const bystanders = [await Bystander.open(broker.tcpPort, 'qemu:///system'), await Bystander.open(broker.socket, 'qemu:///system')]
   const admin = await AdminConnection.to(cleanup, broker)
   const random = new Random(seed)
   const socket = join(broker.dir, 'libvirt-admin-sock')
@@ -110,7 +112,7 @@ export async function attackAdminSocket(cleanup: Cleanup, { seed, enough }: Camp
     client.destroy()
   }
   await round(random.fork())
-  const footprint = new Footprint(broker)
+  const footprint = new Footprint(broker, GROWTH_MIB)
   while (!enough(frames)) {
     await Promise.all(Array.from({ length: CONNECTIONS }, () => round(random.fork())))
     // One that has the right names and numbers.
@@ -118,9 +120,10 @@ export async function attackAdminSocket(cleanup: Cleanup, { seed, enough }: Camp
     await admin.setLimits({ nclients_max: 5000, nclients_unauth_max: 0 }, 'admin')
     await footprint.restored()
   }
-  await bystander.stop()
+  for (const bystander of bystanders) await bystander.stop()
+  const calls = bystanders.reduce((sum, bystander) => sum + bystander.calls, 0)
   admin.client.destroy()
-  const report = `${frames} frames, ${closed} connections were closed for them; ${footprint.describe}; bystander: ${bystander.calls} calls`
+  const report = `${frames} frames, ${closed} connections were closed for them; ${footprint.describe}; bystanders: ${calls} calls`
   await footprint.leave()
   return { frames, report }
 }

@@ -91,7 +91,8 @@ export class Footprint {
   readonly #descriptors: number
   readonly #memory: number
 
-  constructor(readonly broker: Broker) {
+  /** `growth`: what is no leak, in MiB. */
+  constructor(readonly broker: Broker, readonly growth = GROWTH_MIB) {
     this.#descriptors = openDescriptors(broker.program.pid)
     this.#memory = residentMiB(broker.program.pid)
   }
@@ -108,7 +109,7 @@ export class Footprint {
     if (program.ended) throw new Error(`the broker ended: ${program.describe()}`)
     await waitFor('the descriptors of clients that are gone', () => openDescriptors(program.pid) <= this.#descriptors)
       .catch((error: unknown) => { throw new Error(this.describe, { cause: error }) })
-    if (residentMiB(program.pid) > this.#memory + GROWTH_MIB) throw new Error(this.describe)
+    if (residentMiB(program.pid) > this.#memory + this.growth) throw new Error(this.describe)
     if (/unexpected failure|actor thread died/.test(program.stderr)) throw new Error(program.stderr.slice(-4000))
   }
 

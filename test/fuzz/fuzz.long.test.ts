@@ -1,5 +1,6 @@
 import { Cleanup } from '../support/cleanup.js'
 import { after } from './campaign.js'
+import { attackAdminSocket } from './admin-campaign.js'
 import { attackWithClients } from './client-campaign.js'
 import { attackWithDaemon } from './driver-campaign.js'
 import { attackAsGuests, callInACrowd } from './guest-campaign.js'
@@ -8,6 +9,7 @@ import { attackInTime } from './time-campaign.js'
 /** Each test run takes another course; the seed in the test's name repeats it. */
 const SECONDS = 15
 const SECONDS_AS_GUESTS = 5
+const ADMIN_FRAMES = 100_000
 const seed = Date.now() & 0x7fffffff
 
 describe('the broker stands', function () {
@@ -29,6 +31,10 @@ describe('the broker stands', function () {
 
   it(`many calls of many guests (npm run fuzz -- --only calls --seed ${seed})`, async () => {
     await callInACrowd(cleanup, { seed, enough: after(SECONDS_AS_GUESTS) })
+  })
+
+  it(`mutated calls on its admin socket (npm run fuzz -- --only admin --frames ${ADMIN_FRAMES} --seed ${seed})`, async () => {
+    await attackAdminSocket(cleanup, { seed, enough: frames => frames >= ADMIN_FRAMES })
   })
 
   it('what takes most time, beside a client that makes a call now and then (npm run fuzz -- --only time)', async () => {
