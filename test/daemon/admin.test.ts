@@ -1,5 +1,5 @@
 import { existsSync, lstatSync, readlinkSync, symlinkSync, writeFileSync } from 'node:fs'
-import { readFile } from 'node:fs/promises'
+import { copyFile, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect } from 'chai'
 import { PROGRAM, STATUS } from '#protocol/header.js'
@@ -11,12 +11,15 @@ import { Broker } from '../support/broker.js'
 import { brokerCommand } from '../support/broker-command.js'
 import { Cleanup } from '../support/cleanup.js'
 import { confText } from '../support/conf-file.js'
+import { freePort } from '../support/free-port.js'
+import { type KeyKind, Pki } from '../support/pki.js'
 import { threadCount } from '../support/process-state.js'
 import { run } from '../support/processes.js'
 import { RawClient } from '../support/raw-client.js'
 import { canConnect } from '../support/sockets.js'
 import { Stage } from '../support/stage.js'
 import { tempDir } from '../support/temp-dir.js'
+import { confirmed } from '../support/tls-client.js'
 import { waitFor } from '../support/waiting.js'
 
 const killer = new URL('../support/thread-killer.js', import.meta.url).href
@@ -294,6 +297,41 @@ describe('an administrator', () => {
     expect([code, message]).to.deep.equal([74, 'argument unsupported: maxWorkers cannot be larger than 2 (actor_threads)'])
     await broker.program.stop()
     expect((await broker.program.exited).status).to.equal(0)
+  })
+
+  it('has new TLS files used by those who come from then on, all of them or none', async () => {
+    const pki = await Pki.make(cleanup)
+    const names = ['one.pem', 'two.pem'].map(name => join(pki.dir, name))
+    const put = async (kind: KeyKind, file: string, serial: number): Promise<string> => {
+      const { certificate, key } = await pki.server({ serial }, { kind })
+      await copyFile(certificate, file)
+      return key
+    }
+    const kinds = ['rsa', 'ecdsa'] as const
+    const keys = [await put('rsa', names[0]!, 1), await put('ecdsa', names[1]!, 2)]
+    const port = await freePort()
+    const broker = await Broker.start(cleanup, {
+      listen_tls: 1, tls_port: String(port), auth_tls: 'none', ca_file: pki.ca.certificate, cert_files: names, key_files: keys
+    })
+    const admin = await AdminConnection.to(cleanup, broker)
+    const client = await pki.client()
+    /** Serial numbers of both, each by clients that know nothing else. */
+    const serials = (): Promise<number[]> => Promise.all(kinds.map(async kind => {
+      const ciphers = `ECDHE-${kind.toUpperCase()}-AES256-GCM-SHA384`
+      const socket = await confirmed(port, client, { ciphers, maxVersion: 'TLSv1.2' })
+      const { serialNumber } = socket.getPeerCertificate()
+      socket.destroy()
+      return parseInt(serialNumber, 16)
+    }))
+    expect(await serials()).to.deep.equal([1, 2])
+    await put('rsa', names[0]!, 3)
+    writeFileSync(names[1]!, 'nonsense')
+    const { code, domain, message } = await admin.refusal(ADMIN.serverUpdateTlsFiles, server().u32(0))
+    expect([code, domain, message]).to.deep.equal([38, 7, `Unable to import server certificate ${names[1]}`])
+    expect(await serials()).to.deep.equal([1, 2])
+    await put('ecdsa', names[1]!, 4)
+    await admin.ask(ADMIN.serverUpdateTlsFiles, server().u32(0))
+    expect(await serials()).to.deep.equal([3, 4])
   })
 
   it('has the broker end when nobody is there', async () => {

@@ -8,8 +8,9 @@ import { decodeError } from '#protocol/errors.js'
 import { STATUS } from '#protocol/header.js'
 import { decodeAuthList, decodeSaslReply, encodeSaslStart, encodeSaslStep, MAX_SASL_BYTES } from '#protocol/messages/auth.js'
 import { encodeText } from '#protocol/messages/connect.js'
-import { REMOTE } from '#protocol/procedures.js'
+import { ADMIN, REMOTE } from '#protocol/procedures.js'
 import { XdrWriter } from '#protocol/xdr.js'
+import { AdminConnection, clientName } from '../support/admin-connection.js'
 import { Broker } from '../support/broker.js'
 import { Cleanup } from '../support/cleanup.js'
 import { clientEnv } from '../support/clients.js'
@@ -80,6 +81,21 @@ describe('SASL', function () {
         expect(stage.driver.identities.findLast(one => one.userId === userId)!.saslUserName).to.equal('fred')
       })
     }
+  })
+
+  it('tells administrators who somebody is', async () => {
+    const client = await unix()
+    expectComplete(await login(client, 'fred', 'secret'))
+    const admin = await AdminConnection.to(cleanup, stage.broker)
+    await waitFor('his name', async () => {
+      for (const { id } of await admin.clients()) {
+        const { status, payload } = await admin.call(ADMIN.clientGetInfo, clientName('virtproxyd', id).u32(0))
+        if (status === STATUS.ok && payload.includes('sasl_user_name')) return payload.includes('fred')
+      }
+      return false
+    })
+    client.destroy()
+    admin.client.destroy()
   })
 
   describe('keeps virsh out', () => {

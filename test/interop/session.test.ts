@@ -42,10 +42,14 @@ describe('a broker of an ordinary user', function () {
   }
 
   /** Beside the user's libvirtd, as the unit for users is. */
-  async function startBroker(conf: Conf = {}, variables: NodeJS.ProcessEnv = {}): Promise<Program> {
+  function startBroker(conf: Conf = {}, variables: NodeJS.ProcessEnv = {}): Promise<Program> {
     const dir = join(home, 'run/virtbroker')
+    return startIn(dir, { unix_sock_dir: dir, ...conf }, variables)
+  }
+
+  async function startIn(dir: string, conf: Conf, variables: NodeJS.ProcessEnv = {}): Promise<Program> {
     const file = join(home, 'broker.conf')
-    await writeFile(file, confText({ unix_sock_dir: dir, log_outputs: '2:stderr', log_level: 2, ...conf }))
+    await writeFile(file, confText({ log_outputs: '2:stderr', log_level: 2, ...conf }))
     const program = new Program([...asNobody, ...brokerCommand('-f', file, '-p', '')], { env: { ...env, ...variables } })
     cleanup.defer(() => program.stop())
     await waitFor('the broker', () => {
@@ -103,5 +107,24 @@ describe('a broker of an ordinary user', function () {
     await startBroker({ driver_socket_dir: join(home, 'elsewhere'), listen_tcp: 1, tcp_port: String(port), auth_tcp: 'none' })
     expect((await virsh('-c', viaBroker(), 'list')).stderr).to.contain(`'${home}/elsewhere/virtqemud-sock': No such file`)
     expect(await daemonPid()).to.equal(undefined)
+  })
+
+  it('is administered by its user, and by root, and by nobody else', async () => {
+    const dir = join(home, 'run/libvirt')
+    const broker = await startIn(dir, {})
+    const socket = join(dir, 'libvirt-admin-sock')
+    await waitFor('the admin socket', () => canConnect(socket))
+    const list = (as: readonly string[], uri: string): Promise<Outcome> => run([...as, 'virt-admin', '-c', uri, 'server-list'], { env })
+    const listed = { status: 0, stderr: '' }
+    for (const uri of ['libvirtd:///session', 'virtproxyd:///session']) expect(await list(asNobody, uri), uri).to.include(listed)
+    const here = `virtproxyd:///session?socket=${socket}`
+    expect(await list([], here)).to.include(listed)
+    for (const place of [home, join(home, 'run'), dir]) await chmod(place, 0o755)
+    await chmod(socket, 0o777)
+    const { status, stdout } = await list(['setpriv', `--reuid=${USER.bin}`, `--regid=${USER.bin}`, '--clear-groups', '--'], here)
+    // Its connection may be closed before it has said anything, and writing kills it then.
+    expect(status).not.to.equal(0)
+    expect(stdout).to.equal('')
+    await broker.hasSaid(/operation forbidden: Disallowing client \d+ with uid 2\b/)
   })
 })
