@@ -57,6 +57,29 @@ for (const threads of [1, 2]) {
   })
 }
 
+describe('the only actor thread, when it dies as soon as it has begun', () => {
+  const cleanup = new Cleanup()
+  after(() => cleanup.run())
+
+  it('is not replaced at once, and whoever comes meanwhile waits for the next', async () => {
+    const stage = await Stage.start(cleanup, { actor_threads: 1 }, { nodeOptions: ['--import', killer] })
+    const { program } = stage.broker
+    const deaths = (): number => program.stderr.split('actor thread died').length - 1
+    for (const count of [1, 2]) {
+      // One that has not begun has no clients, and is not told of.
+      const client = await stage.connect()
+      expect((await client.call(REMOTE.authList)).status).to.equal(STATUS.ok)
+      process.kill(program.pid, 'SIGUSR2')
+      await waitFor('the death', () => deaths() === count)
+    }
+    for (const where of [stage.broker.socket, stage.broker.tcpPort]) {
+      const client = await stage.connect(where)
+      expect((await client.call(REMOTE.authList)).status).to.equal(STATUS.ok)
+    }
+    expect(deaths()).to.equal(2)
+  })
+})
+
 describe('a broker none of whose threads can be started', () => {
   const cleanup = new Cleanup()
   after(() => cleanup.run())

@@ -19,6 +19,8 @@ describe('a client that comes while a thread ends', function () {
     const [other, ending] = pool.threads
     // It does not come to its end as long as it has something to do.
     const busy = ending!.control.apply({ ...settings, policy: Array<string>(RULES).fill('* => deny DOMAIN_*') })
+    // A thread that dies as soon as it has begun is not replaced at once.
+    await waitFor('the other to be of age', () => other!.ageMs > 1000)
     pool.bounds = { min: 1, max: 1 }
     expect([ending!.leaving, ending!.ending]).to.deep.equal([true, true])
     under.kill(0)

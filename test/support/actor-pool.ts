@@ -33,7 +33,7 @@ export class PoolUnderTest {
       { threads, minClients: 1, metering, limits },
       settings,
       { closer: new ForeignCloser(new FdLedger(), limits.foreign), lastHeard: new LastHeard() },
-      { news: () => undefined, threadDied: (_, why) => this.deaths.push(why) },
+      { news: () => undefined, threadDied: (_, why) => this.deaths.push(why), threadStarted: () => undefined },
       { names, sasl: undefined, daemons: undefined }
     )
     cleanup.defer(() => this.pool.close())

@@ -99,7 +99,8 @@ export class Supervisor implements Drainable, ListenerHandler {
     await inUse.start()
     const handler = {
       news: (news: ActorNews) => this.#news(news),
-      threadDied: (thread: number, reason: string) => this.#threadDied(thread, reason)
+      threadDied: (thread: number, reason: string) => this.#threadDied(thread, reason),
+      threadStarted: () => this.#listeners.resume()
     }
     const shared = { closer: this.#closer, lastHeard: this.#lastHeard }
     this.#names = new NameService(this.#logger)
@@ -218,7 +219,8 @@ export class Supervisor implements Drainable, ListenerHandler {
   }
 
   mayAccept({ kind }: Listener): boolean {
-    if (!this.#takes) return false
+    // Until there is a thread again they wait in the backlog.
+    if (!this.#takes || !this.#pool!.takes) return false
     if (kind.transport === 'unix' && !this.#closer.hasRoom()) return this.#waitForRoom(kind)
     return this.#admission!.mayAccept(kind)
   }

@@ -31,6 +31,8 @@ export interface ActorPoolHandler {
   news(news: ActorNews): void
   /** A thread died and is being replaced. Its clients are to be given to others, or up. */
   threadDied(thread: number, reason: string): void
+  /** There is one more that can be given clients. */
+  threadStarted(): void
 }
 
 /** What the threads are led to when they are started. */
@@ -195,6 +197,11 @@ export class ActorPool {
     this.#slots.resize(bounds)
   }
 
+  /** Whether there is a thread for whoever comes. */
+  get takes(): boolean {
+    return this.threads.some(({ ending }) => !ending)
+  }
+
   get serving(): number {
     return this.threads.length
   }
@@ -327,6 +334,7 @@ export class ActorPool {
       if (thread.leaving) this.#over(thread)
     })
     if (this.#drainedBy !== undefined) void thread.control.drain(Math.max(0, this.#drainedBy - performance.now()))
+    this.#handler.threadStarted()
     return thread
   }
 
