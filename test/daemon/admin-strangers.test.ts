@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import { PROGRAM, STATUS } from '#protocol/header.js'
+import { BROKER, BROKER_PROGRAM } from '#protocol/messages/broker-admin.js'
 import { ADMIN, REMOTE } from '#protocol/procedures.js'
 import { XdrWriter } from '#protocol/xdr.js'
 import { connectUnix } from '#workers/driver/unix-connect.js'
@@ -21,8 +22,6 @@ import { SilentCrowd } from '../support/silent-crowd.js'
 import { lingeringSocket } from '../support/slow-descriptors.js'
 import { waitFor } from '../support/waiting.js'
 
-/** Of the broker's own commands. */
-const OWN_PROGRAM = 0x20564221
 /** More than may wait to be closed. */
 const TOO_MANY = 200
 
@@ -32,7 +31,7 @@ const COMMANDS: readonly (readonly [prog: number, proc: number, args: XdrWriter]
   [PROGRAM.admin, ADMIN.connectLookupServer, serverName('virtproxyd').u32(0)],
   ...FLAGGED.map(([proc, , args]) => [PROGRAM.admin, proc, args(0, 'virtproxyd', 1)] as const),
   [PROGRAM.admin, ADMIN.serverSetClientLimits, uints('virtproxyd', { nclients_max: 30 })],
-  ...Array.from({ length: 32 }, (_, proc) => [OWN_PROGRAM, proc, new XdrWriter().string('{}')] as const)
+  ...Object.values(BROKER).map(proc => [BROKER_PROGRAM, proc, new XdrWriter().string('{}')] as const)
 ]
 
 describe('strangers at the admin socket', function () {

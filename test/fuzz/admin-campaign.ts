@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import { MESSAGE, PROGRAM } from '#protocol/header.js'
+import { BROKER, BROKER_PROGRAM } from '#protocol/messages/broker-admin.js'
 import { ADMIN } from '#protocol/procedures.js'
 import { XdrWriter } from '#protocol/xdr.js'
 import { AdminConnection, clientName, optionalText, uints } from '../support/admin-connection.js'
@@ -18,6 +19,7 @@ const CONNECTIONS = 8
 /** Of all that is fed to it hardly anything reaches a thread of clients. */
 const GROWTH_MIB = 64
 const LENGTH = 0
+const PROG = 4
 const PROC = 12
 const TYPE = 16
 const SERIAL = 20
@@ -38,34 +40,56 @@ const workers = (random: Random): Record<string, number> => ({
 const filter = (random: Random): string => `${random.integer(1, 4)}:nothing${random.integer(0, 9)}`
 const filters = (random: Random): string => Array.from({ length: random.integer(0, 5) }, () => filter(random)).join(' ')
 
+const json = (value: object): XdrWriter => new XdrWriter().string(JSON.stringify(value))
+
 /** A good call of each procedure but those that end the connection or the broker. */
-const CALLS: readonly [number, (random: Random) => XdrWriter][] = [
-  [ADMIN.connectOpen, flags],
-  [ADMIN.connectGetLibVersion, flags],
-  [ADMIN.connectListServers, () => new XdrWriter().u32(1).u32(0)],
-  [ADMIN.connectLookupServer, random => server(random).u32(0)],
-  [ADMIN.serverGetThreadpoolParameters, random => server(random).u32(0)],
-  [ADMIN.serverSetThreadpoolParameters, random => uints('virtproxyd', workers(random))],
-  [ADMIN.serverListClients, random => server(random).u32(1).u32(0)],
-  [ADMIN.serverLookupClient, random => server(random).u64(BigInt(id(random))).u32(0)],
-  [ADMIN.clientGetInfo, random => clientName('virtproxyd', id(random)).u32(0)],
-  [ADMIN.clientClose, random => clientName('virtproxyd', id(random)).u32(0)],
-  [ADMIN.serverGetClientLimits, random => server(random).u32(0)],
-  [ADMIN.serverSetClientLimits, random => uints(random.pick(['virtproxyd', 'admin']), limits(random))],
-  [ADMIN.connectGetLoggingOutputs, flags],
-  [ADMIN.connectGetLoggingFilters, flags],
-  // Where an output goes must not be mutated: that would be files all over the place.
-  [ADMIN.connectSetLoggingFilters, random => optionalText(filters(random))],
-  [ADMIN.serverUpdateTlsFiles, random => server(random).u32(0)]
+const CALLS: readonly (readonly [prog: number, proc: number, args: (random: Random) => XdrWriter])[] = [
+  ...([
+    [ADMIN.connectOpen, flags],
+    [ADMIN.connectGetLibVersion, flags],
+    [ADMIN.connectListServers, () => new XdrWriter().u32(1).u32(0)],
+    [ADMIN.connectLookupServer, random => server(random).u32(0)],
+    [ADMIN.serverGetThreadpoolParameters, random => server(random).u32(0)],
+    [ADMIN.serverSetThreadpoolParameters, random => uints('virtproxyd', workers(random))],
+    [ADMIN.serverListClients, random => server(random).u32(1).u32(0)],
+    [ADMIN.serverLookupClient, random => server(random).u64(BigInt(id(random))).u32(0)],
+    [ADMIN.clientGetInfo, random => clientName('virtproxyd', id(random)).u32(0)],
+    [ADMIN.clientClose, random => clientName('virtproxyd', id(random)).u32(0)],
+    [ADMIN.serverGetClientLimits, random => server(random).u32(0)],
+    [ADMIN.serverSetClientLimits, random => uints(random.pick(['virtproxyd', 'admin']), limits(random))],
+    [ADMIN.connectGetLoggingOutputs, flags],
+    [ADMIN.connectGetLoggingFilters, flags],
+    // Where an output goes must not be mutated: that would be files all over the place.
+    [ADMIN.connectSetLoggingFilters, random => optionalText(filters(random))],
+    [ADMIN.serverUpdateTlsFiles, random => server(random).u32(0)]
+  ] as readonly [number, (random: Random) => XdrWriter][]).map(([proc, args]) => [PROGRAM.admin, proc, args] as const),
+  ...([
+    [BROKER.status, () => json({})],
+    [BROKER.clients, random => json({ after: random.integer(0, 100) })],
+    [BROKER.closed, random => json({ after: random.integer(0, 1000) })],
+    [BROKER.drivers, () => json({})],
+    [BROKER.disconnect, random => json({ id: id(random) })],
+    [BROKER.resume, () => json({})],
+    [BROKER.limits, random => json({ of: random.pick(['broker', 'admin']), maxClients: random.integer(100, 5000) })],
+    [BROKER.log, random => json({ filters: filters(random) })],
+    [BROKER.follow, random => json({ after: random.integer(0, 1000) })],
+    [BROKER.trace, random => json({ id: id(random), thread: random.integer(0, 9) })],
+    [BROKER.slow, random => json({ after: random.integer(0, 1000) })],
+    [BROKER.procedures, () => json({})]
+  ] as readonly [number, (random: Random) => XdrWriter][]).map(([proc, args]) => [BROKER_PROGRAM, proc, args] as const)
 ]
 
 /** Procedures that a mutation must not come to. */
-const FORBIDDEN: readonly number[] = [ADMIN.connectSetLoggingOutputs, ADMIN.connectSetDaemonTimeout, ADMIN.connectDaemonShutdown]
+const FORBIDDEN: Readonly<Record<number, readonly number[]>> = {
+  [PROGRAM.admin]: [ADMIN.connectSetLoggingOutputs, ADMIN.connectSetDaemonTimeout, ADMIN.connectDaemonShutdown],
+  // Loading a file again and again only takes time.
+  [BROKER_PROGRAM]: [BROKER.drain, BROKER.reload]
+}
 
 /** A call with mistakes in it; framing is right, so that the next one is understood. */
 function mutated(random: Random): Buffer {
-  const [proc, args] = random.pick(CALLS)
-  let bytes = frame({ prog: PROGRAM.admin, proc, serial: random.integer(0, 1000) }, args(random).finish())
+  const [prog, proc, args] = random.pick(CALLS)
+  let bytes = frame({ prog, proc, serial: random.integer(0, 1000) }, args(random).finish())
   for (let count = random.integer(0, 4); count > 0; count--) {
     const at = random.integer(4, bytes.length - 1)
     switch (random.integer(0, 3)) {
@@ -83,7 +107,7 @@ function mutated(random: Random): Buffer {
     }
   }
   bytes.writeUInt32BE(bytes.length, LENGTH)
-  if (FORBIDDEN.includes(bytes.readUInt32BE(PROC))) bytes.writeUInt32BE(99, PROC)
+  if (FORBIDDEN[bytes.readUInt32BE(PROG)]?.includes(bytes.readUInt32BE(PROC))) bytes.writeUInt32BE(99, PROC)
   // What is announced beside a frame would be taken out of the next ones.
   if (bytes.readUInt32BE(TYPE) === MESSAGE.callWithFds) bytes.writeUInt32BE(MESSAGE.call, TYPE)
   if (bytes.readUInt32BE(SERIAL) === LAST_SERIAL) bytes.writeUInt32BE(0, SERIAL)

@@ -5,7 +5,7 @@ import type { FdLedger } from '../../workers/os/fd-ledger.js'
 import { ForeignCloser } from '../../workers/os/foreign-close.js'
 import type { Listener, ListenerHandler } from '../../workers/os/listener.js'
 import type { Poller } from '../../workers/os/poller.js'
-import type { Programs } from '../../workers/serving/dispatch.js'
+import type { Procedure, Programs } from '../../workers/serving/dispatch.js'
 import { Server } from '../../workers/serving/server.js'
 import { Turns } from '../../workers/thread/turns.js'
 import { makeReadBuffer, type ThreadIo } from '../../workers/transport/thread-io.js'
@@ -62,7 +62,11 @@ export class AdminSocket implements ListenerHandler {
 
   /** To be called before the first client comes. */
   serve(programs: Programs<AdminClient>): void {
-    this.#programs = programs
+    const heard = (procedure: Procedure<AdminClient> | undefined): typeof procedure => procedure && (call => {
+      this.#serving?.clock.cancel(call.client.deadline)
+      return procedure(call)
+    })
+    this.#programs = new Map([...programs].map(([number, program]) => [number, program.map(heard)]))
   }
 
   get limits(): ClientBounds {
@@ -150,7 +154,7 @@ export class AdminSocket implements ListenerHandler {
     const service = {
       programs: this.#programs,
       maxFrameBytes: MAX_FRAME_BYTES,
-      answered: ({ deadline }: AdminClient) => clock.cancel(deadline),
+      answered: () => undefined,
       left: (client: AdminClient) => {
         clock.cancel(client.deadline)
         this.#left(client)
