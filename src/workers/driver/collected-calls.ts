@@ -18,3 +18,27 @@ export class CollectedCalls {
     this.#bytes -= bytes
   }
 }
+
+/** The one call of a guest that has not come whole, if there is one. */
+export class CollectedCall {
+  readonly #all: CollectedCalls
+  #bytes = 0
+
+  constructor(all: CollectedCalls) {
+    this.#all = all
+  }
+
+  /** False: the thread keeps too much of that already. */
+  begin(bytes: number): boolean {
+    if (this.#bytes > 0) return true
+    if (!this.#all.begin(bytes)) return false
+    this.#bytes = bytes
+    return true
+  }
+
+  /** It has come, or never will. */
+  done(): void {
+    if (this.#bytes > 0) this.#all.done(this.#bytes)
+    this.#bytes = 0
+  }
+}

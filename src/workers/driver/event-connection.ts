@@ -1,6 +1,16 @@
 import { decodeError, RemoteError, rpcError } from '../../protocol/errors.js'
 import { DISPOSITION, type Disposition } from '../../protocol/frame-reader.js'
-import { frameLength, frameProcedure, frameProgram, frameSerial, frameStatus, HEADER_BYTES, STATUS } from '../../protocol/header.js'
+import {
+  frameLength,
+  frameProcedure,
+  frameProgram,
+  frameSerial,
+  frameStatus,
+  frameType,
+  HEADER_BYTES,
+  MESSAGE,
+  STATUS
+} from '../../protocol/header.js'
 import { CLOSE_REASON } from '../../protocol/messages/connect.js'
 import { callFrame } from '../../protocol/messages/frames.js'
 import type { RegistrationKind } from '../../protocol/messages/events.js'
@@ -153,7 +163,8 @@ export class EventConnection implements DriverUser, DriverEvents, ReplyJudge, Re
   replied(bytes: Buffer, at: number, here: boolean): Disposition | undefined {
     const call = this.#out.get(frameSerial(bytes, at))
     const length = frameLength(bytes, at)
-    if (call === undefined || call.proc !== frameProcedure(bytes, at) || length > MAX_REPLY_BYTES) return undefined
+    if (call === undefined || call.proc !== frameProcedure(bytes, at)) return undefined
+    if (frameType(bytes, at) !== MESSAGE.reply || length > MAX_REPLY_BYTES) return undefined
     if (!here) return DISPOSITION.collect
     this.#out.delete(frameSerial(bytes, at))
     const body = Buffer.from(bytes.subarray(at + HEADER_BYTES, at + length))

@@ -2,7 +2,7 @@ import { driverClosed } from '../../protocol/broker-errors.js'
 import { NEED, needOf, needOfWhole } from '../../protocol/connection-needs.js'
 import { RemoteError } from '../../protocol/errors.js'
 import { DISPOSITION, type Disposition } from '../../protocol/frame-reader.js'
-import { frameLength, frameProcedure, frameProgram, HEADER_BYTES } from '../../protocol/header.js'
+import { frameLength, frameProcedure, frameProgram } from '../../protocol/header.js'
 import { registrationKind } from '../../protocol/messages/event-forms.js'
 import { lookup } from '../../protocol/procedures.js'
 import type { Closable } from '../base/clock.js'
@@ -11,7 +11,7 @@ import type { Counters } from '../thread/counters.js'
 import { FAMILIES, PROMOTIONS } from '../thread/metric-families.js'
 import type { Turns } from '../thread/turns.js'
 import { CloseCallback } from './close-callback.js'
-import type { CollectedCalls } from './collected-calls.js'
+import { CollectedCall, type CollectedCalls } from './collected-calls.js'
 import type { CallWriter, DriverPort, DriverUser } from './driver-port.js'
 import type { DriverOpening, OpenedDriver } from './drivers.js'
 import { GuestRegistrations, type RegistrationsOwner } from './guest-registrations.js'
@@ -24,8 +24,6 @@ import type { SharedRegistrations } from './shared-registrations.js'
 
 /** A longer call is not kept until it is whole: its session gets a connection of its own for it. */
 const MAX_SHARED_CALL_BYTES = 64 * 1024
-/** Events that are kept for a client that does not read. */
-const MAX_UNREAD_EVENT_BYTES = 1024 * 1024
 
 /** Why a call needs a connection of its own: index in PROMOTIONS. */
 function promotionOf(bytes: Buffer, at: number): number {
@@ -70,7 +68,6 @@ export class GuestPort implements DriverPort, CallWriter, FrameSource, Guest, Ow
   #registrations: GuestRegistrations | undefined
   /** What `relay` brings next is a call to register for events, or to deregister. */
   #registering = false
-  #unreadEventBytes = 0
   /** The connection that its last ordinary call went to, and when. */
   last: SharedConnection | undefined
   lastAt = 0
@@ -82,8 +79,7 @@ export class GuestPort implements DriverPort, CallWriter, FrameSource, Guest, Ow
   #paused = false
   /** A call was held back while it was paused. */
   #held = false
-  /** Length of a call that has not come whole; 0 if there is none. */
-  #collecting = 0
+  readonly #collecting: CollectedCall
   /** Bytes of calls that are sent or answered, and are still to come by `relay`. */
   #sent = 0
   /** What is being opened, and the connection for it alone once that is there. */
@@ -94,8 +90,6 @@ export class GuestPort implements DriverPort, CallWriter, FrameSource, Guest, Ow
   #part: OwnPart | undefined
   /** It has asked for something on its own connection of which nobody can tell the end. */
   #forGood = false
-  /** It has registered for events there. */
-  #registeredOwn = false
   /** Why it has no connection of its own, for the call that needs one. */
   #refusal: RemoteError | undefined
 
@@ -103,6 +97,7 @@ export class GuestPort implements DriverPort, CallWriter, FrameSource, Guest, Ow
     this.user = user
     this.#host = host
     this.#services = services
+    this.#collecting = new CollectedCall(services.collected)
   }
 
   get writer(): this {
@@ -124,7 +119,7 @@ export class GuestPort implements DriverPort, CallWriter, FrameSource, Guest, Ow
    * What goes to a shared connection is written here: what is relayed later in one piece may be calls for several.
    */
   begin(bytes: Buffer, at: number, whole: boolean): Disposition {
-    if (whole) this.#collectedAll()
+    if (whole) this.#collecting.done()
     const need = this.#needOf(bytes, at, whole)
     if (need === NEED.events) return this.#register(whole)
     if (need === NEED.none) return whole ? this.#keepCloseCallback(bytes, at) : DISPOSITION.collect
@@ -132,7 +127,7 @@ export class GuestPort implements DriverPort, CallWriter, FrameSource, Guest, Ow
     if (this.#promotion !== undefined) return DISPOSITION.hold
     const length = frameLength(bytes, at)
     if (need === NEED.own || need === NEED.ownForGood || length > MAX_SHARED_CALL_BYTES) return this.#beginFirstOwn(bytes, at)
-    if (!whole) return this.#collect(length) ? DISPOSITION.collect : this.#beginFirstOwn(bytes, at)
+    if (!whole) return this.#collecting.begin(length) ? DISPOSITION.collect : this.#beginFirstOwn(bytes, at)
     if (this.#paused) return this.#holdPaused()
     const procedure = lookup(frameProgram(bytes, at), frameProcedure(bytes, at))
     const secondary = secondaryOf(procedure)
@@ -146,14 +141,11 @@ export class GuestPort implements DriverPort, CallWriter, FrameSource, Guest, Ow
 
   #needOf(bytes: Buffer, at: number, whole: boolean): number {
     const need = whole ? needOfWhole(bytes, at) : needOf(bytes, at)
-    if (need !== NEED.events || !whole) return need
-    const args = bytes.subarray(at + HEADER_BYTES, at + frameLength(bytes, at))
-    return this.#registersHere(frameProgram(bytes, at), frameProcedure(bytes, at), args) ? need : NEED.ownForGood
+    return need === NEED.events && whole && !this.#listening.takes(bytes, at) ? NEED.ownForGood : need
   }
 
-  #registersHere(prog: number, proc: number, args: Buffer): boolean {
-    this.#registrations ??= new GuestRegistrations(this, this.#services.turns)
-    return !this.#registrations.needsOwn(prog, proc, args, this.#registeredOwn)
+  get #listening(): GuestRegistrations {
+    return (this.#registrations ??= new GuestRegistrations(this, this.#services.turns))
   }
 
   /** Only when it is relayed are the ids in it those that are known here. */
@@ -167,20 +159,6 @@ export class GuestPort implements DriverPort, CallWriter, FrameSource, Guest, Ow
   #holdPaused(): Disposition {
     this.#held = true
     return DISPOSITION.hold
-  }
-
-  /** False: the thread keeps too much of that already. */
-  #collect(length: number): boolean {
-    if (this.#collecting > 0) return true
-    if (!this.#services.collected.begin(length)) return false
-    this.#collecting = length
-    return true
-  }
-
-  #collectedAll(): void {
-    if (this.#collecting === 0) return
-    this.#services.collected.done(this.#collecting)
-    this.#collecting = 0
   }
 
   #keepCloseCallback(bytes: Buffer, at: number): Disposition {
@@ -204,7 +182,7 @@ export class GuestPort implements DriverPort, CallWriter, FrameSource, Guest, Ow
 
   #bindForGood(bytes: Buffer, at: number): void {
     this.#forGood = true
-    this.#registeredOwn ||= registrationKind(frameProgram(bytes, at), frameProcedure(bytes, at)) !== undefined
+    if (registrationKind(frameProgram(bytes, at), frameProcedure(bytes, at)) !== undefined) this.#listening.isElsewhere = true
   }
 
   #beginFirstOwn(bytes: Buffer, at: number): Disposition {
@@ -233,7 +211,7 @@ export class GuestPort implements DriverPort, CallWriter, FrameSource, Guest, Ow
 
   resume(): void {
     this.#paused = false
-    this.#unreadEventBytes = 0
+    this.#registrations?.allRead()
     this.#own?.port.resume()
     this.#services.held.forget(this)
     if (!this.#held) return
@@ -258,7 +236,7 @@ export class GuestPort implements DriverPort, CallWriter, FrameSource, Guest, Ow
     this.#ready?.port.close()
     this.#opening?.abandon()
     this.#answers?.drop()
-    this.#collectedAll()
+    this.#collecting.done()
     this.#services.held.forget(this)
     this.#host.left(this)
     this.#registrations?.end()
@@ -343,21 +321,16 @@ export class GuestPort implements DriverPort, CallWriter, FrameSource, Guest, Ow
     return this.#host.registrations
   }
 
-  hear(bytes: Buffer, from: number, to: number): void {
-    if (!this.#serving || this.user.judge.event(bytes, from, true) !== DISPOSITION.pass) return
-    if (!this.#paused && !this.inPassedFrame) this.#unreadEventBytes = 0
-    else this.#unreadEventBytes += to - from
-    if (this.#unreadEventBytes <= MAX_UNREAD_EVENT_BYTES) this.take(bytes, from, to, true)
-    else this.user.session.close('does not read its events', 'client-stalled')
+  get isBehind(): boolean {
+    return this.#paused || this.inPassedFrame
   }
 
   // The connection of its own
 
   /** For the broker's own calls on the session's behalf, which register for events. */
   async call(proc: number, args: Buffer, prog: number): Promise<Buffer> {
-    const registers = registrationKind(prog, proc) !== undefined
-    if (registers && this.#registersHere(prog, proc, args)) return this.#registrations!.renew(prog, proc, args)
-    if (registers) this.#forGood = this.#registeredOwn = true
+    if (!this.#listening.needsOwn(prog, proc, args)) return this.#listening.renew(prog, proc, args)
+    this.#forGood = this.#listening.isElsewhere = true
     if (this.#own === undefined) await this.#promote()
     const own = this.#own ?? this.#ready
     if (own === undefined) throw driverClosed()

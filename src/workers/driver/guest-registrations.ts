@@ -1,7 +1,7 @@
 import { driverClosed } from '../../protocol/broker-errors.js'
-import { errorReply, RemoteError, undecodable } from '../../protocol/errors.js'
+import { RemoteError, undecodable } from '../../protocol/errors.js'
 import { DISPOSITION } from '../../protocol/frame-reader.js'
-import { frameLength, HEADER_BYTES, readHeader, type Header } from '../../protocol/header.js'
+import { frameLength, frameProcedure, frameProgram, HEADER_BYTES, readHeader, type Header } from '../../protocol/header.js'
 import {
   alreadyTracked,
   notRegistered,
@@ -14,16 +14,18 @@ import {
   type Topic
 } from '../../protocol/messages/event-forms.js'
 import { decodeCallbackId, encodeCallbackId, type RegistrationKind } from '../../protocol/messages/events.js'
-import { replyFrame } from '../../protocol/messages/frames.js'
 import { XdrError } from '../../protocol/xdr.js'
 import type { Closable } from '../base/clock.js'
 import type { Turns, Unfinished } from '../thread/turns.js'
 import type { DriverUser } from './driver-port.js'
+import { answerCall } from './own-answers.js'
 import type { Registrant, SharedRegistrations } from './shared-registrations.js'
 
 /** What a session has beyond that, or with longer arguments, it has on a connection of its own. */
 const MOST = 1024
 const MAX_ARGUMENT_BYTES = 1024
+/** Events that are kept for a client that does not read. */
+const MAX_UNREAD_BYTES = 1024 * 1024
 /** Far from the ids of daemons, which a session sees as well if it has registrations on a connection of its own. */
 const FIRST_ID = 0x4000_0000
 
@@ -36,8 +38,10 @@ export interface RegistrationsOwner {
   readonly user: DriverUser
   /** Where it registers: with all who share its key. */
   readonly shared: SharedRegistrations
-  /** An event for it, with its own id. */
-  hear(bytes: Buffer, from: number, to: number): void
+  /** What it is given now waits for the client to read, or for the end of a reply. */
+  readonly isBehind: boolean
+  /** A whole frame for it. */
+  take(bytes: Buffer, from: number, to: number, whole: boolean): void
   lost(error: RemoteError, reason: number, cut: boolean): void
 }
 
@@ -54,10 +58,13 @@ export class GuestRegistrations implements Unfinished {
   /** In the order in which they were made, which older calls to deregister go by. */
   readonly #held: Held[] = []
   #nextId = FIRST_ID
+  /** The session has registrations on a connection of its own as well. */
+  isElsewhere = false
   /** Calls that are to be carried out. */
   #calls: { call: Header; args: Buffer }[] = []
   #queued = false
   #ended = false
+  #unreadBytes = 0
 
   constructor(owner: RegistrationsOwner, turns: Turns) {
     this.#owner = owner
@@ -68,17 +75,22 @@ export class GuestRegistrations implements Unfinished {
     return this.#owner.user.session
   }
 
-  /** Whether a call has to go to a connection of the session's own. `elsewhere`: there may be registrations there already. */
-  needsOwn(prog: number, proc: number, args: Buffer, elsewhere: boolean): boolean {
+  /** Whether the call whose frame stands at `bytes[at]` is carried out here: else it is for a connection of the session's own. */
+  takes(bytes: Buffer, at: number): boolean {
+    const args = bytes.subarray(at + HEADER_BYTES, at + frameLength(bytes, at))
+    return !this.needsOwn(frameProgram(bytes, at), frameProcedure(bytes, at), args)
+  }
+
+  needsOwn(prog: number, proc: number, args: Buffer): boolean {
     const kind = registrationKind(prog, proc)!
     const wish = readWish(kind, proc, args)
     if (wish instanceof RemoteError) return false
     // Which of its own ids a client that was reconnected means is not told before the call goes out.
-    if ('id' in wish) return elsewhere && wish.id < FIRST_ID
-    if ('event' in wish) return elsewhere && this.#find(kind, wish) === undefined
+    if ('id' in wish) return this.isElsewhere && wish.id < FIRST_ID
+    if ('event' in wish) return this.isElsewhere && this.#find(kind, wish) === undefined
     const { topic } = wish
     if (this.#has(topic)) return false
-    return elsewhere || topic.filtered || args.length > MAX_ARGUMENT_BYTES || this.#held.length >= MOST
+    return this.isElsewhere || topic.filtered || args.length > MAX_ARGUMENT_BYTES || this.#held.length >= MOST
   }
 
   /** The session has made the call whose frame stands at `bytes[at]`. It is answered in a later turn. */
@@ -105,6 +117,20 @@ export class GuestRegistrations implements Unfinished {
     this.#owner.user.driverEvents.driverJudged()
   }
 
+  /** An event for the session, with its own id in it. */
+  hear(bytes: Buffer, from: number, to: number): void {
+    const { user, isBehind } = this.#owner
+    if (user.judge.event(bytes, from, true) !== DISPOSITION.pass) return
+    this.#unreadBytes = isBehind ? this.#unreadBytes + to - from : 0
+    if (this.#unreadBytes <= MAX_UNREAD_BYTES) this.#owner.take(bytes, from, to, true)
+    else user.session.close('does not read its events', 'client-stalled')
+  }
+
+  /** The client has read all. */
+  allRead(): void {
+    this.#unreadBytes = 0
+  }
+
   /** The session is gone. */
   end(): void {
     this.#ended = true
@@ -120,9 +146,7 @@ export class GuestRegistrations implements Unfinished {
 
   #reply(call: Header, outcome: Buffer | RemoteError): void {
     if (this.#ended) return
-    const { judge, replies } = this.#owner.user
-    const reply = outcome instanceof RemoteError ? errorReply(call, outcome) : replyFrame(call, outcome)
-    if (judge.replied(reply, 0, true) === DISPOSITION.pass) replies.write(reply)
+    answerCall(this.#owner.user, call, outcome)
     // Calls that have waited for this answer go on when all that comes from the daemon now is judged.
     this.#later()
   }
@@ -138,7 +162,7 @@ export class GuestRegistrations implements Unfinished {
   #register(kind: RegistrationKind, topic: Topic, answer: Answer): void {
     if (this.#has(topic)) return answer(alreadyTracked())
     const id = this.#nextId++
-    const held = new Held(this.#owner, kind, topic, id, outcome => {
+    const held = new Held(this, this.#owner, kind, topic, id, outcome => {
       if (outcome instanceof RemoteError) this.#drop(held)
       answer(outcome)
     })
@@ -178,6 +202,7 @@ class Held implements Registrant {
   readonly #shared: SharedRegistrations
 
   constructor(
+    readonly session: Pick<GuestRegistrations, 'hear'>,
     readonly owner: RegistrationsOwner,
     /** In which way the session has registered. */
     readonly kind: RegistrationKind,
@@ -215,8 +240,8 @@ class Held implements Registrant {
   hear(event: EventFrame): void {
     if (this.kind.form === 'byId') {
       event.id = this.id
-      this.owner.hear(event.bytes, event.from, event.to)
-    } else if (event.older !== undefined) this.owner.hear(event.older, 0, event.older.length)
+      this.session.hear(event.bytes, event.from, event.to)
+    } else if (event.older !== undefined) this.session.hear(event.older, 0, event.older.length)
   }
 
   lost(error: RemoteError, reason: number): void {
