@@ -11,9 +11,14 @@ import { readDomain, readNamed, readSecret } from '../wire.js'
 const DOMAIN_EVENTS = 27
 const LEGACY_EVENTS = 16
 
-/** How a class is registered for: what it is called in errors, how many events it has, how its objects are named. */
+/**
+ * How a class is registered for: what it, and a registration that is not there, is called in errors, how many events it has,
+ * how its objects are named.
+ */
 interface ClassRules {
   called: string
+  /** If it is not the same. */
+  registrationOf?: string
   events: number
   object: (xdr: XdrReader) => string
 }
@@ -28,7 +33,8 @@ const CLASSES: Record<EventClass, ClassRules> = {
   network: { called: 'network', events: 1, object: byUuid(readNamed) },
   pool: { called: 'storage pool', events: 2, object: byUuid(readNamed) },
   nodedev: { called: 'node device', events: 2, object: xdr => xdr.string() },
-  secret: { called: 'secret', events: 2, object: byUuid(readSecret) }
+  // libvirt calls it that.
+  secret: { called: 'secret', registrationOf: 'node device', events: 2, object: byUuid(readSecret) }
 }
 
 function register(
@@ -60,8 +66,9 @@ const deregisterAny =
   (eventClass: EventClass) =>
     ({ client, hypervisor, args }: Call): void => {
       const id = args.i32()
-      if (!hypervisor.events.deregister(client.connection, eventClass, { id }))
-        throw internalError(`${CLASSES[eventClass].called} event callback ${id} not registered`)
+      if (hypervisor.events.deregister(client.connection, eventClass, { id })) return
+      const { called, registrationOf = called } = CLASSES[eventClass]
+      throw internalError(`${registrationOf} event callback ${id} not registered`)
     }
 
 function deregisterLegacy({ client, hypervisor }: Call, eventId: number): void {
