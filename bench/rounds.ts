@@ -9,6 +9,8 @@ import type { Point } from './results/samples.js'
 export interface Contender {
   peer: Peer
   load: Load
+  /** Where it is measured, beside what all of them have in common. */
+  at?: Point
   work: (ms: number) => Promise<Outcome>
 }
 
@@ -25,16 +27,17 @@ export async function inTurns(
   rounds?: readonly number[]
 ): Promise<void> {
   const { warmMs, leadMs, sliceMs } = bench.scale
-  for (const { peer, work } of contenders) {
-    bench.progress(peer.name, point, 'warming up')
+  for (const { peer, at, work } of contenders) {
+    bench.progress(peer.name, { ...point, ...at }, 'warming up')
     await work(warmMs)
   }
   for (const round of bench.inTime(rounds)) {
-    for (const { peer, load, work } of turn(contenders, round)) {
-      bench.progress(peer.name, point, `round ${round + 1} of ${bench.scale.rounds}`)
+    for (const { peer, load, at, work } of turn(contenders, round)) {
+      const where = { ...point, ...at }
+      bench.progress(peer.name, where, `round ${round + 1} of ${bench.scale.rounds}`)
       if (leadMs > 0) await work(leadMs)
       const measured = await measure(bench, peer, load.pid, () => work(sliceMs))
-      record(bench, peer, point, round, measured, recorded)
+      record(bench, peer, where, round, measured, recorded)
     }
   }
 }

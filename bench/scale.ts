@@ -14,7 +14,10 @@ export interface Scale {
   clients: readonly number[]
   /** Steps of the idle crowd; memory is the slope through them. */
   idleSteps: readonly number[]
-  stormClients: number
+  /** That come at once: all peers', and more with shared driver connections. */
+  stormClients: readonly number[]
+  /** That each call a few times a second. */
+  pollers: number
   /** Idle clients beside which others call. */
   crowds: readonly number[]
   streamBytes: number
@@ -33,8 +36,9 @@ export const FULL: Scale = {
   warmMs: 3000,
   clients: [1, 16, 128],
   idleSteps: [1000, 3000, 5000, 7000, 9000],
-  stormClients: 4000,
-  crowds: [0, 2000, 4000],
+  stormClients: [4000, 9000],
+  pollers: 1000,
+  crowds: [0, 2000, 4000, 9000],
   streamBytes: 512 * MiB,
   payloadNames: [0, 4, 64, 1024, 4096, 16_384, 65_536]
 }
@@ -48,7 +52,8 @@ export const QUICK: Scale = {
   warmMs: 200,
   clients: [1, 16, 128],
   idleSteps: [200, 600],
-  stormClients: 300,
+  stormClients: [300],
+  pollers: 200,
   crowds: [0, 500],
   streamBytes: 64 * MiB,
   payloadNames: [64, 65_536]
@@ -64,7 +69,8 @@ export const SMOKE: Scale = {
   warmMs: 50,
   clients: [1, 4],
   idleSteps: [10, 40],
-  stormClients: 40,
+  stormClients: [40],
+  pollers: 20,
   crowds: [0, 20],
   streamBytes: MiB,
   payloadNames: [0, 64]

@@ -2,13 +2,25 @@
  * A driver daemon that only answers, with replies of the size that a call asks for, and with as little work a call as
  * it can: behind it, the proxy is what limits the rate. `node answerer.js SOCKET`
  *
- * Knows what a proxy asks when a client opens, CONNECT_GET_LIB_VERSION, INTERFACE_CHANGE_BEGIN (a reply without body)
- * and NODE_LIST_DEVICES: `maxnames` names of 252 bytes, up to 65,536 of them, are replies of 32 bytes to 16 MiB.
+ * Knows what a proxy asks when a client opens, CONNECT_GET_LIB_VERSION, INTERFACE_CHANGE_BEGIN (a reply without body),
+ * DOMAIN_GET_TIME (no reply at all) and NODE_LIST_DEVICES: `maxnames` names of 252 bytes, up to 65,536 of them, are replies
+ * of 32 bytes to 16 MiB.
  */
 
 import { rmSync } from 'node:fs'
-import { encodeFrame, frameLength, frameProcedure, frameSerial, frameType, HEADER_BYTES } from '#protocol/header.js'
-import { REMOTE } from '#protocol/procedures.js'
+import {
+  encodeFrame,
+  frameLength,
+  frameProcedure,
+  frameProgram,
+  frameSerial,
+  frameType,
+  HEADER_BYTES,
+  MESSAGE,
+  PROGRAM
+} from '#protocol/header.js'
+import { PONG_FRAME } from '#protocol/messages/keepalive.js'
+import { KEEPALIVE, REMOTE } from '#protocol/procedures.js'
 import { XdrReader, XdrWriter } from '#protocol/xdr.js'
 import { ADDRESS_BYTES, writeUnixAddress } from '#workers/os/address.js'
 import {
@@ -33,7 +45,6 @@ import {
 } from '#workers/os/libc.js'
 import { Poller, READABLE, WRITABLE, type Pollable } from '#workers/os/poller.js'
 
-const PROGRAM_REMOTE = 0x20008086
 const NAME_BYTES = 252
 const LIB_VERSION = 9_000_000n
 
@@ -43,6 +54,9 @@ const buffer = new Memory(64 * 1024)
 type Body = Buffer | undefined
 const number = (value: number): Buffer => new XdrWriter(4).i32(value).finish()
 const nothing = Buffer.alloc(0)
+
+/** As of a guest that hangs. */
+const NEVER_ANSWERED: number = REMOTE.domainGetTime
 
 /** Replies by procedure; one that is not here is an error. */
 const bodies: Partial<Record<number, Body>> = {
@@ -65,6 +79,8 @@ interface Reply {
 }
 
 const ready = new Map<string, Reply>()
+/** Who has calls that are never answered would be given up without it. */
+const PONG = inPlace(PONG_FRAME)
 
 /** A reply frame at a fixed address; made once for each procedure and size. */
 function reply(procedure: number, names: number): Reply {
@@ -72,13 +88,16 @@ function reply(procedure: number, names: number): Reply {
   const known = ready.get(key)
   if (known !== undefined) return known
   const body = procedure === REMOTE.nodeListDevices ? nameList(names) : bodies[procedure]
-  const header = { prog: PROGRAM_REMOTE, vers: 1, proc: procedure, type: 1, serial: 0, status: body ? 0 : 1 }
-  const frame = encodeFrame(header, body ?? unsupported())
-  const memory = new Memory(frame.length)
-  memory.bytes.set(frame)
-  const made = { memory, length: frame.length }
+  const header = { prog: PROGRAM.remote, vers: 1, proc: procedure, type: 1, serial: 0, status: body ? 0 : 1 }
+  const made = inPlace(encodeFrame(header, body ?? unsupported()))
   ready.set(key, made)
   return made
+}
+
+function inPlace(frame: Buffer): Reply {
+  const memory = new Memory(frame.length)
+  memory.bytes.set(frame)
+  return { memory, length: frame.length }
 }
 
 function nameList(names: number): Buffer {
@@ -144,7 +163,8 @@ class Client implements Pollable {
     while (this.#outgoing === undefined && end - at >= HEADER_BYTES) {
       const length = frameLength(bytes, at)
       if (end - at < length) break
-      if (frameType(bytes, at) === 0) this.#call(bytes, at, length)
+      if (frameType(bytes, at) === MESSAGE.call) this.#call(bytes, at, length)
+      else if (frameProgram(bytes, at) === PROGRAM.keepalive && frameProcedure(bytes, at) === KEEPALIVE.ping) this.#send(PONG, 0)
       at += length
     }
     return at
@@ -152,14 +172,19 @@ class Client implements Pollable {
 
   #call(bytes: Buffer, at: number, length: number): void {
     const procedure = frameProcedure(bytes, at)
+    if (procedure === NEVER_ANSWERED) return
     let names = 0
     if (procedure === REMOTE.nodeListDevices) {
       const xdr = new XdrReader(bytes, at + HEADER_BYTES, at + length)
       xdr.optional(x => x.string())
       names = xdr.i32()
     }
-    this.#outgoing = reply(procedure, names)
-    this.#serial = frameSerial(bytes, at)
+    this.#send(reply(procedure, names), frameSerial(bytes, at))
+  }
+
+  #send(frame: Reply, serial: number): void {
+    this.#outgoing = frame
+    this.#serial = serial
     this.#sent = 0
     this.#write()
   }

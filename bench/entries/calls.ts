@@ -11,5 +11,8 @@ export const nodeListDevices = (names: number): Call => ({
   body: new XdrWriter().bool(false).i32(names).u32(0).finish()
 })
 
+/** The answering driver has no reply to it, ever. */
+export const NEVER_ANSWERED = REMOTE.domainGetTime
+
 /** To the answering driver: a reply of 28 bytes, a header alone. */
 export const EMPTY_REPLY: Call = { procedure: REMOTE.interfaceChangeBegin, body: new XdrWriter().u32(0).finish() }

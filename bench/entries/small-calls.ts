@@ -1,7 +1,8 @@
 import { inTurns } from '../rounds.js'
 import { GET_LIB_VERSION } from './calls.js'
 import { calling } from './contenders.js'
-import { TEST_URI, type Entry } from './entry.js'
+import type { Bench } from '../bench.js'
+import { SHARING, TEST_URI, type Entry } from './entry.js'
 
 /** Crowds of several sizes call CONNECT_GET_LIB_VERSION as fast as they get replies. */
 export const smallCalls: Entry = {
@@ -15,7 +16,23 @@ export const smallCalls: Entry = {
     { figure: 'rate', against: 'haproxy', limit: 1.0, at: ({ clients }) => clients === 128 },
     { figure: 'rate', against: 'libvirtd', limit: 2.0, at: ({ clients }) => clients === 128 }
   ],
-  run: bench => bench.onStages({}, async (stage, rounds) => {
+  run: bench => callInCrowds(bench)
+}
+
+/** The same with shared driver connections. */
+export const sharedCalls: Entry = {
+  name: 'shared-calls',
+  claim: 'With shared driver connections, the daemon answers many clients that call at once more than without a proxy.',
+  goals: [
+    { figure: 'rate', against: 'haproxy', limit: 1.1, at: ({ clients }) => clients === 128 },
+    { figure: 'rate', against: 'direct', limit: 0.8, at: ({ clients }) => clients === 128 },
+    { figure: 'CPU of the proxy', against: 'haproxy', limit: 0.85, at: ({ clients }) => clients === 128 }
+  ],
+  run: bench => callInCrowds(bench, SHARING)
+}
+
+const callInCrowds = (bench: Bench, conf: readonly string[] = []): Promise<void> =>
+  bench.onStages({ conf }, async (stage, rounds) => {
     for (const clients of bench.scale.clients) {
       const crowds = await stage.crowds(TEST_URI, clients)
       const contenders = calling(crowds, GET_LIB_VERSION)
@@ -23,4 +40,3 @@ export const smallCalls: Entry = {
       await stage.disperse()
     }
   })
-}

@@ -1,7 +1,9 @@
+import type { Bench } from '../bench.js'
 import { measure, record } from '../measure.js'
+import type { PeerName } from '../peers/peers.js'
 import { turn } from '../rounds.js'
 import { quiet } from '../system/quiet.js'
-import { TEST_URI, type Entry } from './entry.js'
+import { SHARING, TEST_URI, type Entry } from './entry.js'
 
 /** More rounds of this would take minutes with the slowest peer. */
 const ROUNDS = 3
@@ -11,8 +13,26 @@ export const storm: Entry = {
   name: 'storm',
   claim: 'Thousands of clients that come at once are all served, at six times the rate of virtproxyd.',
   goals: [{ figure: 'rate', against: 'libvirtd', limit: 6 }],
-  run: bench => bench.onStage({}, async stage => {
-    const clients = bench.scale.stormClients
+  run: bench => come(bench, bench.scale.stormClients[0]!)
+}
+
+/** The same with shared driver connections, and more than there is room for with others. */
+export const sharedStorm: Entry = {
+  name: 'shared-storm',
+  claim: 'With shared driver connections, nine thousand clients that come at once are all let in within ten seconds.',
+  goals: [
+    { figure: 'rate', against: 'haproxy', limit: 2, at: point => point['clients at once'] === 4000 },
+    { figure: 'rate', against: 'libvirtd', limit: 20, at: point => point['clients at once'] === 4000 }
+  ],
+  async run(bench) {
+    const [clients, more] = bench.scale.stormClients
+    await come(bench, clients!, SHARING, ['virtbroker', 'haproxy', 'libvirtd'])
+    if (more !== undefined) await come(bench, more, SHARING, ['virtbroker'])
+  }
+}
+
+const come = (bench: Bench, clients: number, conf?: readonly string[], peers?: readonly PeerName[]): Promise<void> =>
+  bench.onStage({ ...(conf && { conf }), ...(peers && { peers }) }, async stage => {
     const point = { 'clients at once': clients }
     for (const round of bench.inTime(bench.rounds.slice(0, ROUNDS))) {
       for (const peer of turn(stage.peers, round)) {
@@ -27,4 +47,3 @@ export const storm: Entry = {
       }
     }
   })
-}
