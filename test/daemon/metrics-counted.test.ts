@@ -257,6 +257,23 @@ describe('the metrics count', function () {
     expect(after.value('backpressure_seconds_total', { side: 'driver' })).to.equal(0)
   })
 
+  it('bytes of clients and daemons, those that have gone included', async () => {
+    const watched = await Watched.start(cleanup)
+    const { stage } = watched
+    const { client, daemon } = await stage.open(stage.broker.socket)
+    for (const size of [0, 1000, 300_000]) expect((await client.call(CALL, pattern(size))).payload.length).to.equal(size)
+    const [sent, got] = [client.socket.bytesWritten, client.socket.bytesRead]
+    const [given, back] = [daemon.socket.bytesRead, daemon.socket.bytesWritten]
+    const all: Wanted[] = [
+      ['bytes_total', { side: 'client', direction: 'in' }, sent], ['bytes_total', { side: 'client', direction: 'out' }, got],
+      ['bytes_total', { side: 'driver', direction: 'in' }, back], ['bytes_total', { side: 'driver', direction: 'out' }, given]
+    ]
+    await watched.become(...all)
+    expect(sent).to.be.above(301_000)
+    client.destroy()
+    await watched.become(['clients', {}, 0], ...all.slice(0, 2))
+  })
+
   it('what a daemon does not take', async () => {
     const watched = await Watched.start(cleanup)
     const { stage } = watched

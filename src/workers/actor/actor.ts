@@ -167,6 +167,8 @@ export class Actor implements ActorControl, DrainOwner, ThreadServices, SessionA
   /** A client is counted for as long as its connection may have to wait for being closed. */
   ended(record: ServedRecord, why: string, kind: LogKind, sender: number | undefined): void {
     this.#diagnostics?.closed(record, why)
+    const session = this.#sessions.get(record.id)
+    if (session !== undefined) this.#gauges?.ended(session)
     this.#sessions.delete(record.id)
     this.#traces.ended(record.id, why)
     this.#changed.delete(record)

@@ -108,6 +108,14 @@ export class DriverConnection implements DriverPort, DriverLink, TransportHandle
     return this.#transport.pending
   }
 
+  get bytesIn(): number {
+    return this.#transport.bytesIn
+  }
+
+  get bytesOut(): number {
+    return this.#transport.bytesOut
+  }
+
   get session(): Closable {
     return this.#user.session
   }

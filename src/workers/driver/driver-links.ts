@@ -2,11 +2,16 @@
 export interface DriverLink {
   /** Bytes that the daemon has not taken yet. */
   readonly queued: number
+  /** That have come from it, and that it was sent or is about to be. */
+  readonly bytesIn: number
+  readonly bytesOut: number
 }
 
 /** The connections to driver daemons that a thread has. */
 export class DriverLinks {
   readonly #all = new Set<DriverLink>()
+  /** By those that are closed. */
+  readonly #moved = { bytesIn: 0, bytesOut: 0 }
   readonly #figures: { driverConnections: number }
 
   /** `figures`: of the thread. */
@@ -21,7 +26,18 @@ export class DriverLinks {
 
   closed(link: DriverLink): void {
     this.#all.delete(link)
+    this.#moved.bytesIn += link.bytesIn
+    this.#moved.bytesOut += link.bytesOut
     this.#figures.driverConnections--
+  }
+
+  get moved(): { bytesIn: number; bytesOut: number } {
+    const sum = { ...this.#moved }
+    for (const { bytesIn, bytesOut } of this.#all) {
+      sum.bytesIn += bytesIn
+      sum.bytesOut += bytesOut
+    }
+    return sum
   }
 
   get queued(): number {

@@ -132,6 +132,9 @@ export const FAMILIES = {
   registrations: gauge('event_registrations', 'Registrations for events.', { driver: DRIVERS }),
   streams: gauge('streams', 'Open streams.'),
   streamBytes: counter('stream_bytes_total', 'Bytes in packets of streams.', { direction: DIRECTIONS }),
+  bytes: counter(
+    'bytes_total', 'Bytes that have come and gone, without those of TLS itself.', { side: SIDES, direction: DIRECTIONS }
+  ),
   queuedBytes: gauge('queued_bytes', 'Bytes that their receiver has not taken yet.', { side: SIDES }),
   backpressure: counter(
     'backpressure_seconds_total', 'Time for which clients were not read, by who had to take something first.', { side: SIDES }, MILLISECONDS
