@@ -35,6 +35,8 @@ export class AdmittedClients {
   readonly closed = new ClosedClients()
   #ids = 0
   #leaving = 0
+  /** That a thread had not taken up when it died, and there was no other. */
+  #left: Client[] = []
 
   /** `freed`: there may be a place for somebody who waits. */
   constructor(
@@ -71,7 +73,9 @@ export class AdmittedClients {
     this.counts.add(counted)
     this.places.enter(client)
     if (this.all.size === 1) this.owner.idle(false)
-    this.#hand(client)
+    if (this.#hand(client)) return
+    this.owner.closeUnserved(at.kind, fd)
+    this.ended(client.id, 'there was no thread for it')
   }
 
   /** Its place is free at once, whenever its thread comes to closing it. */
@@ -115,8 +119,8 @@ export class AdmittedClients {
   }
 
   /**
-   * Connections that the thread had not taken up go to another; the rest died with it. Returns how many those are. What the
-   * thread was told and had not come to died with it too; its clients may be another's now.
+   * Connections that the thread had not taken up go to another, now or when there is one; the rest died with it. Returns how
+   * many those are. What the thread was told and had not come to died with it too; its clients may be another's now.
    */
   threadDied(thread: number): number {
     const { threads } = this.owner
@@ -125,20 +129,24 @@ export class AdmittedClients {
     const waiting = new Set([...byFd.values()].filter(({ fd }) => threads.isGiven(fd, thread)))
     const lost = [...this.all.of(thread)].filter(client => !waiting.has(client))
     for (const { id } of lost) this.ended(id, 'its thread died')
-    for (const client of waiting) this.#hand(client)
-    for (const client of this.all.leaving()) threads.evict(client.thread, client.id)
-    threads.flush()
+    this.#left.push(...waiting)
+    this.threadStarted()
     return lost.length
   }
 
-  #hand(client: Client): void {
+  threadStarted(): void {
+    const { threads } = this.owner
+    this.#left = this.#left.filter(client => !this.#hand(client))
+    for (const client of this.all.leaving()) threads.evict(client.thread, client.id)
+    threads.flush()
+  }
+
+  /** False: there is no thread. */
+  #hand(client: Client): boolean {
     const { id, since, listener, peer, fd } = client
     const thread = this.owner.threads.hand({ id, since, listener, peer, fd })
     if (thread !== undefined) client.thread = thread
-    else {
-      this.owner.closeUnserved(listener, fd)
-      this.ended(id, 'there was no thread for it')
-    }
+    return thread !== undefined
   }
 
   #advance(client: Client, state: ClientState): void {

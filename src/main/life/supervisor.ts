@@ -100,7 +100,10 @@ export class Supervisor implements Drainable, ListenerHandler {
     const handler = {
       news: (news: ActorNews) => this.#news(news),
       threadDied: (thread: number, reason: string) => this.#threadDied(thread, reason),
-      threadStarted: () => this.#listeners.resume()
+      threadStarted: () => {
+        this.#admission?.admitted.threadStarted()
+        this.#listeners.resume()
+      }
     }
     const shared = { closer: this.#closer, lastHeard: this.#lastHeard }
     this.#names = new NameService(this.#logger)

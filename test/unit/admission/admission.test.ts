@@ -134,6 +134,22 @@ describe('admission', () => {
     expect(closed, 'descriptors are the dead thread\'s').to.deep.equal([])
   })
 
+  it('keeps those for the next thread where there is no other', () => {
+    start({ maxAnonymousClients: 0 })
+    const fds = [1, 2].map(() => come('192.0.2.1'))
+    given.add(fds[1]!)
+    threads = 0
+    expect(admission.admitted.threadDied(1)).to.equal(1)
+    expect(handed).to.deep.equal([1, 2])
+    expect(admission.clients.size).to.equal(1)
+    threads = 2
+    admission.admitted.threadStarted()
+    admission.admitted.threadStarted()
+    expect(handed).to.deep.equal([1, 2, 2])
+    expect([...admission.clients.of(2)].map(({ id }) => id)).to.deep.equal([2])
+    expect(closed).to.deep.equal([])
+  })
+
   it('closes connections that there is no thread for', () => {
     start({ maxAnonymousClients: 1 })
     threads = 0
