@@ -1,7 +1,9 @@
 import { accessSync, constants } from 'node:fs'
 
+type Accelerator = 'kvm' | 'qemu'
+
 /** The processor's own virtualisation if this machine has it, else QEMU's translation: slower, same behaviour. */
-function accelerator(): 'kvm' | 'qemu' {
+function accelerator(): Accelerator {
   try {
     accessSync('/dev/kvm', constants.R_OK | constants.W_OK)
     return 'kvm'
@@ -16,9 +18,10 @@ function accelerator(): 'kvm' | 'qemu' {
  *
  * @param uuid of the guest, printed by the firmware
  * @param devices further XML for the devices element
+ * @param type what runs it, if it is not to be the best that this machine has
  */
-export function guestXml(name: string, uuid: string, devices = ''): string {
-  return `<domain type='${accelerator()}'>
+export function guestXml(name: string, uuid: string, devices = '', type = accelerator()): string {
+  return `<domain type='${type}'>
   <name>${name}</name><uuid>${uuid}</uuid>
   <memory unit='MiB'>32</memory><vcpu>1</vcpu>
   <os>

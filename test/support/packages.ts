@@ -12,7 +12,7 @@ const packages = [
 
 /** What only some files want: those that build and try packages, that watch brokers, and that unpack another release. */
 const forSome: readonly [files: RegExp, packages: readonly string[]][] = [
-  [/\/test\/interop\/(debian-package|container)\./, ['debootstrap', 'lintian', 'binutils', 'podman', 'crun']],
+  [/\/test\/interop\/(debian-|rpm-|container\.)/, ['debootstrap', 'lintian', 'binutils', 'podman', 'runc', 'rpm', 'cpio']],
   [/\/test\/interop\/prometheus\./, ['prometheus']],
   [/\/test\/interop\/(virt-admin-releases|admin-protocol)\./, ['mmdebstrap']]
 ]
