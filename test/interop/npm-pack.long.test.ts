@@ -1,10 +1,12 @@
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect } from 'chai'
+import { BootedHost } from '../support/booted-host.js'
 import { brokerFiles } from '../support/broker-command.js'
 import { Cleanup } from '../support/cleanup.js'
-import { virshOk } from '../support/clients.js'
-import { mustRun, Program } from '../support/processes.js'
+import { clientEnv, virshOk } from '../support/clients.js'
+import { Page } from '../support/page.js'
+import { mustRun, Program, run } from '../support/processes.js'
 import { projectCopy } from '../support/project-copy.js'
 import { canConnect } from '../support/sockets.js'
 import { tempDir } from '../support/temp-dir.js'
@@ -64,5 +66,20 @@ describe('what npm pack makes', function () {
       return canConnect(socket)
     })
     expect(await virshOk(`test+unix:///default?socket=${socket}`, 'list --name')).to.contain('test')
+  })
+
+  it('is installed, with its units, and upgraded as the pages say', async () => {
+    const host = await BootedHost.start(cleanup)
+    await mustRun(['cp', tarball, `/proc/${host.pid}/root/root/`])
+    await host.exec(['sh', '-c', 'rm -f /etc/systemd/system/virtbrokerd* /usr/sbin/virtbrokerd; systemctl start libvirtd.socket'])
+    const options = { env: { ...process.env, ...clientEnv, HOME: '/root' }, timeout: PATIENCE_MS }
+    // npm needs the network.
+    const outside = (commands: string): string[] =>
+      host.inside(['bash', '-e', '-c', `cd /root\n${commands}`]).filter(argument => argument !== '-n')
+    const follow = async (page: string, ...steps: string[]): Promise<void> =>
+      (await Page.read(page)).follow(steps, commands => run(outside(commands), options))
+    await follow('install.md', 'npm-install', 'npm-units')
+    await follow('upgrade.md', 'npm')
+    await follow('install.md', 'npm-remove')
   })
 })

@@ -46,3 +46,41 @@ describe('the pages', () => {
     expect(pages.filter(page => !reached.has(page))).to.deep.equal([])
   })
 })
+
+/** What operators follow. */
+const FOLLOWED = [
+  'README.md', 'docs/install.md', 'docs/migrate.md', 'docs/secure.md', 'docs/upgrade.md', 'docs/troubleshooting.md', 'docs/tls.md',
+  'docs/authentication.md'
+]
+/** Commands that no test runs as they stand in a page. Each has a reason there. */
+const NOT_RUN: Record<string, number> = { 'README.md': 2, 'docs/install.md': 2, 'docs/troubleshooting.md': 1 }
+
+describe('the commands of the pages for operators', () => {
+  const blocks = (page: string): string[] =>
+    Array.from(readFileSync(join(root, page), 'utf8').matchAll(/^```(.*)\n[^]*?^```$/gm), ([, info]) => info!)
+  const suites = ['interop', 'interop/troubles'].flatMap(dir => readdirSync(join(root, 'test', dir)).filter(name => name.endsWith('.ts'))
+    .map(name => readFileSync(join(root, 'test', dir, name), 'utf8')))
+
+  for (const page of FOLLOWED) {
+    const found = blocks(page)
+
+    it(`(${page}) are run by a test, or say why not`, () => {
+      const name = page.replace(/^docs\/|\.md$/g, '')
+      const own = suites.filter(text => text.includes(`'${name}'`) || text.includes(`'${name}.md'`))
+      const steps = found.flatMap(info => /^sh step=(\S+)( fails)?$/.exec(info)?.[1] ?? [])
+      // Of two tools that lead to the same, a test takes one after the other.
+      const isTaken = (step: string): boolean =>
+        own.some(text => text.includes(`'${step}'`) || text.includes(`\`\${tool}-${step.replace(/^(certtool|openssl)-/, '')}\``))
+      expect(steps.filter(step => !isTaken(step))).to.deep.equal([])
+    })
+
+    it(`(${page}) stand in blocks of a known kind`, () => {
+      const known = /^(sh step=\S+( fails)?|sh not-run="[^"]+"|text output|text trouble=\S+)$/
+      expect(found.filter(info => info !== '' && !known.test(info))).to.deep.equal([])
+    })
+
+    it(`(${page}) are all run but for ${NOT_RUN[page] ?? 0} blocks`, () => {
+      expect(found.filter(info => info.startsWith('sh not-run=')).length).to.equal(NOT_RUN[page] ?? 0)
+    })
+  }
+})
