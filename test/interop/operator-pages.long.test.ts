@@ -10,7 +10,7 @@ import { install, VIRTPROXYD, VIRTQEMUD } from '../support/modular-host.js'
 import { Page } from '../support/page.js'
 import { mustRun, run } from '../support/processes.js'
 import { projectCopy } from '../support/project-copy.js'
-import { trixieRoot } from '../support/trixie.js'
+import { debianRoot } from '../support/debian-root.js'
 
 const PATIENCE_MS = 300_000
 const GUEST = '11111111-aaaa-4aaa-8aaa-000000000001'
@@ -47,7 +47,7 @@ describe('the pages for operators, on Debian 13', function () {
       const argv = ['npm', 'run', '--silent', 'package:deb', '--', '--version', one]
       return (await mustRun(argv, { cwd: project, timeout: PATIENCE_MS })).stdout.trim()
     }
-    host = await BootedHost.start(cleanup, await trixieRoot())
+    host = await BootedHost.start(cleanup, await debianRoot('trixie'))
     const root = `/proc/${host.pid}/root`
     await host.exec(['mkdir', '-p', '/root/new'])
     await mustRun(['cp', await build(version), `${root}/root/`])
