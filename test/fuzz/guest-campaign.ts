@@ -10,7 +10,7 @@ const CALLS_AT_A_TIME = 1000
 
 /** Hostile clients that share driver connections with others who behave. */
 export const attackAsGuests = (cleanup: Cleanup, campaign: Campaign): Promise<Outcome> =>
-  attackWithClients(cleanup, campaign, { driver_sharing: 'identity', driver_idle_timeout: 1 })
+  attackWithClients(cleanup, campaign, { driver_sharing: 'identity' })
 
 /** Calls of many identities that share driver connections, each of which must have its own answer, or none. */
 export async function callInACrowd(cleanup: Cleanup, { seed, enough }: Campaign): Promise<Outcome> {
