@@ -90,8 +90,10 @@ class Opening implements DriverOpening {
       counters.observe(FAMILIES.driverConnectTime, Math.round(1000 * (performance.now() - began)), driver)
       return opened
     } catch (error) {
-      const [{ uri, name }] = this.#order.way.candidates as [Candidate, ...Candidate[]]
-      counters.add(FAMILIES.driverConnects, 1, driverOf(uri ?? name), CONNECT_OUTCOMES.indexOf(this.#outcome(error)))
+      // There is none for what no driver has.
+      const [candidate] = this.#order.way.candidates
+      const driver = driverOf(candidate?.uri ?? candidate?.name ?? '')
+      counters.add(FAMILIES.driverConnects, 1, driver, CONNECT_OUTCOMES.indexOf(this.#outcome(error)))
       throw error
     }
   }
