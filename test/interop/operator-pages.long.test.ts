@@ -1,7 +1,7 @@
-import { readFile, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { writeFile } from 'node:fs/promises'
 import { expect } from 'chai'
 import { BootedHost } from '../support/booted-host.js'
+import { asRelease, debianPackage, versionOf } from '../support/built-packages.js'
 import { Cleanup } from '../support/cleanup.js'
 import { clientEnv } from '../support/clients.js'
 import { confText } from '../support/conf-file.js'
@@ -9,7 +9,6 @@ import { guestXml } from '../support/guest.js'
 import { install, VIRTPROXYD, VIRTQEMUD } from '../support/modular-host.js'
 import { Page } from '../support/page.js'
 import { mustRun, run } from '../support/processes.js'
-import { projectCopy } from '../support/project-copy.js'
 import { debianRoot } from '../support/debian-root.js'
 
 const PATIENCE_MS = 300_000
@@ -41,19 +40,15 @@ describe('the pages for operators, on Debian 13', function () {
 
   before(async () => {
     for (const page of ['install', 'secure', 'migrate', 'upgrade', 'tls']) pages.set(page, await Page.read(`${page}.md`))
-    const project = await projectCopy(cleanup)
-    const { version } = JSON.parse(await readFile(join(project, 'package.json'), 'utf8')) as { version: string }
-    const build = async (one: string): Promise<string> => {
-      const argv = ['npm', 'run', '--silent', 'package:deb', '--', '--version', one]
-      return (await mustRun(argv, { cwd: project, timeout: PATIENCE_MS })).stdout.trim()
-    }
+    const deb = await debianPackage()
+    const next = await asRelease(cleanup, deb, `${await versionOf(deb)}+1`)
     host = await BootedHost.start(cleanup, await debianRoot('trixie'))
     const root = `/proc/${host.pid}/root`
     await host.exec(['mkdir', '-p', '/root/new'])
-    await mustRun(['cp', await build(version), `${root}/root/`])
-    await mustRun(['cp', await build(`${version}+1`), `${root}/root/new/`])
+    await mustRun(['cp', deb, `${root}/root/`])
+    await mustRun(['cp', next, `${root}/root/new/`])
     await writeFile(`${root}/etc/libvirt/qemu.conf`, QEMU_CONF)
-    await writeFile(`${root}/root/web.xml`, guestXml('web', GUEST).replace("type='kvm'", "type='qemu'"))
+    await writeFile(`${root}/root/web.xml`, guestXml('web', GUEST, '', 'qemu'))
     await host.exec(['sh', '-c', 'echo 127.0.0.1 host.example >> /etc/hosts; useradd fred; useradd -G operator wilma'])
     await host.exec(['systemctl', 'unmask', ...JOURNALD])
     await host.exec(['systemctl', 'start', ...JOURNALD.slice(1), 'dbus.socket'])
