@@ -57,7 +57,10 @@ describe('virt-admin', function () {
     }
     const [expected, found] = [await info(libvirtd, its.id), await info(virtproxyd, ours.id)]
     expect(found.slice(0, expected.length)).to.deep.equal(expected)
-    expect(found.slice(expected.length).map(line => line.split(':')[0]!.trim())).to.deep.equal([
+    const names = found.slice(expected.length).map(line => line.split(':')[0]!.trim())
+    // For so many the tool leaves room.
+    expect(Math.max(...names.map(({ length }) => length))).to.be.at.most(15)
+    expect(names).to.deep.equal([
       'state', 'thread', 'driver', 'uri', 'calls_in_flight', 'calls_waiting', 'streams', 'bytes_in', 'bytes_out', 'idle_seconds'
     ])
   })

@@ -14,6 +14,8 @@ import { waitFor } from './waiting.js'
 
 const HEADER = { prog: PROGRAM.admin }
 
+export interface ListedClient { id: number; since: number; transport: number }
+
 /** A client of the admin socket that speaks the protocol by hand. */
 export class AdminConnection {
   private constructor(readonly client: RawClient) {}
@@ -61,14 +63,8 @@ export class AdminConnection {
     await this.ask(ADMIN.serverSetClientLimits, uints(server, limits))
   }
 
-  async clients(server = 'virtproxyd'): Promise<{ id: number; since: number; transport: number }[]> {
-    const xdr = await this.ask(ADMIN.serverListClients, new XdrWriter().string(server).u32(1).u32(0))
-    const clients = xdr.array(20_000, item => {
-      expect(item.string()).to.equal(server)
-      return { id: Number(item.u64()), since: Number(item.i64()), transport: item.u32() }
-    })
-    expect(xdr.u32()).to.equal(clients.length)
-    return clients
+  async clients(server = 'virtproxyd'): Promise<ListedClient[]> {
+    return clientsIn(await this.ask(ADMIN.serverListClients, listOf(server)), server)
   }
 
   async info(id: number, server = 'virtproxyd'): Promise<Record<string, unknown>> {
@@ -86,6 +82,19 @@ export class AdminConnection {
 }
 
 export const clientName = (server: string, id: number): XdrWriter => new XdrWriter().string(server).u64(BigInt(id)).i64(0n).u32(0)
+
+export const listOf = (server: string): XdrWriter => new XdrWriter().string(server).u32(1).u32(0)
+
+/** Of the reply to SERVER_LIST_CLIENTS. */
+export function clientsIn(reply: XdrReader, server: string): ListedClient[] {
+  const clients = reply.array(20_000, item => {
+    const name = item.string()
+    if (name !== server) throw new Error(`a client of ${name} in the list of ${server}`)
+    return { id: Number(item.u64()), since: Number(item.i64()), transport: item.u32() }
+  })
+  expect(reply.u32()).to.equal(clients.length)
+  return clients
+}
 
 export const optionalText = (text: string | undefined, flags = 0): XdrWriter =>
   new XdrWriter().optional(text, (xdr, value) => void xdr.string(value)).u32(flags)
