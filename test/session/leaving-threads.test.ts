@@ -5,8 +5,8 @@ import { PoolUnderTest } from '../support/actor-pool.js'
 import { Cleanup } from '../support/cleanup.js'
 import { waitFor } from '../support/waiting.js'
 
-/** So many take a thread a second or more to read. */
-const RULES = 200_000
+/** So many take a thread some seconds to read. */
+const RULES = 500_000
 
 describe('a client that comes while a thread ends', function () {
   this.timeout(60_000)
@@ -17,10 +17,10 @@ describe('a client that comes while a thread ends', function () {
     const under = await PoolUnderTest.start(cleanup, { threads: 2 })
     const { pool, settings } = under
     const [other, ending] = pool.threads
-    // It does not come to its end as long as it has something to do.
-    const busy = ending!.control.apply({ ...settings, policy: Array<string>(RULES).fill('* => deny DOMAIN_*') })
     // A thread that dies as soon as it has begun is not replaced at once.
     await waitFor('the other to be of age', () => other!.ageMs > 1000)
+    // It does not come to its end as long as it has something to do.
+    const busy = ending!.control.apply({ ...settings, policy: Array<string>(RULES).fill('* => deny DOMAIN_*') })
     pool.bounds = { min: 1, max: 1 }
     expect([ending!.leaving, ending!.ending]).to.deep.equal([true, true])
     under.kill(0)

@@ -325,15 +325,16 @@ export class Supervisor implements Drainable, ListenerHandler {
   // News from the threads
 
   #news(news: ActorNews): void {
-    const { admitted } = this.#admission!
+    // A thread may have something to log before clients are admitted.
+    const admitted = this.#admission?.admitted
     switch (news.kind) {
       case 'ended':
-        this.#counters.gone(admitted.all.get(news.id)?.listener, news.of, news.why)
-        return admitted.ended(news.id, news.why, news.state)
+        this.#counters.gone(admitted?.all.get(news.id)?.listener, news.of, news.why)
+        return admitted?.ended(news.id, news.why, news.state)
       case 'client':
-        return admitted.became(news)
+        return admitted?.became(news)
       case 'kept':
-        return admitted.kept(news.id)
+        return admitted?.kept(news.id)
       case 'slow':
         return this.#slowCalls.add(news.call)
       case 'log':
