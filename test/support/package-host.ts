@@ -91,7 +91,7 @@ export class PackageHost {
 
   /** All files that are no business of dpkg's and systemd's own. */
   async files(): Promise<string[]> {
-    const others = ['/var/lib/dpkg/*', '/var/log/*', '/var/cache/*'].map(path => `-not -path "${path}"`).join(' ')
+    const others = ['/var/lib/dpkg/*', '/var/log/*', '/var/cache/*', '/var/tmp/*'].map(path => `-not -path "${path}"`).join(' ')
     return (await this.exec('sh', '-c', `find /etc /usr /var -xdev ${others}`)).split('\n').sort()
   }
 
