@@ -3,7 +3,6 @@ import { DISPOSITION, type Disposition } from '../../protocol/frame-reader.js'
 import {
   frameLength,
   frameProcedure,
-  frameProgram,
   frameSerial,
   frameStatus,
   frameType,
@@ -14,12 +13,12 @@ import {
 import { CLOSE_REASON } from '../../protocol/messages/connect.js'
 import { callFrame } from '../../protocol/messages/frames.js'
 import type { RegistrationKind } from '../../protocol/messages/events.js'
-import { lookup } from '../../protocol/procedures.js'
 import { Timer, type Clock, type Timed } from '../base/clock.js'
 import type { Turns } from '../thread/turns.js'
-import type { DriverEvents, DriverPort, DriverUser, ReplyJudge, ReplySink } from './driver-port.js'
+import type { DriverPort, DriverUser } from './driver-port.js'
 import type { DriverOpening, OpenedDriver } from './drivers.js'
-import { SECONDARY_LOST, secondaryOf } from './secondaries.js'
+import { losesSecondary } from './secondaries.js'
+import { SessionlessUser } from './sessionless-user.js'
 import { SharedRegistrations, type RegistrationCalls } from './shared-registrations.js'
 
 /** A reply is an id, or an error. */
@@ -49,18 +48,12 @@ interface Call {
   readonly answered: (outcome: Buffer | RemoteError) => void
 }
 
-const NOTHING_RELAYED = { inPassedFrame: false, cutAtFrameEnd: (): void => undefined }
-
 /**
  * The connection to a driver daemon on which all who share connections are registered for events. It is opened for the first
  * registration, and closed when there has been none for a while.
  */
-export class EventConnection implements DriverUser, DriverEvents, ReplyJudge, ReplySink, RegistrationCalls, Timed {
+export class EventConnection extends SessionlessUser implements RegistrationCalls, Timed {
   readonly registrations: SharedRegistrations
-  readonly relayed = NOTHING_RELAYED
-  readonly sender = undefined
-  readonly carriesDescriptors = false
-  readonly bound = false
   readonly #owner: EventConnectionOwner
   readonly #services: EventServices
   #opening: DriverOpening | undefined
@@ -74,25 +67,10 @@ export class EventConnection implements DriverUser, DriverEvents, ReplyJudge, Re
   readonly #timer = new Timer(this)
 
   constructor(owner: EventConnectionOwner, services: EventServices) {
+    super()
     this.#owner = owner
     this.#services = services
     this.registrations = new SharedRegistrations(this, services.turns)
-  }
-
-  get session(): this {
-    return this
-  }
-
-  get judge(): this {
-    return this
-  }
-
-  get driverEvents(): this {
-    return this
-  }
-
-  get replies(): this {
-    return this
   }
 
   // RegistrationCalls
@@ -168,16 +146,9 @@ export class EventConnection implements DriverUser, DriverEvents, ReplyJudge, Re
     if (!here) return DISPOSITION.collect
     this.#out.delete(frameSerial(bytes, at))
     const body = Buffer.from(bytes.subarray(at + HEADER_BYTES, at + length))
-    const outcome = frameStatus(bytes, at) === STATUS.ok ? body : decodeError(body)
-    if (outcome instanceof RemoteError && outcome.domain === SECONDARY_LOST) {
-      this.isSpent ||= secondaryOf(lookup(frameProgram(bytes, at), call.proc)) !== 0
-    }
-    call.answered(outcome)
+    this.isSpent ||= losesSecondary(bytes, at)
+    call.answered(frameStatus(bytes, at) === STATUS.ok ? body : decodeError(body))
     return DISPOSITION.skip
-  }
-
-  streamPacket(): Disposition | undefined {
-    return undefined
   }
 
   event(bytes: Buffer, at: number, here: boolean): Disposition {
@@ -186,18 +157,8 @@ export class EventConnection implements DriverUser, DriverEvents, ReplyJudge, Re
     return DISPOSITION.skip
   }
 
-  // ReplySink: nothing passes
-
   relay(): void {
     throw new Error('something passes from a connection for events')
-  }
-
-  relayWithDescriptors(): void {
-    this.relay()
-  }
-
-  write(): void {
-    this.relay()
   }
 
   // DriverEvents

@@ -1,27 +1,16 @@
 import { rpcError, type RemoteError } from '../../protocol/errors.js'
 import { DISPOSITION, type Disposition } from '../../protocol/frame-reader.js'
-import {
-  frameLength,
-  frameProcedure,
-  frameProgram,
-  frameSerial,
-  frameStatus,
-  frameType,
-  HEADER_BYTES,
-  MESSAGE,
-  putFrameSerial,
-  STATUS
-} from '../../protocol/header.js'
-import { lookup } from '../../protocol/procedures.js'
+import { frameLength, frameSerial, frameType, MESSAGE, putFrameSerial } from '../../protocol/header.js'
 import { CLOSE_REASON } from '../../protocol/messages/connect.js'
 import { Timer, type Clock, type Timed } from '../base/clock.js'
 import type { Turns } from '../thread/turns.js'
 import { MAX_KEPT_BYTES } from './driver-connection.js'
-import type { DriverEvents, DriverPort, DriverUser, ReplyJudge, ReplySink } from './driver-port.js'
+import type { DriverPort, DriverUser } from './driver-port.js'
 import type { Candidate } from './driver-sockets.js'
 import type { OpenedDriver } from './drivers.js'
 import { GatheredCalls, type GatheringOwner } from './gathered-calls.js'
-import { SECONDARY_LOST, secondaryOf } from './secondaries.js'
+import { losesSecondary } from './secondaries.js'
+import { SessionlessUser } from './sessionless-user.js'
 import { Slots } from './slots.js'
 
 /** One of those who share a connection. */
@@ -60,17 +49,11 @@ export interface SharingServices {
   readonly settings: { readonly driverMaxRequests: number; readonly driverIdleTimeoutMs: number }
 }
 
-const WHOLE_CALLS = { inPassedFrame: false, cutAtFrameEnd: (): void => undefined }
-
 /**
  * A connection to a driver daemon that several sessions use, a call at a time. Each call has a serial of its own here, so
  * that a reply finds its way back; and only whole calls go out, so that nobody waits for anybody's rest.
  */
-export class SharedConnection implements DriverUser, DriverEvents, ReplyJudge, ReplySink, GatheringOwner, Timed {
-  readonly relayed = WHOLE_CALLS
-  readonly sender = undefined
-  readonly carriesDescriptors = false
-  readonly bound = false
+export class SharedConnection extends SessionlessUser implements GatheringOwner, Timed {
   readonly #owner: SharedOwner
   readonly #services: SharingServices
   readonly #slots: Slots<Guest>
@@ -91,27 +74,12 @@ export class SharedConnection implements DriverUser, DriverEvents, ReplyJudge, R
   readonly #timer = new Timer(this)
 
   constructor(owner: SharedOwner, services: SharingServices, slots = new Slots<Guest>()) {
+    super()
     this.#owner = owner
     this.#services = services
     this.#slots = slots
     this.#gathered = new GatheredCalls(this, services.turns)
     this.#idleSince = services.clock.now
-  }
-
-  get session(): this {
-    return this
-  }
-
-  get judge(): this {
-    return this
-  }
-
-  get driverEvents(): this {
-    return this
-  }
-
-  get replies(): this {
-    return this
   }
 
   /** The name is open there. False: it has been lost meanwhile. */
@@ -252,19 +220,9 @@ export class SharedConnection implements DriverUser, DriverEvents, ReplyJudge, R
       this.#firsts.delete(given)
       this.#ready |= first
     }
-    if (here && frameStatus(bytes, at) === STATUS.error && this.#secondaryLost(bytes, at)) this.#retired = true
+    if (here && losesSecondary(bytes, at)) this.#retired = true
     this.#slots.remove(place)
     if (this.#slots.size === 0) this.#idle()
-  }
-
-  /** Daemons never open anew what they have lost of another daemon for one of their clients. */
-  #secondaryLost(bytes: Buffer, at: number): boolean {
-    if (frameLength(bytes, at) < HEADER_BYTES + 8 || bytes.readInt32BE(at + HEADER_BYTES + 4) !== SECONDARY_LOST) return false
-    return secondaryOf(lookup(frameProgram(bytes, at), frameProcedure(bytes, at))) !== 0
-  }
-
-  streamPacket(): Disposition | undefined {
-    return undefined
   }
 
   /** Nobody registers here. */
@@ -276,14 +234,6 @@ export class SharedConnection implements DriverUser, DriverEvents, ReplyJudge, R
 
   relay(bytes: Buffer, from: number, to: number): void {
     this.#passing?.take(bytes, from, to, false)
-  }
-
-  relayWithDescriptors(): void {
-    throw new Error('descriptors on a shared driver connection')
-  }
-
-  write(): void {
-    throw new Error('a reply with descriptors on a shared driver connection')
   }
 
   // DriverEvents
