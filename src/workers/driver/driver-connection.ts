@@ -28,7 +28,7 @@ import type { ThreadIo } from '../transport/thread-io.js'
 import type { LossReason, Transport, TransportHandler } from '../transport/transport.js'
 import { LEGAL, type ConnectionState } from './connection-state.js'
 import type { DriverPort, DriverUser } from './driver-port.js'
-import type { DriverLink, DriverLinks } from './driver-links.js'
+import type { DriverLinks } from './driver-links.js'
 import type { Leaving } from './leaving.js'
 import { answersClose, CLOSE_FRAME, OrderlyClose } from './orderly-close.js'
 import { OwnCalls } from './own-calls.js'
@@ -62,7 +62,7 @@ export interface DriverTransport extends Transport {
  * A connection to a driver daemon that one session has for itself: frames that come from there, and the broker's own
  * calls to it. One for each CONNECT_OPEN.
  */
-export class DriverConnection implements DriverPort, DriverLink, TransportHandler, FrameInputOwner, KeepalivePeer {
+export class DriverConnection implements DriverPort, TransportHandler, FrameInputOwner, KeepalivePeer {
   readonly writer: FrameWriter
   readonly #services: ConnectionServices
   readonly #user: DriverUser
@@ -101,19 +101,7 @@ export class DriverConnection implements DriverPort, DriverLink, TransportHandle
     this.writer.relayFrom(user.relayed)
     this.#keepalive = new Keepalive(clock, settings.keepalive, this)
     this.#keepalive.heardAt = clock.now
-    services.links.opened(this)
-  }
-
-  get queued(): number {
-    return this.#transport.pending
-  }
-
-  get bytesIn(): number {
-    return this.#transport.bytesIn
-  }
-
-  get bytesOut(): number {
-    return this.#transport.bytesOut
+    services.links.opened(this.#transport)
   }
 
   get session(): Closable {
@@ -189,7 +177,7 @@ export class DriverConnection implements DriverPort, DriverLink, TransportHandle
   end(error: RemoteError = driverClosed()): void {
     if (!this.#become('closed')) return
     this.#ended = error
-    this.#services.links.closed(this)
+    this.#services.links.closed(this.#transport)
     this.#keepalive.stop()
     this.#input.stop()
     this.#transport.destroy()

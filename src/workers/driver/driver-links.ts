@@ -1,11 +1,7 @@
+import type { Transport } from '../transport/transport.js'
+
 /** A connection to a driver daemon, as far as it is counted. */
-export interface DriverLink {
-  /** Bytes that the daemon has not taken yet. */
-  readonly queued: number
-  /** That have come from it, and that it was sent or is about to be. */
-  readonly bytesIn: number
-  readonly bytesOut: number
-}
+export type DriverLink = Pick<Transport, 'pending' | 'bytesIn' | 'bytesOut'>
 
 /** The connections to driver daemons that a thread has. */
 export class DriverLinks {
@@ -40,9 +36,10 @@ export class DriverLinks {
     return sum
   }
 
+  /** Bytes that the daemons have not taken yet. */
   get queued(): number {
     let bytes = 0
-    for (const { queued } of this.#all) bytes += queued
+    for (const { pending } of this.#all) bytes += pending
     return bytes
   }
 }
