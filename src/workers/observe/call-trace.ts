@@ -1,6 +1,6 @@
 import type { RemoteError } from '../../protocol/errors.js'
 import type { ServedRecord } from '../thread/client-record.js'
-import { LOST, type SessionObserver, type TimedCall } from '../thread/session-observer.js'
+import { outcomeOf, type SessionObserver, type TimedCall } from '../thread/session-observer.js'
 import type { TracedCall } from '../thread/trace-report.js'
 
 const MOST_CALLS = 1024
@@ -77,7 +77,7 @@ export class CallTrace implements SessionObserver {
   #call(slot: number): TracedCall {
     const [at = 0, prog = 0, proc = 0, code = 0, queued = 0, atDriver = 0] = this.#words.subarray(slot * WORDS, (slot + 1) * WORDS)
     const message = this.#messages[slot]
-    const outcome = message !== undefined ? 'refused' : code === 0 ? 'ok' : code === LOST ? 'lost' : 'error'
+    const outcome = message !== undefined ? 'refused' : outcomeOf(code)
     // Of what the broker answers itself there is no time to tell.
     const times = atDriver === 0 ? {} : { queuedUs: queued, driverUs: atDriver }
     return { at, prog, proc, outcome, code: code > 0 ? code : undefined, message, ...times }

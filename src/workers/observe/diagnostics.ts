@@ -4,7 +4,7 @@ import { PROGRAM } from '../../protocol/header.js'
 import { procedureName } from '../../protocol/procedures.js'
 import type { ServedRecord } from '../thread/client-record.js'
 import { DRIVERS } from '../thread/metric-families.js'
-import { LOST, type SessionObserver, type TimedCall } from '../thread/session-observer.js'
+import { outcomeOf, type SessionObserver, type TimedCall } from '../thread/session-observer.js'
 
 /** A call that has ended, as subscribers of `virtbroker:call:end` see it. */
 export interface CallEnd {
@@ -54,8 +54,8 @@ export class Diagnostics implements SessionObserver {
   answered(client: ServedRecord, prog: number, proc: number, code: number, queued: number, atDriver: number): void {
     this.#next()?.answered(client, prog, proc, code, queued, atDriver)
     if (!ends.hasSubscribers) return
-    const outcome = code === 0 ? 'ok' : code === LOST ? 'lost' : 'error'
-    this.#publish(client, prog, proc, { outcome, code: code > 0 ? code : undefined, queued: queued / 1e6, atDriver: atDriver / 1e6 })
+    const known = code > 0 ? code : undefined
+    this.#publish(client, prog, proc, { outcome: outcomeOf(code), code: known, queued: queued / 1e6, atDriver: atDriver / 1e6 })
   }
 
   refused(client: ServedRecord, prog: number, proc: number, why: RemoteError): void {

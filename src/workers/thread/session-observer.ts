@@ -4,6 +4,9 @@ import type { ServedRecord } from './client-record.js'
 /** In the place of an error's number: the client or its driver daemon went away before the reply. */
 export const LOST = -1
 
+/** How a call has ended of which an observer is told `code`. */
+export const outcomeOf = (code: number): 'ok' | 'error' | 'lost' => (code === 0 ? 'ok' : code === LOST ? 'lost' : 'error')
+
 /** A call that a driver daemon has answered. */
 export interface TimedCall {
   readonly prog: number
