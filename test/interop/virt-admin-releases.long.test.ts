@@ -1,7 +1,7 @@
 import { copyFile, mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect } from 'chai'
-import { Administered, type Transcript } from '../support/administered.js'
+import { Administered, expectSame, type Transcript } from '../support/administered.js'
 import { Broker } from '../support/broker.js'
 import { Cleanup } from '../support/cleanup.js'
 import { DebianRelease, type Suite } from '../support/debian-release.js'
@@ -92,13 +92,7 @@ for (const [suite, version] of RELEASES) {
     })
 
     it('prints the same for each, whether it succeeds or not', async () => {
-      const [its, ours] = await both(daemon => daemon.onlyClient(cleanup))
-      for (const command of [...SAME, ['daemon-timeout', '0']]) {
-        const expected = await libvirtd.transcript(command, its.id)
-        expect(await virtproxyd.transcript(command, ours.id), command.join(' ')).to.deep.equal(expected)
-      }
-      for (const { client } of [its, ours]) client.child.stdin.end('list\n')
-      for (const { client } of [its, ours]) await client.exited
+      await expectSame(cleanup, libvirtd, virtproxyd, [...SAME, ['daemon-timeout', '0']])
     })
 
     it('lists both servers', async () => {

@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { expect } from 'chai'
-import { Administered } from '../support/administered.js'
+import { Administered, expectSame } from '../support/administered.js'
 import { Broker } from '../support/broker.js'
 import { Cleanup } from '../support/cleanup.js'
 import { interactiveVirsh } from '../support/clients.js'
@@ -30,13 +30,7 @@ describe('virt-admin', function () {
   const both = async <T>(act: (daemon: Administered) => Promise<T>): Promise<[T, T]> => [await act(libvirtd), await act(virtproxyd)]
 
   it('prints the same for each command, whether it succeeds or not', async () => {
-    const [its, ours] = await both(daemon => daemon.onlyClient(cleanup))
-    for (const command of SAME) {
-      const expected = await libvirtd.transcript(command, its.id)
-      expect(await virtproxyd.transcript(command, ours.id), command.join(' ')).to.deep.equal(expected)
-    }
-    for (const { client } of [its, ours]) client.child.stdin.end('list\n')
-    for (const { client } of [its, ours]) await client.exited
+    await expectSame(cleanup, libvirtd, virtproxyd, SAME)
   })
 
   it('lists both servers', async () => {

@@ -3,12 +3,10 @@ import { decodeError, errorReply, rpcError } from '#protocol/errors.js'
 import { DISPOSITION } from '#protocol/frame-reader.js'
 import { MESSAGE, readHeader, STATUS } from '#protocol/header.js'
 import { QEMU, REMOTE } from '#protocol/procedures.js'
-import { Clock } from '#workers/base/clock.js'
-import { Cleanup } from '../support/cleanup.js'
 import { frame } from '../support/frame-socket.js'
 import { settle } from '../support/memory-session.js'
 import { pattern } from '../support/pattern.js'
-import { SharedTrial } from '../support/shared-trial.js'
+import { eachTrial, type SharedTrial } from '../support/shared-trial.js'
 import { waitFor } from '../support/waiting.js'
 
 const CALL = REMOTE.domainGetInfo
@@ -17,16 +15,8 @@ const HIGH = REMOTE.connectGetLibVersion
 const latin = (text: string): Buffer => Buffer.from(text, 'latin1')
 
 describe('shared driver connections in the end', () => {
-  const cleanup = new Cleanup()
-  const clock = new Clock(() => undefined)
-  cleanup.defer(() => Promise.resolve(clock.stop()))
-  after(() => cleanup.run())
   let trial: SharedTrial
-  beforeEach(() => (trial = new SharedTrial(clock)))
-  afterEach(() => {
-    trial.pool.stop()
-    expect(trial.failures).to.deep.equal([])
-  })
+  eachTrial(made => (trial = made))
 
   describe('end', () => {
     it('for those with calls there, and for all when the one is lost that stands for the daemon', async () => {

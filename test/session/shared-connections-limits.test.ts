@@ -3,12 +3,10 @@ import { errorReply, rpcError } from '#protocol/errors.js'
 import { DISPOSITION } from '#protocol/frame-reader.js'
 import { MESSAGE, readHeader } from '#protocol/header.js'
 import { REMOTE } from '#protocol/procedures.js'
-import { Clock } from '#workers/base/clock.js'
-import { Cleanup } from '../support/cleanup.js'
 import { frame } from '../support/frame-socket.js'
 import { settle } from '../support/memory-session.js'
 import { pattern } from '../support/pattern.js'
-import { SharedTrial, type MemoryGuest, type Upstream } from '../support/shared-trial.js'
+import { eachTrial, type SharedTrial, type MemoryGuest, type Upstream } from '../support/shared-trial.js'
 import { waitFor } from '../support/waiting.js'
 
 const CALL = REMOTE.domainGetInfo
@@ -16,16 +14,8 @@ const GOODBYE = REMOTE.connectClose
 const MiB = 2 ** 20
 
 describe('shared driver connections and what they bound', () => {
-  const cleanup = new Cleanup()
-  const clock = new Clock(() => undefined)
-  cleanup.defer(() => Promise.resolve(clock.stop()))
-  after(() => cleanup.run())
   let trial: SharedTrial
-  beforeEach(() => (trial = new SharedTrial(clock)))
-  afterEach(() => {
-    trial.pool.stop()
-    expect(trial.failures).to.deep.equal([])
-  })
+  eachTrial(made => (trial = made))
 
   const guests = (count: number): Promise<MemoryGuest[]> => Promise.all(Array.from({ length: count }, () => trial.open()))
   const procedures = (upstream: Upstream): number[] => upstream.take().map(({ proc }) => proc)

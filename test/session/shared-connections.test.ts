@@ -2,14 +2,12 @@ import { expect } from 'chai'
 import { decodeError, RemoteError, rpcError } from '#protocol/errors.js'
 import { HEADER_BYTES, MESSAGE, STATUS } from '#protocol/header.js'
 import { REMOTE } from '#protocol/procedures.js'
-import { Clock } from '#workers/base/clock.js'
-import { Cleanup } from '../support/cleanup.js'
 import { frame } from '../support/frame-socket.js'
 import { GuestCrowd } from '../support/guest-crowd.js'
 import { settle } from '../support/memory-session.js'
 import { pattern } from '../support/pattern.js'
 import { Random } from '../support/random.js'
-import { SharedTrial, wayTo } from '../support/shared-trial.js'
+import { eachTrial, type SharedTrial, wayTo } from '../support/shared-trial.js'
 import { waitFor } from '../support/waiting.js'
 
 const CALL = REMOTE.domainGetInfo
@@ -17,16 +15,8 @@ const HIGH = REMOTE.connectGetLibVersion
 const latin = (text: string): Buffer => Buffer.from(text, 'latin1')
 
 describe('shared driver connections', () => {
-  const cleanup = new Cleanup()
-  const clock = new Clock(() => undefined)
-  cleanup.defer(() => Promise.resolve(clock.stop()))
-  after(() => cleanup.run())
   let trial: SharedTrial
-  beforeEach(() => (trial = new SharedTrial(clock)))
-  afterEach(() => {
-    trial.pool.stop()
-    expect(trial.failures).to.deep.equal([])
-  })
+  eachTrial(made => (trial = made))
 
   describe('are shared', () => {
     it('by sessions of one identity, name and read-only flag, and by nobody else', async () => {

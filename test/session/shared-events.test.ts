@@ -3,12 +3,10 @@ import { decodeError, errorReply, rpcError } from '#protocol/errors.js'
 import { HEADER_BYTES, PROGRAM, STATUS } from '#protocol/header.js'
 import { QEMU, REMOTE } from '#protocol/procedures.js'
 import { XdrWriter } from '#protocol/xdr.js'
-import { Clock } from '#workers/base/clock.js'
-import { Cleanup } from '../support/cleanup.js'
 import { EventDaemon, eventsIn } from '../support/event-daemon.js'
 import { settle } from '../support/memory-session.js'
 import { pattern } from '../support/pattern.js'
-import { SharedTrial, type MemoryGuest } from '../support/shared-trial.js'
+import { eachTrial, type SharedTrial, type MemoryGuest } from '../support/shared-trial.js'
 import { waitFor } from '../support/waiting.js'
 
 const CALL = REMOTE.domainGetInfo
@@ -26,16 +24,8 @@ const args = (event: number, object?: Buffer): Buffer =>
 const number = (n: number): Buffer => new XdrWriter().i32(n).finish()
 
 describe('events of clients that share driver connections', () => {
-  const cleanup = new Cleanup()
-  const clock = new Clock(() => undefined)
-  cleanup.defer(() => Promise.resolve(clock.stop()))
-  after(() => cleanup.run())
   let trial: SharedTrial
-  beforeEach(() => (trial = new SharedTrial(clock)))
-  afterEach(() => {
-    trial.pool.stop()
-    expect(trial.failures).to.deep.equal([])
-  })
+  eachTrial(made => (trial = made))
 
   /** Makes a call that registers or deregisters, and lets the daemon answer on the connection for events. The body, or the error. */
   async function ask(guest: MemoryGuest, proc: number, body?: Buffer, prog: number = PROGRAM.remote): Promise<Buffer | string> {

@@ -1,3 +1,4 @@
+import { expect } from 'chai'
 import type { Cleanup } from './cleanup.js'
 import { clientEnv, interactiveVirsh } from './clients.js'
 import { type Outcome, type Program, run } from './processes.js'
@@ -63,4 +64,17 @@ export class Administered {
         .replace(/ +$/gm, '')
     return { status, stdout: plain(stdout), stderr: plain(stderr) }
   }
+}
+
+/** virt-admin prints the same for each command at both daemons, which have one client each meanwhile. */
+export async function expectSame(
+  cleanup: Cleanup, libvirtd: Administered, virtproxyd: Administered, commands: readonly (readonly string[])[]
+): Promise<void> {
+  const [its, ours] = [await libvirtd.onlyClient(cleanup), await virtproxyd.onlyClient(cleanup)]
+  for (const command of commands) {
+    const expected = await libvirtd.transcript(command, its.id)
+    expect(await virtproxyd.transcript(command, ours.id), command.join(' ')).to.deep.equal(expected)
+  }
+  for (const { client } of [its, ours]) client.child.stdin.end('list\n')
+  for (const { client } of [its, ours]) await client.exited
 }

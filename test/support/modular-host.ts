@@ -10,10 +10,13 @@ RemoveOnStop=yes
 WantedBy=sockets.target
 `
 
-/** A driver daemon of its own, as a host with modular daemons has it. Debian has none: libvirtd plays it. */
+/**
+ * A driver daemon of its own, as a host with modular daemons has it. Debian has none: libvirtd plays it, without the Conflicts= of
+ * libvirt's units, so that libvirtd itself can have virtproxyd's part.
+ */
 export const VIRTQEMUD: Units = {
   'virtqemud.socket': socket('virtqemud-sock').replace('[Socket]', '[Socket]\nFileDescriptorName=libvirtd.socket'),
-  'virtqemud.service': '[Service]\nExecStart=/usr/sbin/libvirtd --timeout 120 --pid-file /run/virtqemud.pid\n'
+  'virtqemud.service': '[Service]\nExecStart=/usr/sbin/libvirtd --timeout 120 --pid-file /run/virtqemud.pid\nKillMode=process\n'
 }
 
 /** Debian has no virtproxyd either: something that passes bytes on to virtqemud plays it. */

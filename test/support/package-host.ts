@@ -3,6 +3,7 @@ import { BootedHost } from './booted-host.js'
 import type { Cleanup } from './cleanup.js'
 import { confText } from './conf-file.js'
 import { guestXml } from './guest.js'
+import { install, VIRTQEMUD } from './modular-host.js'
 import { mustRun, type Outcome, printed, type Program } from './processes.js'
 
 export const BESIDE = 'qemu+unix:///system?socket=/run/virtbroker/libvirt-sock'
@@ -124,32 +125,11 @@ export class PackageHost {
 }
 
 /**
- * A driver daemon of its own, as a host with modular daemons has it. libvirtd plays it: Debian's packages have no other. Without
- * the Conflicts= of libvirt's units, so that libvirtd itself can have virtproxyd's part, which is not packaged either.
- */
-const VIRTQEMUD = {
-  'virtqemud.socket': `[Socket]
-ListenStream=/run/libvirt/virtqemud-sock
-FileDescriptorName=libvirtd.socket
-RemoveOnStop=yes
-Service=virtqemud.service
-[Install]
-WantedBy=sockets.target
-`,
-  'virtqemud.service': `[Service]
-ExecStart=/usr/sbin/libvirtd --timeout 120 --pid-file /run/virtqemud.pid
-KillMode=process
-`
-}
-
-/**
  * A driver daemon of their own will take the guests that libvirtd has, when libvirtd is off and the first client comes. Both
  * at once cannot be: each would want to be the only one.
  */
 export async function toModularDaemons(host: PackageHost): Promise<void> {
-  for (const [unit, text] of Object.entries(VIRTQEMUD)) await host.write(`/etc/systemd/system/${unit}`, text)
-  await host.exec('systemctl', 'daemon-reload')
-  await host.exec('systemctl', 'enable', '--now', 'virtqemud.socket')
+  await install(host.host, VIRTQEMUD)
 }
 
 /** That daemon is gone, and the guests are there for libvirtd. */

@@ -1,9 +1,10 @@
+import { expect } from 'chai'
 import { driverClosed } from '#protocol/broker-errors.js'
 import { DISPOSITION, type Disposition } from '#protocol/frame-reader.js'
 import { frameProcedure, frameSerial, frameStatus, HEADER_BYTES, MESSAGE, type Header } from '#protocol/header.js'
 import type { Identity } from '#protocol/identity.js'
 import { Counters } from '#workers/thread/counters.js'
-import type { Clock } from '#workers/base/clock.js'
+import { Clock } from '#workers/base/clock.js'
 import { Comebacks } from '#workers/driver/comebacks.js'
 import { DriverConnection } from '#workers/driver/driver-connection.js'
 import { DriverPool } from '#workers/driver/driver-pool.js'
@@ -217,4 +218,16 @@ export class SharedTrial {
     const log = { log: () => undefined, logTrouble: () => undefined }
     return this.pool.open({ way, readonly, identity, user, log }).opened
   }
+}
+
+/** In a `describe`: hands a pool of its own to each of the tests, in which nothing may have failed in the end. */
+export function eachTrial(use: (trial: SharedTrial) => void): void {
+  const clock = new Clock(() => undefined)
+  let trial: SharedTrial
+  beforeEach(() => use((trial = new SharedTrial(clock))))
+  afterEach(() => {
+    trial.pool.stop()
+    expect(trial.failures).to.deep.equal([])
+  })
+  after(() => clock.stop())
 }
