@@ -142,7 +142,7 @@ export function callOnce(client: Connection, call: Call): Promise<Outcome> {
         tally.count++
         tally.bytes += length
         const reply = Uint8Array.from(bytes.subarray(bodyAt, bodyAt + length - 28))
-        if (status !== STATUS.ok) tally.fail(`error reply: ${printable(reply)}`)
+        if (status !== STATUS.ok) tally.fail(`error reply: ${errorMessage(bytes, bodyAt, length)}`)
         resolve({ ...tally.finish(), reply })
       },
       lost(_client, reason) {
@@ -166,6 +166,3 @@ export function watch(clients: readonly Connection[], ms: number): Promise<Outco
   for (const client of clients) client.user = user
   return new Promise(resolve => setTimeout(() => resolve(finish(clients, tally)), ms))
 }
-
-const printable = (bytes: Uint8Array): string =>
-  Buffer.from(bytes).toString('latin1').replace(/[^ -~]+/g, ' ').trim()

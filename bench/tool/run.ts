@@ -28,7 +28,7 @@ export interface Result {
 
 const SHOW_MS = 1000
 const SATURATED = 0.9
-const FOREIGN = 0.1
+const STOLEN = 0.1
 /** Less of what was asked for than this was not asked of the server. */
 const ON_TIME = 0.95
 
@@ -77,6 +77,6 @@ function warningsOf(
   if (rate !== undefined && count / (ms / 1000) < ON_TIME * rate * clients) {
     warnings.push('the server did not keep up with the rate: the longer this runs, the higher are latencies')
   }
-  if (cpu.stolen > FOREIGN * cpu.total) warnings.push('the hypervisor gave over 10 % of this machine to others')
+  if (cpu.stolen > STOLEN * cpu.total) warnings.push('the hypervisor gave over 10 % of this machine to others')
   return warnings
 }
