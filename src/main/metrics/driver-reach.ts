@@ -1,12 +1,11 @@
 import { readFile, stat } from 'node:fs/promises'
 import { connect } from 'node:net'
+import { listeningUnixSockets, UNIX_SOCKETS } from '../../workers/os/process-info.js'
 import type { KnownSocket } from '../../workers/driver/driver-sockets.js'
 
 /** Whoever asks more often gets the same answer. */
 const KEPT_MS = 2000
 const CONNECT_MS = 1000
-/** Of /proc/net/unix: a socket that listens. */
-const ACCEPTS = '00010000'
 
 /**
  * Which driver daemons somebody listens for. A daemon is not connected to for that, if it can be helped: systemd would
@@ -40,15 +39,8 @@ export class DriverReach {
 
 const isSocket = (path: string): Promise<boolean> => stat(path).then(found => found.isSocket(), () => false)
 
-/** In our own network name space: of a container's host they are not seen. */
-async function listeningPaths(): Promise<ReadonlySet<string>> {
-  const found = new Set<string>()
-  for (const line of (await readFile('/proc/net/unix', 'utf8')).split('\n')) {
-    const [, , , flags, , , , path] = line.split(' ').filter(column => column !== '')
-    if (flags === ACCEPTS && path !== undefined) found.add(path)
-  }
-  return found
-}
+const listeningPaths = async (): Promise<ReadonlySet<string>> =>
+  new Set(listeningUnixSockets(await readFile(UNIX_SOCKETS, 'utf8')).map(({ path }) => path))
 
 function answers(path: string): Promise<boolean> {
   return new Promise(resolve => {

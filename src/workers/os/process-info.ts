@@ -40,7 +40,7 @@ export function tcpListener(ip: string, port: number): number | undefined {
   const own = hexAddress(ip)
   // What listens on all addresses of IPv6 may have those of IPv4 too.
   const files = ip.includes(':') ? ['tcp6'] : ['tcp', 'tcp6']
-  for (const columns of files.flatMap(file => lines(`/proc/net/${file}`)).map(line => line.trim().split(/\s+/))) {
+  for (const columns of files.flatMap(file => rows(read(`/proc/net/${file}`) ?? '')).map(line => line.trim().split(/\s+/))) {
     const [address = '', itsPort] = columns[LOCAL]?.split(':') ?? []
     const meets = address === own || ALL.test(address) || ALL.test(own)
     if (columns[STATE] !== LISTENING || itsPort !== wantedPort || !meets) continue
@@ -60,7 +60,8 @@ function hexAddress(ip: string): string {
   return words.map(at => address.bytes.readUInt32LE(at).toString(16).toUpperCase().padStart(8, '0')).join('')
 }
 
-/** Columns of /proc/net/unix, and its flag of a listening socket. */
+/** Where the kernel lists UNIX sockets, its columns, and its flag of a listening socket. */
+export const UNIX_SOCKETS = '/proc/net/unix'
 const FLAGS = 3
 const UNIX_INODE = 6
 const PATH = 7
@@ -68,16 +69,22 @@ const ACCEPTS = 0x10000
 
 /** Who listens at the path of a UNIX socket, where it cannot be asked for that. */
 export function unixListener(path: string): number | undefined {
-  for (const line of lines('/proc/net/unix')) {
-    const columns = line.split(/\s+/)
-    if ((parseInt(columns[FLAGS]!, 16) & ACCEPTS) === 0 || columns.slice(PATH).join(' ') !== path) continue
-    const pid = holderOf(columns[UNIX_INODE]!)
+  for (const listening of listeningUnixSockets(read(UNIX_SOCKETS) ?? '')) {
+    const pid = listening.path === path ? holderOf(listening.inode) : undefined
     if (pid !== undefined) return pid
   }
   return undefined
 }
 
-const lines = (file: string): string[] => read(file)?.split('\n').slice(1, -1) ?? []
+/** The sockets that listen, of our own network name space: of a container's host they are not seen. `text`: of UNIX_SOCKETS. */
+export function listeningUnixSockets(text: string): { path: string; inode: string }[] {
+  return rows(text)
+    .map(line => line.split(/\s+/))
+    .filter(columns => (parseInt(columns[FLAGS]!, 16) & ACCEPTS) !== 0)
+    .map(columns => ({ path: columns.slice(PATH).join(' '), inode: columns[UNIX_INODE]! }))
+}
+
+const rows = (text: string): string[] => text.split('\n').slice(1, -1)
 
 /** The process that has a socket open. systemd keeps those that it has handed over, so its own is the last guess. */
 function holderOf(inode: string): number | undefined {
