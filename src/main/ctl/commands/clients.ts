@@ -1,8 +1,8 @@
 import { Option } from 'commander'
-import { BROKER, type BrokerClient, type ClosedBrokerClient } from '../../../protocol/messages/broker-admin.js'
-import { Refused, type AdminLink } from '../admin-link.js'
+import type { BrokerClient, ClosedBrokerClient } from '../../../protocol/messages/broker-admin.js'
 import { compareValues, from, SORTED_BY } from '../client-order.js'
 import type { BrokerCommand } from '../command.js'
+import { allClients, closedClients } from '../pages.js'
 import { dateAndTime, table } from '../table.js'
 
 const ORDERS = [...SORTED_BY, 'closed', 'reason'] as const
@@ -54,22 +54,6 @@ export function chosen(all: readonly Shown[], wanted: WantedClients): Shown[] {
 
 /** Without port and brackets. */
 const addressOf = ({ peer }: Shown): string | undefined => peer?.replace(/:\d+$/, '').replace(/^\[(.*)\]$/, '$1')
-
-export const allClients = (link: AdminLink): Promise<BrokerClient[]> => pages<BrokerClient>(link, BROKER.clients, ({ id }) => id)
-
-const closedClients = (link: AdminLink): Promise<ClosedBrokerClient[]> =>
-  pages<ClosedBrokerClient>(link, BROKER.closed, ({ number }) => number)
-
-async function pages<Item>(link: AdminLink, proc: number, numberOf: (item: Item) => number): Promise<Item[]> {
-  const all: Item[] = []
-  for (;;) {
-    const last = all.at(-1)
-    const page = (await link.call(proc, { after: last === undefined ? 0 : numberOf(last) })) as { clients: Item[]; more: boolean }
-    all.push(...page.clients)
-    if (!page.more) return all
-    if (page.clients.length === 0) throw new Refused('the broker has sent an empty page')
-  }
-}
 
 const text = (shown: readonly Shown[]): string =>
   table(

@@ -1,6 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises'
-import { BROKER, type BrokerClient, type BrokerStatus, type ClientPage, type DriverList } from '../../../protocol/messages/broker-admin.js'
+import { BROKER, type BrokerClient, type BrokerStatus, type DriverList } from '../../../protocol/messages/broker-admin.js'
 import type { AdminLink } from '../admin-link.js'
+import { allClients } from '../pages.js'
 
 /** What the broker's records said at one time. */
 export interface Sample {
@@ -19,12 +20,7 @@ const MOST_PAGES = 4
 export async function takeSample(link: AdminLink): Promise<Sample> {
   const status = (await link.call(BROKER.status)) as BrokerStatus
   const drivers = (await link.call(BROKER.drivers)) as DriverList
-  const clients: BrokerClient[] = []
-  for (let pages = 0, more = true; more && pages < MOST_PAGES; pages++) {
-    const page = (await link.call(BROKER.clients, { after: clients.at(-1)?.id ?? 0 })) as ClientPage
-    clients.push(...page.clients)
-    more = page.more
-  }
+  const clients = await allClients(link, MOST_PAGES)
   return { at: performance.now(), status, drivers, clients }
 }
 
