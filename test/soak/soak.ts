@@ -4,8 +4,8 @@ import { connect } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { MESSAGE, STATUS } from '#protocol/header.js'
 import { encodeFeature, encodeOpen } from '#protocol/messages/connect.js'
-import { decodeCallbackId } from '#protocol/messages/events.js'
 import { REMOTE } from '#protocol/procedures.js'
+import { XdrWriter } from '#protocol/xdr.js'
 import { AnsweringDriver, downloadArguments, downloadPacket } from '../support/answering-driver.js'
 import { Broker } from '../support/broker.js'
 import type { Cleanup } from '../support/cleanup.js'
@@ -15,29 +15,27 @@ import { pattern } from '../support/pattern.js'
 import { PrivateHost } from '../support/private-host.js'
 import { descriptorKinds, openDescriptors, residentMiB, threadCount } from '../support/process-state.js'
 import { Random } from '../support/random.js'
-import { RawClient } from '../support/raw-client.js'
 import { tempDir } from '../support/temp-dir.js'
 import { waitFor } from '../support/waiting.js'
+import { SharedUse } from './shared-use.js'
+import { Gone, PATIENCE_MS, SoakClient } from './soak-client.js'
 
-/** How long a call may stay unanswered while its connection lives. */
-const PATIENCE_MS = 15_000
 /** Clients at a time; each lives for a moment only. */
 const CROWD = 40
 /** Clients that stay through everything. */
 const RESIDENTS = 10
 /** Growth of the broker, in MiB, that is not a leak. */
 const GROWTH_MIB = 200
+/** Events of domains that clients register for: 0 up to this. */
+const LAST_EVENT = 9
+const AUTODESTROY = 2
 
 const killer = new URL('../support/thread-killer.js', import.meta.url).href
 const DEATHS = ['SIGUSR2', 'SIGWINCH'] as const
 
 const { storageVolDownload: DOWNLOAD, storageVolUpload: UPLOAD } = REMOTE
-const REGISTER = REMOTE.connectDomainEventCallbackRegisterAny
 
-type Scene = (client: RawClient, random: Random) => Promise<void>
-
-/** A connection that ended under a client, as it may when a thread is killed. */
-class Gone extends Error {}
+type Scene = (client: SoakClient, random: Random) => Promise<void>
 
 /**
  * Everything at once against one broker: clients that come, work and die in random ways, others that stay, daemons
@@ -50,12 +48,15 @@ export async function soak(cleanup: Cleanup, seconds: number, seed: number): Pro
   const real = await Libvirtd.start(await PrivateHost.start(cleanup), cleanup, { drivers: [] })
   const conf = {
     driver_socket_dir: dir, driver_sockets: [`test=${real.socket}`], actor_threads: 3, client_stall_timeout: 3,
-    keepalive_interval: 2, keepalive_count: 3, driver_connect_timeout: 10
+    keepalive_interval: 2, keepalive_count: 3, driver_connect_timeout: 10, driver_idle_timeout: 1,
+    metrics_listen: `unix:${join(dir, 'metrics')}`
   }
   const broker = await Broker.start(cleanup, conf, { nodeOptions: ['--import', killer] })
   const random = new Random(seed)
   const course = new Course(broker, random)
+  const shared = new SharedUse(broker, join(dir, 'metrics'))
   await course.warmUp()
+  await shared.over()
   const before = course.state()
   const until = performance.now() + 1000 * seconds
   const emitter = setInterval(() => fake.emitEvents(), 200)
@@ -65,15 +66,16 @@ export async function soak(cleanup: Cleanup, seconds: number, seed: number): Pro
       ...Array.from({ length: RESIDENTS }, (_, i) => course.resident(random.fork(), i, until)),
       course.killDaemon(fake, random.fork(), until),
       course.killLibvirtd(real, random.fork(), until),
-      course.killThreads(random.fork(), until)
+      course.killThreads(random.fork(), until),
+      shared.watch(until)
     ])
     await course.end(before)
+    return `${course.report()}\n${await shared.judge()}\n${course.describe(before)}`
   } catch (error) {
     throw new Error(`${(error as Error).message}\nafter ${course.report()}\n${broker.program.stderr.slice(-3000)}`, { cause: error })
   } finally {
     clearInterval(emitter)
   }
-  return `${course.report()}\n${course.describe(before)}`
 }
 
 interface State {
@@ -116,17 +118,19 @@ class Course {
     while (performance.now() < until) await this.#visit(random)
   }
 
-  /** Stays, listens for events and calls; comes back when its thread was killed. */
+  /** Stays, listens for events, calls and downloads; comes back when its thread was killed. */
   async resident(random: Random, number: number, until: number): Promise<void> {
     const name = number % 3 === 0 ? 'test:///default' : 'qemu:///system'
     while (performance.now() < until) {
       const client = await this.#connected(random)
       try {
         await this.#open(client, name)
-        if (name.startsWith('qemu')) await answered(client, REGISTER, pattern(8))
+        if (name.startsWith('qemu')) await client.register(0)
         while (performance.now() < until) {
-          await this.#call(client, name, random)
-          checkEvents(client)
+          if (name.startsWith('qemu') && random.chance(0.02)) await this.#scenes.downloads!(client, random)
+          else await this.#call(client, name, random)
+          this.#count('events heard', client.checkEvents())
+          client.expectEvents()
           await sleep(random.integer(5, 60))
         }
       } catch (error) {
@@ -185,6 +189,7 @@ class Course {
       await this.#call(client, name, this.random)
       client.destroy()
     }
+    if (!this.#counts.has('events heard')) throw new Error('nobody heard of an event')
     if (/unexpected failure/.test(program.stderr)) throw new Error('the broker met an unexpected failure')
   }
 
@@ -193,7 +198,7 @@ class Course {
     const name = random.chance(0.2) ? 'test:///default' : 'qemu:///system'
     try {
       if (random.chance(0.1)) return this.#count('clients that said nothing')
-      if (random.chance(0.3)) await answered(client, REMOTE.connectSupportsFeature, encodeFeature(10))
+      if (random.chance(0.3)) await client.answered(REMOTE.connectSupportsFeature, encodeFeature(10))
       await this.#open(client, name)
       for (let scenes = random.integer(1, 5); scenes > 0; scenes--) {
         const scene = name.startsWith('test') ? 'calls' : random.pick(Object.keys(this.#scenes))
@@ -201,7 +206,7 @@ class Course {
         await this.#scenes[scene]!(client, random)
       }
       if (random.chance(0.5)) {
-        await answered(client, REMOTE.connectClose)
+        await client.answered(REMOTE.connectClose)
         this.#count('clients that closed')
       } else this.#count('clients that died')
     } catch (error) {
@@ -218,15 +223,20 @@ class Course {
     },
     'calls in a row': async (client, random) => {
       const serials = Array.from({ length: random.integer(2, 30) }, () => client.post(REMOTE.domainGetXmlDesc, pattern(100)))
-      for (const serial of serials) this.#judge(await reply(client, serial), pattern(100))
+      for (const serial of serials) this.#judge(await client.reply(serial), pattern(100))
+    },
+    'guests that die with their client': async (client, random) => {
+      const payload = new XdrWriter(64).string('<domain/>').u32(AUTODESTROY).finish()
+      this.#judge(await client.answered(REMOTE.domainCreateXml, payload), payload)
+      await this.#call(client, 'qemu', random)
     },
     downloads: async (client, random) => {
       const [packets, size] = [random.integer(1, 20), random.integer(1, 60_000)]
       const serial = client.post(DOWNLOAD, downloadArguments(packets, size))
-      if ((await reply(client, serial)).status !== STATUS.ok) return this.#count('calls refused')
+      if ((await client.reply(serial)).status !== STATUS.ok) return this.#count('calls refused')
       const data = Buffer.concat(Array.from({ length: packets }, (_, index) => downloadPacket(size, index)))
       for (let at = 0; ;) {
-        const { status, payload } = await next(client, { type: MESSAGE.stream, serial })
+        const { status, payload } = await client.answer({ type: MESSAGE.stream, serial })
         if (status === STATUS.error) return this.#count('streams broken')
         if (payload.length === 0) {
           if (at !== data.length) throw new Error(`a download of ${data.length} bytes ended after ${at}`)
@@ -239,18 +249,18 @@ class Course {
     },
     uploads: async (client, random) => {
       const serial = client.post(UPLOAD, downloadArguments(0, 0))
-      if ((await reply(client, serial)).status !== STATUS.ok) return this.#count('calls refused')
+      if ((await client.reply(serial)).status !== STATUS.ok) return this.#count('calls refused')
       const packet = frame({ proc: UPLOAD, type: MESSAGE.stream, serial, status: STATUS.continue }, pattern(random.integer(1, 150_000)))
       for (let packets = random.integer(1, 20); packets > 0; packets--) client.write(packet)
       // Left alone, it ends with its client.
       if (random.chance(0.3)) return
       client.send({ proc: UPLOAD, type: MESSAGE.stream, serial, status: random.pick([STATUS.ok, STATUS.error]) })
-      await next(client, { type: MESSAGE.stream, serial })
+      await client.answer({ type: MESSAGE.stream, serial })
     },
     'registrations for events': async (client, random) => {
-      for (let count = random.integer(1, 5); count > 0; count--) await answered(client, REGISTER, pattern(8))
+      for (let count = random.integer(1, 5); count > 0; count--) await client.register(random.integer(0, LAST_EVENT))
       await sleep(random.integer(0, 300))
-      checkEvents(client)
+      this.#count('events heard', client.checkEvents())
     },
     'halves of frames': (client, random) => {
       client.write(frame({ proc: REMOTE.domainGetInfo }, pattern(300)).subarray(0, random.integer(1, 320)))
@@ -258,7 +268,8 @@ class Course {
       return Promise.reject(new Gone())
     },
     'times without reading': async (client, random) => {
-      client.post(DOWNLOAD, downloadArguments(64, 100_000))
+      if (random.chance(0.5)) client.post(DOWNLOAD, downloadArguments(64, 100_000))
+      else for (let calls = 64; calls > 0; calls--) client.post(REMOTE.domainGetXmlDesc, pattern(50_000))
       client.stall()
       await sleep(random.integer(0, 300))
       client.destroy()
@@ -272,19 +283,19 @@ class Course {
     }
   }
 
-  async #connected(random: Random): Promise<RawClient> {
+  async #connected(random: Random): Promise<SoakClient> {
     const { socket, tcpPort } = this.broker
-    const client = new RawClient(connect(random.chance(0.5) ? { path: socket } : { host: '127.0.0.1', port: tcpPort }))
+    const client = new SoakClient(connect(random.chance(0.5) ? { path: socket } : { host: '127.0.0.1', port: tcpPort }))
     await once(client.socket, 'connect')
     this.#count('clients')
     return client
   }
 
   /** Tries again while the daemon is away. */
-  async #open(client: RawClient, name: string): Promise<void> {
+  async #open(client: SoakClient, name: string): Promise<void> {
     const until = performance.now() + PATIENCE_MS
     for (;;) {
-      const { status } = await reply(client, client.post(REMOTE.connectOpen, encodeOpen({ name, flags: 0 })))
+      const { status } = await client.answered(REMOTE.connectOpen, encodeOpen({ name, flags: 0 }))
       if (status === STATUS.ok) return
       if (performance.now() > until) throw new Error(`${name} could not be opened for ${PATIENCE_MS / 1000} s`)
       this.#count('openings refused')
@@ -292,14 +303,14 @@ class Course {
     }
   }
 
-  async #call(client: RawClient, name: string, random: Random): Promise<void> {
+  async #call(client: SoakClient, name: string, random: Random): Promise<void> {
     if (name.startsWith('test')) {
-      const { status, payload } = await answered(client, REMOTE.connectGetLibVersion)
+      const { status, payload } = await client.answered(REMOTE.connectGetLibVersion)
       if (status === STATUS.ok && payload.length !== 8) throw new Error('libvirtd gave a wrong answer')
       return this.#count(status === STATUS.ok ? 'calls answered' : 'calls refused')
     }
     const payload = pattern(random.integer(0, 5000) * 4, random.integer(0, 255))
-    this.#judge(await answered(client, REMOTE.domainGetXmlDesc, payload), payload)
+    this.#judge(await client.answered(REMOTE.domainGetXmlDesc, payload), payload)
   }
 
   /** An error is a good answer while a daemon is away; a wrong one never is. */
@@ -308,30 +319,7 @@ class Course {
     this.#count(status === STATUS.ok ? 'calls answered' : 'calls refused')
   }
 
-  #count(what: string): void {
-    this.#counts.set(what, (this.#counts.get(what) ?? 0) + 1)
-  }
-}
-
-async function next(client: RawClient, match: Parameters<RawClient['next']>[0]): ReturnType<RawClient['next']> {
-  try {
-    return await client.next(match, PATIENCE_MS)
-  } catch (error) {
-    if (client.closed) throw new Gone()
-    throw error
-  }
-}
-
-const reply = (client: RawClient, serial: number): ReturnType<RawClient['next']> =>
-  next(client, { type: MESSAGE.reply, serial })
-
-const answered = (client: RawClient, proc: number, payload?: Uint8Array): ReturnType<RawClient['next']> =>
-  reply(client, client.post(proc, payload))
-
-/** Events are those that the daemon emits, under an id that the client was told. */
-function checkEvents(client: RawClient): void {
-  for (let event = client.take({ type: MESSAGE.event }); event !== undefined; event = client.take({ type: MESSAGE.event })) {
-    const id = decodeCallbackId(event.payload)
-    if (id < 0 || id > 100 || event.payload.length !== 28) throw new Error('an event came that nobody emitted')
+  #count(what: string, more = 1): void {
+    if (more > 0) this.#counts.set(what, (this.#counts.get(what) ?? 0) + more)
   }
 }

@@ -3,7 +3,7 @@ import { createServer, type Server, type Socket } from 'node:net'
 import { MESSAGE, STATUS } from '#protocol/header.js'
 import { encodeAuthList } from '#protocol/messages/auth.js'
 import { encodeSupported } from '#protocol/messages/connect.js'
-import { encodeCallbackId, REGISTRATIONS } from '#protocol/messages/events.js'
+import { decodeCallbackId, encodeCallbackId, REGISTRATIONS } from '#protocol/messages/events.js'
 import { eventFrame } from '#protocol/messages/frames.js'
 import { streamData, streamFinish } from '#protocol/messages/streams.js'
 import { REMOTE } from '#protocol/procedures.js'
@@ -14,6 +14,7 @@ import { pattern } from './pattern.js'
 const MAX_HEARD = 20
 const EMPTY = Buffer.alloc(0)
 const ID_FORMS = REGISTRATIONS.filter(({ form }) => form === 'byId').map(({ register }) => register)
+const { connectDomainEventCallbackRegisterAny: HEARD, connectDomainEventCallbackDeregisterAny: HEARD_NO_MORE } = REMOTE
 
 /** What a client wants of a download: the arguments of the call that opens it. The last word are the flags. */
 export function downloadArguments(packets: number, size: number, flags = 0): Buffer {
@@ -72,7 +73,7 @@ export class AnsweringDriver {
 }
 
 class AnsweringConnection extends FrameSocket {
-  readonly #registered: number[] = []
+  readonly #registered = new Set<number>()
   #ids = 0
 
   constructor(
@@ -108,6 +109,9 @@ class AnsweringConnection extends FrameSocket {
         return this.#reply(call, EMPTY)
       case REMOTE.storageVolDownload:
         return this.#download(call)
+      case HEARD_NO_MORE:
+        if (call.payload.length >= 4) this.#registered.delete(decodeCallbackId(call.payload))
+        return this.#reply(call, EMPTY)
       default:
         return this.#reply(call, ID_FORMS.includes(call.proc) ? this.#register(call.proc) : call.payload)
     }
@@ -120,8 +124,8 @@ class AnsweringConnection extends FrameSocket {
   #register(proc: number): Buffer {
     const id = this.#ids++
     // There are events for some, or ten thousand registrations would drown the test itself.
-    const heard = proc === REMOTE.connectDomainEventCallbackRegisterAny && this.#registered.length < MAX_HEARD
-    if (heard) this.#registered.push(id)
+    const heard = proc === HEARD && this.#registered.size < MAX_HEARD
+    if (heard) this.#registered.add(id)
     return encodeCallbackId(id)
   }
 
