@@ -3,6 +3,7 @@ import { expect } from 'chai'
 import { REMOTE } from '#protocol/procedures.js'
 import { AdminConnection } from '../support/admin-connection.js'
 import { Cleanup } from '../support/cleanup.js'
+import { Ctl } from '../support/ctl.js'
 import { DatagramReceiver } from '../support/datagram-receiver.js'
 import { pattern } from '../support/pattern.js'
 import type { RawClient } from '../support/raw-client.js'
@@ -89,6 +90,10 @@ describe('an actor thread that hangs', function () {
     await Promise.race(stuck.map(client => client.end()))
     expect(performance.now() - asked).to.be.lessThan(2 * ANSWER_MS)
     expect(program.stderr).not.to.contain('actor thread died')
+    const drivers = await new Ctl(cleanup, stage.broker).json<{ silent: number[]; connections: { thread: number }[] }>('drivers')
+    expect(drivers.silent).to.have.length(1)
+    expect(drivers.connections).to.have.length(2)
+    expect(drivers.connections.map(({ thread }) => thread)).not.to.include(drivers.silent[0])
     // The others are served all the while.
     for (const client of clients.filter(one => !stuck.includes(one))) await client.call(GET_XML, pattern(9))
   })

@@ -2,6 +2,7 @@ import { expect } from 'chai'
 import { MESSAGE, STATUS } from '#protocol/header.js'
 import { REMOTE } from '#protocol/procedures.js'
 import { Cleanup } from '../support/cleanup.js'
+import { Ctl } from '../support/ctl.js'
 import type { DriverConnection } from '../support/fake-driver.js'
 import { pattern } from '../support/pattern.js'
 import type { RawClient } from '../support/raw-client.js'
@@ -48,6 +49,25 @@ describe('clients that share driver connections', () => {
       }
     }))
     for (const client of all) client.destroy()
+  })
+
+  it('are counted in the list of connections, and one that has a connection alone is named', async () => {
+    const ctl = new Ctl(cleanup, stage.broker)
+    const [client, neighbour] = await clients(2)
+    const opened = client!.call(CONSOLE)
+    type Listed = { kind: string; clients: number; why?: string; socket: string; identity?: string }[]
+    const { connections } = await waitFor('both', async () => {
+      const listed = await ctl.json<{ connections: Listed }>('drivers')
+      return listed.connections.length === 2 && listed
+    })
+    const [shared, own] = connections
+    expect(shared).to.include({ kind: 'shared', socket: stage.driver.path })
+    expect(shared!.clients).to.be.at.least(2)
+    expect(own).to.include({ kind: 'own', socket: stage.driver.path, clients: 1, why: 'stream' })
+    expect(await ctl.ok('drivers')).to.match(/ own .* client \d+: stream\n/)
+    await opened
+    client!.destroy()
+    neighbour!.destroy()
   })
 
   it('open a stream on a connection of their own, which ends with it', async () => {

@@ -68,8 +68,14 @@ describe('virtbrokerctl', () => {
     await stage.connect()
     const drivers = [{ driver: 'qemu:///system', clients: 2 }]
     await waitFor('both', async () => (await ctl.json<{ drivers: unknown[] }>('drivers')).drivers.length > 0)
-    expect(await ctl.json('drivers')).to.deep.equal({ drivers, others: { drivers: 0, clients: 0 } })
-    expect(await ctl.ok('drivers')).to.match(/^DRIVER +CLIENTS\nqemu:\/\/\/system +2\n$/)
+    const { connections, ...rest } = await ctl.json<{ connections: Record<string, unknown>[] }>('drivers')
+    expect(rest).to.deep.equal({ drivers, others: { drivers: 0, clients: 0 }, silent: [] })
+    expect(connections).to.have.length(2)
+    const key = { socket: stage.driver.path, name: 'qemu:///system', readonly: false }
+    for (const one of connections) expect(one).to.include({ ...key, kind: 'own', why: 'off', clients: 1, calls: 0, maxCalls: 4 })
+    const shown = await ctl.ok('drivers')
+    expect(shown).to.match(/^DRIVER +CLIENTS\nqemu:\/\/\/system +2\n\nTHREAD .* WHY\n/)
+    expect(shown.match(/^\d+ +\d+ +own +\S+virtqemud-sock +qemu:\/\/\/system +rw +- +1 +0\/4 +- +client \d+: off$/gm)).to.have.length(2)
     expect(await ctl.json<Record<string, unknown>[]>('clients', '--sort', 'driver')).to.have.nested.property('[2].driver', 'qemu:///system')
   })
 

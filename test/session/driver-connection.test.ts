@@ -53,7 +53,8 @@ class Trial {
       session: { close: () => this.heard.push('closed') },
       judge, driverEvents, replies,
       relayed: { inPassedFrame: false, cutAtFrameEnd: () => undefined },
-      sender: undefined
+      sender: undefined,
+      use: () => undefined
     }
     this.connection = new DriverConnection(services, user, handler => (made = new MemoryTransport(handler)))
     this.transport = made!

@@ -13,6 +13,7 @@ import type { Way } from '#workers/driver/driver-sockets.js'
 import type { DriverOpening, Drivers, OpenedDriver, OpenOrder } from '#workers/driver/drivers.js'
 import { DriverLinks } from '#workers/driver/driver-links.js'
 import { Leaving } from '#workers/driver/leaving.js'
+import type { ConnectionUse } from '#workers/thread/driver-report.js'
 import { Turns } from '#workers/thread/turns.js'
 import { frame, type Frame } from './frame-socket.js'
 import { MemoryTransport } from './memory-transport.js'
@@ -92,6 +93,7 @@ export class MemoryGuest implements DriverUser {
   readonly sender = undefined
   readonly waiting: Buffer[] = []
   bound = false
+  order: OpenOrder | undefined
   #opened: OpenedDriver | undefined
   #serial = 0
   readonly #relayed: Buffer[] = []
@@ -107,6 +109,12 @@ export class MemoryGuest implements DriverUser {
     streamPacket: (): Disposition | undefined => undefined,
     event: (): Disposition => DISPOSITION.pass
   }))(this)
+
+  use(): ConnectionUse | undefined {
+    const { way: { candidates: [candidate] }, readonly, identity } = this.order!
+    const whose = { why: 'off', client: 1, clients: 1, calls: this.calls.size, oldestMs: undefined } as const
+    return { kind: 'own', candidate: candidate!, readonly, identity, ...whose }
+  }
 
   readonly driverEvents = {
     driverJudged: (): void => this.release(),
@@ -134,7 +142,7 @@ export class MemoryGuest implements DriverUser {
     return this.#opened!.source
   }
 
-  use(opened: OpenedDriver): void {
+  begin(opened: OpenedDriver): void {
     if (!opened.serve()) throw driverClosed()
     this.#opened = opened
   }
@@ -188,6 +196,7 @@ export class SharedTrial {
   readonly log: string[] = []
   readonly failures: unknown[] = []
   readonly figures = { driverConnections: 0 }
+  readonly links = new DriverLinks(this.figures)
   readonly counters = new Counters()
 
   constructor(clock: Clock) {
@@ -195,8 +204,7 @@ export class SharedTrial {
     const turns = (this.turns = new Turns(failed))
     const io = { closer: { close: () => undefined } as never, failed }
     const { settings, counters } = this
-    const links = new DriverLinks(this.figures)
-    this.drivers = new UpstreamDrivers({ clock, turns, leaving: new Leaving(() => undefined), counters, links, io, settings })
+    this.drivers = new UpstreamDrivers({ clock, turns, leaving: new Leaving(() => undefined), counters, links: this.links, io, settings })
     const write = (kind: string, _: string, message: string): void => void this.log.push(`${kind}: ${message}`)
     this.pool = new DriverPool(this.drivers, {
       clock, turns, io, settings, counters, log: { write, strangers: write, hears: () => true }
@@ -209,14 +217,15 @@ export class SharedTrial {
 
   async open(identity: Identity = {}, way = wayTo(), readonly = false): Promise<MemoryGuest> {
     const user = new MemoryGuest()
-    user.use(await this.opened(user, identity, way, readonly))
+    user.begin(await this.opened(user, identity, way, readonly))
     return user
   }
 
   /** As `open`, up to where the session would use it. */
   opened(user = new MemoryGuest(), identity: Identity = {}, way = wayTo(), readonly = false): Promise<OpenedDriver> {
     const log = { log: () => undefined, logTrouble: () => undefined }
-    return this.pool.open({ way, readonly, identity, user, log }).opened
+    user.order = { way, readonly, identity, user, log }
+    return this.pool.open(user.order).opened
   }
 }
 

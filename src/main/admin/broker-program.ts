@@ -10,7 +10,7 @@ import type { FollowedLog } from '../log/followed-log.js'
 import type { AdminClient } from './admin-client.js'
 import type { AdministeredThreads } from './broker-server.js'
 import { callsOf } from './call-totals.js'
-import { closedPageOf, driversOf, pageOf } from './client-lists.js'
+import { closedPageOf, connectionsOf, driversOf, pageOf } from './client-lists.js'
 import { failed, fewerThanUnauthenticated, noClient, notNow } from './failures.js'
 import { wholeNumber, type JsonArguments, type JsonProcedure } from './json-procedure.js'
 import { followed, log } from './log-calls.js'
@@ -117,6 +117,8 @@ export function brokerProgram(broker: Operated): readonly (Procedure<AdminClient
       if (all === undefined) throw failed('calls are not counted: metrics_listen is not set')
       return { procedures: all.slice(0, MAX_PROCEDURES), others: Math.max(0, all.length - MAX_PROCEDURES) }
     },
+    [BROKER.connections]: async ({ thread, after = 0 }) =>
+      connectionsOf(await threads.connections(wholeNumber(thread, 'thread'), wholeNumber(after, 'after'))),
     [BROKER.trace]: (wanted, { id }) => trace(broker, wanted, id)
   }
   const program: (Procedure<AdminClient> | undefined)[] = []

@@ -2,6 +2,7 @@ import { unsupportedArgument } from '../../protocol/bad-arguments.js'
 import { stringParam, uintParam, ullongParam, type TypedParam } from '../../protocol/typed-params.js'
 import type { Counters } from '../../workers/thread/counters.js'
 import type { ClientActivity, ClientRecord } from '../../workers/thread/client-record.js'
+import type { ConnectionPage } from '../../workers/thread/driver-report.js'
 import type { TraceAnswer } from '../../workers/thread/trace-report.js'
 import type { ThreadBounds } from '../threads/thread-slots.js'
 import type { Client, Clients } from '../clients/clients.js'
@@ -40,6 +41,8 @@ export interface AdministeredThreads extends ThreadNumbers {
   isGiven(fd: number, thread: number): boolean
   /** What the client's thread has to say of it; undefined if it does not answer in time. */
   activity(client: Client): Promise<ClientActivity | undefined>
+  /** Connections of a thread to driver daemons. 'silent': it does not answer in time; undefined: it is gone. */
+  connections(thread: number, after: number): Promise<ConnectionPage | 'silent' | undefined>
   /** What a trace has to tell: see Traces. 'silent': the thread does not answer in time. */
   trace(thread: number, id: number, by: number): Promise<TraceAnswer | 'silent' | undefined>
   /** Closes the client; one whose thread does not answer in time loses its connection all the same. */

@@ -1,6 +1,7 @@
 import type {
-  BrokerClient, ClientPage, ClosedBrokerClient, ClosedPage, DriverList, OpenedDriver
+  BrokerClient, ClientPage, ClosedBrokerClient, ClosedPage, DriverConnectionPage, DriverList, OpenedDriver
 } from '../../protocol/messages/broker-admin.js'
+import type { ConnectionPage } from '../../workers/thread/driver-report.js'
 import type { Client } from '../clients/clients.js'
 import type { ClosedClients } from '../clients/closed-clients.js'
 import { summaryOf, type ClientSummary, type Summarised } from '../clients/summary.js'
@@ -56,6 +57,13 @@ const shown = ({ id, since, listener, peer, pid, user, state, opened, thread }: 
   driver: opened,
   thread
 })
+
+/** Of a thread that is gone there are none. */
+export function connectionsOf(told: ConnectionPage | 'silent' | undefined): DriverConnectionPage {
+  if (told === undefined || told === 'silent') return { connections: [], more: false, silent: told === 'silent' }
+  const { items, more } = page(told.connections)
+  return { connections: items, more: more || told.more, silent: false }
+}
 
 /** By the number of clients. Beyond so many drivers the rest is summed up: clients choose what they open. */
 export function driversOf(clients: Iterable<Pick<Client, 'opened'>>): DriverList {

@@ -10,6 +10,7 @@ import type { FdLedger } from '../../workers/os/fd-ledger.js'
 import { SHUT_RDWR, shutdown } from '../../workers/os/libc.js'
 import type { ForeignCloser } from '../../workers/os/foreign-close.js'
 import type { ClientActivity, ClientRecord, HandOver } from '../../workers/thread/client-record.js'
+import type { ConnectionPage } from '../../workers/thread/driver-report.js'
 import type { TraceAnswer } from '../../workers/thread/trace-report.js'
 import type { Figures, Left } from '../../workers/thread/figures.js'
 import type { ActorSettings } from '../../workers/thread/settings.js'
@@ -223,6 +224,13 @@ export class ActorPool {
       this.#say('thread-silent', `thread ${number} has not told of client ${id} in time`)
     }
     return activity
+  }
+
+  /** Connections of a thread to driver daemons, after the one with that number. 'silent' as in `trace`; undefined: it is gone. */
+  async connections(thread: number, after: number): Promise<ConnectionPage | 'silent' | undefined> {
+    let page: ConnectionPage | undefined
+    const asked = this.#numbered(thread)?.control.connections(after).then(told => (page = told))
+    return asked === undefined || (await within(ANSWER_MS, asked)) ? page : 'silent'
   }
 
   /** What a trace of a client has to tell, see Traces. 'silent': its thread does not answer in time. */

@@ -8,7 +8,7 @@ import { XdrError, XdrReader, XdrWriter } from '../xdr.js'
 export const BROKER_PROGRAM = 0x20564221
 export const BROKER = {
   status: 1, clients: 2, drivers: 3, disconnect: 4, drain: 5, resume: 6, reload: 7, limits: 8, closed: 9, log: 10,
-  follow: 11, trace: 12, slow: 13, procedures: 14
+  follow: 11, trace: 12, slow: 13, procedures: 14, connections: 15
 } as const
 
 /** Result of STATUS. */
@@ -107,6 +107,42 @@ export interface OpenedDriver {
   /** The URI without its query, of at most 256 characters. */
   driver: string
   clients: number
+}
+
+/** Arguments of CONNECTIONS: those of a thread, after the one with that number; 0 if it is absent. */
+export interface WantedConnections {
+  thread: number
+  after?: number
+}
+
+/** Result of CONNECTIONS: connections to driver daemons that are in use, in the order of their numbers. */
+export interface DriverConnectionPage {
+  connections: BrokerDriverConnection[]
+  more: boolean
+  /** The thread does not answer in time; the rest means nothing then. */
+  silent: boolean
+}
+
+export interface BrokerDriverConnection {
+  /** In its thread: from 1, in the order in which they were made. */
+  connection: number
+  /** Its key: socket of the daemon, what is open there, whether for reading only, and of whom the daemon was told, in short. */
+  socket: string
+  name: string
+  readonly: boolean
+  identity: string | undefined
+  /** For the calls of all who share the key; those that wait for no hypervisor; their registrations; one client alone. */
+  kind: 'shared' | 'priority' | 'events' | 'own'
+  /** Of an own one: its client, and why. `off`, `name`: connections are not shared, or not those that lead there. */
+  client?: number
+  why?: string
+  /** How many share its key. */
+  clients: number
+  /** That it has out, and how many ordinary ones it takes. */
+  calls: number
+  maxCalls: number
+  /** How long the oldest of them has been out; absent if there is none, and of own ones where calls are not timed. */
+  oldestMs?: number | undefined
 }
 
 /** Arguments of DISCONNECT. */

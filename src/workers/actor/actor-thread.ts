@@ -29,6 +29,7 @@ export default async function actorThread(task: ActorTask): Promise<void> {
   const control: ActorControl = {
     ready: () => undefined,
     activity: id => actor.activity(id),
+    connections: after => actor.connections(after),
     trace: (id, by) => actor.trace(id, by),
     disconnect: id => actor.disconnect(id),
     apply: settings => actor.apply(settings),

@@ -26,6 +26,7 @@ import { SaslThreadClient } from '../sasl/thread-client.js'
 import { Counters } from '../thread/counters.js'
 import { FAMILIES } from '../thread/metric-families.js'
 import { Figures } from '../thread/figures.js'
+import type { ConnectionPage } from '../thread/driver-report.js'
 import { failureText, levelOf, LOG_LEVELS, SOURCE, type Log } from '../base/log.js'
 import { Gauges } from './gauges.js'
 import { Drain, type DrainOwner } from './drain.js'
@@ -213,6 +214,10 @@ export class Actor implements ActorControl, DrainOwner, ThreadServices, SessionA
 
   activity(id: number): ClientActivity | undefined {
     return this.#sessions.get(id)?.activity
+  }
+
+  connections(after: number): ConnectionPage {
+    return this.links.reports(after)
   }
 
   trace(id: number, by: number): TraceAnswer | undefined {

@@ -21,6 +21,7 @@ import { FrameWriter, type FrameSource } from '../framing/frame-writer.js'
 import { Keepalive, type KeepalivePeer } from '../framing/keepalive.js'
 import { ECONNRESET, EIO, EPIPE, errorText } from '../os/libc.js'
 import type { Counters } from '../thread/counters.js'
+import { connectionReport, type ConnectionReport } from '../thread/driver-report.js'
 import { FAMILIES, KEEPALIVE_RESULT, SIDE } from '../thread/metric-families.js'
 import type { ActorSettings } from '../thread/settings.js'
 import type { Turns } from '../thread/turns.js'
@@ -28,7 +29,7 @@ import type { ThreadIo } from '../transport/thread-io.js'
 import type { LossReason, Transport, TransportHandler } from '../transport/transport.js'
 import { LEGAL, type ConnectionState } from './connection-state.js'
 import type { DriverPort, DriverUser } from './driver-port.js'
-import type { DriverLinks } from './driver-links.js'
+import type { DriverLink, DriverLinks } from './driver-links.js'
 import type { Leaving } from './leaving.js'
 import { answersClose, CLOSE_FRAME, OrderlyClose } from './orderly-close.js'
 import { OwnCalls } from './own-calls.js'
@@ -62,8 +63,9 @@ export interface DriverTransport extends Transport {
  * A connection to a driver daemon that one session has for itself: frames that come from there, and the broker's own
  * calls to it. One for each CONNECT_OPEN.
  */
-export class DriverConnection implements DriverPort, TransportHandler, FrameInputOwner, KeepalivePeer {
+export class DriverConnection implements DriverPort, DriverLink, TransportHandler, FrameInputOwner, KeepalivePeer {
   readonly writer: FrameWriter
+  readonly number: number
   readonly #services: ConnectionServices
   readonly #user: DriverUser
   readonly #transport: DriverTransport
@@ -101,7 +103,7 @@ export class DriverConnection implements DriverPort, TransportHandler, FrameInpu
     this.writer.relayFrom(user.relayed)
     this.#keepalive = new Keepalive(clock, settings.keepalive, this)
     this.#keepalive.heardAt = clock.now
-    services.links.opened(this.#transport)
+    this.number = services.links.opened(this)
   }
 
   get session(): Closable {
@@ -129,6 +131,17 @@ export class DriverConnection implements DriverPort, TransportHandler, FrameInpu
   /** The session uses it from now on, and hears of its loss. False: it is lost already. */
   serve(): boolean {
     return this.#become('serving')
+  }
+
+  // DriverLink
+
+  get traffic(): DriverTransport {
+    return this.#transport
+  }
+
+  report(): ConnectionReport | undefined {
+    const use = this.#state === 'serving' ? this.#user.use() : undefined
+    return use && connectionReport(this.number, this.#services.settings.driverMaxRequests, use)
   }
 
   // DriverPort
@@ -177,7 +190,7 @@ export class DriverConnection implements DriverPort, TransportHandler, FrameInpu
   end(error: RemoteError = driverClosed()): void {
     if (!this.#become('closed')) return
     this.#ended = error
-    this.#services.links.closed(this.#transport)
+    this.#services.links.closed(this)
     this.#keepalive.stop()
     this.#input.stop()
     this.#transport.destroy()

@@ -2,6 +2,7 @@ import type { RemoteError } from '../../protocol/errors.js'
 import type { Disposition } from '../../protocol/frame-reader.js'
 import type { Closable } from '../base/clock.js'
 import type { FrameSource } from '../framing/frame-writer.js'
+import type { ConnectionUse } from '../thread/driver-report.js'
 
 /** Where a session's calls, and what follows them on streams, are written. */
 export interface CallWriter {
@@ -85,4 +86,6 @@ export interface DriverUser {
   readonly relayed: FrameSource
   /** By whose number descriptors are counted that the daemon sends; undefined where the client cannot get any. */
   readonly sender: number | undefined
+  /** What is to be told of the connection; undefined if it is not in use. */
+  use(): ConnectionUse | undefined
 }

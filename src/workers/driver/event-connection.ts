@@ -14,6 +14,7 @@ import { CLOSE_REASON } from '../../protocol/messages/connect.js'
 import { callFrame } from '../../protocol/messages/frames.js'
 import type { RegistrationKind } from '../../protocol/messages/events.js'
 import { Timer, type Clock, type Timed } from '../base/clock.js'
+import type { ConnectionUse } from '../thread/driver-report.js'
 import type { Turns } from '../thread/turns.js'
 import type { DriverPort, DriverUser } from './driver-port.js'
 import type { DriverOpening, OpenedDriver } from './drivers.js'
@@ -31,6 +32,7 @@ export interface EventConnectionOwner {
   violated(what: string): void
   /** It is closed, and would be opened anew. */
   closed(connection: EventConnection): void
+  useOf(connection: EventConnection): ConnectionUse | undefined
 }
 
 /** What it needs of its thread. */
@@ -71,6 +73,17 @@ export class EventConnection extends SessionlessUser implements RegistrationCall
     this.#owner = owner
     this.#services = services
     this.registrations = new SharedRegistrations(this, services.turns)
+  }
+
+  get out(): number {
+    return this.#out.size
+  }
+
+  /** Nobody notes when its few calls began. */
+  readonly oldestMs = undefined
+
+  use(): ConnectionUse | undefined {
+    return this.#owner.useOf(this)
   }
 
   // RegistrationCalls

@@ -8,7 +8,7 @@ import { lookup } from '../../protocol/procedures.js'
 import type { Closable } from '../base/clock.js'
 import type { FrameSource } from '../framing/frame-writer.js'
 import type { Counters } from '../thread/counters.js'
-import { FAMILIES, PROMOTIONS } from '../thread/metric-families.js'
+import { FAMILIES, PROMOTIONS, type Promotion } from '../thread/metric-families.js'
 import type { Turns } from '../thread/turns.js'
 import { CloseCallback } from './close-callback.js'
 import { CollectedCall, type CollectedCalls } from './collected-calls.js'
@@ -25,13 +25,12 @@ import type { SharedRegistrations } from './shared-registrations.js'
 /** A longer call is not kept until it is whole: its session gets a connection of its own for it. */
 const MAX_SHARED_CALL_BYTES = 64 * 1024
 
-/** Why a call needs a connection of its own: index in PROMOTIONS. */
-function promotionOf(bytes: Buffer, at: number): number {
+/** Why a call needs a connection of its own. */
+function promotionOf(bytes: Buffer, at: number): Promotion {
   const procedure = lookup(frameProgram(bytes, at), frameProcedure(bytes, at))
   const binds = procedure?.binds ?? 'unknown'
   const why = binds === 'nothing' ? 'long' : binds === 'autodestroyFlag' ? 'autodestroy' : binds
-  const index = PROMOTIONS.indexOf(why as (typeof PROMOTIONS)[number])
-  return index < 0 ? PROMOTIONS.indexOf('unknown') : index
+  return PROMOTIONS.find(known => known === why) ?? 'unknown'
 }
 
 /** Whose guest it is: a name that is open at a driver daemon, on connections that are shared. */
@@ -189,8 +188,9 @@ export class GuestPort implements DriverPort, CallWriter, FrameSource, Guest, Ow
     const refusal = this.#refusal
     this.#refusal = undefined
     if (refusal !== undefined) return this.#answer(bytes, at, refusal)
-    this.#services.counters.add(FAMILIES.promotions, 1, promotionOf(bytes, at))
-    this.#promote().then(
+    const why = promotionOf(bytes, at)
+    this.#services.counters.add(FAMILIES.promotions, 1, PROMOTIONS.indexOf(why))
+    this.#promote(why).then(
       () => this.user.driverEvents.driverJudged(),
       (error: unknown) => this.#notPromoted(error)
     ).catch((error: unknown) => this.#services.io.failed(this.user.session, error))
@@ -331,18 +331,18 @@ export class GuestPort implements DriverPort, CallWriter, FrameSource, Guest, Ow
   async call(proc: number, args: Buffer, prog: number): Promise<Buffer> {
     if (!this.#listening.needsOwn(prog, proc, args)) return this.#listening.renew(prog, proc, args)
     this.#forGood = this.#listening.isElsewhere = true
-    if (this.#own === undefined) await this.#promote()
+    if (this.#own === undefined) await this.#promote('registration')
     const own = this.#own ?? this.#ready
     if (own === undefined) throw driverClosed()
     return own.call(proc, args, prog)
   }
 
-  #promote(): Promise<void> {
-    return (this.#promotion ??= this.#openOwn())
+  #promote(why: Promotion): Promise<void> {
+    return (this.#promotion ??= this.#openOwn(why))
   }
 
-  async #openOwn(): Promise<void> {
-    const part = new OwnPart(this.user, this)
+  async #openOwn(why: Promotion): Promise<void> {
+    const part = new OwnPart(this.user, this, why)
     const opening = this.#host.openOwn(part)
     this.#opening = opening
     try {

@@ -2,6 +2,7 @@ import type { RemoteError } from '../../protocol/errors.js'
 import { DISPOSITION, type Disposition } from '../../protocol/frame-reader.js'
 import type { Closable } from '../base/clock.js'
 import type { FrameSource } from '../framing/frame-writer.js'
+import type { ConnectionUse, OwnReason } from '../thread/driver-report.js'
 import type { DriverEvents, DriverPort, DriverUser, ReplyJudge, ReplySink } from './driver-port.js'
 
 /** What happens to the connection that a guest has for itself. */
@@ -14,14 +15,17 @@ export interface OwnPartOwner {
 export class OwnPart implements DriverUser, ReplyJudge, DriverEvents {
   readonly #user: DriverUser
   readonly #owner: OwnPartOwner
+  readonly #why: OwnReason
   /** Calls that are not answered. */
   out = 0
   /** Its calls go there. Before and after that nothing from there is meant for it, and it may be getting a reply from elsewhere. */
   used = false
 
-  constructor(user: DriverUser, owner: OwnPartOwner) {
+  /** `why`: what one of its calls has bound. */
+  constructor(user: DriverUser, owner: OwnPartOwner, why: OwnReason) {
     this.#user = user
     this.#owner = owner
+    this.#why = why
   }
 
   get session(): Closable {
@@ -46,6 +50,11 @@ export class OwnPart implements DriverUser, ReplyJudge, DriverEvents {
 
   get sender(): number | undefined {
     return this.#user.sender
+  }
+
+  use(): ConnectionUse | undefined {
+    const use = this.#user.use()
+    return use && { ...use, why: this.#why }
   }
 
   get bound(): boolean {

@@ -1,5 +1,6 @@
 import type { RemoteError } from '../../protocol/errors.js'
 import type { Disposition } from '../../protocol/frame-reader.js'
+import type { ConnectionUse } from '../thread/driver-report.js'
 import type { DriverEvents, DriverPort, DriverUser, ReplyJudge, ReplySink } from './driver-port.js'
 
 const WHOLE_FRAMES = { inPassedFrame: false, cutAtFrameEnd: (): void => undefined }
@@ -47,4 +48,5 @@ export abstract class SessionlessUser implements DriverUser, DriverEvents, Reply
   abstract driverDrained(): void
   abstract driverLost(port: DriverPort, error: RemoteError, reason: number, cut: boolean): void
   abstract driverViolated(what: string): void
+  abstract use(): ConnectionUse | undefined
 }

@@ -6,7 +6,7 @@ import type { Candidate, Way } from './driver-sockets.js'
 const NAMES = /^((qemu|lxc|xen|ch|bhyve|network|storage|nodedev|secret|nwfilter|interface):\/\/\/(system|session)|test:\/\/\/default)$/
 
 /** Whether connections that lead there can be shared. */
-export const isShareable = ({ candidates }: Way): boolean =>
+export const isShareable = ({ candidates }: Pick<Way, 'candidates'>): boolean =>
   candidates.length > 0 && candidates.every(({ name, uri }) => uri !== undefined && NAMES.test(name))
 
 /** The identity that is told to the daemon where one user's processes share. */

@@ -3,6 +3,7 @@ import { DISPOSITION, type Disposition } from '../../protocol/frame-reader.js'
 import { frameLength, frameSerial, frameType, MESSAGE, putFrameSerial } from '../../protocol/header.js'
 import { CLOSE_REASON } from '../../protocol/messages/connect.js'
 import { Timer, type Clock, type Timed } from '../base/clock.js'
+import type { ConnectionUse } from '../thread/driver-report.js'
 import type { Turns } from '../thread/turns.js'
 import { MAX_KEPT_BYTES } from './driver-connection.js'
 import type { DriverPort, DriverUser } from './driver-port.js'
@@ -40,6 +41,7 @@ export interface SharedOwner {
   /** It has begun to be used, or to be idle. */
   used(connection: SharedConnection, yes: boolean): void
   violated(what: string): void
+  useOf(connection: SharedConnection): ConnectionUse | undefined
 }
 
 /** What it needs of its thread. */
@@ -96,6 +98,15 @@ export class SharedConnection extends SessionlessUser implements GatheringOwner,
 
   get out(): number {
     return this.#slots.size
+  }
+
+  get oldestMs(): number | undefined {
+    const { oldest } = this.#slots
+    return oldest === undefined ? undefined : Math.round(this.#services.clock.now - oldest)
+  }
+
+  use(): ConnectionUse | undefined {
+    return this.#owner.useOf(this)
   }
 
   /** It takes no more calls, whatever comes back. */

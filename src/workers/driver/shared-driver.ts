@@ -3,6 +3,7 @@ import type { Identity } from '../../protocol/identity.js'
 import { CLOSE_REASON } from '../../protocol/messages/connect.js'
 import { Timer } from '../base/clock.js'
 import { SOURCE } from '../base/log.js'
+import type { ConnectionUse } from '../thread/driver-report.js'
 import type { ThreadLog } from '../thread/services.js'
 import { ConnectionGroup, type GroupOwner, type GroupServices } from './connection-group.js'
 import type { DriverUser } from './driver-port.js'
@@ -99,6 +100,17 @@ export class SharedDriver implements GuestHost, GroupOwner, SharedOwner, EventCo
   /** How many sessions have calls for which there is no room. */
   get waiting(): number {
     return this.#ordinary.waiting + this.#priority.waiting
+  }
+
+  /** Of one of its connections. */
+  useOf(connection: SharedConnection | EventConnection): ConnectionUse | undefined {
+    const candidate = this.#candidate
+    if (candidate === undefined) return undefined
+    const priority = this.#priority.connections.includes(connection as SharedConnection)
+    const kind = connection instanceof EventConnection ? 'events' : priority ? 'priority' : 'shared'
+    const { readonly, identity } = this.shared
+    const { out, oldestMs } = connection
+    return { kind, candidate, readonly, identity, clients: this.guests.size, calls: out, oldestMs }
   }
 
   // GuestHost

@@ -66,6 +66,11 @@ export class Slots<User extends object> {
     return new Set(this.#users.filter(user => user !== undefined))
   }
 
+  /** When the oldest was taken; undefined if there is none. */
+  get oldest(): number | undefined {
+    return this.#since.length === 0 ? undefined : Math.min(...this.#since)
+  }
+
   /** How many have been out since `time` or longer. */
   takenBy(time: number): number {
     let count = 0

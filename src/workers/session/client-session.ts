@@ -14,10 +14,12 @@ import { SOURCE, type LogSource } from '../base/log.js'
 import type { LogKind } from '../base/log-kinds.js'
 import type { DriverPort } from '../driver/driver-port.js'
 import type { Way } from '../driver/driver-sockets.js'
+import { isShareable } from '../driver/shareable.js'
 import type { OpenedDriver } from '../driver/drivers.js'
 import { EIO, EMFILE, errorText } from '../os/libc.js'
 import { subjectOf } from '../policy/subject.js'
 import { openedName, type ClientActivity, type ClientState, type ServedRecord } from '../thread/client-record.js'
+import type { ConnectionUse } from '../thread/driver-report.js'
 import { driverOf } from '../thread/metric-families.js'
 import type { SessionObserver } from '../thread/session-observer.js'
 import { TlsTransport } from '../tls/tls-transport.js'
@@ -311,7 +313,7 @@ export class ClientSession implements
   #connected({ port, source, uri, candidate }: OpenedDriver, readonly: boolean): void {
     // Whoever closes the session abandons what is being opened, and then it does not serve.
     if (!this.#become('open')) throw new Error(`a driver daemon was opened for a session that is ${this.#state}`)
-    this.#driver.use(port)
+    this.#driver.begin(port)
     this.uri = uri
     this.record.driver = driverOf(uri)
     this.record.opened = openedName(uri)
@@ -344,6 +346,15 @@ export class ClientSession implements
     this.flow.failWaiting(error)
     this.#leave?.goOn()
     return true
+  }
+
+  driverUse(): ConnectionUse | undefined {
+    const target = this.#reconnection.target
+    if (target === undefined) return undefined
+    const { flow, record: { id, identity } } = this
+    const why = isShareable({ candidates: [target.candidate] }) ? 'off' : 'name'
+    const oldestMs = flow.oldest === 0 ? undefined : Math.round(performance.now() - flow.oldest)
+    return { kind: 'own', ...target, identity, why, client: id, clients: 1, calls: flow.calls.size, oldestMs }
   }
 
   failed(error: unknown): void {

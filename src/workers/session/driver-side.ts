@@ -2,10 +2,13 @@ import type { Closable } from '../base/clock.js'
 import type { DriverEvents, DriverPort, DriverUser, ReplyJudge, ReplySink } from '../driver/driver-port.js'
 import type { DriverOpening, Drivers, OpenedDriver, OpenOrder } from '../driver/drivers.js'
 import type { FrameSource } from '../framing/frame-writer.js'
+import type { ConnectionUse } from '../thread/driver-report.js'
 
 /** The session that has a driver daemon. */
 export interface DriverSideOwner extends DriverEvents {
   readonly session: Closable
+  /** What is to be told of its connection to the daemon; undefined while there is none. */
+  driverUse(): ConnectionUse | undefined
 }
 
 /** The client, as what comes from its driver daemon goes to it. */
@@ -45,6 +48,10 @@ export class DriverSide implements DriverUser {
     return this.replies.sender
   }
 
+  use(): ConnectionUse | undefined {
+    return this.#port === undefined ? undefined : this.#owner.driverUse()
+  }
+
   /** Rejects with the RemoteError that the client gets; `notOpened` is to be called then. */
   open(drivers: Drivers, order: Omit<OpenOrder, 'user'>): Promise<OpenedDriver> {
     this.#opening = drivers.open({ ...order, user: this })
@@ -56,7 +63,7 @@ export class DriverSide implements DriverUser {
   }
 
   /** The session uses it from now on. */
-  use(port: DriverPort): void {
+  begin(port: DriverPort): void {
     this.#opening = undefined
     this.#port = port
   }

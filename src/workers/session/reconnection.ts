@@ -71,6 +71,11 @@ export class Reconnection implements Timed, Waiter {
     return this.#target !== undefined && this.#services.clock.now >= this.#notBefore
   }
 
+  /** Where it would connect to: while the client is served, where it is. Undefined where it never will again. */
+  get target(): { readonly candidate: Candidate; readonly readonly: boolean } | undefined {
+    return this.#target
+  }
+
   /** CONNECT_OPEN has succeeded there. */
   opened(candidate: Candidate, readonly: boolean): void {
     this.#registrations.clear()

@@ -90,6 +90,7 @@ export const POOL_STATE = { busy: 0, idle: 1 } as const
 export const PROMOTIONS = [
   'stream', 'descriptors', 'registration', 'closeCallback', 'autodestroy', 'migration', 'descriptorGroup', 'unknown', 'long'
 ] as const
+export type Promotion = (typeof PROMOTIONS)[number]
 const DELAYS = ['p50', 'p99', 'max'] as const
 
 let words = 0
