@@ -175,7 +175,7 @@ describe('the meter of calls', () => {
   after(() => cleanup.run())
 
   const client = (uri?: string): Parameters<SessionObserver['changed']>[0] => ({
-    id: 1, since: 0, listener: { name: 'main', transport: 'unix', readonly: false, auth: 'none' }, peer: undefined,
+    id: 1, since: 0, listener: { name: 'main', transport: 'unix', readonly: false, auth: 'none' }, peer: undefined, via: undefined,
     identity: {}, state: 'serving', driver: uri === undefined ? 0 : driverOf(uri), opened: uri
   })
   const sums = (threads: readonly Counters[], all = new ProcedureSums()): ProcedureFigures[] => all.sum(threads.map(({ words }) => words))

@@ -19,7 +19,7 @@ const LIMITS = { own: Infinity, foreign: 1024 }
 const settings: ActorSettings = {
   logLevel: 'error', keepalive: { intervalMs: 0, count: 0 }, maxClientRequests: 1, driverMaxRequests: 1,
   driverConnectTimeoutMs: 1000, driverOpenTimeoutMs: 1000, loginTimeoutMs: 0, firstFrameTimeoutMs: 0,
-  tcpMinSsf: 0, saslAllowedUsers: undefined, policy: [], slowCallMs: 0, shield: false, systemBusAddress: '',
+  tcpMinSsf: 0, saslAllowedUsers: undefined, policy: [], slowCallMs: 0, shield: false, proxiedTls: undefined, systemBusAddress: '',
   clientStallTimeoutMs: 0,
   closeTimeoutMs: 0, driverReconnect: false, driverSharing: 'off', driverPoolSize: 4,
   driverIdleTimeoutMs: 30_000, driverMaxIdle: 64, driverSocketDir: '/nowhere', driverSockets: [],
@@ -46,7 +46,7 @@ describe('an actor that is handed many connections at once', () => {
     const given = pipes.map(([end]) => end)
     for (const fd of given) ledger.give(fd, OWNER)
     const handOvers = given.map((fd, id) => (
-      { id, fd, since: 0, listener: { name: 'tcp', transport: 'tcp', readonly: false, auth: 'none' } as const, peer: '192.0.2.1:1' }
+      { id, fd, since: 0, listener: { name: 'tcp', transport: 'tcp', readonly: false, auth: 'none' } as const, peer: '192.0.2.1:1', via: undefined }
     ))
     work.port1.postMessage({ handOvers, evictions: [] } satisfies ToActor)
     const waiting = (): number => given.filter(fd => ledger.isGiven(fd, OWNER)).length

@@ -95,7 +95,7 @@ describe('TLS clients of a thread', () => {
       settings: () => ({ loginTimeoutMs: 0, firstFrameTimeoutMs: 0 }) as Partial<ActorSettings> as ActorSettings,
       log: (_, __, message) => log.push(message),
       begin: ({ transport, record }) => begin(transport, record.identity),
-      ended: () => undefined
+      supervisor: { ended: () => undefined, cameFrom: () => undefined }
     }
     arrivals = new Arrivals(owner, { handshake: handshakes.handshake })
     begin = usual
@@ -125,7 +125,7 @@ describe('TLS clients of a thread', () => {
     peer.on('error', () => undefined)
     cleanup.defer(() => Promise.resolve(peer.destroy()))
     const listener = { name: 'tls', transport: 'tls', readonly: false, auth: 'none' } as const
-    return { handOver: { id: fd, fd, since: 0, listener, peer: undefined }, peer }
+    return { handOver: { id: fd, fd, since: 0, listener, peer: undefined, via: undefined }, peer }
   }
 
   async function accepted(): Promise<Socket> {

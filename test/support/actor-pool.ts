@@ -56,7 +56,7 @@ export class PoolUnderTest {
   /** A client that some thread is given. */
   async client(): Promise<RawClient> {
     const [fd, peer] = await unixPair(this.cleanup)
-    this.pool.hand({ id: ++this.#clients, since: Date.now(), listener: LISTENER, peer: undefined, fd })
+    this.pool.hand({ id: ++this.#clients, since: Date.now(), listener: LISTENER, peer: undefined, via: undefined, fd })
     this.pool.flush()
     const socket = new Socket({ fd: peer }).on('error', () => undefined)
     this.cleanup.defer(() => Promise.resolve(void socket.destroy()))

@@ -62,7 +62,7 @@ export class MemorySession {
     const listener = { name: 'unix', transport: 'unix', readonly: false, auth } as const
     this.session = new ClientSession(services as unknown as ThreadServices, access as unknown as SessionAccess, owner, {
       record: {
-        id: 1, since: 0, listener, peer: undefined, identity: {}, state: auth === 'none' ? 'serving' : 'authenticating',
+        id: 1, since: 0, listener, peer: undefined, via: undefined, identity: {}, state: auth === 'none' ? 'serving' : 'authenticating',
         driver: NO_DRIVER, opened: undefined
       },
       fd: 9,

@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
+import type { Socket } from 'node:net'
 import { connect, type ConnectionOptions, type TLSSocket } from 'node:tls'
 import type { Cleanup } from './cleanup.js'
 import type { Credentials } from './pki.js'
@@ -21,12 +22,18 @@ export async function confirmed(
     ...options
   })
   socket.setNoDelay(true)
+  await confirmation(socket)
+  return socket
+}
+
+/** Waits for the byte that says that the certificate is accepted; rejects if the server closes instead. */
+export async function confirmation(socket: Socket): Promise<void> {
   const closed = new AbortController()
   socket.on('error', () => closed.abort())
   socket.once('close', () => closed.abort())
   for (;;) {
     const byte = socket.read(1) as Buffer | null
-    if (byte?.[0] === 1) return socket
+    if (byte?.[0] === 1) return
     if (byte !== null) throw new Error(`the server sent ${byte[0]}`)
     await once(socket, 'readable', { signal: closed.signal }).catch(() => {
       throw new Error('the server closed the connection')

@@ -12,7 +12,7 @@ const MOST = 16_384
 function crowded(size: number): AdminServer {
   const listener = { name: 'main', transport: 'unix', readonly: false, auth: 'none' } as const
   const client = (_: unknown, id: number): ClientRecord =>
-    ({ id, since: 0, listener, peer: undefined, identity: {}, state: 'serving', opened: undefined })
+    ({ id, since: 0, listener, peer: undefined, via: undefined, identity: {}, state: 'serving', opened: undefined })
   const clients = Array.from({ length: size }, client)
   return {
     name: 'virtproxyd', limits: 'broker', tls: false,

@@ -116,7 +116,7 @@ describe('the procedure policy', () => {
 describe('what the policy knows of a client', () => {
   const client = (transport: TransportKind, readonly: boolean, peer?: string, identity: Identity = {}): ClientRecord => {
     const listener = { name: transport, transport, readonly, auth: 'none' } as const
-    return { id: 1, since: 0, listener, peer, identity, state: 'serving', opened: undefined }
+    return { id: 1, since: 0, listener, peer, via: undefined, identity, state: 'serving', opened: undefined }
   }
 
   it('is its listener and its address', () => {

@@ -9,6 +9,7 @@ import type { ClientRecord } from '../../workers/thread/client-record.js'
 export class AdminClient implements ClientRecord, Timed {
   readonly since = Date.now()
   readonly peer = undefined
+  readonly via = undefined
   readonly state = 'serving'
   readonly opened = undefined
   readonly identity: Identity

@@ -1,3 +1,5 @@
+import { AddressSet } from '../../workers/os/address-set.js'
+import { endpointIn } from '../../workers/os/address.js'
 import type { LastHeard } from '../../workers/os/last-heard.js'
 import type { ListenerKind } from '../../workers/os/listener-kind.js'
 import { EDGE, READABLE, type Poller } from '../../workers/os/poller.js'
@@ -21,6 +23,8 @@ export interface ClientBounds {
 
 export interface AdmissionLimits extends CounterLimits, ClientBounds {
   maxHandshakes: number
+  /** Who alone may come over the network, and must say for whom; undefined: clients come by themselves. */
+  trustedProxies: readonly string[] | undefined
 }
 
 /** What becomes of those that come, and of those that have to go. */
@@ -30,6 +34,8 @@ export interface AdmissionOwner extends ClientsOwner {
   readonly log: BoundedLog
   /** A connection is not served, or no longer, because of this limit. */
   refused(reason: Refusal): void
+  /** Has a client closed, however far it has come. */
+  disconnect(client: Client): void
   /** Listeners that were told to take no more may ask again. */
   mayAcceptAgain(kind: ListenerKind): void
 }
@@ -43,7 +49,7 @@ const LINES = 5
 
 /** By what the log tells of it. */
 const REFUSED_FOR = {
-  descriptors: 'descriptor', counted: 'per_identity', waiting: 'max_clients'
+  descriptors: 'descriptor', counted: 'per_identity', waiting: 'max_clients', proxy: 'proxy_header'
 } as const satisfies Record<string, Refusal>
 
 /** A connection that nobody serves. `place`: of its listener. */
@@ -59,6 +65,7 @@ export class Admission {
   readonly admitted: AdmittedClients
   #limits: AdmissionLimits
   #plan: DescriptorPlan
+  #proxies: AddressSet | undefined
   readonly #counts: ConnectionCounts
   readonly #places: Places
   readonly #listeners = new Map<ListenerKind, ListenerState>()
@@ -77,6 +84,7 @@ export class Admission {
     this.#plan = plan
     this.#places = new Places(placeLimits(limits, plan))
     this.#counts = new ConnectionCounts(limits)
+    this.#proxies = proxiesOf(limits)
     this.admitted = new AdmittedClients(owner, this.#places, this.#counts, () => this.#fillSoon())
   }
 
@@ -91,6 +99,7 @@ export class Admission {
     this.#plan = plan
     this.#places.limits = placeLimits(limits, plan)
     this.#counts.limits = limits
+    this.#proxies = proxiesOf(limits)
     this.#fill()
   }
 
@@ -123,12 +132,15 @@ export class Admission {
     const listener = this.#listener(kind)
     // Descriptors are given out from the lowest, so this one tells how many are in use.
     if (fd >= this.#plan.firstReserved) return this.#refuse('descriptors', { kind, place, fd, peer }, NO_DESCRIPTORS)
-    const [counted, limit] = this.#counts.counter(kind, fd, peer)
+    const via = kind.transport === 'unix' || this.#proxies === undefined ? undefined : peer
+    if (via !== undefined && !this.#proxies!.has(endpointIn(via).ip)) return this.#refuse('proxy', { kind, place, fd, peer }, NO_PROXY)
+    // One that came through a proxy counts where it is, and that is not known yet.
+    const [counted, limit] = via === undefined ? this.#counts.counter(kind, fd, peer) : NOT_COUNTED
     if (counted !== undefined && this.#counts.of(counted) >= limit) {
       return this.#refuse('counted', { kind, place, fd, peer }, `${counted} has ${limit} connections`)
     }
     const shortage = this.#places.shortage(listener)
-    const entrant = { at: listener, fd, peer, counted, rootsOwn: false }
+    const entrant = { at: listener, fd, peer, via, counted, rootsOwn: false }
     if (shortage === undefined && listener.waiting.size === 0) return this.admitted.enter(entrant)
     const owner = ownerOf(kind, fd, peer)
     if (shortage !== undefined && this.#turnsAway(shortage) && owner !== ROOT) {
@@ -140,7 +152,7 @@ export class Admission {
       const text = (): string => `${kind.name}: ${this.#describe(shortage)}: others wait`
       this.owner.log.log('connections-wait', `${kind.name} ${shortage}`, 1, text, { listener: kind.name })
     }
-    this.#wait(new Arrival(this, listener, fd, peer, owner, counted, performance.now()), place)
+    this.#wait(new Arrival(this, listener, fd, peer, via, owner, counted, performance.now()), place)
     if (shortage === undefined) this.#fillSoon()
   }
 
@@ -177,6 +189,16 @@ export class Admission {
     this.#arm()
   }
 
+  /** A client's proxy has told where the client is. */
+  cameFrom(id: number, peer: string): void {
+    const client = this.clients.get(id)
+    const why = client && this.admitted.cameFrom(client, peer)
+    if (client === undefined || why === undefined) return
+    this.owner.refused(REFUSED_FOR.counted)
+    this.#logRefusal('counted', client.listener, peer, why)
+    this.owner.disconnect(client)
+  }
+
   /** A connection that waits has something to say. */
   speaks(arrival: Arrival): void {
     arrival.listener.waiting.speaks(arrival, performance.now())
@@ -200,11 +222,11 @@ export class Admission {
   // Places
 
   #enterWaiting(arrival: Arrival, rootsOwn: boolean): void {
-    const { listener, fd, peer, counted, owner } = arrival
+    const { listener, fd, peer, via, counted, owner } = arrival
     listener.waiting.serve(owner, performance.now())
     this.#forget(arrival)
     this.#counts.remove(counted)
-    this.admitted.enter({ at: listener, fd, peer, counted, rootsOwn })
+    this.admitted.enter({ at: listener, fd, peer, via, counted, rootsOwn })
   }
 
   #forget(arrival: Arrival): void {
@@ -337,6 +359,10 @@ export class Admission {
   #refuse(topic: keyof typeof REFUSED_FOR, { kind, place, fd, peer }: Refused, why: string): void {
     this.owner.closeUnserved(kind, fd)
     this.owner.refused(REFUSED_FOR[topic])
+    this.#logRefusal(topic, kind, peer, why, place)
+  }
+
+  #logRefusal(topic: keyof typeof REFUSED_FOR, kind: ListenerKind, peer: string | undefined, why: string, place = kind.name): void {
     const about = { listener: kind.name, address: peer }
     this.owner.log.log('client-refused', `refused: ${topic}`, LINES, () => `${peer ?? place}: refused, ${why}`, about)
   }
@@ -355,4 +381,8 @@ const placeLimits = ({ maxAnonymousClients, maxHandshakes }: AdmissionLimits, { 
   handshakes: maxHandshakes
 })
 
+const proxiesOf = ({ trustedProxies }: AdmissionLimits): AddressSet | undefined => trustedProxies && new AddressSet(trustedProxies)
+
 const NO_DESCRIPTORS = 'the process is running out of file descriptors'
+const NO_PROXY = 'it is none of the proxies that may come (proxy_trusted)'
+const NOT_COUNTED: [undefined, number] = [undefined, 0]

@@ -27,7 +27,7 @@ export interface ClientsOwner {
 }
 
 /** A connection that has been given a place. */
-export type Entrant = Pick<Client, 'at' | 'fd' | 'peer' | 'counted' | 'rootsOwn'>
+export type Entrant = Pick<Client, 'at' | 'fd' | 'peer' | 'via' | 'counted' | 'rootsOwn'>
 
 /** Those that were let in: each holds a place, and is counted, from its handing over to its thread until its end. */
 export class AdmittedClients {
@@ -51,17 +51,18 @@ export class AdmittedClients {
     return this.#leaving
   }
 
-  enter({ at, fd, peer, counted, rootsOwn }: Entrant): void {
+  enter({ at, fd, peer, via, counted, rootsOwn }: Entrant): void {
     const client: Client = {
       id: ++this.#ids,
       since: Date.now(),
       listener: at.kind,
       peer,
+      via,
       identity: NO_IDENTITY,
       state: 'arriving',
       opened: undefined,
       at,
-      stage: stageOf('arriving', at.kind),
+      stage: stageOf('arriving', { listener: at.kind, via }),
       rootsOwn,
       fd,
       thread: 0,
@@ -93,6 +94,21 @@ export class AdmittedClients {
     if (Object.keys(identity).length > 0) client.identity = identity
     client.opened = opened
     this.#advance(client, state)
+  }
+
+  /**
+   * Its proxy has told where it is: from now on it counts there. Returns why it must go, if there are too many of that
+   * address already.
+   */
+  cameFrom(client: Client, peer: string): string | undefined {
+    client.peer = peer
+    client.owner = undefined
+    const [counted, limit] = this.counts.counter(client.listener, client.fd, peer)
+    const full = counted !== undefined && this.counts.of(counted) >= limit
+    // The next is not to be let in for the sake of one that has not gone yet.
+    this.counts.remove(client.counted)
+    this.counts.add((client.counted = counted))
+    return full ? `${counted} has ${limit} connections` : undefined
   }
 
   /** It was to go, and had come in meanwhile. */
@@ -143,8 +159,8 @@ export class AdmittedClients {
 
   /** False: there is no thread. */
   #hand(client: Client): boolean {
-    const { id, since, listener, peer, fd } = client
-    const thread = this.owner.threads.hand({ id, since, listener, peer, fd })
+    const { id, since, listener, peer, via, fd } = client
+    const thread = this.owner.threads.hand({ id, since, listener, peer, via, fd })
     if (thread !== undefined) client.thread = thread
     return thread !== undefined
   }
@@ -152,7 +168,7 @@ export class AdmittedClients {
   #advance(client: Client, state: ClientState): void {
     // What comes from a thread is a string of its own.
     client.state = CLIENT_STATES.find(known => known === state)!
-    const stage = stageOf(state, client.listener, client.stage)
+    const stage = stageOf(state, client, client.stage)
     if (stage === client.stage) return
     if (client.leaving) client.stage = stage
     else this.places.advance(client, stage)

@@ -1,4 +1,3 @@
-import type { ListenerKind } from '../../workers/os/listener-kind.js'
 import type { ClientRecord, ClientState } from '../../workers/thread/client-record.js'
 import type { ListenerState } from './listener-state.js'
 import { ownerOf, ROOT } from './owner.js'
@@ -13,14 +12,19 @@ export interface Client extends ClientRecord, Occupant {
   /** Its thread was told to close it; its place is free already. */
   leaving: boolean
   /** Under which address or user the client is counted, where there is such a limit. */
-  readonly counted: string | undefined
+  counted: string | undefined
   /** Whose it is, once somebody has asked. */
   owner: string | undefined
 }
 
-/** How far a client of the listener is that is in this state now. One that is being closed does not get on by that. */
-export function stageOf(state: ClientState, { transport, auth }: ListenerKind, before?: Stage): Stage {
-  if (state === 'arriving' && transport === 'tls') return 'handshake'
+type Way = Pick<Client, 'listener' | 'via'>
+
+/**
+ * How far a client is that came this way and is in this state now; the header of a proxy is a part of the handshake. One that
+ * is being closed does not get on by that.
+ */
+export function stageOf(state: ClientState, { listener: { transport, auth }, via }: Way, before?: Stage): Stage {
+  if (state === 'arriving' && (transport === 'tls' || via !== undefined)) return 'handshake'
   const isIn = auth === 'none' || state === 'serving' || state === 'draining' || (state === 'closing' && before === 'in')
   return isIn ? 'in' : 'login'
 }

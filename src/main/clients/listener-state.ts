@@ -27,6 +27,7 @@ export class Arrival implements Waiting, Pollable {
     readonly listener: ListenerState,
     readonly fd: number,
     readonly peer: string | undefined,
+    readonly via: string | undefined,
     readonly owner: string,
     readonly counted: string | undefined,
     readonly since: number

@@ -29,6 +29,9 @@ function startsDaemons(config: Config): boolean {
   return placeOf(config) === 'session' && there && process.env['LIBVIRT_AUTOSTART'] !== '0'
 }
 
+const proxiedTls = ({ proxyProtocol, proxyTlsIdentity, authTls, tlsAllowedDnList }: Config): ActorSettings['proxiedTls'] =>
+  proxyProtocol === 'require' && proxyTlsIdentity ? { auth: authTls, allowedNames: tlsAllowedDnList } : undefined
+
 /** What the actor threads need of the configuration. Throws StartupError. */
 export function actorSettings(config: Config): ConfiguredActor {
   const ownSockets = ownSocketPaths(config)
@@ -62,6 +65,7 @@ export function actorSettings(config: Config): ConfiguredActor {
     ownSockets,
     uriAliases: readAliases(path.join(path.dirname(config.paths.configFiles[0]!), 'libvirt.conf')),
     superuser: { user: nameOf('user', 0) ?? 'root', group: nameOf('group', 0) ?? 'root' },
+    proxiedTls: proxiedTls(config),
     place: placeOf(config),
     startsDaemons: startsDaemons(config)
   }

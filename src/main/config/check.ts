@@ -113,6 +113,7 @@ export function warnings(config: Config): string[] {
   if (config.driverSharing === 'user') {
     found.push('driver_sharing = "user" tells driver daemons of no process: those with access_drivers = [ "polkit" ] refuse the calls')
   }
+  found.push(...proxyWarnings(config))
   if (othersWrite(config.driverSocketDir)) {
     found.push(`driver_socket_dir: others can write to ${config.driverSocketDir}, and put sockets of their own there`)
   }
@@ -129,6 +130,17 @@ export function warnings(config: Config): string[] {
     found.push('max_client_requests of 1 makes every client wait for each reply')
   }
   return found
+}
+
+function proxyWarnings({ proxyProtocol, proxyTrusted, proxyTlsIdentity, listeners }: Config): string[] {
+  const wants = proxyProtocol === 'require'
+  const given = [...(proxyTrusted.length > 0 ? ['proxy_trusted'] : []), ...(proxyTlsIdentity ? ['proxy_tls_identity'] : [])]
+  if (!wants) return given.length === 0 ? [] : [`proxy_protocol is "off", so there is no use for ${given.join(', ')}`]
+  const everybody = proxyTrusted.filter(network => network.endsWith('/0'))
+  return [
+    ...everybody.map(network => `proxy_trusted has ${network}: everybody can pretend to be a proxy, and to be anywhere`),
+    ...(listeners.has('tcp') || listeners.has('tls') ? [] : ['proxy_protocol is "require", and nobody listens on TCP or TLS'])
+  ]
 }
 
 /** Whether others than root and we can write to a directory, as far as can be seen. */

@@ -12,6 +12,7 @@ import { logSettings, type LogSettings } from './log-settings.js'
 import { metricsPlace, type MetricsPlace } from './metrics-place.js'
 import { defaultPaths, socketPaths, type Paths, type SocketPaths } from './paths.js'
 import { badPort, portNumber, UNKNOWN_NAME } from './port.js'
+import { proxySettings, type ProxyProtocol } from './proxy-settings.js'
 import { tlsPriority, type TlsPriority } from './tls-priority/tls-priority.js'
 import { readSystemPolicy } from './tls-priority/system-policy.js'
 import { threadModule } from './thread-module.js'
@@ -46,6 +47,9 @@ export interface Config extends Omit<Settings, RefinedField> {
   authTls: AuthMethod
   driverSocketDir: string
   driverSharing: DriverSharing
+  proxyProtocol: ProxyProtocol
+  /** Given where proxies are required. */
+  proxyTrusted: readonly string[]
   /** URI scheme to path; the scheme `*` stands for every other. */
   driverSockets: ReadonlyMap<string, string>
   actorThreads: number
@@ -68,6 +72,8 @@ type RefinedField =
   | 'authTls'
   | 'driverSocketDir'
   | 'driverSharing'
+  | 'proxyProtocol'
+  | 'proxyTrusted'
   | 'driverSockets'
   | 'actorThreads'
   | 'metricsListen'
@@ -109,6 +115,7 @@ function checkConfig(contents: FileContents, file: string | undefined, paths: Pa
     return {
       ...auth,
       driverSockets: parseDriverSockets(settings.driverSockets ?? [], file ?? ''),
+      ...proxySettings(settings, file ?? ''),
       metricsListen: metricsPlace(settings.metricsListen, file ?? ''),
       threadModule: threadModule(settings.threadModule, file ?? '')
     }

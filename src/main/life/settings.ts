@@ -42,7 +42,8 @@ export const brokerSettings = (config: Config, actor: ConfiguredActor): BrokerSe
     maxAnonymousClients: config.maxAnonymousClients,
     maxHandshakes: config.maxHandshakes,
     maxClientsPerAddress: config.maxClientsPerAddress,
-    maxClientsPerUser: config.maxClientsPerUser
+    maxClientsPerUser: config.maxClientsPerUser,
+    trustedProxies: config.proxyProtocol === 'require' ? config.proxyTrusted : undefined
   },
   listening: {
     listeners: config.listeners,

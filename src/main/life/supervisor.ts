@@ -258,6 +258,7 @@ export class Supervisor implements Drainable, ListenerHandler {
       closeUnserved: (kind, fd) => this.#closeUnserved(kind, fd),
       mayAcceptAgain: kind => this.#mayAcceptAgain(kind),
       refused: reason => this.#counters.refused(reason),
+      disconnect: client => void pool.disconnect(client),
       idle: idle => this.#idle(idle)
     }
   }
@@ -333,6 +334,8 @@ export class Supervisor implements Drainable, ListenerHandler {
         return admitted?.ended(news.id, news.why, news.state)
       case 'client':
         return admitted?.became(news)
+      case 'peer':
+        return this.#admission?.cameFrom(news.id, news.peer)
       case 'kept':
         return admitted?.kept(news.id)
       case 'slow':

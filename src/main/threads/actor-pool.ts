@@ -394,7 +394,7 @@ function leftIn({ cutOff, left }: Figures, clients: number): Left {
  * Whether the descriptor is still the client's: its thread may have closed it, of which the news is on its way, and opened
  * another by its number.
  */
-function isStill(ledger: FdLedger, { fd, thread, listener, peer, identity }: Connected): boolean {
+function isStill(ledger: FdLedger, { fd, thread, listener, peer, via, identity }: Connected): boolean {
   if (!ledger.isOwn(fd, thread)) return false
   if (listener.transport === 'unix') {
     const { processId } = identity
@@ -402,5 +402,5 @@ function isStill(ledger: FdLedger, { fd, thread, listener, peer, identity }: Con
     return unixPath(fd) !== undefined && (processId === undefined || peerCredentials(fd)?.pid === Math.max(0, processId))
   }
   const now = endpoint(fd, 'peer')
-  return now !== undefined && endpointText(now) === peer
+  return now !== undefined && endpointText(now) === (via ?? peer)
 }

@@ -39,6 +39,8 @@ import type { ActorSettings } from '../thread/settings.js'
 import { ClientSession } from '../session/client-session.js'
 import { Arrivals } from '../arrival/arrivals.js'
 import type { Arrived } from '../arrival/arriving-client.js'
+import { proxied } from '../arrival/proxied.js'
+import { ProxiedIdentity } from '../arrival/proxied-identity.js'
 import { TlsHandshakes } from '../arrival/tls-handshake.js'
 import { identifying } from '../arrival/unix-peer.js'
 import { SplicePipe } from '../transport/splice-pipe.js'
@@ -80,6 +82,7 @@ export class Actor implements ActorControl, DrainOwner, ThreadServices, SessionA
   readonly #traces: Traces
   readonly #arrivals: Arrivals
   readonly #tls: TlsHandshakes
+  #proxied: ProxiedIdentity | undefined
   readonly #gauges: Gauges | undefined
   readonly #accounts: AccountNames
   readonly #work: MessagePort
@@ -133,6 +136,7 @@ export class Actor implements ActorControl, DrainOwner, ThreadServices, SessionA
     this.#accounts = new AccountNames(names, this.clock, settings.superuser)
     this.#tls = new TlsHandshakes(this.io, this.counters)
     if (settings.tls !== undefined) this.#tls.use(settings.tls)
+    this.#proxied = settings.proxiedTls && new ProxiedIdentity(settings.proxiedTls)
     const owner = {
       io: this.io,
       clock: this.clock,
@@ -140,9 +144,16 @@ export class Actor implements ActorControl, DrainOwner, ThreadServices, SessionA
       settings: () => this.settings,
       log: this.log.strangers,
       begin: (arrived: Arrived) => this.#begin(arrived),
-      ended: (id: number, why: string, kind: LogKind) => this.#ended(id, why, kind, 'arriving')
+      supervisor: {
+        ended: (id: number, why: string, kind: LogKind) => this.#ended(id, why, kind, 'arriving'),
+        cameFrom: (id: number, peer: string) => this.#tell({ kind: 'peer', id, peer })
+      }
     }
-    this.#arrivals = new Arrivals(owner, { handshake: this.#tls.handshake, identifying: identifying(this.#accounts) })
+    this.#arrivals = new Arrivals(owner, {
+      proxy: proxied(this.io, this.counters, () => this.#proxied),
+      handshake: this.#tls.handshake,
+      identifying: identifying(this.#accounts)
+    })
     new BusyWatch(this.clock, busy => this.#tell({ kind: 'busy', busy }))
     this.#work = work
     work.on('message', ({ handOvers, evictions }: ToActor) => {
@@ -234,6 +245,7 @@ export class Actor implements ActorControl, DrainOwner, ThreadServices, SessionA
   apply(settings: ActorSettings): void {
     // This may fail, and nothing has changed then.
     if (settings.tls !== undefined) this.#tls.use(settings.tls)
+    this.#proxied = settings.proxiedTls && new ProxiedIdentity(settings.proxiedTls)
     this.settings = settings
     this.policy = new Policy(settings.policy, settings.shield)
   }

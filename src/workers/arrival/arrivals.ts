@@ -24,8 +24,14 @@ export interface ArrivalsOwner {
   readonly log: Log
   /** The client's session begins. If that fails, the connection ends, with its transport if that was made. */
   readonly begin: (arrived: Arrived) => void
+  readonly supervisor: ArrivalNews
+}
+
+export interface ArrivalNews {
   /** The connection is closed and never became a session. */
-  readonly ended: (id: number, why: string, kind: LogKind) => void
+  ended(id: number, why: string, kind: LogKind): void
+  /** Its proxy has told where the client is: `address:port`. */
+  cameFrom(id: number, peer: string): void
 }
 
 /** What there is for each step. */
@@ -33,6 +39,9 @@ export type Steps = Partial<Record<Step, (client: ArrivingClient) => ArrivalStep
 
 /** Connections after which the event loop turns: a flood of them is not to keep the calls of others waiting. */
 const TAKEN_PER_TURN = 16
+
+/** A proxy has its header ready when it connects. */
+const PROXY_HEADER_MS = 3000
 
 const TOO_LATE: Record<Step, string> = {
   proxy: 'PROXY header not sent in time',
@@ -100,14 +109,14 @@ export class Arrivals {
 
   end(arrival: Arrival, why: string, kind: LogKind): void {
     const { state, step, handOver } = arrival
-    const { io, ended } = this.#owner
+    const { io, supervisor } = this.#owner
     if (!arrival.become('closed')) return
     if (state === 'accepted') io.ledger.adopt(handOver.fd, io.owner)
     else arrival.log(kind, state === 'handshake' ? why : `closed: ${why}`, state)
     step?.stop()
     this.#leave(arrival)
     closeSocket(io, handOver)
-    ended(handOver.id, why, kind)
+    supervisor.ended(handOver.id, why, kind)
   }
 
   /** Messages come many in a turn, so it is not each of them that may bring so many. */
@@ -146,33 +155,38 @@ export class Arrivals {
 
   #next({ state, handOver }: Arrival): Step | undefined {
     const steps = STEPS[handOver.listener.transport]
-    return steps.slice(steps.indexOf(state as Step) + 1).find(step => this.#steps[step] !== undefined)
+    const isDue = (step: Step): boolean => this.#steps[step] !== undefined && (step !== 'proxy' || handOver.via !== undefined)
+    return steps.slice(steps.indexOf(state as Step) + 1).find(isDue)
   }
 
   /** One for all steps, from the moment at which the connection was taken up. */
   #setDeadline(arrival: Arrival, step: Step): void {
-    const { clock } = this.#owner
     const settings = this.#owner.settings()
     // Names are looked up by us; for the rest it is the client's turn, and clients speak at once.
     const ms = step === 'identifying' ? settings.loginTimeoutMs : settings.firstFrameTimeoutMs
-    if (ms === 0) return
+    if (step === 'proxy') return this.#endAfter(arrival, Math.min(PROXY_HEADER_MS, ms || PROXY_HEADER_MS))
+    if (ms > 0) this.#endAfter(arrival, ms)
+  }
+
+  #endAfter(arrival: Arrival, ms: number): void {
+    const { clock } = this.#owner
     arrival.deadline ??= new Timer(arrival)
     clock.set(arrival.deadline, Math.max(1, ms - (clock.now - arrival.takenAt)))
   }
 
   #begin(arrival: Arrival): void {
     if (!arrival.become('begun')) return
-    const { handOver, found } = arrival
-    const { id, since, peer, fd } = handOver
-    const listener = this.#known(handOver.listener)
-    const { io, lastHeard, begin, ended } = this.#owner
+    const { handOver, found, peer } = arrival
+    const { id, since, via, fd } = handOver
+    const listener = this.#known(found.listener ?? handOver.listener)
+    const { io, lastHeard, begin, supervisor } = this.#owner
     this.#leave(arrival)
     let made: Transport | undefined
     let begun = false
     try {
       begin({
         record: {
-          id, since, listener, peer,
+          id, since, listener, peer, via,
           identity: found.identity ?? NO_IDENTITY,
           state: listener.auth === 'none' ? 'serving' : 'authenticating',
           driver: NO_DRIVER,
@@ -181,7 +195,10 @@ export class Arrivals {
         fd,
         newcomer: new Newcomer(lastHeard, fd, arrival.takenAt),
         failure: found.failure,
-        transport: handler => (made = found.secured?.transport(handler) ?? plainTransport(io, handOver, found.sender, handler))
+        transport: handler => {
+          const plain = { fd, listener, sender: found.sender }
+          return (made = found.secured?.transport(handler) ?? plainTransport(io, plain, handler))
+        }
       })
       begun = made !== undefined
     } catch (error) {
@@ -193,13 +210,14 @@ export class Arrivals {
       found.secured?.free()
       closeSocket(io, handOver)
     } else made.destroy()
-    ended(id, 'internal failure', 'internal-failure')
+    supervisor.ended(id, 'internal failure', 'internal-failure')
   }
 
   /** Each comes as an object of its own, and one is enough for all clients of a listener. */
   #known(listener: ListenerKind): ListenerKind {
-    const known = this.#listeners.get(listener.name)
-    if (known === undefined) this.#listeners.set(listener.name, listener)
+    const key = `${listener.name} ${listener.transport}`
+    const known = this.#listeners.get(key)
+    if (known === undefined) this.#listeners.set(key, listener)
     return known ?? listener
   }
 
@@ -214,19 +232,26 @@ class Arrival implements ArrivingClient, Timed {
   state: ArrivalState = 'accepted'
   step: ArrivalStep | undefined
   found: Found = {}
+  peer: string | undefined
   /** By the thread's clock. */
   takenAt = 0
   deadline: Timer | undefined
-  readonly #about: About = () => logContextOf({ ...this.handOver, identity: this.found.identity ?? NO_IDENTITY })
+  readonly #about: About = () => logContextOf({ ...this.handOver, peer: this.peer, identity: this.found.identity ?? NO_IDENTITY })
 
   constructor(
     readonly arrivals: Arrivals,
-    readonly owner: Pick<ArrivalsOwner, 'lastHeard' | 'log'>,
+    readonly owner: Pick<ArrivalsOwner, 'lastHeard' | 'log' | 'supervisor'>,
     readonly handOver: HandOver
-  ) {}
+  ) {
+    this.peer = handOver.peer
+  }
 
   get fd(): number {
     return this.handOver.fd
+  }
+
+  get listener(): ListenerKind {
+    return this.handOver.listener
   }
 
   /** Whose a failure of its timer is. */
@@ -243,6 +268,11 @@ class Arrival implements ArrivingClient, Timed {
 
   heard(): void {
     this.owner.lastHeard.hear(this.fd)
+  }
+
+  cameFrom(peer: string): void {
+    this.peer = peer
+    this.owner.supervisor.cameFrom(this.handOver.id, peer)
   }
 
   log(kind: LogKind, message: string, state: ArrivalState = this.state): void {
@@ -269,7 +299,14 @@ function closeSocket({ closer, ledger }: ThreadIo, { fd, listener }: HandOver): 
   else ledger.close(fd)
 }
 
-function plainTransport(io: ThreadIo, { fd, listener }: HandOver, sender: number | undefined, handler: TransportHandler): Transport {
+interface PlainSocket {
+  readonly fd: number
+  readonly listener: ListenerKind
+  /** See Found. */
+  readonly sender: number | undefined
+}
+
+function plainTransport(io: ThreadIo, { fd, listener, sender }: PlainSocket, handler: TransportHandler): Transport {
   // Left out of line, an urgent byte is dropped in the middle of a read, and descriptors that came with it.
   if (sender !== undefined) setIntOption(fd, SOL_SOCKET, SO_OOBINLINE, 1)
   const plain = (above: TransportHandler): Transport => new PolledTransport(io, fd, above, { sender })

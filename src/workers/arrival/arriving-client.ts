@@ -1,6 +1,7 @@
 import type { RemoteError } from '../../protocol/errors.js'
 import type { Identity } from '../../protocol/identity.js'
 import type { LogKind } from '../base/log-kinds.js'
+import type { ListenerKind } from '../os/listener-kind.js'
 import type { Newcomer } from './newcomer.js'
 import type { ServedRecord } from '../thread/client-record.js'
 import type { Transport, TransportHandler } from '../transport/transport.js'
@@ -8,8 +9,12 @@ import type { Transport, TransportHandler } from '../transport/transport.js'
 /** A connection, as the step sees it that it is in. */
 export interface ArrivingClient {
   readonly fd: number
+  /** By which it came. */
+  readonly listener: ListenerKind
   /** It has sent something. */
   heard(): void
+  /** Its proxy has told where it is: `address:port`. */
+  cameFrom(peer: string): void
   log(kind: LogKind, message: string): void
   /** The step is done. Whoever says so has let go of the connection; later than the end it is not heard. */
   passed(found: Found): void
@@ -34,6 +39,8 @@ export interface Found {
   readonly failure?: RemoteError | undefined
   /** What the session is to use instead of the plain socket. */
   readonly secured?: SecuredSocket
+  /** As what the client counts that came by another listener: its TLS connection ends at the proxy. */
+  readonly listener?: ListenerKind
 }
 
 export interface SecuredSocket {

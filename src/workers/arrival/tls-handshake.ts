@@ -2,7 +2,7 @@ import { shown } from '../base/peer-names.js'
 import { TurnQueue, type Piece } from '../base/turn-queue.js'
 import { errorText } from '../os/libc.js'
 import { EDGE, READABLE, WRITABLE, type Pollable } from '../os/poller.js'
-import { ClientCheck } from '../tls/client-check.js'
+import { ClientCheck, CONFIRMATION } from '../tls/client-check.js'
 import { RESULT, SecureChannel } from '../tls/secure-channel.js'
 import { SecureContext } from '../tls/secure-context.js'
 import type { TlsSettings } from '../tls/tls-settings.js'
@@ -12,9 +12,6 @@ import { FAMILIES, HANDSHAKE_OUTCOMES, REFUSALS, TLS_VERSIONS, type HandshakeOut
 import { WHY } from '../thread/why.js'
 import type { ThreadIo } from '../transport/thread-io.js'
 import type { ArrivalStep, ArrivingClient, Found } from './arriving-client.js'
-
-/** What tells a client that its certificate is accepted: the one byte before the first frame. */
-const CONFIRMATION = Buffer.from([1])
 
 /** What handshakes go by: replaced as a whole. */
 interface Rules {

@@ -1,6 +1,7 @@
 import type { Applicant, Authentication, AuthServices } from './authentication.js'
 import { noAuthentication } from './none.js'
-import { endpoint, type IpEndpoint } from '../os/address.js'
+import { endpoint, endpointIn, type IpEndpoint } from '../os/address.js'
+import type { ClientRecord } from '../thread/client-record.js'
 import type { SaslParameters } from '../sasl/libsasl.js'
 import { SaslLayer } from '../sasl/sasl-layer.js'
 import { TlsTransport } from '../tls/tls-transport.js'
@@ -22,7 +23,7 @@ export function makeAuthentication(
     case 'sasl': {
       const layer = transport instanceof SaslLayer ? transport : undefined
       const { tcpMinSsf } = services.thread.settings
-      const parameters = saslParameters(listener.transport === 'unix' ? undefined : fd, tcpMinSsf, transport)
+      const parameters = saslParameters(applicant.record, fd, tcpMinSsf, transport)
       return new SaslAuthentication(applicant, services, layer, parameters)
     }
     default:
@@ -30,17 +31,19 @@ export function makeAuthentication(
   }
 }
 
+const written = ({ ip, port }: IpEndpoint): string => `${ip};${port}`
+
 /** For a UNIX socket both addresses are those of the host itself. */
 const LOCAL: IpEndpoint = { ip: '127.0.0.1', port: 0 }
 
-function saslParameters(fd: number | undefined, minSsf: number, transport: Transport): SaslParameters {
-  const address = (which: 'local' | 'peer'): string => {
-    const { ip, port } = (fd === undefined ? undefined : endpoint(fd, which)) ?? LOCAL
-    return `${ip};${port}`
-  }
+function saslParameters(
+  { listener, peer, via }: ClientRecord, fd: number, minSsf: number, transport: Transport
+): SaslParameters {
+  const address = (which: 'local' | 'peer'): IpEndpoint => (listener.transport === 'unix' ? undefined : endpoint(fd, which)) ?? LOCAL
+  const client = via === undefined || peer === undefined ? address('peer') : endpointIn(peer)
   return {
-    local: address('local'),
-    remote: address('peer'),
+    local: written(address('local')),
+    remote: written(client),
     secure: !(transport instanceof SaslLayer),
     minSsf,
     externalSsf: transport instanceof TlsTransport ? transport.cipherBits : 0

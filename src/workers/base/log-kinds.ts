@@ -221,6 +221,12 @@ export const MESSAGE_KINDS = {
     "The text has OpenSSL's reason.",
     "See the client's certificate and libraries, and tls_priority. Scanners of ports cause this too."
   ),
+  'proxy-header-refused': warning(
+    'c7e811875f2d44eeb9b99da5a9d7d853',
+    'What came is not the header of a proxy',
+    'The connection was closed: with proxy_protocol = "require" each over TCP and TLS begins with that header.',
+    'Have the proxy send it (send-proxy-v2 in HAProxy), or leave proxy_protocol off where clients come by themselves.'
+  ),
   'tls-client-refused': error(
     'ce4ad89b81d94d2799fa797c6bed727d',
     "A client's certificate is not accepted",

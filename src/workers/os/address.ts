@@ -44,6 +44,12 @@ export interface IpEndpoint {
 
 export const endpointText = ({ ip, port }: IpEndpoint): string => (ip.includes(':') ? `[${ip}]:${port}` : `${ip}:${port}`)
 
+/** What `endpointText` has written. */
+export function endpointIn(text: string): IpEndpoint {
+  const colon = text.lastIndexOf(':')
+  return { ip: text.slice(0, colon).replace(/[[\]]/g, ''), port: Number(text.slice(colon + 1)) }
+}
+
 /** `1.2.3.4:16509`, `[::1]:16509`, or undefined for another family. */
 export function readIpAddress(memory: Memory): string | undefined {
   const endpoint = readEndpoint(memory)
@@ -65,11 +71,20 @@ function readEndpoint({ bytes }: Memory): IpEndpoint | undefined {
   const port = bytes.readUInt16BE(2)
   if (family === AF_INET) return { ip: bytes.subarray(4, 8).join('.'), port }
   if (family !== AF_INET6) return undefined
-  // A client of IPv4, on a socket that systemd has made for both.
-  if (bytes.subarray(8, 20).equals(MAPPED)) return { ip: bytes.subarray(20, 24).join('.'), port }
-  const groups = Array.from({ length: 8 }, (_, i) => bytes.readUInt16BE(8 + 2 * i).toString(16))
-  return { ip: new net.SocketAddress({ family: 'ipv6', address: groups.join(':') }).address, port }
+  return { ip: ipv6Text(bytes.subarray(8, 24)), port }
 }
+
+/** The 16 bytes of an IPv6 address, in its shortest form; of an IPv4 address that is mapped into IPv6, as such. */
+export function ipv6Text(bytes: Buffer): string {
+  // A client of IPv4, on a socket that systemd has made for both.
+  if (bytes.subarray(0, 12).equals(MAPPED)) return bytes.subarray(12, 16).join('.')
+  const groups = Array.from({ length: 8 }, (_, i) => bytes.readUInt16BE(2 * i).toString(16))
+  return new net.SocketAddress({ family: 'ipv6', address: groups.join(':') }).address
+}
+
+/** A numeric address, without scope, in the form in which all are written here. */
+export const ipText = (ip: string): string =>
+  net.isIPv4(ip) ? ip : ipv6Text(Buffer.from(ipv6Groups(ip).flatMap(group => [group >> 8, group & 255])))
 
 function ipv6Groups(address: string): number[] {
   // The parser writes the last two groups of a mapped address in dots.

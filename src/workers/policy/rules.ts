@@ -1,7 +1,7 @@
-import { BlockList, isIP } from 'node:net'
 import { compileGlob } from '../../protocol/glob.js'
 import { PROGRAM } from '../../protocol/header.js'
 import { proceduresOf, type Procedure } from '../../protocol/procedures.js'
+import { AddressSet } from '../os/address-set.js'
 
 /** What is known of a client when it is in. */
 export interface Subject {
@@ -130,19 +130,11 @@ const given =
       return found !== undefined && found !== '' && test(found)
     }
 
-/** `10.0.0.1`, `10.0.0.0/8` or `10.0.0.1-10.0.0.9`, and the same with IPv6. */
 function parseAddresses(text: string, condition: string): Test<string> {
-  const list = new BlockList()
-  const family = (address: string): 'ipv4' | 'ipv6' => (isIP(address) === 6 ? 'ipv6' : 'ipv4')
-  const [first = '', last] = text.split('-')
-  const [net = '', prefix] = text.split('/')
   try {
-    if (last !== undefined) list.addRange(first, last, family(first))
-    else if (prefix === undefined) list.addAddress(text, family(text))
-    else if (/^\d+$/.test(prefix)) list.addSubnet(net, Number(prefix), family(net))
-    else throw new RangeError('no prefix')
+    const addresses = new AddressSet([text])
+    return address => addresses.has(address)
   } catch {
     throw new RuleError(`'${condition}': an address, a range A-B or a subnet A/BITS is wanted`)
   }
-  return address => list.check(address, family(address))
 }

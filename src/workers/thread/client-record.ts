@@ -19,8 +19,10 @@ export interface ClientRecord {
   /** When it was accepted, in milliseconds since the epoch. */
   readonly since: number
   readonly listener: ListenerKind
-  /** `address:port` of a client that came over the network. */
-  readonly peer: string | undefined
+  /** `address:port` of a client that came over the network; while a proxy has yet to tell it, the proxy's own. */
+  peer: string | undefined
+  /** `address:port` of the proxy that it came through, where proxies must say for whom they come (`proxy_protocol`). */
+  readonly via: string | undefined
   /** What it has proved of itself so far. */
   identity: Identity
   state: ClientState
@@ -54,7 +56,7 @@ export const logContextOf = (
 })
 
 /** What the supervisor says of a connection that it hands to a thread. */
-export type HandOver = Pick<ClientRecord, 'id' | 'since' | 'listener' | 'peer'> & { readonly fd: number }
+export type HandOver = Readonly<Pick<ClientRecord, 'id' | 'since' | 'listener' | 'peer' | 'via'>> & { readonly fd: number }
 
 /** What only a client's thread knows of it. */
 export interface ClientActivity {

@@ -53,6 +53,8 @@ export type FromActor = readonly (ActorNews | LoadNews)[]
 export type ActorNews =
   /** Told once a client is no longer arriving, and whenever anything of this changes. */
   | ({ kind: 'client' } & ClientChange)
+  /** Its proxy has told where it is: `address:port`. */
+  | { kind: 'peer'; id: number; peer: string }
   /** `state`: the last that it had come to, of which nothing may have been told. */
   | { kind: 'ended'; id: number; why: string; of: LogKind; state: ClientState }
   /** It was to make room, and is in. */

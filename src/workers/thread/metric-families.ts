@@ -75,7 +75,7 @@ export const RECONNECT_OUTCOMES = ['ok', 'failed'] as const
 const KEEPALIVE_RESULTS = ['answered', 'missed', 'would_have_starved'] as const
 export const KEEPALIVE_RESULT = { answered: 0, missed: 1, wouldHaveStarved: 2 } as const
 export const REFUSALS = [
-  'max_clients', 'anonymous', 'per_identity', 'descriptor', 'memory', 'tls', 'auth', 'policy', 'read_only'
+  'max_clients', 'anonymous', 'per_identity', 'descriptor', 'memory', 'tls', 'auth', 'policy', 'read_only', 'proxy_header'
 ] as const
 export type Refusal = (typeof REFUSALS)[number]
 /** Why a connection has ended. */

@@ -1,4 +1,5 @@
 import type { LogLevel } from '../base/log.js'
+import type { AuthMethod } from '../os/listener-kind.js'
 import type { TlsSettings } from '../tls/tls-settings.js'
 
 /** Whose clients share driver connections: those of one identity, or those of one user, or nobody's. */
@@ -65,6 +66,15 @@ export interface ActorSettings {
   startsDaemons: boolean
   /** Undefined where no listener wants TLS. */
   tls: TlsSettings | undefined
+  /** Undefined where what a proxy says of a client's TLS connection counts for nothing. */
+  proxiedTls: ProxiedTlsSettings | undefined
+}
+
+/** What becomes of clients whose TLS connections end at a trusted proxy. */
+export interface ProxiedTlsSettings {
+  auth: AuthMethod
+  /** As in `TlsSettings`. */
+  allowedNames: readonly string[] | undefined
 }
 
 export interface KeepaliveSettings {

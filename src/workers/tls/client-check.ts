@@ -18,6 +18,9 @@ export interface Verdict {
   warnings: readonly string[]
 }
 
+/** What tells a client that its certificate is accepted: the one byte before the first frame. */
+export const CONFIRMATION = Buffer.from([1])
+
 /** libvirt's placeholder for the certificate of the session. */
 const LABEL = '[session]'
 

@@ -17,7 +17,8 @@ const FIRST_FD = 900_000
 const plenty = planDescriptors({ limit: Infinity, inUse: 0, listeners: 2, maxClients: 100 })
 
 const LIMITS: AdmissionLimits = {
-  maxClients: 100, maxAnonymousClients: 2, maxHandshakes: 2, maxClientsPerAddress: 0, maxClientsPerUser: 0
+  maxClients: 100, maxAnonymousClients: 2, maxHandshakes: 2, maxClientsPerAddress: 0, maxClientsPerUser: 0,
+  trustedProxies: undefined
 }
 
 describe('admission', () => {
@@ -31,6 +32,7 @@ describe('admission', () => {
   let fds: number
   let closed: number[]
   let refused: Refusal[]
+  let disconnected: number[]
   /** Descriptors that their thread has not taken up. */
   let given: Set<number>
   /** How many there are; the last gets all. */
@@ -39,7 +41,7 @@ describe('admission', () => {
   function start(more: Partial<AdmissionLimits> = {}, plan: DescriptorPlan = plenty): void {
     lastHeard = new LastHeard()
     watched = new Map()
-    ;[handed, evicted, reopened, lines, closed, refused, fds] = [[], [], [], [], [], [], FIRST_FD]
+    ;[handed, evicted, reopened, lines, closed, refused, disconnected, fds] = [[], [], [], [], [], [], [], FIRST_FD]
     ;[given, threads] = [new Set(), 1]
     const owner: AdmissionOwner = {
       poller: {
@@ -62,6 +64,7 @@ describe('admission', () => {
       closeUnserved: (_, fd) => closed.push(fd),
       mayAcceptAgain: ({ name }) => reopened.push(name),
       refused: reason => refused.push(reason),
+      disconnect: ({ id }) => disconnected.push(id),
       idle: () => undefined
     }
     admission = new Admission({ ...LIMITS, ...more }, plan, owner)
@@ -253,6 +256,49 @@ describe('admission', () => {
     expect(new Set(refused)).to.deep.equal(new Set(['per_identity']))
     come('192.0.2.2')
     expect(watched.size).to.equal(3)
+  })
+
+  describe('of clients that come through proxies', () => {
+    const proxied = (limits: Partial<AdmissionLimits> = {}): void => start({ trustedProxies: ['10.0.0.0/8', '2001:db8::5'], ...limits })
+
+    it('lets nobody in but trusted proxies', () => {
+      proxied({ maxAnonymousClients: 100 })
+      for (const address of ['10.1.2.3', '[2001:db8::5]']) come(address)
+      const strangers = ['11.1.2.3', '[2001:db8::6]', '[::ffff:11.0.0.1]'].map(address => come(address))
+      expect(handed).to.deep.equal([1, 2])
+      expect(closed).to.deep.equal(strangers)
+      expect(refused).to.deep.equal(['proxy_header', 'proxy_header', 'proxy_header'])
+      expect(lines.join('\n')).to.match(/^11.1.2.3:1: refused, it is none of the proxies that may come \(proxy_trusted\)$/m)
+    })
+
+    it('counts them where they are, once that is known', () => {
+      proxied({ maxClientsPerAddress: 2, maxAnonymousClients: 100, maxHandshakes: 0 })
+      for (let i = 0; i < 5; i++) come('10.1.2.3')
+      expect(handed).to.deep.equal([1, 2, 3, 4, 5])
+      for (const id of [1, 2, 3]) admission.cameFrom(id, `198.51.100.7:${id}`)
+      admission.cameFrom(4, '198.51.100.8:4')
+      expect(disconnected).to.deep.equal([3])
+      expect(refused).to.deep.equal(['per_identity'])
+      expect(lines.join('\n')).to.match(/198.51.100.7:3: refused, address 198.51.100.7 has 2 connections/)
+      expect(admission.clients.get(1)).to.include({ peer: '198.51.100.7:1', via: '10.1.2.3:1' })
+      expect(admission.clients.ownerOf(admission.clients.get(4)!)).to.equal('address 198.51.100.8')
+      for (const id of [1, 3]) admission.admitted.ended(id, 'gone')
+      admission.cameFrom(5, '198.51.100.7:5')
+      expect(disconnected).to.deep.equal([3])
+    })
+
+    it('has as many as may be in their handshakes until their proxy has told of them', () => {
+      proxied({ maxHandshakes: 2, maxAnonymousClients: 100 })
+      for (let i = 0; i < 4; i++) come('10.1.2.3')
+      expect([handed.length, watched.size]).to.deep.equal([2, 2])
+    })
+
+    it('asks none of those that come by UNIX sockets for a proxy', () => {
+      proxied()
+      const fd = fds++
+      admission.accepted({ name: 'main', transport: 'unix', readonly: false, auth: 'none' }, 'here', fd, undefined)
+      expect(admission.clients.get(1)).to.include({ fd, via: undefined, stage: 'in' })
+    })
   })
 
   it('makes room for one that cannot wait because descriptors are short', async () => {

@@ -6,6 +6,9 @@ import { StartupError } from '#main/config/startup-error.js'
 import { loadConfig, type Config } from '#main/config/load.js'
 import { tlsFiles, type Pair } from '#main/config/tls-files.js'
 
+const NO_ADDRESS = (text: string): string =>
+  `unsupported configuration: FILE: proxy_trusted: '${text}' is no address, no range A-B and no subnet A/BITS`
+
 describe('loading the configuration', () => {
   let dir: string
   let file: string
@@ -144,6 +147,14 @@ describe('loading the configuration', () => {
     ['max_workers=0', 1, wrapped("internal error: 'max_workers' must be greater than 0")],
     ['driver_max_requests=0', 1, wrapped("internal error: 'driver_max_requests' must be greater than 0")],
     ['driver_pool_size=0', 1, wrapped("internal error: 'driver_pool_size' must be greater than 0")],
+    ['proxy_protocol="either"', 1, wrapped('unsupported configuration: FILE: proxy_protocol: unsupported value either')],
+    [
+      'proxy_protocol="require"',
+      1,
+      wrapped('unsupported configuration: FILE: proxy_protocol = "require" lets nobody in without proxy_trusted')
+    ],
+    ['proxy_trusted=["10.0.0.1","lb"]', 1, wrapped(NO_ADDRESS('lb'))],
+    ['proxy_trusted=["10.0.0.0/33"]', 1, wrapped(NO_ADDRESS('10.0.0.0/33'))],
     ['driver_sharing="yes"', 1, 'unsupported configuration: FILE: driver_sharing: unsupported value yes'],
     ['driver_connect_timeout=0', 1, wrapped("internal error: 'driver_connect_timeout' must be greater than 0")],
     [

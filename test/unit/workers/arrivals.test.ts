@@ -14,6 +14,7 @@ import type { Transport, TransportHandler } from '#workers/transport/transport.j
 const ALL: readonly Step[] = ['proxy', 'handshake', 'identifying']
 const LOGIN_MS = 60_000
 const FIRST_FRAME_MS = 10_000
+const HEADER_MS = 3000
 const HANDLER = {} as TransportHandler
 
 /** A thread in which nothing happens by itself. */
@@ -57,7 +58,10 @@ class FakeThread {
         this.begun.push(arrived)
         arrived.transport(HANDLER)
       },
-      ended: (id, why) => say(`ended ${id}: ${why}`)
+      supervisor: {
+        ended: (id, why) => say(`ended ${id}: ${why}`),
+        cameFrom: (id, peer) => say(`${id} came from ${peer}`)
+      }
     }
     this.arrivals = new Arrivals(owner, Object.fromEntries(steps.map(step => [step, this.#make(step)])))
   }
@@ -95,7 +99,8 @@ class FakeThread {
 }
 
 function handOver(fd: number, transport: TransportKind): HandOver {
-  return { id: 100 + fd, fd, since: 0, listener: { name: transport, transport, readonly: false, auth: 'none' }, peer: undefined }
+  const peer = transport === 'unix' ? undefined : '192.0.2.9:1'
+  return { id: 100 + fd, fd, since: 0, listener: { name: transport, transport, readonly: false, auth: 'none' }, peer, via: peer }
 }
 
 /** A thread with one client that stands in a state, and what holds that client. */
@@ -132,6 +137,24 @@ describe('a client that arrives', () => {
     expect(steps('unix', [])).to.deep.equal(['adopt 1', 'begin 1'])
   })
 
+  it('is asked for no header if it came by itself', () => {
+    const thread = new FakeThread()
+    thread.arrivals.take([{ ...handOver(1, 'tcp'), via: undefined }, { ...handOver(2, 'tls'), via: undefined }])
+    expect(thread.news).to.deep.equal(['adopt 1', 'begin 1', 'adopt 2', 'handshake 2'])
+  })
+
+  it('is where its proxy says it is', () => {
+    const thread = new FakeThread()
+    thread.onStart = (_, client) => {
+      client.cameFrom('198.51.100.7:4711')
+      client.passed({})
+    }
+    thread.take(1, 'tcp')
+    expect(thread.news).to.deep.equal(['adopt 1', 'proxy 1', '101 came from 198.51.100.7:4711', 'begin 1'])
+    const { peer, via } = thread.begun[0]!.record
+    expect([peer, via]).to.deep.equal(['198.51.100.7:4711', '192.0.2.9:1'])
+  })
+
   it('begins with what all steps have found, and what it was handed over with', () => {
     const thread = new FakeThread()
     const found: Record<Step, Found> = {
@@ -144,8 +167,8 @@ describe('a client that arrives', () => {
     const [{ record, fd, failure }] = thread.begun as [Arrived]
     expect({ record, fd, failure }).to.deep.equal({
       record: {
-        id: 101, since: 0, listener: handOver(1, 'tls').listener, peer: undefined, identity: found.handshake.identity,
-        state: 'serving', driver: 0, opened: undefined
+        id: 101, since: 0, listener: handOver(1, 'tls').listener, peer: '192.0.2.9:1', via: '192.0.2.9:1',
+        identity: found.handshake.identity, state: 'serving', driver: 0, opened: undefined
       },
       fd: 1,
       failure: undefined
@@ -204,10 +227,10 @@ describe('a client that arrives', () => {
     it('from the moment at which it was taken up', () => {
       const thread = new FakeThread()
       thread.take(1, 'tls')
-      expect(thread.deadline).to.equal(FIRST_FRAME_MS)
-      thread.now += 4000
+      expect(thread.deadline).to.equal(HEADER_MS)
+      thread.now += 2000
       thread.at.get(1)!.client.passed({})
-      expect(thread.deadline).to.equal(FIRST_FRAME_MS - 4000)
+      expect(thread.deadline).to.equal(FIRST_FRAME_MS - 2000)
       thread.at.get(1)!.client.passed({})
       expect(thread.timers.size).to.equal(0)
     })
@@ -220,7 +243,7 @@ describe('a client that arrives', () => {
       }
       for (const step of ALL) {
         const { thread } = clientIn(step)
-        expect(thread.deadline).to.equal(step === 'identifying' ? LOGIN_MS : FIRST_FRAME_MS)
+        expect(thread.deadline).to.equal({ proxy: HEADER_MS, handshake: FIRST_FRAME_MS, identifying: LOGIN_MS }[step])
         thread.expire()
         expect(thread.news.at(-1)).to.equal(`ended 101: ${words[step]}`)
         expect(thread.arrivals.size).to.equal(0)
