@@ -7,6 +7,7 @@ const STUCK_MS = 100
 /** Connections of one group, whatever is stuck on them. */
 const MOST = 32
 const RETRY_MS = 1000
+const NEVER = -1
 
 export interface GroupOwner {
   /** Opens one more, for `opened` or `notOpened`. */
@@ -32,6 +33,8 @@ export class ConnectionGroup implements Timed {
   readonly #kept: () => number
   /** Sessions that have calls for which there was no room, in the order in which they came, and since when. */
   readonly #waiting = new Map<GuestPort, number>()
+  /** Goes on with those that come while it is not at its end, and need not pass those that have gone. */
+  #next = this.#waiting.keys()
   /** Whose turn it is. */
   #turn: GuestPort | undefined
   #opening = 0
@@ -40,6 +43,8 @@ export class ConnectionGroup implements Timed {
   #serving = false
   /** A wait that is not told of, though no connection is opened any more. */
   #usualWaitMs = STUCK_MS
+  /** Clock time at which there were as many as there may be: nothing changes that before the next tick. */
+  #completeAt = NEVER
   readonly #timer = new Timer(this)
 
   constructor(owner: GroupOwner, services: GroupServices, kept: () => number) {
@@ -84,14 +89,16 @@ export class ConnectionGroup implements Timed {
   /** It is told when to ask again. */
   wait(guest: GuestPort): void {
     this.#waiting.set(guest, this.#services.clock.now)
-    this.#grow()
+    if (this.#completeAt !== this.#services.clock.now) this.#grow()
   }
 
   forget(guest: GuestPort): void {
     this.#waiting.delete(guest)
     // One that nobody has a call on any more goes.
     for (const one of [...this.connections]) one.forget(guest)
-    if (this.#waiting.size === 0) this.#services.clock.cancel(this.#timer)
+    if (this.#waiting.size > 0) return
+    this.#services.clock.cancel(this.#timer)
+    this.#completeAt = NEVER
   }
 
   /** There may be room, here or `elsewhere`. */
@@ -99,15 +106,26 @@ export class ConnectionGroup implements Timed {
     if (this.#serving || this.#waiting.size === 0) return
     this.#serving = true
     for (let count = this.#waiting.size; count > 0 && (this.hasRoom || elsewhere()); count--) {
-      const [guest] = this.#waiting.keys()
+      const guest = this.#shift()
       if (guest === undefined) break
-      this.#waiting.delete(guest)
       this.#turn = guest
       guest.judged()
     }
     this.#turn = undefined
     this.#serving = false
-    this.#grow()
+    if (this.#completeAt !== this.#services.clock.now) this.#grow()
+  }
+
+  /** The one that has waited longest waits no more. */
+  #shift(): GuestPort | undefined {
+    let next = this.#next.next()
+    if (next.done === true) {
+      this.#next = this.#waiting.keys()
+      next = this.#next.next()
+    }
+    if (next.done === true) return undefined
+    this.#waiting.delete(next.value)
+    return next.value
   }
 
   /** One more is being opened. */
@@ -130,6 +148,7 @@ export class ConnectionGroup implements Timed {
   remove(connection: SharedConnection): boolean {
     const at = this.connections.indexOf(connection)
     if (at >= 0) this.connections.splice(at, 1)
+    this.#completeAt = NEVER
     return at >= 0
   }
 
@@ -141,13 +160,13 @@ export class ConnectionGroup implements Timed {
   #grow(): void {
     const waiting = this.#waiting.size
     if (waiting === 0) return
-    const { driverMaxRequests } = this.#services.settings
+    const { clock, settings: { driverMaxRequests } } = this.#services
     let stuck = 0
     for (const one of this.connections) stuck += one.outFor(STUCK_MS)
     const wanted = this.#kept() + Math.floor(stuck / driverMaxRequests)
     const most = Math.min(MOST, wanted)
     const needed = Math.ceil(waiting / driverMaxRequests)
-    const may = this.#services.clock.now >= this.#notBefore
+    const may = clock.now >= this.#notBefore
     const there = this.connections.filter(one => !one.isRetired).length
     while (may && this.#opening < needed && there + this.#opening < most) {
       this.begun()
@@ -155,7 +174,8 @@ export class ConnectionGroup implements Timed {
     }
     if (wanted > MOST) this.#tellCrowded()
     // Those that are slow now may turn out to be stuck.
-    this.#services.clock.set(this.#timer, STUCK_MS)
+    clock.set(this.#timer, STUCK_MS)
+    if (there + this.#opening >= most) this.#completeAt = clock.now
   }
 
   /** Each time that somebody has waited twice as long as anybody before. */

@@ -16,6 +16,7 @@ import {
 } from '../../protocol/header.js'
 import { connectionClosedFrame } from '../../protocol/messages/connect.js'
 import { hasPriority, procedureName, REMOTE } from '../../protocol/procedures.js'
+import { giveBackSmall } from '../../protocol/spare-buffers.js'
 import { SOURCE } from '../base/log.js'
 import type { DriverPort, ReplyJudge } from '../driver/driver-port.js'
 import type { Counters } from '../thread/counters.js'
@@ -57,6 +58,8 @@ export class CallFlow implements CallSink, ReplyJudge {
   readonly #services: FlowServices
   #keepsHeads = false
   #port: DriverPort | undefined
+  /** It has said `hold`: to ask again is of no use before `driverJudged`. */
+  #held = false
   /** Not given to the daemon yet; undefined while there are none, which is nearly always. */
   #waiting: WaitingCalls | undefined
   /** The client wants CONNECT_EVENT_CONNECTION_CLOSED. */
@@ -151,7 +154,7 @@ export class CallFlow implements CallSink, ReplyJudge {
   release(): void {
     const waiting = this.#waiting
     const port = this.#port
-    if (waiting === undefined || port === undefined) return
+    if (waiting === undefined || port === undefined || this.#held) return
     for (let next = waiting.first; next !== undefined; next = waiting.first) {
       const { bytes, missing, kind, descriptors } = next
       // The client has to be read for that frame to end, even if it was paused for having too many calls.
@@ -159,7 +162,8 @@ export class CallFlow implements CallSink, ReplyJudge {
       if (!this.#mayCall(next.prog, next.proc)) break
       const disposition = port.begin(bytes, 0, missing === 0)
       if (disposition === DISPOSITION.collect) return this.#client.resume(PAUSE.waitingFull)
-      if (disposition === DISPOSITION.hold) break
+      this.#held = disposition === DISPOSITION.hold
+      if (this.#held) break
       waiting.shift()
       if ((kind & KIND.registration) !== 0) this.registrations.asked(next.prog, next.proc, next.serial, bytes)
       this.relay(bytes, 0, next.length - missing, DISPOSITION.pass)
@@ -167,6 +171,7 @@ export class CallFlow implements CallSink, ReplyJudge {
       this.#begun(next.prog, next.proc, next.serial, kind, next.came)
       if (missing === 0) this.#keepHead(bytes, 0)
       if (missing > 0) this.#client.divert(DISPOSITION.pass)
+      giveBackSmall(bytes)
     }
     if (waiting.size === 0) this.#waiting = undefined
     if (!waiting.full) this.#client.resume(PAUSE.waitingFull)
@@ -181,6 +186,7 @@ export class CallFlow implements CallSink, ReplyJudge {
     const first = this.#waiting === undefined || hasPriority(prog, proc)
     const goes = port !== undefined && first && this.#mayCall(prog, proc)
     const disposition = goes ? port.begin(bytes, at, whole) : DISPOSITION.hold
+    if (goes) this.#held = disposition === DISPOSITION.hold
     if (disposition === DISPOSITION.pass) {
       this.#begun(prog, proc, serial, kind, 0)
       if (whole) this.#keepHead(bytes, at)
@@ -308,6 +314,13 @@ export class CallFlow implements CallSink, ReplyJudge {
   /** The name is open there. */
   connect(port: DriverPort): void {
     this.#port = port
+    this.#held = false
+  }
+
+  /** What had come from there is judged: it may take calls again. */
+  driverJudged(): void {
+    this.#held = false
+    this.release()
   }
 
   /** The client is told no more of what is out there. */

@@ -362,7 +362,7 @@ export class ClientSession implements
   }
 
   driverJudged(): void {
-    this.flow.release()
+    this.flow.driverJudged()
     this.#leave?.goOn()
   }
 

@@ -1,5 +1,6 @@
 import type { CallKind } from '../../protocol/call-kinds.js'
 import { MESSAGE, PROGRAM_VERSION, STATUS, type Header } from '../../protocol/header.js'
+import { SMALL_BYTES, takeSmall } from '../../protocol/spare-buffers.js'
 
 /** Calls, bytes and descriptors beyond which the client is not read any more. The call in hand still finds room. */
 const MAX_CALLS = 256
@@ -75,7 +76,8 @@ export class WaitingCalls {
     const need = filled + to - from
     if (call.bytes.length < need) {
       // What came in one piece takes no more than that; what is dripped is not copied for each drop.
-      const larger = Buffer.allocUnsafeSlow(Math.min(call.length, Math.max(need, 2 * call.bytes.length)))
+      const room = Math.min(call.length, Math.max(need, 2 * call.bytes.length))
+      const larger = call.length <= SMALL_BYTES ? takeSmall() : Buffer.allocUnsafeSlow(room)
       call.bytes.copy(larger, 0, 0, filled)
       this.#size += larger.length - call.bytes.length
       call.bytes = larger
@@ -95,7 +97,10 @@ export class WaitingCalls {
     return this.#calls[0]
   }
 
-  /** Takes the oldest call out. The caller sees to the rest if `missing` is not 0. */
+  /**
+   * Takes the oldest call out. The caller sees to the rest if `missing` is not 0, and gives the bytes back when they have gone
+   * on (`giveBackSmall`).
+   */
   shift(): void {
     const call = this.#calls.shift()
     if (call === undefined) return
