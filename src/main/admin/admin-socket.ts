@@ -148,6 +148,7 @@ export class AdminSocket implements ListenerHandler {
     }
     const turns = new Turns(failed)
     poller.onPoll = () => turns.polled()
+    poller.onPolled = () => turns.pollOver()
     const pipe = new SplicePipe(ledger, OWNER)
     const io: ThreadIo = { poller, ledger, owner: OWNER, closer, buffer: makeReadBuffer(), pipe, failed }
     const clock = new Clock(failed)

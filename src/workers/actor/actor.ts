@@ -114,11 +114,8 @@ export class Actor implements ActorControl, DrainOwner, ThreadServices, SessionA
     const known = new FdLedger(ledger, limits.own)
     const poller = new Poller(fd => known.close(fd))
     const { turns } = this
-    poller.onPoll = () => {
-      turns.clock.begin()
-      turns.polled()
-    }
-    poller.onPolled = () => turns.clock.end()
+    poller.onPoll = () => turns.polled()
+    poller.onPolled = () => turns.pollOver()
     known.adopt(poller.fd, number)
     this.io = {
       poller,

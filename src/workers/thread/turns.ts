@@ -35,6 +35,8 @@ export class Turns {
   /** The turn has begun with what was left over. */
   #begun = false
   #scheduled = false
+  /** Those that are ready are being looked at. */
+  #polling = false
   readonly #queue: Unfinished[] = []
   #leaving: Unfinished[] = []
 
@@ -51,8 +53,17 @@ export class Turns {
 
   /** Those that are ready are about to be looked at. */
   polled(): void {
+    this.#polling = true
+    this.clock.begin()
     if (!this.#begun && !this.#scheduled) this.#begin()
     this.#begun = false
+  }
+
+  /** All of them have been looked at. */
+  pollOver(): void {
+    this.#polling = false
+    this.end()
+    this.clock.end()
   }
 
   /** `unfinished` goes on in the next turn. It must not be in the queue already. */
@@ -63,7 +74,7 @@ export class Turns {
 
   /** `unfinished` goes on as soon as the thread is done with what it is at: with all that are ready in one poll. */
   atEnd(unfinished: Unfinished): void {
-    if (this.#leaving.push(unfinished) === 1) queueMicrotask(this.end)
+    if (this.#leaving.push(unfinished) === 1 && !this.#polling) queueMicrotask(this.end)
   }
 
   /** What is to go on at the end does so now. */
