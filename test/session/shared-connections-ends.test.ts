@@ -6,7 +6,7 @@ import { QEMU, REMOTE } from '#protocol/procedures.js'
 import { frame } from '../support/frame-socket.js'
 import { settle } from '../support/memory-session.js'
 import { pattern } from '../support/pattern.js'
-import { eachTrial, type SharedTrial } from '../support/shared-trial.js'
+import { eachTrial, wayTo, type SharedTrial } from '../support/shared-trial.js'
 import { waitFor } from '../support/waiting.js'
 
 const CALL = REMOTE.domainGetInfo
@@ -109,6 +109,17 @@ describe('shared driver connections in the end', () => {
       for (const saslUserName of ['a', 'b', 'c']) await trial.open({ saslUserName })
       const leaving = trial.upstreams.map(upstream => upstream.take().some(({ proc }) => proc === REMOTE.connectClose))
       expect(leaving).to.deep.equal([false, true, false])
+    })
+
+    it('whatever names they have open at that socket, but for the last of each', async () => {
+      trial.settings.driverMaxIdle = 2
+      const network = wayTo('network:///system')
+      await trial.open({ saslUserName: 'a' })
+      await trial.open({ saslUserName: 'a' }, network)
+      await trial.open({ saslUserName: 'b' }, network)
+      await trial.open({ saslUserName: 'b' }, wayTo('network:///system', '/memory/virtnetworkd-sock'))
+      const leaving = trial.upstreams.map(upstream => upstream.take().some(({ proc }) => proc === REMOTE.connectClose))
+      expect(leaving).to.deep.equal([false, false, true, false])
     })
 
     it('when the daemon has lost another one that it needs, as soon as nobody has a call there', async () => {

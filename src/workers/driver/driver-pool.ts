@@ -2,11 +2,12 @@ import { CollectedCalls } from './collected-calls.js'
 import type { DriverSharing } from '../thread/settings.js'
 import type { Candidate, Way } from './driver-sockets.js'
 import type { DriverOpening, Drivers, OpenedDriver, OpenOrder } from './drivers.js'
-import { Endpoint } from './endpoint.js'
+import type { Endpoint } from './endpoint.js'
 import { GuestPort, type GuestServices } from './guest-port.js'
 import { HeldReplies } from './held-replies.js'
-import { endpointKey, isShareable, keyOf, sharedIdentity } from './shareable.js'
+import { isShareable, keyOf, sharedIdentity } from './shareable.js'
 import { SharedDriver, type SharedDriverOwner, type SharedDriverServices } from './shared-driver.js'
+import { SharedSocket } from './shared-socket.js'
 
 /** What it needs of its thread. */
 export interface PoolServices extends SharedDriverServices, Pick<GuestServices, 'turns' | 'counters'> {
@@ -33,7 +34,8 @@ export class DriverPool implements Drivers, SharedDriverOwner {
   readonly #collected = new CollectedCalls()
   /** By `keyOf`; one that is being opened may stand there more than once. */
   readonly #shared = new Map<string, SharedDriver>()
-  readonly #endpoints = new Map<string, Endpoint>()
+  /** By path. */
+  readonly #sockets = new Map<string, SharedSocket>()
 
   /** `drivers`: each session has a connection of its own there. */
   constructor(drivers: Drivers, services: PoolServices) {
@@ -93,10 +95,9 @@ export class DriverPool implements Drivers, SharedDriverOwner {
     const { way, readonly, identity } = driver.shared
     // Those who come later by another way to the same place are to find it.
     for (const other of way.candidates) if (other.path !== candidate.path) this.#forget(driver, keyOf(other, readonly, identity))
-    const key = endpointKey(candidate)
-    let endpoint = this.#endpoints.get(key)
-    if (endpoint === undefined) this.#endpoints.set(key, (endpoint = new Endpoint()))
-    return endpoint
+    let socket = this.#sockets.get(candidate.path)
+    if (socket === undefined) this.#sockets.set(candidate.path, (socket = new SharedSocket()))
+    return socket.endpoint(candidate.name)
   }
 
   unused(driver: SharedDriver): void {
@@ -109,12 +110,11 @@ export class DriverPool implements Drivers, SharedDriverOwner {
   }
 
   makeRoom({ candidates }: Way): void {
-    for (const candidate of candidates) this.#endpoints.get(endpointKey(candidate))?.tooIdle(0)?.goIdle()
+    for (const { path } of candidates) this.#sockets.get(path)?.tooIdle(0)?.goIdle()
   }
 
-  endpointLeft(candidate: Candidate): void {
-    const key = endpointKey(candidate)
-    if (this.#endpoints.get(key)?.isEmpty === true) this.#endpoints.delete(key)
+  endpointLeft({ path, name }: Candidate): void {
+    if (this.#sockets.get(path)?.left(name) === true) this.#sockets.delete(path)
   }
 
   /** Closes what no session has. */

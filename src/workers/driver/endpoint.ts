@@ -1,6 +1,13 @@
 import type { GuestPort } from './guest-port.js'
 import type { SharedConnection } from './shared-connection.js'
 
+/** Keeps which of the connections to one socket are idle, whatever name they have open. */
+export interface IdleKeeper {
+  used(connection: SharedConnection): void
+  unused(connection: SharedConnection, endpoint: Endpoint): void
+  tooIdle(most: number): SharedConnection | undefined
+}
+
 /**
  * A name at the socket of a driver daemon, with the shared connections that have it open and the sessions that use it,
  * whatever their identities. As long as there is a session one connection stays, the oldest: daemons end themselves when
@@ -10,8 +17,8 @@ export class Endpoint {
   readonly guests = new Set<GuestPort>()
   /** The oldest first. */
   readonly #connections = new Set<SharedConnection>()
-  /** The one that is idle longest first. */
-  readonly #idle = new Set<SharedConnection>()
+
+  constructor(readonly idle: IdleKeeper) {}
 
   get isEmpty(): boolean {
     return this.guests.size + this.#connections.size === 0
@@ -38,18 +45,11 @@ export class Endpoint {
 
   remove(connection: SharedConnection): void {
     this.#connections.delete(connection)
-    this.#idle.delete(connection)
+    this.idle.used(connection)
   }
 
   used(connection: SharedConnection, yes: boolean): void {
-    if (yes) this.#idle.delete(connection)
-    else this.#idle.add(connection)
-  }
-
-  /** One that has been idle longest, if there are more than `most`. */
-  tooIdle(most: number): SharedConnection | undefined {
-    if (this.#idle.size <= most) return undefined
-    for (const one of this.#idle) if (this.mayGo(one)) return one
-    return undefined
+    if (yes) this.idle.used(connection)
+    else this.idle.unused(connection, this)
   }
 }

@@ -22,5 +22,3 @@ export function sharedIdentity(identity: Identity, sharing: DriverSharing): Iden
 export function keyOf({ path, name }: Candidate, readonly: boolean, identity: Identity): string {
   return `${path}\0${name}\0${readonly ? 'ro' : 'rw'}\0${encodeSetIdentity(identity).toString('latin1')}`
 }
-
-export const endpointKey = ({ path, name }: Candidate): string => `${path}\0${name}`

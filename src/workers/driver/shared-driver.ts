@@ -226,7 +226,7 @@ export class SharedDriver implements GuestHost, GroupOwner, SharedOwner, EventCo
   }
 
   #closeTooIdle(): void {
-    this.#endpoint?.tooIdle(this.#services.settings.driverMaxIdle)?.goIdle()
+    this.#endpoint?.idle.tooIdle(this.#services.settings.driverMaxIdle)?.goIdle()
   }
 
   readonly #log: OpeningLog = {
