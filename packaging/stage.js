@@ -158,6 +158,9 @@ export class Stage {
     this.install('packaging/virtbrokerd.conf', `${DOCS}/examples/virtbrokerd.conf`)
     this.install('packaging/grafana/virtbroker.json', '/usr/share/virtbroker/grafana/virtbroker.json')
     this.install('packaging/prometheus/virtbroker.rules.yml', '/usr/share/virtbroker/prometheus/virtbroker.rules.yml')
+    for (const file of readdirSync(join(root, 'packaging/haproxy'))) {
+      this.install(`packaging/haproxy/${file}`, `/usr/share/virtbroker/haproxy/${file}`)
+    }
   }
 
   /** Of each module the license that it names, whose texts are with the modules; of Node the text. */

@@ -34,6 +34,7 @@ describe('the Debian package', function () {
       '/usr/lib/systemd/user/virtbrokerd.service', '/usr/lib/systemd/user/virtbrokerd.socket',
       ...units.map(file => `/usr/share/virtbroker/systemd/${file}`),
       '/usr/share/virtbroker/grafana/virtbroker.json', '/usr/share/virtbroker/prometheus/virtbroker.rules.yml',
+      ...['virtbroker.cfg', 'virtbroker-tls.cfg'].map(file => `/usr/share/virtbroker/haproxy/${file}`),
       '/etc/default/virtbrokerd', '/etc/logrotate.d/virtbrokerd',
       ...['virtbrokerd.8', 'virtbrokerctl.8', 'virtbroker-mode.8'].map(page => `/usr/share/man/man8/${page}.gz`),
       '/usr/share/man/man5/virtbrokerd.conf.5.gz',

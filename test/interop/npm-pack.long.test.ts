@@ -42,7 +42,8 @@ describe('what npm pack makes', function () {
     const others = files.filter(file => !file.startsWith('packaging/systemd/') && !file.endsWith('.js'))
     expect(others).to.have.members([
       'package.json', 'README.md', 'LICENSE', 'packaging/virtbrokerd.conf', 'packaging/completion/virtbrokerd',
-      'packaging/grafana/virtbroker.json', 'packaging/prometheus/virtbroker.rules.yml',
+      'packaging/grafana/virtbroker.json', 'packaging/prometheus/virtbroker.rules.yml', 'packaging/kubernetes/virtbroker.yaml',
+      'packaging/haproxy/virtbroker.cfg', 'packaging/haproxy/virtbroker-tls.cfg',
       'packaging/completion/virtbrokerctl',
       'dist/man/virtbrokerd.8', 'dist/man/virtbrokerctl.8', 'dist/man/virtbrokerd.conf.5'
     ])

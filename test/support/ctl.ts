@@ -14,7 +14,7 @@ export class Ctl {
 
   constructor(
     readonly cleanup: Cleanup,
-    broker: Broker
+    broker: Pick<Broker, 'dir'>
   ) {
     this.socket = join(broker.dir, 'libvirt-admin-sock')
   }

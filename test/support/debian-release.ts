@@ -11,11 +11,11 @@ const script = `
 set -e
 test ! -e "$2" || exit 0
 rm -rf "$2.new"
-mmdebstrap --variant=extract --aptopt='Acquire::Check-Valid-Until "false"' --include=libvirt-clients,libvirt-daemon "$1" "$2.new"
+mmdebstrap --variant=extract --aptopt='Acquire::Check-Valid-Until "false"' --include=libvirt-clients,libvirt-daemon,haproxy "$1" "$2.new"
 mv "$2.new" "$2"
 `
 
-/** libvirt of another Debian release: its packages and all that they need, unpacked once and not installed. */
+/** libvirt and HAProxy of another Debian release: the packages and all that they need, unpacked once and not installed. */
 export class DebianRelease {
   private constructor(
     readonly root: string,
@@ -25,7 +25,7 @@ export class DebianRelease {
   ) {}
 
   static async unpacked(suite: Suite): Promise<DebianRelease> {
-    const root = `/var/tmp/virtbroker-libvirt-${suite}`
+    const root = `/var/tmp/virtbroker-programs-${suite}`
     if (!existsSync(root)) await mustRun(['flock', `${root}.lock`, 'sh', '-c', script, 'sh', suite, root], { timeout: 300_000 })
     const architecture = (await readdir(join(root, 'usr/lib'))).find(name => name.endsWith('-linux-gnu'))!
     const libraries = join(root, 'usr/lib', architecture)

@@ -14,7 +14,7 @@ const packages = [
 const forSome: readonly [files: RegExp, packages: readonly string[]][] = [
   [/\/test\/interop\/(debian-|rpm-|container\.)/, ['debootstrap', 'lintian', 'binutils', 'podman', 'runc', 'rpm', 'cpio']],
   [/\/test\/interop\/prometheus\./, ['prometheus']],
-  [/\/test\/interop\/(virt-admin-releases|admin-protocol)\./, ['mmdebstrap']]
+  [/\/test\/interop\/(virt-admin-releases|admin-protocol|fleet)\./, ['mmdebstrap']]
 ]
 
 const LOCK = '/tmp/virtbroker-test-packages.lock'
