@@ -26,7 +26,12 @@ interface Told {
 class Listener implements SessionObserver {
   readonly told: Told[] = []
   readonly slowCalls: TimedCall[] = []
-  constructor(readonly timing: boolean, readonly slowUs = Infinity) {}
+  readonly begins: string[] = []
+  constructor(readonly timing: boolean, readonly slowUs = Infinity, readonly starts = false) {}
+
+  begun(_client: unknown, _prog: number, proc: number, serial: number): void {
+    this.begins.push(`${proc} ${serial}`)
+  }
 
   slow(_client: unknown, call: TimedCall): void {
     this.slowCalls.push({ ...call, head: call.head && Buffer.from(call.head) })
@@ -158,11 +163,30 @@ describe('the observer of a session', () => {
     const observer = new Listener(false)
     const trial = new MemorySession(clock, 'own', { observer })
     await trial.open()
+    trial.port.window = 1
     trial.call(CALL)
+    trial.call(SAVE)
     observer.told.length = 0
     trial.session.close('gone', 'debug')
-    expect(observer.told).to.deep.equal([{ proc: CALL, how: 'lost' }])
+    expect(observer.told).to.deep.equal([{ proc: CALL, how: 'lost' }, { proc: SAVE, how: 'lost' }])
+    expect(observer.begins).to.deep.equal([])
   })
+
+  for (const kind of ['own', 'shared'] as const) {
+    it(`is told of each call's beginning once, if it wants to know, with a driver connection that is ${kind}`, async () => {
+      const observer = new Listener(true, Infinity, true)
+      const trial = new MemorySession(clock, kind, { observer })
+      await trial.open()
+      expect(observer.begins).to.deep.equal([])
+      trial.port.window = 1
+      const serials = [trial.call(CALL), trial.call(CALL, new XdrWriter(64).string('in pieces').finish(), 7), trial.call(SAVE)]
+      trial.call(REMOTE.connectGetUri)
+      const expected = serials.map((serial, at) => `${at < 2 ? CALL : SAVE} ${serial}`)
+      expect(observer.begins).to.deep.equal(expected)
+      for (let count = 0; count < 3; count++) trial.port.reply(trial.port.take()[0]!)
+      expect(observer.begins).to.deep.equal(expected)
+    })
+  }
 })
 
 describe('the meter of calls', () => {

@@ -1,26 +1,17 @@
 import { threadId } from 'node:worker_threads'
-import { pathToFileURL } from 'node:url'
 import { expose } from 'comlink'
 import nodeEndpoint from 'comlink/dist/esm/node-adapter.mjs'
 import { Actor } from './actor.js'
 import type { ActorControl, ActorTask } from '../thread/control.js'
-import { failureText, SOURCE } from '../base/log.js'
+import { SOURCE } from '../base/log.js'
 import { Heart, Pulse } from '../thread/pulse.js'
-
-/** Loads a module of the administrator's. Why it cannot be had, if so. */
-async function failureOf(module: string): Promise<string | undefined> {
-  try {
-    await import(pathToFileURL(module).href)
-    return undefined
-  } catch (error) {
-    return `thread_module: ${failureText(error)}`
-  }
-}
+import { loadModule, outliveModule } from './thread-module.js'
 
 /** The pool's task: from here on the thread is an actor thread, until its supervisor shuts it down. */
 export default async function actorThread(task: ActorTask): Promise<void> {
-  const failure = task.module === undefined ? undefined : await failureOf(task.module)
+  const failure = task.module === undefined ? undefined : await loadModule(task.module)
   const actor = new Actor(task)
+  if (task.module !== undefined) outliveModule(actor.log.strangers)
   if (failure !== undefined) actor.log.write('module-failed', SOURCE.daemon, failure)
   const pulse = new Pulse(task.pulse)
   pulse.begin(threadId)

@@ -117,6 +117,13 @@ export const MESSAGE_KINDS = {
     'See that the file that thread_module names is an ES module whose own imports are found beside it.'
   ),
 
+  'module-threw': error(
+    '2e464600fa7e43cf896052f08085e040',
+    'The module for the threads has thrown',
+    'Clients are served as before. What the module was told of just then may be missing where it counts or records.',
+    'Mend the module that thread_module names, or a package that it imports.'
+  ),
+
   // Listeners and limits
 
   'listener-failed': error(

@@ -19,6 +19,7 @@ import type { Clock, Closable } from '../base/clock.js'
 import { FrameInput, type FrameInputOwner } from '../framing/frame-input.js'
 import { FrameWriter, type FrameSource } from '../framing/frame-writer.js'
 import { Keepalive, type KeepalivePeer } from '../framing/keepalive.js'
+import { tellClose } from '../observe/driver-channels.js'
 import { ECONNRESET, EIO, EPIPE, errorText } from '../os/libc.js'
 import type { Counters } from '../thread/counters.js'
 import { connectionReport, type ConnectionReport } from '../thread/driver-report.js'
@@ -187,8 +188,9 @@ export class DriverConnection implements DriverPort, DriverLink, TransportHandle
   }
 
   /** Closes it without a word to the session. Own calls are rejected. */
-  end(error: RemoteError = driverClosed()): void {
+  end(error: RemoteError = driverClosed(), lost = false): void {
     if (!this.#become('closed')) return
+    tellClose(this.number, lost, error)
     this.#ended = error
     this.#services.links.closed(this)
     this.#keepalive.stop()
@@ -209,7 +211,7 @@ export class DriverConnection implements DriverPort, DriverLink, TransportHandle
   #lose(error: RemoteError, reason: number): void {
     const serving = this.#state === 'serving'
     const cut = this.#input.reader.inPassedFrame
-    this.end(error)
+    this.end(error, true)
     if (serving) this.#user.driverEvents.driverLost(this, error, reason, cut)
   }
 

@@ -8,7 +8,8 @@ import { XdrError } from '../../protocol/xdr.js'
 import { Timer } from '../base/clock.js'
 import { EAGAIN, ENOENT, ETIMEDOUT, errorText } from '../os/libc.js'
 import type { DaemonStarter } from '../thread/control.js'
-import { CONNECT_OUTCOMES, driverOf, FAMILIES } from '../thread/metric-families.js'
+import { tellOpen } from '../observe/driver-channels.js'
+import { CONNECT_OUTCOMES, driverOf, DRIVERS, FAMILIES, type ConnectOutcome } from '../thread/metric-families.js'
 import type { ActorSettings } from '../thread/settings.js'
 import { PolledTransport } from '../transport/polled.js'
 import type { ThreadIo } from '../transport/thread-io.js'
@@ -86,19 +87,27 @@ class Opening implements DriverOpening {
     try {
       const opened = await this.#open()
       const driver = driverOf(opened.uri)
-      counters.add(FAMILIES.driverConnects, 1, driver, CONNECT_OUTCOMES.indexOf('ok'))
       counters.observe(FAMILIES.driverConnectTime, Math.round(1000 * (performance.now() - began)), driver)
+      this.#ended('ok', driver, opened.candidate, began)
       return opened
     } catch (error) {
       // There is none for what no driver has.
       const [candidate] = this.#order.way.candidates
-      const driver = driverOf(candidate?.uri ?? candidate?.name ?? '')
-      counters.add(FAMILIES.driverConnects, 1, driver, CONNECT_OUTCOMES.indexOf(this.#outcome(error)))
+      this.#ended(this.#outcome(error), driverOf(candidate?.uri ?? candidate?.name ?? ''), candidate, began, error as Error)
       throw error
     }
   }
 
-  #outcome(error: unknown): (typeof CONNECT_OUTCOMES)[number] {
+  #ended(outcome: ConnectOutcome, driver: number, candidate: Candidate | undefined, began: number, error?: Error): void {
+    this.#services.counters.add(FAMILIES.driverConnects, 1, driver, CONNECT_OUTCOMES.indexOf(outcome))
+    const { way, readonly } = this.#order
+    tellOpen(() => ({
+      connection: this.#driver?.number, socket: candidate?.path ?? way.sought, name: candidate?.name, driver: DRIVERS[driver]!, readonly,
+      outcome, error, seconds: (performance.now() - began) / 1000
+    }))
+  }
+
+  #outcome(error: unknown): ConnectOutcome {
     if (this.up) return 'given_up'
     if (this.#absent) return 'absent'
     return error instanceof RemoteError && error.int1 === ETIMEDOUT ? 'late' : 'failed'

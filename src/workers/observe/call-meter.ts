@@ -15,6 +15,7 @@ const READ_ONLY = REFUSALS.indexOf('read_only')
 /** Counts the calls of a thread, and how long they took, for the metrics page. */
 export class CallMeter implements SessionObserver {
   readonly timing = true
+  readonly starts = false
   readonly slowUs = Infinity
   readonly #counters: Counters
   readonly #words: Float64Array
@@ -33,6 +34,8 @@ export class CallMeter implements SessionObserver {
   }
 
   changed(): void {}
+
+  begun(): void {}
 
   answered({ driver }: ServedRecord, prog: number, proc: number, code: number, queued: number, atDriver: number): void {
     const words = this.#words

@@ -33,6 +33,14 @@ export class CallTrace implements SessionObserver {
     return this.#next?.slowUs ?? Infinity
   }
 
+  get starts(): boolean {
+    return this.#next?.starts === true
+  }
+
+  begun(client: ServedRecord, prog: number, proc: number, serial: number): void {
+    this.#next?.begun(client, prog, proc, serial)
+  }
+
   changed(client: ServedRecord): void {
     this.#next?.changed(client)
   }
@@ -41,13 +49,15 @@ export class CallTrace implements SessionObserver {
     this.#next?.slow(client, call)
   }
 
-  answered(client: ServedRecord, prog: number, proc: number, code: number, queued: number, atDriver: number): void {
-    this.#next?.answered(client, prog, proc, code, queued, atDriver)
+  answered(
+    client: ServedRecord, prog: number, proc: number, code: number, queued: number, atDriver: number, serial: number
+  ): void {
+    this.#next?.answered(client, prog, proc, code, queued, atDriver, serial)
     this.#add(prog, proc, code, queued, atDriver, undefined)
   }
 
-  refused(client: ServedRecord, prog: number, proc: number, why: RemoteError): void {
-    this.#next?.refused(client, prog, proc, why)
+  refused(client: ServedRecord, prog: number, proc: number, why: RemoteError, serial: number): void {
+    this.#next?.refused(client, prog, proc, why, serial)
     this.#add(prog, proc, why.code, 0, 0, why.message.slice(0, MAX_MESSAGE))
   }
 

@@ -6,14 +6,20 @@ import type { ServedRecord } from '../thread/client-record.js'
 import { DRIVERS } from '../thread/metric-families.js'
 import { outcomeOf, type SessionObserver, type TimedCall } from '../thread/session-observer.js'
 
-/** A call that has ended, as subscribers of `virtbroker:call:end` see it. */
-export interface CallEnd {
+/** A call for the driver daemon that has come, as subscribers of `virtbroker:call:start` see it. */
+export interface CallStart {
   readonly client: ServedRecord
   /** `remote`, `qemu` or `lxc`; the number of any other. */
   readonly program: string
   readonly procedure: string
   /** One of DRIVERS. */
   readonly driver: string
+  /** The client's: two of its calls that are out at a time have seldom the same. */
+  readonly serial: number
+}
+
+/** A call that has ended, as subscribers of `virtbroker:call:end` see it. */
+export interface CallEnd extends CallStart {
   readonly outcome: 'ok' | 'error' | 'refused' | 'lost'
   /** libvirt's number of the error, if there is one. */
   readonly code: number | undefined
@@ -22,6 +28,7 @@ export interface CallEnd {
   readonly atDriver: number
 }
 
+const starts = channel('virtbroker:call:start')
 const ends = channel('virtbroker:call:end')
 const changes = channel('virtbroker:client:change')
 const closes = channel('virtbroker:client:close')
@@ -31,6 +38,7 @@ const PROGRAMS: ReadonlyMap<number, string> = new Map([[PROGRAM.remote, 'remote'
 /** Tells the subscribers of diagnostics channels in this thread. It is made where a module was loaded that may have subscribed. */
 export class Diagnostics implements SessionObserver {
   readonly timing = true
+  readonly starts = true
   readonly #next: () => SessionObserver | undefined
 
   /** `next`: who is told all the same. */
@@ -51,25 +59,32 @@ export class Diagnostics implements SessionObserver {
     if (closes.hasSubscribers) closes.publish({ client, why })
   }
 
-  answered(client: ServedRecord, prog: number, proc: number, code: number, queued: number, atDriver: number): void {
-    this.#next()?.answered(client, prog, proc, code, queued, atDriver)
-    if (!ends.hasSubscribers) return
-    const known = code > 0 ? code : undefined
-    this.#publish(client, prog, proc, { outcome: outcomeOf(code), code: known, queued: queued / 1e6, atDriver: atDriver / 1e6 })
+  /** Whoever is told besides wants no starts. */
+  begun(client: ServedRecord, prog: number, proc: number, serial: number): void {
+    if (starts.hasSubscribers) starts.publish(startOf(client, prog, proc, serial))
   }
 
-  refused(client: ServedRecord, prog: number, proc: number, why: RemoteError): void {
-    this.#next()?.refused(client, prog, proc, why)
-    if (ends.hasSubscribers) this.#publish(client, prog, proc, { outcome: 'refused', code: why.code, queued: 0, atDriver: 0 })
+  answered(
+    client: ServedRecord, prog: number, proc: number, code: number, queued: number, atDriver: number, serial: number
+  ): void {
+    this.#next()?.answered(client, prog, proc, code, queued, atDriver, serial)
+    if (!ends.hasSubscribers) return
+    const known = code > 0 ? code : undefined
+    const end = { outcome: outcomeOf(code), code: known, queued: queued / 1e6, atDriver: atDriver / 1e6 }
+    ends.publish({ ...startOf(client, prog, proc, serial), ...end } satisfies CallEnd)
+  }
+
+  refused(client: ServedRecord, prog: number, proc: number, why: RemoteError, serial: number): void {
+    this.#next()?.refused(client, prog, proc, why, serial)
+    if (!ends.hasSubscribers) return
+    const end = { outcome: 'refused', code: why.code, queued: 0, atDriver: 0 } as const
+    ends.publish({ ...startOf(client, prog, proc, serial), ...end } satisfies CallEnd)
   }
 
   slow(client: ServedRecord, call: TimedCall): void {
     this.#next()?.slow(client, call)
   }
-
-  #publish(client: ServedRecord, prog: number, proc: number, end: Pick<CallEnd, 'outcome' | 'code' | 'queued' | 'atDriver'>): void {
-    const program = PROGRAMS.get(prog) ?? String(prog)
-    const told: CallEnd = { client, program, procedure: procedureName(prog, proc), driver: DRIVERS[client.driver]!, ...end }
-    ends.publish(told)
-  }
 }
+
+const startOf = (client: ServedRecord, prog: number, proc: number, serial: number): CallStart =>
+  ({ client, program: PROGRAMS.get(prog) ?? String(prog), procedure: procedureName(prog, proc), driver: DRIVERS[client.driver]!, serial })

@@ -28,13 +28,14 @@ export interface SlowCallsOwner {
 /** Tells of calls that take long (`slow_call_ms`): a line in the log, and a record. */
 export class SlowCalls implements SessionObserver {
   readonly timing = true
+  readonly starts = false
   readonly #owner: SlowCallsOwner
   readonly #next: SessionObserver | undefined
   readonly #lines: LogLimit
   #since = 0
   #told = 0
 
-  /** `next`: who is told of all calls all the same. */
+  /** `next`: who is told of the end of all calls all the same. */
   constructor(owner: SlowCallsOwner, next: SessionObserver | undefined) {
     this.#owner = owner
     this.#next = next
@@ -46,16 +47,20 @@ export class SlowCalls implements SessionObserver {
     return slowCallMs > 0 ? 1000 * slowCallMs : Infinity
   }
 
+  begun(): void {}
+
   changed(client: ServedRecord): void {
     this.#next?.changed(client)
   }
 
-  answered(client: ServedRecord, prog: number, proc: number, code: number, queued: number, atDriver: number): void {
-    this.#next?.answered(client, prog, proc, code, queued, atDriver)
+  answered(
+    client: ServedRecord, prog: number, proc: number, code: number, queued: number, atDriver: number, serial: number
+  ): void {
+    this.#next?.answered(client, prog, proc, code, queued, atDriver, serial)
   }
 
-  refused(client: ServedRecord, prog: number, proc: number, why: RemoteError): void {
-    this.#next?.refused(client, prog, proc, why)
+  refused(client: ServedRecord, prog: number, proc: number, why: RemoteError, serial: number): void {
+    this.#next?.refused(client, prog, proc, why, serial)
   }
 
   slow(client: ServedRecord, call: TimedCall): void {

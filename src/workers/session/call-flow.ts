@@ -57,6 +57,7 @@ export class CallFlow implements CallSink, ReplyJudge {
   #observer: SessionObserver | undefined
   readonly #services: FlowServices
   #keepsHeads = false
+  #tellsStarts = false
   #port: DriverPort | undefined
   /** It has said `hold`: to ask again is of no use before `driverJudged`. */
   #held = false
@@ -78,6 +79,7 @@ export class CallFlow implements CallSink, ReplyJudge {
   observe(observer: SessionObserver | undefined): void {
     this.#observer = observer
     this.#keepsHeads = observer?.timing === true && observer.slowUs < Infinity
+    this.#tellsStarts = observer?.timing === true && observer.starts
     this.calls.keepTimes(observer?.timing === true)
   }
 
@@ -193,6 +195,7 @@ export class CallFlow implements CallSink, ReplyJudge {
     } else if (disposition === DISPOSITION.hold) {
       this.#waiting ??= new WaitingCalls()
       this.#waiting.add(prog, proc, serial, kind, frameLength(bytes, at), descriptors, this.#now)
+      if (this.#tellsStarts) this.#observer!.begun(this.#owner.record, prog, proc, serial)
       if (this.#waiting.full) this.#client.pause(PAUSE.waitingFull)
       if (port === undefined) this.#owner.driverWanted()
     }
@@ -212,6 +215,7 @@ export class CallFlow implements CallSink, ReplyJudge {
     if (this.#observer?.timing === true) {
       const { now } = this.#services.turns.clock
       this.calls.stamp(came === 0 ? now : came, now)
+      if (came === 0 && this.#tellsStarts) this.#observer.begun(this.#owner.record, prog, proc, serial)
     }
     if ((kind & KIND.stream) !== 0) this.streams.called(prog, proc, serial, (kind & KIND.sparse) !== 0)
   }
@@ -264,12 +268,13 @@ export class CallFlow implements CallSink, ReplyJudge {
     const { calls } = this
     const prog = calls.programAt(place)
     const proc = calls.procedureAt(place)
-    if (!observer.timing) return observer.answered(this.#owner.record, prog, proc, code, 0, 0)
+    const serial = calls.serialAt(place)
+    if (!observer.timing) return observer.answered(this.#owner.record, prog, proc, code, 0, 0, serial)
     const given = calls.givenAt(place)
-    if (given === 0) return observer.answered(this.#owner.record, prog, proc, code, 0, 0)
+    if (given === 0) return observer.answered(this.#owner.record, prog, proc, code, 0, 0, serial)
     const queued = Math.round(1000 * (given - calls.cameAt(place)))
     const atDriver = Math.round(1000 * (this.#services.turns.clock.now - given))
-    observer.answered(this.#owner.record, prog, proc, code, queued, atDriver)
+    observer.answered(this.#owner.record, prog, proc, code, queued, atDriver, serial)
     if (queued + atDriver < observer.slowUs || code === LOST) return
     observer.slow(this.#owner.record, { prog, proc, code, queued, atDriver, head: calls.headAt(place) })
   }
@@ -347,7 +352,7 @@ export class CallFlow implements CallSink, ReplyJudge {
   /** Nobody waits for the answers any more. */
   abandon(): void {
     this.#observeLost()
-    this.drop()
+    for (const { prog, proc, serial } of this.drop()) this.#observer?.answered(this.#owner.record, prog, proc, LOST, 0, 0, serial)
   }
 
   #observeLost(): void {
@@ -365,7 +370,7 @@ export class CallFlow implements CallSink, ReplyJudge {
   /** The calls that wait for the daemon fail, and what is still to come of the last one is not wanted. */
   failWaiting(error: RemoteError): void {
     for (const call of this.drop()) {
-      this.#observer?.refused(this.#owner.record, call.prog, call.proc, error)
+      this.#observer?.refused(this.#owner.record, call.prog, call.proc, error, call.serial)
       this.#client.write(errorReply(call, error))
     }
     this.#client.divert(DISPOSITION.skip)

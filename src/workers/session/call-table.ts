@@ -105,6 +105,10 @@ export class CallTable {
     return this.#words[place + 1]!
   }
 
+  serialAt(place: number): number {
+    return this.#words[place + 2]! >>> 0
+  }
+
   cameAt(place: number): number {
     return this.#times === undefined ? 0 : this.#times[place / TIME_STEP]!
   }

@@ -14,9 +14,9 @@ import { SOURCE, type LogSource } from '../base/log.js'
 import type { LogKind } from '../base/log-kinds.js'
 import type { DriverPort } from '../driver/driver-port.js'
 import type { Way } from '../driver/driver-sockets.js'
-import { isShareable } from '../driver/shareable.js'
 import type { OpenedDriver } from '../driver/drivers.js'
 import { EIO, EMFILE, errorText } from '../os/libc.js'
+import { tellReconnect } from '../observe/driver-channels.js'
 import { subjectOf } from '../policy/subject.js'
 import { openedName, type ClientActivity, type ClientState, type ServedRecord } from '../thread/client-record.js'
 import type { ConnectionUse } from '../thread/driver-report.js'
@@ -28,6 +28,7 @@ import { CallFlow } from './call-flow.js'
 import { ClientLog } from './client-log.js'
 import { ClientSide } from './client-side.js'
 import { DriverSide, type DriverSideOwner } from './driver-side.js'
+import { ownUse } from './driver-use.js'
 import { Leave, type LeaveOwner } from './leave.js'
 import { answerLocally } from './local-calls.js'
 import { Login, type LoginOwner } from './login.js'
@@ -266,7 +267,7 @@ export class ClientSession implements
   }
 
   connectClose(call: Header): void {
-    this.client.observer?.answered(this.record, call.prog, call.proc, STATUS.ok, 0, 0)
+    this.client.observer?.answered(this.record, call.prog, call.proc, STATUS.ok, 0, 0, call.serial)
     this.leave.finishWith(replyFrame(call), this.thread.settings.closeTimeoutMs)
   }
 
@@ -337,24 +338,22 @@ export class ClientSession implements
 
   reconnected(opened: OpenedDriver, readonly: boolean): void {
     this.#connected(opened, readonly)
+    tellReconnect(this.record, 'ok')
     this.flow.release()
   }
 
   notReconnected(error: RemoteError): boolean {
     this.#driver.notOpened()
     if (!this.#become('lost')) return false
+    tellReconnect(this.record, 'failed', error)
     this.flow.failWaiting(error)
     this.#leave?.goOn()
     return true
   }
 
   driverUse(): ConnectionUse | undefined {
-    const target = this.#reconnection.target
-    if (target === undefined) return undefined
-    const { flow, record: { id, identity } } = this
-    const why = isShareable({ candidates: [target.candidate] }) ? 'off' : 'name'
-    const oldestMs = flow.oldest === 0 ? undefined : Math.round(performance.now() - flow.oldest)
-    return { kind: 'own', ...target, identity, why, client: id, clients: 1, calls: flow.calls.size, oldestMs }
+    const { target } = this.#reconnection
+    return target && ownUse(target, this.record, this.flow)
   }
 
   failed(error: unknown): void {

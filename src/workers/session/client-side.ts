@@ -168,12 +168,12 @@ export class ClientSide implements ClientPort, ClientConnection, ReplySink, Tran
   }
 
   answer(call: Header, body?: Buffer): void {
-    this.observer?.answered(this.#user.record, call.prog, call.proc, STATUS.ok, 0, 0)
+    this.observer?.answered(this.#user.record, call.prog, call.proc, STATUS.ok, 0, 0, call.serial)
     this.write(replyFrame(call, body))
   }
 
   fail(call: Header, error: RemoteError): void {
-    this.observer?.refused(this.#user.record, call.prog, call.proc, error)
+    this.observer?.refused(this.#user.record, call.prog, call.proc, error, call.serial)
     this.write(errorReply(call, error))
   }
 

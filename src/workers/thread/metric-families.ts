@@ -71,6 +71,7 @@ export const HANDSHAKE_OUTCOMES = ['ok', 'failed', 'refused', 'gone', 'cut_off']
 export type HandshakeOutcome = (typeof HANDSHAKE_OUTCOMES)[number]
 /** `absent`: nobody listens there. */
 export const CONNECT_OUTCOMES = ['ok', 'absent', 'late', 'failed', 'given_up'] as const
+export type ConnectOutcome = (typeof CONNECT_OUTCOMES)[number]
 export const RECONNECT_OUTCOMES = ['ok', 'failed'] as const
 const KEEPALIVE_RESULTS = ['answered', 'missed', 'would_have_starved'] as const
 export const KEEPALIVE_RESULT = { answered: 0, missed: 1, wouldHaveStarved: 2 } as const

@@ -26,17 +26,23 @@ export interface TimedCall {
 export interface SessionObserver {
   /** Whether calls are stamped: their times are 0 otherwise. It never changes. */
   readonly timing: boolean
+  /** Whether calls are told of by `begun` too. It never changes. */
+  readonly starts: boolean
   /** A client has come to its session, or something has changed in its record. */
   changed(client: ServedRecord): void
+  /** A call has come that is for the driver daemon: it has it now, or waits. Only where calls are stamped. */
+  begun(client: ServedRecord, prog: number, proc: number, serial: number): void
   /**
    * A call has its answer, from the driver daemon or from the broker itself, or there will be none. `code`: 0, or libvirt's
    * number of the error that was answered, or LOST. `queued`: microseconds until the daemon was given it; `atDriver`: from
-   * then to the reply; both 0 of what the broker has answered.
+   * then to the reply; both 0 of what the broker has answered, and of what was lost before the daemon had it.
    */
-  answered(client: ServedRecord, prog: number, proc: number, code: number, queued: number, atDriver: number): void
+  answered(
+    client: ServedRecord, prog: number, proc: number, code: number, queued: number, atDriver: number, serial: number
+  ): void
   /** Calls that took so many microseconds at least are told of by `slow` too, where calls are stamped. */
   readonly slowUs: number
   slow(client: ServedRecord, call: TimedCall): void
   /** No daemon was given the call. */
-  refused(client: ServedRecord, prog: number, proc: number, why: RemoteError): void
+  refused(client: ServedRecord, prog: number, proc: number, why: RemoteError, serial: number): void
 }
