@@ -20,6 +20,8 @@ export interface Scale {
   pollers: number
   /** Idle clients beside which others call. */
   crowds: readonly number[]
+  /** Sizes at which the scale model is checked. */
+  modelClients: readonly number[]
   streamBytes: number
   /** Names (256 bytes each) in the replies of the payload entry. */
   payloadNames: readonly number[]
@@ -39,6 +41,7 @@ export const FULL: Scale = {
   stormClients: [4000, 9000],
   pollers: 1000,
   crowds: [0, 2000, 4000, 9000],
+  modelClients: [1000, 3000, 9000],
   streamBytes: 512 * MiB,
   payloadNames: [0, 4, 64, 1024, 4096, 16_384, 65_536]
 }
@@ -55,6 +58,7 @@ export const QUICK: Scale = {
   stormClients: [300],
   pollers: 200,
   crowds: [0, 500],
+  modelClients: [200, 600],
   streamBytes: 64 * MiB,
   payloadNames: [64, 65_536]
 }
@@ -72,6 +76,7 @@ export const SMOKE: Scale = {
   stormClients: [40],
   pollers: 20,
   crowds: [0, 20],
+  modelClients: [10, 40],
   streamBytes: MiB,
   payloadNames: [0, 64]
 }

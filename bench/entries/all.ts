@@ -11,6 +11,7 @@ import { mixed } from './mixed.js'
 import { payloads } from './payloads.js'
 import { pollingCrowd } from './polling-crowd.js'
 import { proxyLimit } from './proxy-limit.js'
+import { scaleModel } from './scale-model.js'
 import { sharedMemory } from './shared-memory.js'
 import { sharedCalls, smallCalls } from './small-calls.js'
 import { sharedStorm, storm } from './storm.js'
@@ -22,5 +23,5 @@ import { tls } from './tls.js'
 /** In the order of the page: what is asked for most comes first. */
 export const ENTRIES: readonly Entry[] = [
   smallCalls, proxyLimit, fixedRate, connectCycle, storm, crowd, pollingCrowd, stuck, sharedCalls, sharedCycle, sharedStorm,
-  sharedMemory, idleMemory, churnMemory, payloads, streams, tls, mixed, bystanders, fairness, hotThread, threads
+  sharedMemory, scaleModel, idleMemory, churnMemory, payloads, streams, tls, mixed, bystanders, fairness, hotThread, threads
 ]

@@ -32,7 +32,7 @@ async function crowdOf(bench: Bench, name: (typeof bench.options.peers)[number])
     const points: { x: number; y: number }[] = []
     const room = Math.floor((mostDescriptors() - SPARE_DESCRIPTORS) / DESCRIPTORS_A_CLIENT[name])
     const { pid } = peer
-    await idleSteps(bench, peer, load, room, [pid], clients => {
+    await idleSteps(bench, peer, load, room, bench.scale.idleSteps, [pid], clients => {
       const bytes = residentBytes(pid)
       points.push({ x: clients, y: bytes })
       bench.record(name, { clients }, 0, RESIDENT, bytes / 1e6)

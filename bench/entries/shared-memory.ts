@@ -28,7 +28,7 @@ async function crowdOf(bench: Bench, name: PeerName): Promise<void> {
     const load = stage.load()
     const pids = [peer.pid, ...peer.driver.pids].filter(pid => pid !== undefined)
     const points: { x: number; y: number }[] = []
-    await idleSteps(bench, peer, load, MOST, pids, clients => {
+    await idleSteps(bench, peer, load, MOST, bench.scale.idleSteps, pids, clients => {
       points.push({ x: clients, y: pids.reduce((sum, pid) => sum + residentBytes(pid), 0) })
     })
     bench.record(name, {}, 0, PER_CLIENT, slope(points) / 1000)
