@@ -18,7 +18,8 @@ export type Summarised = Omit<ClientSummary, 'pid' | 'user'> & Pick<Client, 'ide
 export const summaryOf = ({ id, since, listener, peer, state, opened, thread, identity }: Summarised): ClientSummary =>
   ({ id, since, listener, peer, state, opened, thread, pid: identity.processId, user: userOf(identity) })
 
-function userOf({ saslUserName, x509DistinguishedName, userName }: Identity): string | undefined {
+/** The name that it goes by, if it has proved one. */
+export function userOf({ saslUserName, x509DistinguishedName, userName }: Identity): string | undefined {
   const name = saslUserName ?? x509DistinguishedName ?? userName
   return name === undefined ? undefined : bounded(name, MAX_NAME)
 }
