@@ -14,6 +14,7 @@ const packages = [
 const forSome: readonly [files: RegExp, packages: readonly string[]][] = [
   [/\/test\/interop\/(debian-|rpm-|container\.)/, ['debootstrap', 'lintian', 'binutils', 'podman', 'runc', 'rpm', 'cpio']],
   [/\/test\/interop\/prometheus\./, ['prometheus']],
+  [/\/test\/interop\/shared-clients\./, ['prometheus-libvirt-exporter']],
   [/\/test\/interop\/(virt-admin-releases|admin-protocol|fleet)\./, ['mmdebstrap']]
 ]
 
