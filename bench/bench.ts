@@ -44,44 +44,55 @@ export interface StageWish {
   tls?: TlsWish
   /** Actor threads of the broker, over which clients are spread evenly; as the broker has it if not given. */
   threads?: number
-  /** Further lines of the broker's configuration. */
-  conf?: readonly string[]
+  /** Clients of the broker of whom the daemon is told the same share connections to it. */
+  sharing?: boolean
+}
+
+/** A process that makes load. */
+export interface LoadProcess {
+  readonly pid: number
+  stop(): Promise<void>
 }
 
 /** Peers, each in front of a driver of its own, and the processes that make load. */
 export class Stage {
-  readonly loads: Load[] = []
+  readonly #loads: LoadProcess[] = []
   readonly #forget: () => void
 
   constructor(
     readonly directory: string,
-    readonly peers: readonly Peer[]
+    readonly peers: readonly Peer[],
+    readonly certificates: Certificates | undefined
   ) {
     this.#forget = atExit(() => this.#clear())
   }
 
   load(): Load {
-    const load = new Load()
-    this.loads.push(load)
+    return this.keep(new Load())
+  }
+
+  /** Ends it when the rest of the load ends. */
+  keep<Kind extends LoadProcess>(load: Kind): Kind {
+    this.#loads.push(load)
     return load
   }
 
-  /** A load process for each peer, with that many clients that have opened `uri`. */
-  crowds(uri: string, clients: number): Promise<{ peer: Peer; load: Load }[]> {
+  /** A load process for each peer, with that many clients that have opened `uri`, so many of them at a time. */
+  crowds(uri: string, clients: number, parallel?: number): Promise<{ peer: Peer; load: Load }[]> {
     return Promise.all(this.peers.map(async peer => {
       const load = this.load()
-      await load.open(peer.target(uri), clients)
+      await load.open(peer.target(uri), clients, parallel)
       return { peer, load }
     }))
   }
 
   /** Ends all load. */
   async disperse(): Promise<void> {
-    await Promise.all(this.loads.splice(0).map(load => load.stop()))
+    await Promise.all(this.#loads.splice(0).map(load => load.stop()))
   }
 
   async close(): Promise<void> {
-    await Promise.all(this.loads.map(load => load.stop()))
+    await Promise.all(this.#loads.map(load => load.stop()))
     await Promise.all(this.peers.map(peer => peer.stop()))
     await Promise.all(this.peers.map(peer => peer.driver.stop()))
     this.#forget()
@@ -183,7 +194,7 @@ export class Bench {
     })
     const started = await Promise.allSettled(starting)
     const peers = started.filter(result => result.status === 'fulfilled').map(({ value }) => value)
-    const stage = new Stage(directory, peers)
+    const stage = new Stage(directory, peers, tls)
     const failed = started.find(result => result.status === 'rejected')
     if (failed === undefined) return stage
     await stage.close()
@@ -201,14 +212,14 @@ export class Bench {
     name: PeerName,
     directory: string,
     driver: Driver,
-    { threads, conf }: StageWish,
+    { threads, sharing = false }: StageWish,
     tls: Certificates | undefined
   ): Promise<Peer> {
     if (name === 'direct') return direct(driver)
     if (name === 'haproxy') return startHaproxy(directory, driver, tls)
     if (name === 'libvirtd') return startLibvirtdProxy(directory, driver, tls)
     const { broker, base } = this.options
-    return startBroker(name, name === 'base' ? base! : broker, directory, driver, { threads, conf }, tls)
+    return startBroker(name, name === 'base' ? base! : broker, directory, driver, { threads, sharing }, tls)
   }
 
   record(peer: PeerName, point: Point, round: number, figure: Figure, value: number): void {

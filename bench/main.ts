@@ -26,6 +26,7 @@ interface Options {
   driver: Exclude<DriverKind, 'answering'>
   peers: string[]
   rounds?: number
+  entrySeconds?: number
   compare?: string
   out: string
 }
@@ -44,6 +45,7 @@ function parse(): Options {
       new Option('--peers <name...>', 'what to measure').argParser(several).default([], 'haproxy,libvirtd,direct')
     )
     .option('--rounds <n>', 'turns of each peer', Number)
+    .option('--entry-seconds <n>', 'no further turns when an entry has taken so long', Number)
     .option('--compare <revision>', 'measure against the broker of this revision; other peers only with --peers')
     .option('--out <directory>', 'where results go', path.join(project, 'build/bench-results'))
     .parse()
@@ -67,9 +69,9 @@ function peersOf({ peers: wanted, compare }: Options): PeerName[] {
   return ['virtbroker', ...known.filter(name => wanted.length === 0 || wanted.includes(name))]
 }
 
-function scaleOf({ smoke, quick, rounds }: Options): Scale {
+function scaleOf({ smoke, quick, rounds, entrySeconds }: Options): Scale {
   const scale = smoke ? SMOKE : quick ? QUICK : FULL
-  return rounds === undefined ? scale : { ...scale, rounds }
+  return { ...scale, ...(rounds && { rounds }), ...(entrySeconds && { entryMs: 1000 * entrySeconds }) }
 }
 
 /** Where the results are written. */

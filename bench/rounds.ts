@@ -1,5 +1,4 @@
-import type { Bench } from './bench.js'
-import type { Load } from './load/load.js'
+import type { Bench, LoadProcess } from './bench.js'
 import type { Outcome } from './load/orders.js'
 import { measure, record, type Recorded } from './measure.js'
 import type { Peer } from './peers/peers.js'
@@ -8,7 +7,7 @@ import type { Point } from './results/samples.js'
 /** One peer's part in a comparison: `work` keeps `load` busy for about `ms`. */
 export interface Contender {
   peer: Peer
-  load: Load
+  load: LoadProcess
   /** Where it is measured, beside what all of them have in common. */
   at?: Point
   work: (ms: number) => Promise<Outcome>

@@ -18,6 +18,8 @@ export interface Scale {
   stormClients: readonly number[]
   /** That each call a few times a second. */
   pollers: number
+  /** Between two calls of a process that polls. */
+  pollMs: number
   /** Idle clients beside which others call. */
   crowds: readonly number[]
   /** Sizes at which the scale model is checked. */
@@ -40,7 +42,8 @@ export const FULL: Scale = {
   idleSteps: [1000, 3000, 5000, 7000, 9000],
   stormClients: [4000, 9000],
   pollers: 1000,
-  crowds: [0, 2000, 4000, 9000],
+  pollMs: 20_000,
+  crowds: [0, 1000, 2000, 4000, 9000],
   modelClients: [1000, 3000, 9000],
   streamBytes: 512 * MiB,
   payloadNames: [0, 4, 64, 1024, 4096, 16_384, 65_536]
@@ -57,6 +60,7 @@ export const QUICK: Scale = {
   idleSteps: [200, 600],
   stormClients: [300],
   pollers: 200,
+  pollMs: 2000,
   crowds: [0, 500],
   modelClients: [200, 600],
   streamBytes: 64 * MiB,
@@ -75,6 +79,7 @@ export const SMOKE: Scale = {
   idleSteps: [10, 40],
   stormClients: [40],
   pollers: 20,
+  pollMs: 500,
   crowds: [0, 20],
   modelClients: [10, 40],
   streamBytes: MiB,

@@ -16,3 +16,20 @@ export const NEVER_ANSWERED = REMOTE.domainGetTime
 
 /** To the answering driver: a reply of 28 bytes, a header alone. */
 export const EMPTY_REPLY: Call = { procedure: REMOTE.interfaceChangeBegin, body: new XdrWriter().u32(0).finish() }
+
+const LIFECYCLE = 0
+/** Registers for the lives of all domains. */
+export const WATCH_DOMAINS: Call = {
+  procedure: REMOTE.connectDomainEventCallbackRegisterAny,
+  body: new XdrWriter().i32(LIFECYCLE).bool(false).finish()
+}
+/** Defining a domain, even with what it is already, is a lifecycle event. */
+export const CHANGE_DOMAIN: Call = {
+  procedure: REMOTE.domainDefineXml,
+  body: new XdrWriter()
+    .string(
+      "<domain type='test'><name>bench</name><uuid>b0a5c7e2-3f41-4d5e-9c0b-7d1c4f0e9a11</uuid>" +
+        '<memory>1024</memory><os><type>hvm</type></os></domain>'
+    )
+    .finish()
+}

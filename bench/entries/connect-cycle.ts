@@ -1,7 +1,7 @@
 import { inTurns } from '../rounds.js'
 import { comingAndGoing } from './contenders.js'
 import type { Bench } from '../bench.js'
-import { SHARING, type Entry } from './entry.js'
+import type { Entry } from './entry.js'
 
 const AT_A_TIME = 16
 
@@ -25,11 +25,11 @@ export const sharedCycle: Entry = {
     { figure: 'rate', against: 'direct', limit: 1 },
     { figure: 'rate', against: 'libvirtd', limit: 3 }
   ],
-  run: bench => cycle(bench, SHARING)
+  run: bench => cycle(bench, true)
 }
 
-const cycle = (bench: Bench, conf: readonly string[] = []): Promise<void> =>
-  bench.onStage({ conf }, async stage => {
+const cycle = (bench: Bench, sharing = false): Promise<void> =>
+  bench.onStage({ sharing }, async stage => {
     const contenders = comingAndGoing(stage, AT_A_TIME)
     await inTurns(bench, { 'at a time': AT_A_TIME }, contenders)
   })

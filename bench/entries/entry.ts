@@ -25,5 +25,3 @@ export interface Entry {
 /** What every driver here can open. */
 export const TEST_URI = 'test:///default'
 export const STORAGE_URI = 'storage:///system'
-/** Lines of the broker's configuration where clients share driver connections. */
-export const SHARING: readonly string[] = ['driver_sharing = "identity"']

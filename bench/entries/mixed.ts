@@ -1,10 +1,8 @@
-import { REMOTE } from '#protocol/procedures.js'
-import { XdrWriter } from '#protocol/xdr.js'
 import type { Call } from '../load/orders.js'
 import { measure, record } from '../measure.js'
 import type { Figure } from '../results/samples.js'
 import { turn } from '../rounds.js'
-import { GET_LIB_VERSION } from './calls.js'
+import { CHANGE_DOMAIN, GET_LIB_VERSION, WATCH_DOMAINS } from './calls.js'
 import { TEST_URI, type Entry } from './entry.js'
 import { createVolume, download, storageUri } from './volumes.js'
 
@@ -15,22 +13,6 @@ const CHANGES_PER_SECOND = 50
 
 const DELIVERED: Figure = { figure: 'events delivered', unit: 'of 1', better: 'higher' }
 const DOWNLOADED: Figure = { figure: 'download beside', unit: 'MiB/s', better: 'higher' }
-
-const LIFECYCLE = 0
-const watch: Call = {
-  procedure: REMOTE.connectDomainEventCallbackRegisterAny,
-  body: new XdrWriter().i32(LIFECYCLE).bool(false).finish()
-}
-/** Defining a domain, even with what it is already, is a lifecycle event. */
-const change: Call = {
-  procedure: REMOTE.domainDefineXml,
-  body: new XdrWriter()
-    .string(
-      "<domain type='test'><name>bench</name><uuid>b0a5c7e2-3f41-4d5e-9c0b-7d1c4f0e9a11</uuid>" +
-        '<memory>1024</memory><os><type>hvm</type></os></domain>'
-    )
-    .finish()
-}
 
 /** Calls, events and a download at the same time, through the same peer. */
 export const mixed: Entry = {
@@ -48,7 +30,7 @@ export const mixed: Entry = {
       const [callers, watchers, changer, downloader] = [stage.load(), stage.load(), stage.load(), stage.load()]
       await callers.open(peer.target(TEST_URI), CALLERS)
       await watchers.open(peer.target(TEST_URI), WATCHERS)
-      await watchers.order({ do: 'each', call: watch })
+      await watchers.order({ do: 'each', call: WATCH_DOMAINS })
       await changer.open(peer.target(TEST_URI), 1)
       await downloader.open(peer.target(storageUri()), 1)
       const volume = await createVolume(downloader, peer.driver.directory, streamBytes)
@@ -60,7 +42,7 @@ export const mixed: Entry = {
     for (const round of bench.inTime()) {
       for (const { peer, callers, watchers, changer, downloader, volume } of turn(parties, round)) {
         bench.progress(peer.name, point, `round ${round + 1} of ${rounds}`)
-        const changes = changer.order(calls(sliceMs, CHANGES_PER_SECOND, change))
+        const changes = changer.order(calls(sliceMs, CHANGES_PER_SECOND, CHANGE_DOMAIN))
         const watched = watchers.order({ do: 'watch', ms: sliceMs + 500 })
         const data = downloader.order(download(volume, streamBytes))
         const work = () => callers.order(calls(sliceMs, CALLS_PER_SECOND, GET_LIB_VERSION))

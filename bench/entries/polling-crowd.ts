@@ -1,6 +1,6 @@
 import { inTurns } from '../rounds.js'
 import { GET_LIB_VERSION } from './calls.js'
-import { SHARING, TEST_URI, type Entry } from './entry.js'
+import { TEST_URI, type Entry } from './entry.js'
 
 /** Of each client. */
 const CALLS_PER_SECOND = 5
@@ -13,7 +13,7 @@ export const pollingCrowd: Entry = {
     { figure: 'latency p99', against: 'direct', limit: 0.5 },
     { figure: 'CPU of the driver', against: 'direct', limit: 0.7 }
   ],
-  run: bench => bench.onStage({ conf: SHARING, peers: ['virtbroker', 'haproxy', 'direct'] }, async stage => {
+  run: bench => bench.onStage({ sharing: true, peers: ['virtbroker', 'haproxy', 'direct'] }, async stage => {
     const clients = bench.scale.pollers
     const callsPerSecond = CALLS_PER_SECOND * clients
     const contenders = (await stage.crowds(TEST_URI, clients)).map(({ peer, load }) => ({

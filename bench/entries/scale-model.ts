@@ -7,7 +7,7 @@ import { cpuSeconds, readCpu } from '../system/cpu.js'
 import { openDescriptors } from '../system/descriptors.js'
 import { residentBytes, slope } from '../system/memory.js'
 import { GET_LIB_VERSION } from './calls.js'
-import { SHARING, type Entry } from './entry.js'
+import type { Entry } from './entry.js'
 import { idleSteps } from './idle-steps.js'
 
 /** Of each client, a second. */
@@ -44,7 +44,7 @@ export const scaleModel: Entry = {
 }
 
 const plain = (bench: Bench): Promise<void> =>
-  bench.onStage({ driver: 'answering', conf: SHARING, peers: ['virtbroker'] }, async stage => {
+  bench.onStage({ driver: 'answering', sharing: true, peers: ['virtbroker'] }, async stage => {
     const [peer] = stage.peers as [Peer]
     const load = stage.load()
     await idleSteps(bench, peer, load, Infinity, bench.scale.modelClients, [peer.pid!], async clients => {
@@ -61,7 +61,7 @@ const plain = (bench: Bench): Promise<void> =>
   })
 
 const overTls = (bench: Bench): Promise<void> =>
-  bench.onStage({ driver: 'answering', conf: SHARING, peers: ['virtbroker'], tls: { bothSides: true, bits: 2048 } }, async stage => {
+  bench.onStage({ driver: 'answering', sharing: true, peers: ['virtbroker'], tls: { bothSides: true, bits: 2048 } }, async stage => {
     const [peer] = stage.peers as [Peer]
     const points: { x: number; y: number }[] = []
     await idleSteps(bench, peer, stage.load(), MOST_TLS, bench.scale.modelClients, [peer.pid!], clients => {

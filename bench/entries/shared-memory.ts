@@ -2,7 +2,7 @@ import type { Bench } from '../bench.js'
 import type { PeerName } from '../peers/peers.js'
 import type { Figure } from '../results/samples.js'
 import { residentBytes, slope } from '../system/memory.js'
-import { SHARING, type Entry } from './entry.js'
+import type { Entry } from './entry.js'
 import { idleSteps } from './idle-steps.js'
 
 const PER_CLIENT: Figure = { figure: 'memory per idle client, daemon included', unit: 'kB', better: 'lower' }
@@ -22,7 +22,7 @@ export const sharedMemory: Entry = {
 }
 
 async function crowdOf(bench: Bench, name: PeerName): Promise<void> {
-  await bench.onStage({ conf: SHARING, peers: [name] }, async stage => {
+  await bench.onStage({ sharing: true, peers: [name] }, async stage => {
     // The broker of a comparison is there, too.
     const peer = stage.peers.find(one => one.name === name)!
     const load = stage.load()

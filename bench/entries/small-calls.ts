@@ -2,7 +2,7 @@ import { inTurns } from '../rounds.js'
 import { GET_LIB_VERSION } from './calls.js'
 import { calling } from './contenders.js'
 import type { Bench } from '../bench.js'
-import { SHARING, TEST_URI, type Entry } from './entry.js'
+import { TEST_URI, type Entry } from './entry.js'
 
 /** Crowds of several sizes call CONNECT_GET_LIB_VERSION as fast as they get replies. */
 export const smallCalls: Entry = {
@@ -28,11 +28,11 @@ export const sharedCalls: Entry = {
     { figure: 'rate', against: 'direct', limit: 0.8, at: ({ clients }) => clients === 128 },
     { figure: 'CPU of the proxy', against: 'haproxy', limit: 0.85, at: ({ clients }) => clients === 128 }
   ],
-  run: bench => callInCrowds(bench, SHARING)
+  run: bench => callInCrowds(bench, true)
 }
 
-const callInCrowds = (bench: Bench, conf: readonly string[] = []): Promise<void> =>
-  bench.onStages({ conf }, async (stage, rounds) => {
+const callInCrowds = (bench: Bench, sharing = false): Promise<void> =>
+  bench.onStages({ sharing }, async (stage, rounds) => {
     for (const clients of bench.scale.clients) {
       const crowds = await stage.crowds(TEST_URI, clients)
       const contenders = calling(crowds, GET_LIB_VERSION)

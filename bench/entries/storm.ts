@@ -1,9 +1,8 @@
-import type { Bench } from '../bench.js'
+import type { Bench, StageWish } from '../bench.js'
 import { measure, record } from '../measure.js'
-import type { PeerName } from '../peers/peers.js'
 import { turn } from '../rounds.js'
 import { quiet } from '../system/quiet.js'
-import { SHARING, TEST_URI, type Entry } from './entry.js'
+import { TEST_URI, type Entry } from './entry.js'
 
 /** More rounds of this would take minutes with the slowest peer. */
 const ROUNDS = 3
@@ -26,13 +25,13 @@ export const sharedStorm: Entry = {
   ],
   async run(bench) {
     const [clients, more] = bench.scale.stormClients
-    await come(bench, clients!, SHARING, ['virtbroker', 'haproxy', 'libvirtd'])
-    if (more !== undefined) await come(bench, more, SHARING, ['virtbroker'])
+    await come(bench, clients!, { sharing: true, peers: ['virtbroker', 'haproxy', 'libvirtd'] })
+    if (more !== undefined) await come(bench, more, { sharing: true, peers: ['virtbroker'] })
   }
 }
 
-const come = (bench: Bench, clients: number, conf?: readonly string[], peers?: readonly PeerName[]): Promise<void> =>
-  bench.onStage({ ...(conf && { conf }), ...(peers && { peers }) }, async stage => {
+const come = (bench: Bench, clients: number, wish: StageWish = {}): Promise<void> =>
+  bench.onStage(wish, async stage => {
     const point = { 'clients at once': clients }
     for (const round of bench.inTime(bench.rounds.slice(0, ROUNDS))) {
       for (const peer of turn(stage.peers, round)) {

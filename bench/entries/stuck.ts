@@ -2,7 +2,7 @@ import { callFrame } from '#protocol/messages/frames.js'
 import type { Stage } from '../bench.js'
 import { inTurns, type Contender } from '../rounds.js'
 import { GET_LIB_VERSION, NEVER_ANSWERED } from './calls.js'
-import { SHARING, TEST_URI, type Entry } from './entry.js'
+import { TEST_URI, type Entry } from './entry.js'
 
 const STUCK = 40
 const NEIGHBOURS = 4
@@ -13,7 +13,7 @@ export const stuck: Entry = {
   name: 'stuck',
   claim: 'Beside calls that never come back, those who share driver connections wait no longer than those who do not.',
   goals: [{ figure: 'latency p99', against: { 'stuck calls': STUCK, sharing: 'off' }, limit: 1.1 }],
-  run: bench => bench.onStage({ driver: 'answering', conf: SHARING, peers: ['virtbroker'] }, shared =>
+  run: bench => bench.onStage({ driver: 'answering', sharing: true, peers: ['virtbroker'] }, shared =>
     bench.onStage({ driver: 'answering', peers: ['virtbroker'] }, async apart => {
       const contenders = [...await neighbours(shared, 'identity'), ...await neighbours(apart, 'off')]
       await inTurns(bench, { 'stuck calls': STUCK }, contenders, { rate: false })

@@ -8,6 +8,7 @@ import type { Call, Order, Outcome, Report } from './orders.js'
 import { Tally } from './outcome.js'
 import { resets } from './resets.js'
 import { download, upload } from './streaming.js'
+import { tell } from './telling.js'
 
 const clients: Connection[] = []
 
@@ -37,6 +38,8 @@ async function carryOut(order: Order): Promise<Outcome> {
       return callOnce(first(), order.call)
     case 'each':
       return callOneByOne(order.call)
+    case 'tell':
+      return tell(clients, order.call, order.ms)
     case 'watch':
       return watch(clients, order.ms)
     case 'write':

@@ -42,6 +42,8 @@ export type Order =
   | { do: 'call'; call: Call }
   /** One call by every client, one after the other. */
   | { do: 'each'; call: Call }
+  /** The first client calls, which causes an event for each: see telling.ts. At most `ms` are waited for. */
+  | { do: 'tell'; call: Call; ms: number }
   /** Counts the events that come within `ms`. */
   | { do: 'watch'; ms: number }
   /** Every client writes these bytes, whatever they are, `times` times, and if `deaf` reads nothing from then on. */

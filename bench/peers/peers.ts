@@ -16,6 +16,8 @@ export interface Peer {
   readonly driver: Driver
   /** Of what stands in the middle; undefined for no such process. */
   readonly pid: number | undefined
+  /** Where clients come in over a UNIX socket; undefined where they do not. */
+  readonly socket?: string
   /** Where a client connects, and the name that it opens, to reach `uri` of the driver. */
   target(uri: string): Target
   stop(): Promise<void>
@@ -27,6 +29,7 @@ export function direct(driver: Driver): Peer {
     name: 'direct',
     driver,
     pid: undefined,
+    socket: driver.socket,
     target: uri => ({ address: { path: driver.socket }, name: uri }),
     stop: () => Promise.resolve()
   }
@@ -37,17 +40,20 @@ export async function startBroker(
   executable: string,
   directory: string,
   driver: Driver,
-  { threads, conf: lines = [] }: { threads: number | undefined; conf: readonly string[] | undefined },
+  { threads, sharing }: { threads: number | undefined; sharing: boolean },
   tls: Certificates | undefined
 ): Promise<Peer> {
   mkdirSync(directory, { recursive: true })
   const port = await freePort()
   const conf = path.join(directory, 'virtbrokerd.conf')
-  const more = [...listenOn(port, tls), ...lines, `driver_sockets = ["*=${driver.socket}"]`]
+  const more = [...listenOn(port, tls), `driver_sharing = "${sharing ? 'identity' : 'off'}"`, `driver_sockets = ["*=${driver.socket}"]`]
   if (threads !== undefined) more.push(`actor_threads = ${threads}`, 'actor_min_clients = 1')
   writeFileSync(conf, libvirtdConf(directory, more))
   const program = new Program([process.execPath, executable, '-f', conf, '-p', path.join(directory, 'pid')])
-  return started(name, driver, program, addressOf(port, tls, true), uri => uri)
+  const peer = await started(name, driver, program, addressOf(port, tls, true), uri => uri)
+  const socket = path.join(directory, 'libvirt-sock')
+  await listening(program, { path: socket })
+  return { ...peer, socket }
 }
 
 /** Bytes there and back, nothing else: the least that a proxy in a process of its own can do. */
