@@ -1,4 +1,5 @@
-import { rpcError, RemoteError } from '../../protocol/errors.js'
+import { driverClosed } from '../../protocol/broker-errors.js'
+import { RemoteError } from '../../protocol/errors.js'
 import type { Identity } from '../../protocol/identity.js'
 import { CLOSE_REASON } from '../../protocol/messages/connect.js'
 import { Timer } from '../base/clock.js'
@@ -65,6 +66,7 @@ export class SharedDriver implements GuestHost, GroupOwner, SharedOwner, EventCo
   #endpoint: Endpoint | undefined
   /** The first connection, while it is being opened. */
   #first: Promise<Candidate> | undefined
+  readonly #openings = new Set<DriverOpening>()
 
   constructor(owner: SharedDriverOwner, services: SharedDriverServices, shared: Shared) {
     this.#owner = owner
@@ -79,18 +81,22 @@ export class SharedDriver implements GuestHost, GroupOwner, SharedOwner, EventCo
     this.guests.add(guest)
     this.#endpoint?.guests.add(guest)
     if (this.#ordinary.connections.length > 0) return Promise.resolve(this.#candidate!)
-    this.#first ??= this.#openFirst(log)
-    return this.#first
+    return this.#first ?? this.#openFirst(log)
   }
 
-  async #openFirst(log: OpeningLog): Promise<Candidate> {
+  #openFirst(log: OpeningLog): Promise<Candidate> {
     this.#ordinary.begun()
-    try {
-      return await this.#open(this.#ordinary, log)
-    } finally {
-      this.#first = undefined
+    const first = this.#open(this.#ordinary, log).finally(() => {
+      if (this.#first === first) this.#first = undefined
       this.#leaveIfUnused()
-    }
+    })
+    return (this.#first = first)
+  }
+
+  /** Whoever comes from now on opens another. */
+  #giveUpOpening(): void {
+    this.#first = undefined
+    for (const opening of this.#openings) opening.abandon()
   }
 
   get connections(): readonly SharedConnection[] {
@@ -159,7 +165,10 @@ export class SharedDriver implements GuestHost, GroupOwner, SharedOwner, EventCo
 
   left(guest: GuestPort): void {
     this.guests.delete(guest)
-    if (this.guests.size === 0) this.#stopEvents()
+    if (this.guests.size === 0) {
+      this.#stopEvents()
+      this.#giveUpOpening()
+    }
     this.#endpoint?.guests.delete(guest)
     this.#ordinary.forget(guest)
     this.#priority.forget(guest)
@@ -185,6 +194,7 @@ export class SharedDriver implements GuestHost, GroupOwner, SharedOwner, EventCo
 
   #notOpened(error: unknown): void {
     if (!(error instanceof RemoteError)) return this.#services.io.failed(undefined, error)
+    if (this.guests.size === 0) return this.#leaveIfUnused()
     // Without any there is no way to the daemon; with others those who wait go on waiting for them.
     const others = this.#ordinary.connections.length + this.#priority.connections.length > 0
     if (others) this.#log.logTrouble('driver-refused', `no further driver connection: ${error.message}`)
@@ -194,16 +204,20 @@ export class SharedDriver implements GuestHost, GroupOwner, SharedOwner, EventCo
 
   async #open(group: ConnectionGroup, log: OpeningLog): Promise<Candidate> {
     const connection = new SharedConnection(this, this.#services)
+    const opening = this.#begin(connection, log)
+    this.#openings.add(opening)
     try {
-      const opened = await this.#begin(connection, log).opened
+      const opened = await opening.opened
       this.#settle(opened.candidate).add(connection)
       if (!connection.serve(opened)) {
         this.#endpoint!.remove(connection)
-        throw rpcError('driver daemon was lost again')
+        throw driverClosed()
       }
     } catch (error) {
       group.notOpened()
       throw error
+    } finally {
+      this.#openings.delete(opening)
     }
     group.opened(connection)
     // It may have stayed because there was no other.

@@ -152,21 +152,28 @@ export class CallFlow implements CallSink, ReplyJudge {
     } else if (this.#port?.writer.relay(bytes, from, to) === false) this.#client.pause(PAUSE.driverFull)
   }
 
-  /** Gives the driver daemon the next calls that wait, as many as it takes now. */
+  /**
+   * Gives the driver daemon the next calls that wait, as many as it takes now. While it does not take the oldest, those go past
+   * it that wait for no hypervisor.
+   */
   release(): void {
     const waiting = this.#waiting
     const port = this.#port
     if (waiting === undefined || port === undefined || this.#held) return
-    for (let next = waiting.first; next !== undefined; next = waiting.first) {
+    for (let next = waiting.first; next !== undefined;) {
       const { bytes, missing, kind, descriptors } = next
       // The client has to be read for that frame to end, even if it was paused for having too many calls.
       if (this.#client.inPassedFrame) return this.#client.resume(PAUSE.waitingFull)
-      if (!this.#mayCall(next.prog, next.proc)) break
-      const disposition = port.begin(bytes, 0, missing === 0)
+      const goes = this.#mayCall(next.prog, next.proc)
+      const disposition = goes ? port.begin(bytes, 0, missing === 0) : DISPOSITION.hold
       if (disposition === DISPOSITION.collect) return this.#client.resume(PAUSE.waitingFull)
-      this.#held = disposition === DISPOSITION.hold
-      if (this.#held) break
-      waiting.shift()
+      if (goes) this.#held = disposition === DISPOSITION.hold
+      if (disposition === DISPOSITION.hold) {
+        const { first, urgent }: WaitingCalls = waiting
+        next = next === first && next !== urgent ? urgent : undefined
+        continue
+      }
+      waiting.take(next)
       if ((kind & KIND.registration) !== 0) this.registrations.asked(next.prog, next.proc, next.serial, bytes)
       this.relay(bytes, 0, next.length - missing, DISPOSITION.pass)
       if (descriptors.length > 0) this.#relayWithDescriptors(EMPTY, descriptors)
@@ -174,6 +181,7 @@ export class CallFlow implements CallSink, ReplyJudge {
       if (missing === 0) this.#keepHead(bytes, 0)
       if (missing > 0) this.#client.divert(DISPOSITION.pass)
       giveBackSmall(bytes)
+      next = waiting.first
     }
     if (waiting.size === 0) this.#waiting = undefined
     if (!waiting.full) this.#client.resume(PAUSE.waitingFull)

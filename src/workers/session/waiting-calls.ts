@@ -1,5 +1,6 @@
 import type { CallKind } from '../../protocol/call-kinds.js'
 import { MESSAGE, PROGRAM_VERSION, STATUS, type Header } from '../../protocol/header.js'
+import { hasPriority } from '../../protocol/procedures.js'
 import { SMALL_BYTES, takeSmall } from '../../protocol/spare-buffers.js'
 
 /** Calls, bytes and descriptors beyond which the client is not read any more. The call in hand still finds room. */
@@ -37,6 +38,8 @@ export class WaitingCalls {
   /** Memory that they take. */
   #size = 0
   #descriptors = 0
+  /** How many of them wait for no hypervisor. */
+  #urgent = 0
 
   get size(): number {
     return this.#calls.length
@@ -59,6 +62,7 @@ export class WaitingCalls {
     this.#calls.push({ prog, proc, serial, kind, length, bytes: EMPTY, missing: length, descriptors, came })
     this.#size += BYTES_A_CALL
     this.#descriptors += descriptors.length
+    if (hasPriority(prog, proc)) this.#urgent++
   }
 
   /** More bytes of the calls added, in their order; copied. */
@@ -97,15 +101,23 @@ export class WaitingCalls {
     return this.#calls[0]
   }
 
+  /** The oldest call that waits for no hypervisor and has come whole. */
+  get urgent(): Readonly<Waiting> | undefined {
+    if (this.#urgent === 0) return undefined
+    return this.#calls.find(({ prog, proc, missing }) => missing === 0 && hasPriority(prog, proc))
+  }
+
   /**
-   * Takes the oldest call out. The caller sees to the rest if `missing` is not 0, and gives the bytes back when they have gone
-   * on (`giveBackSmall`).
+   * Takes a call out. The caller sees to the rest if `missing` is not 0, and gives the bytes back when they have gone on
+   * (`giveBackSmall`).
    */
-  shift(): void {
-    const call = this.#calls.shift()
-    if (call === undefined) return
+  take(call: Readonly<Waiting>): void {
+    const at = this.#calls.indexOf(call)
+    if (at < 0) return
+    this.#calls.splice(at, 1)
     this.#descriptors -= call.descriptors.length
     this.#size -= BYTES_A_CALL + call.bytes.length
+    if (hasPriority(call.prog, call.proc)) this.#urgent--
   }
 
   /** Empties the queue; returns the headers of the calls, for their error replies. */
@@ -113,6 +125,7 @@ export class WaitingCalls {
     for (const { descriptors } of this.#calls) descriptors.forEach(closeDescriptor)
     this.#size = 0
     this.#descriptors = 0
+    this.#urgent = 0
     return this.#calls.splice(0).map(({ prog, proc, serial }) => ({
       prog,
       vers: PROGRAM_VERSION,

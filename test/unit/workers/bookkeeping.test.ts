@@ -8,7 +8,7 @@ import { pattern } from '../../support/pattern.js'
 /** Takes the oldest call out; what has come of it. */
 function taken(waiting: WaitingCalls): Buffer {
   const { bytes, length, missing } = waiting.first!
-  waiting.shift()
+  waiting.take(waiting.first!)
   return bytes.subarray(0, length - missing)
 }
 
@@ -112,13 +112,13 @@ describe('calls that wait', () => {
     const many = new WaitingCalls()
     for (let i = 0; i < 256; i++) many.add(1, 2, i, 0, 28)
     expect(many.full).to.equal(true)
-    many.shift()
+    many.take(many.first!)
     expect(many.full).to.equal(false)
     const large = new WaitingCalls()
     large.add(1, 2, 3, 0, 300_000)
     large.append(Buffer.alloc(262_144), 0, 262_144)
     expect(large.full).to.equal(true)
-    large.shift()
+    large.take(large.first!)
     expect(large.full).to.equal(false)
   })
 
