@@ -58,7 +58,7 @@ export async function startLibvirtdDriver(directory: string, storage: boolean): 
 export async function startEmbeddedDriver(directory: string, executable: string): Promise<Driver> {
   mkdirSync(directory, { recursive: true })
   const conf = path.join(directory, 'virtbrokerd.conf')
-  writeFileSync(conf, libvirtdConf(directory, ['embedded_test_driver = 1', 'actor_threads = 1']))
+  writeFileSync(conf, libvirtdConf(directory, ['embedded_test_driver = 1', 'actor_threads = 1', 'driver_sharing = "off"']))
   const program = new Program([process.execPath, executable, '-f', conf, '-p', path.join(directory, 'pid')])
   const socket = path.join(directory, 'libvirt-sock')
   await listening(program, { path: socket })

@@ -16,7 +16,7 @@ describe('bad input from a client', () => {
 
   before(async () => {
     stage = await Stage.start(cleanup)
-    bystander = (await stage.open()).client
+    bystander = (await stage.open(stage.broker.socket)).client
   })
 
   after(() => cleanup.run())
@@ -194,9 +194,9 @@ describe('bad input from a client', () => {
     })
 
     it('reaches the daemon as it is when it announces none', async () => {
-      const { client, daemon } = await stage.open()
+      const { client } = await stage.open()
       client.send({ type: MESSAGE.callWithFds, proc: REMOTE.domainOpenGraphics, serial: 2 }, hex('00000000 0000abcd'))
-      const call = await daemon.next({ type: MESSAGE.callWithFds })
+      const { call, daemon } = await stage.driver.taken({ type: MESSAGE.callWithFds })
       expect(call.payload).to.deep.equal(hex('00000000 0000abcd'))
       daemon.reply(call)
       expect(await client.next()).to.include({ serial: 2, status: STATUS.ok })

@@ -20,42 +20,45 @@ const closer = new URL('../support/closer.js', import.meta.url)
 const faults = new URL('../support/fault-injector.js', import.meta.url).href
 const killer = new URL('../support/thread-killer.js', import.meta.url).href
 
-describe('a mistake in the broker', () => {
-  const cleanup = new Cleanup()
-  let stage: Stage
-  let neighbours: RawClient[]
-  before(async () => {
-    const conf = { actor_threads: 1, keepalive_interval: 1, keepalive_count: 1 }
-    stage = await Stage.start(cleanup, conf, { nodeOptions: ['--import', faults] })
-    neighbours = [(await stage.open()).client, (await stage.open(stage.broker.socket)).client]
-  })
-  after(() => cleanup.run())
+for (const driver_sharing of ['identity', 'off']) {
+  describe(`a mistake in the broker, driver_sharing = ${driver_sharing},`, () => {
+    const cleanup = new Cleanup()
+    let stage: Stage
+    let neighbours: RawClient[]
+    before(async () => {
+      const conf = { driver_sharing, actor_threads: 1, keepalive_interval: 1, keepalive_count: 1 }
+      stage = await Stage.start(cleanup, conf, { nodeOptions: ['--import', faults] })
+      neighbours = [(await stage.open()).client, (await stage.open(stage.broker.socket)).client]
+    })
+    after(() => cleanup.run())
 
-  async function expectNeighboursServed(): Promise<void> {
-    for (const neighbour of neighbours) {
-      expect((await neighbour.call(REMOTE.domainGetXmlDesc, pattern(20))).payload).to.deep.equal(pattern(20))
+    async function expectNeighboursServed(): Promise<void> {
+      for (const neighbour of neighbours) {
+        expect((await neighbour.call(REMOTE.domainGetXmlDesc, pattern(20))).payload).to.deep.equal(pattern(20))
+      }
+      expect(stage.broker.program.stderr).to.not.match(/actor thread died/)
     }
-    expect(stage.broker.program.stderr).to.not.match(/actor thread died/)
-  }
 
-  it('in the handling of a call costs this one client its connection', async () => {
-    const { client, daemon } = await stage.open()
-    client.post(FAULTY_PROCEDURE)
-    await client.end()
-    await daemon.end()
-    await waitFor('a line in the log', () => /unexpected failure: Error: a mistake in a handler/.test(stage.broker.program.stderr))
-    await expectNeighboursServed()
-  })
+    it('in the handling of a call costs this one client its connection', async () => {
+      const { client, daemon } = await stage.open()
+      client.post(FAULTY_PROCEDURE)
+      await client.end()
+      // The neighbours go on with one that they share.
+      if (driver_sharing === 'off') await daemon.end()
+      await waitFor('a line in the log', () => /unexpected failure: Error: a mistake in a handler/.test(stage.broker.program.stderr))
+      await expectNeighboursServed()
+    })
 
-  it('in a timer does, too', async () => {
-    const { client } = await stage.open()
-    client.answerPings = false
-    await client.call(REMOTE.connectSupportsFeature, encodeFeature(10))
-    await client.end()
-    await waitFor('a line in the log', () => /unexpected failure: Error: a mistake in a timer/.test(stage.broker.program.stderr))
-    await expectNeighboursServed()
+    it('in a timer does, too', async () => {
+      const { client } = await stage.open()
+      client.answerPings = false
+      await client.call(REMOTE.connectSupportsFeature, encodeFeature(10))
+      await client.end()
+      await waitFor('a line in the log', () => /unexpected failure: Error: a mistake in a timer/.test(stage.broker.program.stderr))
+      await expectNeighboursServed()
+    })
   })
-})
+}
 
 describe('the supervisor', () => {
   const cleanup = new Cleanup()

@@ -37,12 +37,19 @@ describe('the death of a driver daemon, without driver_reconnect,', () => {
   afterEach(() => client.destroy())
 
   /** The daemon's process is gone: the kernel closes its sockets. */
-  const die = (): void => daemon.destroy()
+  const die = (): void => stage.driver.connections.forEach(connection => connection.destroy())
+
+  /** It closes them in order, one of them in the middle of what it says perhaps. */
+  function end(speaker = daemon, last: Buffer = Buffer.alloc(0)): void {
+    speaker.socket.end(last, () => {
+      for (const connection of stage.driver.connections) if (connection !== speaker) connection.socket.end()
+    })
+  }
 
   it('makes its calls fail at once, those that wait too', async () => {
     stage.driver.otherwise = () => undefined
     for (let serial = 1; serial <= 9; serial++) client.post(GET_XML, pattern(100), { serial })
-    await daemon.next({ serial: 4 })
+    for (let calls = 4; calls > 0; calls--) await stage.driver.taken({ proc: GET_XML })
     die()
     for (let serial = 1; serial <= 9; serial++) {
       const reply = await client.next()
@@ -55,7 +62,7 @@ describe('the death of a driver daemon, without driver_reconnect,', () => {
     stage.driver.otherwise = () => undefined
     client.post(GET_XML)
     await daemon.next({ proc: GET_XML })
-    daemon.socket.end()
+    end()
     expect((await client.next({ proc: GET_XML })).payload).to.deep.equal(endOfFile())
   })
 
@@ -65,7 +72,7 @@ describe('the death of a driver daemon, without driver_reconnect,', () => {
     await daemon.next({ proc: GET_XML })
     daemon.stall()
     // More than the fake daemon's own socket reads ahead.
-    client.post(GET_XML, pattern(180_000))
+    for (let calls = 3; calls > 0; calls--) client.post(GET_XML, pattern(60_000))
     await waitFor('bytes that nobody reads', () => unreadBytes(daemon.socket) > 0)
     die()
     expect((await client.next({ proc: GET_XML })).payload).to.deep.equal(
@@ -121,7 +128,7 @@ describe('the death of a driver daemon, without driver_reconnect,', () => {
   it('ends every open stream with an error', async () => {
     await client.call(UPLOAD, Buffer.alloc(64), { serial: 30 })
     await client.call(DOWNLOAD, Buffer.alloc(64), { serial: 31 })
-    daemon.socket.end()
+    end()
     for (const [proc, serial] of [[UPLOAD, 30], [DOWNLOAD, 31]]) {
       const broken = await client.next()
       expect(broken).to.include({ proc, serial, type: MESSAGE.stream, status: STATUS.error })
@@ -135,7 +142,7 @@ describe('the death of a driver daemon, without driver_reconnect,', () => {
   it('in the middle of stream data ends the stream and leaves the client', async () => {
     await client.call(DOWNLOAD, Buffer.alloc(64), { serial: 31 })
     const data = streamData({ prog: 0x20008086, proc: DOWNLOAD, serial: 31 }, pattern(50_000))
-    daemon.socket.end(data.subarray(0, 20_000))
+    end(stage.driver.latest, data.subarray(0, 20_000))
     expect(await client.data(31, 20_000 - HEADER_BYTES)).to.deep.equal(data.subarray(HEADER_BYTES, 20_000))
     const broken = await client.next()
     expect(broken).to.include({ serial: 31, type: MESSAGE.stream, status: STATUS.error })
@@ -145,8 +152,8 @@ describe('the death of a driver daemon, without driver_reconnect,', () => {
   it('in the middle of a reply is like any other, for up to 1 MiB', async () => {
     stage.driver.otherwise = () => undefined
     client.post(GET_XML, undefined, { serial: 8 })
-    const call = await daemon.next({ serial: 8 })
-    daemon.socket.end(frame({ ...call, type: MESSAGE.reply }, pattern(MIB - HEADER_BYTES)).subarray(0, -1))
+    const call = await daemon.next({ proc: GET_XML })
+    end(daemon, frame({ ...call, type: MESSAGE.reply }, pattern(MIB - HEADER_BYTES)).subarray(0, -1))
     expect((await client.next({ serial: 8 })).payload).to.deep.equal(endOfFile())
     expect((await client.call(REMOTE.authList)).status).to.equal(STATUS.ok)
   })
@@ -154,8 +161,8 @@ describe('the death of a driver daemon, without driver_reconnect,', () => {
   it('in the middle of a longer reply ends the client\'s connection, for the reply cannot be mended', async () => {
     stage.driver.otherwise = () => undefined
     client.post(GET_XML, undefined, { serial: 8 })
-    const call = await daemon.next({ serial: 8 })
-    daemon.socket.end(frame({ ...call, type: MESSAGE.reply }, pattern(MIB)).subarray(0, 3000))
+    const call = await daemon.next({ proc: GET_XML })
+    end(daemon, frame({ ...call, type: MESSAGE.reply }, pattern(MIB)).subarray(0, 3000))
     await client.end()
   })
 
@@ -166,7 +173,7 @@ describe('the death of a driver daemon, without driver_reconnect,', () => {
   })) {
     it(`in the middle of ${what} keeps that from the client`, async () => {
       await client.call(DOWNLOAD, Buffer.alloc(64), { serial: 31 })
-      daemon.socket.end(frame(header, pattern(300)).subarray(0, 200))
+      end(stage.driver.latest, frame(header, pattern(300)).subarray(0, 200))
       expect((await client.next()).payload).to.deep.equal(endOfFile())
       expect((await client.call(GET_XML)).payload).to.deep.equal(socketClosed())
       expect(client.inbox).to.be.empty
@@ -176,8 +183,8 @@ describe('the death of a driver daemon, without driver_reconnect,', () => {
   it('in the middle of a header is like any other', async () => {
     stage.driver.otherwise = () => undefined
     client.post(GET_XML, undefined, { serial: 8 })
-    const call = await daemon.next({ serial: 8 })
-    daemon.socket.end(frame({ ...call, type: MESSAGE.reply }, pattern(5000)).subarray(0, 27))
+    const call = await daemon.next({ proc: GET_XML })
+    end(daemon, frame({ ...call, type: MESSAGE.reply }, pattern(5000)).subarray(0, 27))
     expect((await client.next({ serial: 8 })).payload).to.deep.equal(endOfFile())
   })
 
@@ -185,8 +192,8 @@ describe('the death of a driver daemon, without driver_reconnect,', () => {
     stage.driver.otherwise = () => undefined
     client.post(GET_XML, undefined, { serial: 1 })
     client.post(GET_XML, undefined, { serial: 2 })
-    const call = await daemon.next({ serial: 1 })
-    daemon.socket.end(frame({ ...call, type: MESSAGE.reply }, pattern(70_000)))
+    const call = await daemon.next({ proc: GET_XML })
+    end(daemon, frame({ ...call, type: MESSAGE.reply }, pattern(70_000)))
     expect((await client.next()).payload).to.deep.equal(pattern(70_000))
     expect(await client.next()).to.include({ serial: 2, status: STATUS.error })
   })
@@ -196,8 +203,8 @@ describe('the death of a driver daemon, without driver_reconnect,', () => {
     stage.driver.otherwise = () => undefined
     slow.client.stall()
     slow.client.post(GET_XML, undefined, { serial: 1 })
-    const call = await slow.daemon.next({ serial: 1 })
-    slow.daemon.socket.end(frame({ ...call, type: MESSAGE.reply }, pattern(700_000)))
+    const call = await slow.daemon.next({ proc: GET_XML })
+    end(slow.daemon, frame({ ...call, type: MESSAGE.reply }, pattern(700_000)))
     await slow.daemon.untilRead()
     slow.client.goOn()
     expect((await slow.client.next({ serial: 1 })).payload.equals(pattern(700_000))).to.equal(true)
@@ -207,28 +214,29 @@ describe('the death of a driver daemon, without driver_reconnect,', () => {
     const call = frame({ proc: GET_XML, serial: 40 }, pattern(5000))
     client.write(call.subarray(0, 2000))
     await client.untilRead()
-    daemon.socket.end()
-    expect((await client.next({ serial: 40 })).payload).to.deep.equal(endOfFile())
+    await stage.untilLost(end)
     client.write(call.subarray(2000), frame({ proc: GET_XML, serial: 41 }))
+    expect((await client.next({ serial: 40 })).status).to.equal(STATUS.error)
     expect((await client.next({ serial: 41 })).payload).to.deep.equal(socketClosed())
   })
 
   it('while the client is in the middle of a call that waits does not confuse it either', async () => {
     stage.driver.otherwise = () => undefined
     for (let serial = 1; serial <= 4; serial++) client.post(GET_XML, undefined, { serial })
-    await daemon.next({ serial: 4 })
+    for (let calls = 4; calls > 0; calls--) await stage.driver.taken({ proc: GET_XML })
     const call = frame({ proc: GET_XML, serial: 40 }, pattern(5000))
     client.write(call.subarray(0, 2000))
     await client.untilRead()
-    daemon.socket.end()
-    expect((await client.next({ serial: 40 })).payload).to.deep.equal(endOfFile())
+    await stage.untilLost(end)
     client.write(call.subarray(2000), frame({ proc: GET_XML, serial: 41 }))
+    expect((await client.next({ serial: 40 })).status).to.equal(STATUS.error)
     expect((await client.next({ serial: 41 })).payload).to.deep.equal(socketClosed())
   })
 
   it('frees a client that was held up by it', async () => {
-    const { client: uploader, daemon: stalled } = await stage.open(stage.broker.socket)
+    const { client: uploader } = await stage.open(stage.broker.socket)
     await uploader.call(UPLOAD, Buffer.alloc(64), { serial: 5 })
+    const stalled = stage.driver.latest
     stalled.stall()
     const data = streamData({ prog: 0x20008086, proc: UPLOAD, serial: 5 }, Buffer.alloc(1_000_000))
     for (let i = 0; i < 20; i++) uploader.write(data)
@@ -247,6 +255,23 @@ describe('the death of a driver daemon, without driver_reconnect,', () => {
     expect((await other.call(REMOTE.connectListAllNetworks, hex('01'))).payload).to.deep.equal(hex('01'))
     await network.stop()
     expect((await other.call(REMOTE.connectListAllNetworks)).payload).to.deep.equal(socketClosed())
+  })
+})
+
+describe('the death of a driver daemon, where each client has a connection of its own,', () => {
+  const cleanup = new Cleanup()
+  after(() => cleanup.run())
+
+  it('makes also that call fail at once that the client is in the middle of, and the next is understood', async () => {
+    const stage = await Stage.start(cleanup, { driver_reconnect: 0, driver_sharing: 'off' })
+    const { client, daemon } = await stage.open()
+    const call = frame({ proc: GET_XML, serial: 40 }, pattern(5000))
+    client.write(call.subarray(0, 2000))
+    await client.untilRead()
+    daemon.socket.end()
+    expect((await client.next({ serial: 40 })).payload).to.deep.equal(endOfFile())
+    client.write(call.subarray(2000), frame({ proc: GET_XML, serial: 41 }))
+    expect((await client.next({ serial: 41 })).payload).to.deep.equal(socketClosed())
   })
 })
 
@@ -304,14 +329,13 @@ describe('the death of a driver daemon, with driver_reconnect,', () => {
     await client.open('qemu:///system')
     const registration = hex('00000000 00000000')
     const { payload } = await client.call(REMOTE.connectDomainEventCallbackRegisterAny, registration)
-    expect(payload).to.deep.equal(hex('00000000'))
-    const again = driver.nextConnection()
-    driver.latest.destroy()
-    const daemon = await again
-    await waitFor('the registration', () => daemon.serialsOf(REMOTE.connectDomainEventCallbackRegisterAny).length === 1)
+    const known = driver.connections.length
+    for (const connection of driver.connections) connection.destroy()
+    const daemon = await waitFor('the registration', () =>
+      driver.connections.slice(known).find(made => made.serialsOf(REMOTE.connectDomainEventCallbackRegisterAny).length === 1))
     await client.call(GET_XML)
     daemon.event(318, hex('00000001 0badcafe'))
-    expect((await client.next({ type: MESSAGE.event })).payload).to.deep.equal(hex('00000000 0badcafe'))
+    expect((await client.next({ type: MESSAGE.event })).payload).to.deep.equal(Buffer.concat([payload, hex('0badcafe')]))
     await driver.stop()
   })
 })

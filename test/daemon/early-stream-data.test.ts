@@ -3,27 +3,27 @@ import { rpcError, systemError } from '#protocol/errors.js'
 import { MESSAGE, STATUS } from '#protocol/header.js'
 import { REMOTE } from '#protocol/procedures.js'
 import { Cleanup } from '../support/cleanup.js'
-import type { DriverConnection } from '../support/fake-driver.js'
 import type { RawClient } from '../support/raw-client.js'
 import { Stage } from '../support/stage.js'
+
+const SCREENSHOT = REMOTE.domainScreenshot
 
 /** One thread of libvirtd answers a call and another sends the stream's data: sometimes the data comes first. */
 describe('stream data that overtakes the reply of its call', () => {
   const cleanup = new Cleanup()
   let stage: Stage
   let client: RawClient
-  let daemon: DriverConnection
   before(async () => {
     stage = await Stage.start(cleanup)
-    stage.driver.on(REMOTE.domainScreenshot, () => undefined)
+    stage.driver.on(SCREENSHOT, () => undefined)
   })
   after(() => cleanup.run())
-  beforeEach(async () => ({ client, daemon } = await stage.open()))
+  beforeEach(async () => ({ client } = await stage.open()))
   afterEach(() => client.destroy())
 
   it('reaches the client, as does its end', async () => {
-    const serial = client.post(REMOTE.domainScreenshot)
-    const call = await daemon.next({ serial })
+    const serial = client.post(SCREENSHOT)
+    const { call, daemon } = await stage.driver.taken({ proc: SCREENSHOT })
     daemon.data(call, Buffer.from('picture'))
     daemon.data(call, Buffer.alloc(0))
     daemon.reply(call)
@@ -33,8 +33,8 @@ describe('stream data that overtakes the reply of its call', () => {
   })
 
   it('ends with the error that comes before the reply', async () => {
-    const serial = client.post(REMOTE.domainScreenshot)
-    const call = await daemon.next({ serial })
+    client.post(SCREENSHOT)
+    const { call, daemon } = await stage.driver.taken({ proc: SCREENSHOT })
     daemon.breakStream(call, rpcError('no picture'))
     daemon.reply(call)
     expect(await client.next()).to.include({ type: MESSAGE.stream, status: STATUS.error })
@@ -45,8 +45,8 @@ describe('stream data that overtakes the reply of its call', () => {
   })
 
   it('is not followed by a stream error when the daemon dies before its reply: the call fails', async () => {
-    const serial = client.post(REMOTE.domainScreenshot)
-    const call = await daemon.next({ serial })
+    const serial = client.post(SCREENSHOT)
+    const { call, daemon } = await stage.driver.taken({ proc: SCREENSHOT })
     daemon.data(call, Buffer.from('half a'))
     await client.next({ type: MESSAGE.stream })
     daemon.destroy()
@@ -56,8 +56,8 @@ describe('stream data that overtakes the reply of its call', () => {
   })
 
   it('is nothing to a call that is refused', async () => {
-    const serial = client.post(REMOTE.domainScreenshot)
-    const call = await daemon.next({ serial })
+    client.post(SCREENSHOT)
+    const { call, daemon } = await stage.driver.taken({ proc: SCREENSHOT })
     daemon.fail(call, systemError(5, 'no screen'))
     daemon.data(call, Buffer.from('stray'))
     expect(await client.next()).to.include({ type: MESSAGE.reply, status: STATUS.error })

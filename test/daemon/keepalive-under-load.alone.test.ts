@@ -6,9 +6,11 @@ import { encodeFeature } from '#protocol/messages/connect.js'
 import { REMOTE } from '#protocol/procedures.js'
 import { AnsweringDriver, downloadArguments } from '../support/answering-driver.js'
 import { Cleanup } from '../support/cleanup.js'
+import type { DriverConnection } from '../support/fake-driver.js'
 import { frame, ping, type FrameSocket } from '../support/frame-socket.js'
 import { pattern } from '../support/pattern.js'
 import { Stage } from '../support/stage.js'
+import { waitFor } from '../support/waiting.js'
 
 const { storageVolDownload: DOWNLOAD, storageVolUpload: UPLOAD } = REMOTE
 const PONG = { prog: 0x6b656570, proc: 2 }
@@ -45,12 +47,18 @@ describe('pings are answered within a tenth of a second', () => {
     idle.destroy()
   }
 
+  /** Waits for four calls on a connection to the daemon, which does not answer them. */
+  const windowFull = (): Promise<DriverConnection> =>
+    waitFor('four calls', () => stage.driver.connections.find(({ closed, inbox }) =>
+      !closed && inbox.filter(({ proc }) => proc === REMOTE.domainGetInfo).length === 4))
+
   it('while two hundred calls wait for a daemon that hangs', async () => {
-    const { client, daemon } = await stage.open()
+    const { client } = await stage.open()
     stage.driver.otherwise = () => undefined
     client.write(Buffer.concat(Array.from({ length: 200 }, (_, serial) => frame({ proc: REMOTE.domainGetInfo, serial }))))
-    await daemon.next({ serial: 3 })
+    await windowFull()
     await expectPingsAnswered(client)
+    client.destroy()
     stage.driver.otherwise = call => call.payload
   })
 
@@ -70,8 +78,9 @@ describe('pings are answered within a tenth of a second', () => {
   })
 
   it('while its daemon has stopped in the middle of a stream packet', async () => {
-    const { client, daemon } = await stage.open()
+    const { client } = await stage.open()
     await client.call(DOWNLOAD, downloadArguments(0, 0), { serial: 400 })
+    const { latest: daemon } = stage.driver
     const packet = frame({ proc: DOWNLOAD, type: MESSAGE.stream, serial: 400, status: STATUS.continue }, pattern(262_120))
     daemon.write(packet.subarray(0, 100_000))
     const half = await client.data(400, 100_000 - HEADER_BYTES)
@@ -82,21 +91,23 @@ describe('pings are answered within a tenth of a second', () => {
   })
 
   it('while its daemon has stopped in the middle of a reply', async () => {
-    const { client, daemon } = await stage.open()
+    const { client } = await stage.open()
     stage.driver.otherwise = () => undefined
     client.post(REMOTE.domainGetXmlDesc, undefined, { serial: 400 })
-    const reply = frame({ ...(await daemon.next({ serial: 400 })), type: MESSAGE.reply }, pattern(500_000))
+    const { call, daemon } = await stage.driver.taken({ proc: REMOTE.domainGetXmlDesc })
+    const reply = frame({ ...call, type: MESSAGE.reply }, pattern(500_000))
     daemon.write(reply.subarray(0, 300_000))
     await expectPingsAnswered(client)
     daemon.write(reply.subarray(300_000))
-    expect((await client.next({ serial: 400 })).bytes.equals(reply)).to.equal(true)
+    expect((await client.next({ serial: 400 })).payload.equals(pattern(500_000))).to.equal(true)
     stage.driver.otherwise = call => call.payload
   })
 
   it('or there is a sign of life twice a second where they cannot be: the daemon takes no more of an upload', async () => {
-    const { client, daemon } = await stage.open(stage.broker.socket)
+    const { client } = await stage.open(stage.broker.socket)
     await client.call(REMOTE.connectSupportsFeature, encodeFeature(10))
     await client.call(UPLOAD, downloadArguments(0, 0), { serial: 500 })
+    const { latest: daemon } = stage.driver
     daemon.stall()
     const packet = frame({ proc: UPLOAD, type: MESSAGE.stream, serial: 500, status: STATUS.continue }, pattern(1_000_000))
     for (let i = 0; i < 20; i++) client.write(packet)
@@ -111,11 +122,10 @@ describe('pings are answered within a tenth of a second', () => {
   })
 
   it('by the broker to a daemon whose window is full', async () => {
-    const { client, daemon } = await stage.open()
+    const { client } = await stage.open()
     stage.driver.otherwise = () => undefined
     for (let serial = 1; serial <= 50; serial++) client.post(REMOTE.domainGetInfo, undefined, { serial })
-    await daemon.next({ serial: 4 })
-    await expectPingsAnswered(daemon)
+    await expectPingsAnswered(await windowFull())
     stage.driver.otherwise = call => call.payload
   })
 })

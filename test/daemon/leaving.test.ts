@@ -13,13 +13,24 @@ import type { RawClient } from '../support/raw-client.js'
 import { Stage } from '../support/stage.js'
 import { waitFor } from '../support/waiting.js'
 
-const { domainDefineXml: DEFINE, connectClose: CLOSE, storageVolUpload: UPLOAD, storageVolDownload: DOWNLOAD } = REMOTE
+const { domainSave: SAVE, connectClose: CLOSE, storageVolUpload: UPLOAD, storageVolDownload: DOWNLOAD } = REMOTE
 const COUNT = 20
-const defines = Buffer.concat(Array.from({ length: COUNT }, (_, serial) => frame({ proc: DEFINE, serial }, pattern(100, serial))))
+const saves = Buffer.concat(Array.from({ length: COUNT }, (_, serial) => frame({ proc: SAVE, serial }, pattern(100, serial))))
 const close = frame({ proc: CLOSE, serial: COUNT })
 
 /** Serials of the replies, in their order. */
 const answered = (client: RawClient): number[] => client.inbox.filter(({ type }) => type === MESSAGE.reply).map(({ serial }) => serial)
+/** Has these calls answered. They are put down by their arguments, in the order in which they come. */
+function watchCalls({ driver }: Stage): Buffer[] {
+  const came: Buffer[] = []
+  driver.on(SAVE, ({ payload }) => {
+    came.push(payload)
+    return payload
+  })
+  return came
+}
+
+const all = Array.from({ length: COUNT }, (_, serial) => pattern(100, serial))
 const inOrder = Array.from({ length: COUNT }, (_, serial) => serial)
 
 describe('a client that leaves', function () {
@@ -35,38 +46,40 @@ describe('a client that leaves', function () {
   for (const [name, where] of Object.entries(over)) {
     it(`gets all that it asked for before CONNECT_CLOSE done and answered, over ${name}`, async () => {
       const stage = await Stage.start(cleanup)
-      const { client, daemon } = await stage.open(where(stage))
-      client.write(defines, close)
+      const came = watchCalls(stage)
+      const { client } = await stage.open(where(stage))
+      client.write(saves, close)
       await client.end()
       expect(answered(client)).to.deep.equal([...inOrder, COUNT])
-      expect(daemon.serialsOf(DEFINE)).to.deep.equal(inOrder)
+      expect(came).to.deep.equal(all)
     })
 
     it(`gets it when it only sends nothing more, over ${name}`, async () => {
       const stage = await Stage.start(cleanup)
-      const { client, daemon } = await stage.open(where(stage))
-      client.socket.end(defines)
+      const came = watchCalls(stage)
+      const { client } = await stage.open(where(stage))
+      client.socket.end(saves)
       await client.end()
       expect(answered(client)).to.deep.equal(inOrder)
-      expect(daemon.serialsOf(DEFINE)).to.deep.equal(inOrder)
+      expect(came).to.deep.equal(all)
     })
 
     it(`gets nothing more, and its daemon is rid of it at once, when it is gone altogether, over ${name}`, async () => {
       const stage = await Stage.start(cleanup, { close_timeout: 1000 })
-      stage.driver.on(DEFINE, () => undefined)
+      stage.driver.on(SAVE, () => undefined)
       const { client, daemon } = await stage.open(where(stage))
-      client.write(defines)
-      await daemon.next({ proc: DEFINE })
+      client.write(saves)
+      await daemon.next({ proc: SAVE })
       client.destroy()
       await daemon.end()
     })
 
     it(`is not waited for when it is gone after CONNECT_CLOSE, over ${name}`, async () => {
       const stage = await Stage.start(cleanup, { close_timeout: 1000 })
-      stage.driver.on(DEFINE, () => undefined)
+      stage.driver.on(SAVE, () => undefined)
       const { client, daemon } = await stage.open(where(stage))
-      client.write(defines, close)
-      await daemon.next({ proc: DEFINE })
+      client.write(saves, close)
+      await daemon.next({ proc: SAVE })
       client.destroy()
       await daemon.end()
     })
@@ -74,9 +87,9 @@ describe('a client that leaves', function () {
 
   it('does not wait for ever: close_timeout bounds it, and CONNECT_CLOSE is answered', async () => {
     const stage = await Stage.start(cleanup, { close_timeout: 1 })
-    stage.driver.on(DEFINE, () => undefined)
+    stage.driver.on(SAVE, () => undefined)
     const { client, daemon } = await stage.open()
-    client.write(defines, close)
+    client.write(saves, close)
     await client.end()
     expect(answered(client)).to.deep.equal([COUNT])
     await daemon.end()
@@ -85,7 +98,7 @@ describe('a client that leaves', function () {
   it('has its CONNECT_OPEN answered first', async () => {
     const stage = await Stage.start(cleanup)
     const client = await stage.connect()
-    client.write(frame({ proc: REMOTE.connectOpen, serial: 100 }, encodeOpen({ name: 'qemu:///system', flags: 0 })), defines, close)
+    client.write(frame({ proc: REMOTE.connectOpen, serial: 100 }, encodeOpen({ name: 'qemu:///system', flags: 0 })), saves, close)
     await client.end()
     const refused = (serial: number): boolean => client.inbox.some(reply => reply.serial === serial && reply.status === STATUS.error)
     expect(answered(client).at(-1)).to.equal(COUNT)
@@ -97,8 +110,9 @@ describe('a client that leaves', function () {
   it('has the end of an upload that it finished confirmed first, with all data there', async () => {
     const stage = await Stage.start(cleanup)
     stage.driver.on(UPLOAD, () => Buffer.alloc(0))
-    const { client, daemon } = await stage.open()
+    const { client } = await stage.open()
     await client.call(UPLOAD, undefined, { serial: 7 })
+    const { latest: daemon } = stage.driver
     const data = pattern(300_000)
     client.write(
       frame({ proc: UPLOAD, type: MESSAGE.stream, serial: 7, status: STATUS.continue }, data),
@@ -127,8 +141,9 @@ describe('a client that leaves', function () {
     const stage = await Stage.start(cleanup)
     let call: Frame
     stage.driver.on(DOWNLOAD, found => ((call = found), Buffer.alloc(0)))
-    const { client, daemon } = await stage.open()
+    const { client } = await stage.open()
     await client.call(DOWNLOAD, undefined, { serial: 7 })
+    const { latest: daemon } = stage.driver
     client.socket.end()
     const data = pattern(100_000)
     daemon.data(call!, data)
@@ -139,11 +154,11 @@ describe('a client that leaves', function () {
 
   it('has its calls failed, and CONNECT_CLOSE answered, when the daemon dies meanwhile', async () => {
     const stage = await Stage.start(cleanup)
-    stage.driver.on(DEFINE, () => undefined)
+    stage.driver.on(SAVE, () => undefined)
     const { client, daemon } = await stage.open()
-    client.write(defines, close)
-    await daemon.next({ proc: DEFINE })
-    daemon.destroy()
+    client.write(saves, close)
+    await daemon.next({ proc: SAVE })
+    for (const connection of stage.driver.connections) connection.destroy()
     await client.end()
     expect(new Set(answered(client))).to.deep.equal(new Set([...inOrder, COUNT]))
     expect(answered(client).at(-1)).to.equal(COUNT)
@@ -176,7 +191,7 @@ describe('a client that leaves', function () {
   it('keeps nothing of a daemon that hangs up, with or without an answer to the goodbye', async () => {
     const stage = await Stage.start(cleanup)
     const { pid } = stage.broker.program
-    const others = await stage.open()
+    const others = await stage.open(stage.broker.socket)
     const before = openDescriptors(pid)
     for (const answer of [true, false]) {
       stage.driver.on(CLOSE, (call, connection) => {
@@ -190,7 +205,7 @@ describe('a client that leaves', function () {
       await waitFor('the descriptors to be closed', () => openDescriptors(pid) <= before)
     }
     expect(stage.broker.program.stderr).not.to.match(/error/)
-    expect((await others.client.call(DEFINE)).status).to.equal(STATUS.ok)
+    expect((await others.client.call(SAVE)).status).to.equal(STATUS.ok)
   })
 
   it('costs a daemon that does not answer the goodbye no connection for long', async () => {
@@ -221,10 +236,11 @@ describe('a hole that the daemon cannot make', function () {
   it('ends its stream with the reason, and nothing else', async () => {
     const stage = await Stage.start(cleanup)
     stage.driver.on(UPLOAD, () => Buffer.alloc(0))
-    const { client, daemon } = await stage.open()
+    const { client } = await stage.open()
     const sparse = Buffer.alloc(4)
     sparse.writeUInt32BE(1)
     await client.call(UPLOAD, sparse, { serial: 7 })
+    const { latest: daemon } = stage.driver
     client.send({ proc: UPLOAD, type: MESSAGE.streamHole, serial: 7, status: STATUS.continue }, Buffer.alloc(12))
     const hole = await daemon.next({ type: MESSAGE.streamHole, serial: 7 })
     daemon.fail(hole, systemError(28, 'unable to write to pool/full.img: No space left on device'))
@@ -234,7 +250,7 @@ describe('a hole that the daemon cannot make', function () {
     expect(failed.payload.toString('latin1')).to.match(/full\.img: No space left/)
     client.send({ proc: UPLOAD, type: MESSAGE.stream, serial: 7, status: STATUS.continue }, pattern(100))
     expect((await client.call(REMOTE.domainGetInfo)).status).to.equal(STATUS.ok)
-    expect(daemon.closed).to.equal(false)
+    expect(client.closed).to.equal(false)
   })
 })
 
@@ -258,24 +274,24 @@ describe('a call that waits for no hypervisor', function () {
     expect(daemon.serialsOf(REMOTE.domainGetXmlDesc)).to.have.length(4)
   })
 
-  it('is one at a time', async () => {
-    const stage = await Stage.start(cleanup)
+  it('is one at a time on its connection', async () => {
+    const stage = await Stage.start(cleanup, { driver_sharing: 'off' })
     stage.driver.on(REMOTE.connectGetLibVersion, () => undefined)
-    const { client, daemon } = await stuck(stage)
+    const { client } = await stuck(stage)
     for (let i = 0; i < 3; i++) client.post(REMOTE.connectGetLibVersion)
-    await daemon.next({ proc: REMOTE.connectGetLibVersion })
+    const { daemon } = await stage.driver.taken({ proc: REMOTE.connectGetLibVersion })
     client.post(REMOTE.connectSupportsFeature, Buffer.from([0, 0, 0, 10]), { serial: 999 })
     await client.next({ serial: 999 })
     expect(daemon.serialsOf(REMOTE.connectGetLibVersion)).to.have.length(1)
   })
 
   it('makes no dead peer of a daemon that reads nothing meanwhile', async () => {
-    const stage = await Stage.start(cleanup, { keepalive_interval: 1, keepalive_count: 1 })
+    const stage = await Stage.start(cleanup, { driver_sharing: 'off', keepalive_interval: 1, keepalive_count: 1 })
     stage.driver.on(REMOTE.connectGetLibVersion, () => undefined)
-    const { client, daemon } = await stuck(stage)
-    daemon.answerPings = false
+    const { client } = await stuck(stage)
     client.post(REMOTE.connectGetLibVersion, undefined, { serial: 500 })
-    const call = await daemon.next({ proc: REMOTE.connectGetLibVersion })
+    const { call, daemon } = await stage.driver.taken({ proc: REMOTE.connectGetLibVersion })
+    daemon.answerPings = false
     daemon.pings.length = 0
     // Unasked PONGs tell that time has gone by.
     await waitFor('ten signs of life', () => daemon.inbox.filter(({ proc, type }) => type === MESSAGE.event && proc === 2).length >= 10)

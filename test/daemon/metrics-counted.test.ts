@@ -29,7 +29,10 @@ const killer = new URL('../support/thread-killer.js', import.meta.url).href
 
 type Wanted = readonly [name: string, labels: Record<string, string>, value: number]
 
-/** A broker whose metrics are compared with those at the beginning. */
+/**
+ * A broker whose metrics are compared with those at the beginning. Each client has a driver connection of its own if the test
+ * says nothing else, so that it is known how many there are.
+ */
 class Watched {
   before = new Metrics('')
 
@@ -40,7 +43,8 @@ class Watched {
 
   static async start(cleanup: Cleanup, conf: Conf = {}, under: BrokerSurroundings = {}): Promise<Watched> {
     const port = await freePort()
-    const stage = await Stage.start(cleanup, { metrics_listen: `127.0.0.1:${port}`, actor_threads: 2, log_level: 1, ...conf }, under)
+    const own: Conf = { metrics_listen: `127.0.0.1:${port}`, actor_threads: 2, log_level: 1, driver_sharing: 'off' }
+    const stage = await Stage.start(cleanup, { ...own, ...conf }, under)
     await stage.probesForgotten()
     const watched = new Watched(stage, port)
     watched.before = await Metrics.of(port)

@@ -38,10 +38,9 @@ async function opened(
   where?: string
 ): Promise<{ upstream: string | undefined; flags: number; uri: string }> {
   const client = await stage.connect(where)
-  const connected = driver.nextConnection()
   const reply = await client.open(name, flags)
   expect(reply.status, `opening ${String(name)}`).to.equal(STATUS.ok)
-  const open = (await connected).calls.find(call => call.proc === REMOTE.connectOpen)!
+  const open = (await driver.connectionOf(client)).calls.find(call => call.proc === REMOTE.connectOpen)!
   const uri = decodeText((await client.call(REMOTE.connectGetUri)).payload)
   client.destroy()
   return { upstream: decodeOpen(open.payload).name, flags: decodeOpen(open.payload).flags, uri }

@@ -22,11 +22,20 @@ const DOMAIN_EVENT = REMOTE.domainEventCallbackLifecycle
 const NETWORK_EVENT = REMOTE.networkEventLifecycle
 const OLD_FORM = REMOTE.connectDomainEventRegisterAny
 
+/**
+ * Each client has a driver connection of its own: what is made again on it, in which order, and under which ids, is what is
+ * looked at. How it is with those that clients share stands in shared-events.test.ts and shared-connections.test.ts.
+ */
+const OWN = { driver_sharing: 'off' }
+
 /** Numbers registrations as a driver of a daemon does, from `first`. */
 function numbering(first: number): Answer {
   let next = first
   return () => encodeCallbackId(next++)
 }
+
+/** Event 0 of everything. */
+const ALL = Buffer.alloc(8)
 
 /** An event that answers the registration with this id at the daemon. */
 const about = (id: number, seed: number): Buffer => Buffer.concat([encodeCallbackId(id), pattern(20, seed)])
@@ -36,7 +45,7 @@ describe('a client whose driver daemon is restarted', () => {
   let stage: Stage
   let client: RawClient
   let daemon: DriverConnection
-  before(async () => (stage = await Stage.start(cleanup, { log_level: 2, driver_connect_timeout: 5 })))
+  before(async () => (stage = await Stage.start(cleanup, { ...OWN, log_level: 2, driver_connect_timeout: 5 })))
   after(() => cleanup.run())
   beforeEach(async () => {
     stage.driver.otherwise = call => call.payload
@@ -230,13 +239,14 @@ describe('a client with registrations of several drivers', () => {
   it('gets each event under its own id, though the drivers number alike', async () => {
     const stage = await Stage.start(cleanup)
     stage.driver.on(DOMAIN, numbering(0)).on(NETWORK, numbering(0))
-    const { client, daemon } = await stage.open()
-    expect(decodeCallbackId((await client.call(DOMAIN, pattern(8))).payload)).to.equal(0)
-    expect(decodeCallbackId((await client.call(NETWORK, pattern(8))).payload)).to.equal(0)
+    const { client } = await stage.open()
+    const domain = decodeCallbackId((await client.call(DOMAIN, ALL)).payload)
+    const network = decodeCallbackId((await client.call(NETWORK, ALL)).payload)
+    const { latest: daemon } = stage.driver
     daemon.event(NETWORK_EVENT, about(0, 1))
     daemon.event(DOMAIN_EVENT, about(0, 2))
-    expect((await client.next({ proc: NETWORK_EVENT })).payload).to.deep.equal(about(0, 1))
-    expect((await client.next({ proc: DOMAIN_EVENT })).payload).to.deep.equal(about(0, 2))
+    expect((await client.next({ proc: NETWORK_EVENT })).payload).to.deep.equal(about(network, 1))
+    expect((await client.next({ proc: DOMAIN_EVENT })).payload).to.deep.equal(about(domain, 2))
   })
 })
 
@@ -332,7 +342,7 @@ describe('clients of one driver daemon that was away for long', function () {
   })
 
   it('hear of events again two seconds later at most, without a call', async () => {
-    const stage = await Stage.start(cleanup, { actor_threads: 1, log_level: 2 })
+    const stage = await Stage.start(cleanup, { ...OWN, actor_threads: 1, log_level: 2 })
     stage.driver.on(DOMAIN, numbering(0))
     const count = 100
     const registering = performance.now()
@@ -357,12 +367,14 @@ describe('driver_reconnect = 0', () => {
 
   it('leaves clients with an error when their driver daemon is gone, as virtproxyd does', async () => {
     const stage = await Stage.start(cleanup, { driver_reconnect: 0, log_level: 2 })
-    const { client, daemon } = await stage.open()
-    await client.call(DOMAIN, pattern(8))
-    await stage.untilLost(() => daemon.destroy())
+    const { client } = await stage.open()
+    await client.call(DOMAIN, ALL)
+    const { connections } = stage.driver
+    const { length } = connections
+    await stage.untilLost(() => connections.forEach(connection => connection.destroy()))
     const { payload } = await client.call(GET_XML)
     expect(payload).to.deep.equal(internalErrorPayload('client socket is closed'))
-    expect(stage.driver.connections).to.have.length(1)
+    expect(connections).to.have.length(length)
     expect((await client.open('qemu:///system')).status, 'opening again').to.equal(STATUS.ok)
   })
 })

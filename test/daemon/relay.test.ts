@@ -14,13 +14,19 @@ import { Stage } from '../support/stage.js'
 import { waitFor } from '../support/waiting.js'
 
 const GET_XML = REMOTE.domainGetXmlDesc
+/**
+ * Each client has a driver connection of its own: that what goes over it is, byte for byte, what its client sent and gets,
+ * and what goes at once, is what is looked at. How it is with those that clients share stands in shared-connections.test.ts
+ * and session/shared-*.test.ts.
+ */
+const OWN = { driver_sharing: 'off' }
 
 describe('calls and replies', () => {
   const cleanup = new Cleanup()
   let stage: Stage
   let client: RawClient
   let daemon: DriverConnection
-  before(async () => (stage = await Stage.start(cleanup)))
+  before(async () => (stage = await Stage.start(cleanup, OWN)))
   after(() => cleanup.run())
   beforeEach(async () => {
     stage.driver.otherwise = call => call.payload
@@ -167,7 +173,7 @@ describe('the calls that a daemon has at once', () => {
   ]
   for (const { conf, window } of windows) {
     it(`are ${window} with ${JSON.stringify(conf)}; the others wait and come in their order`, async () => {
-      const stage = await Stage.start(cleanup, conf)
+      const stage = await Stage.start(cleanup, { ...OWN, ...conf })
       const { client, daemon } = await waiting(stage, 12)
       await daemon.next({ serial: window })
       await client.call(REMOTE.authList, undefined, { serial: 100 })
@@ -184,7 +190,7 @@ describe('the calls that a daemon has at once', () => {
   }
 
   it('do not hold up pings and what the broker answers itself', async () => {
-    const stage = await Stage.start(cleanup)
+    const stage = await Stage.start(cleanup, OWN)
     const { client } = await waiting(stage, 100)
     client.answerPings = false
     client.write(ping())
@@ -193,7 +199,7 @@ describe('the calls that a daemon has at once', () => {
   })
 
   it('do not stop a stream', async () => {
-    const stage = await Stage.start(cleanup)
+    const stage = await Stage.start(cleanup, OWN)
     const { client, daemon } = await stage.open()
     await client.call(REMOTE.storageVolUpload, undefined, { serial: 50 })
     stage.driver.otherwise = () => undefined
@@ -204,7 +210,7 @@ describe('the calls that a daemon has at once', () => {
   })
 
   it('go on when a client has more calls waiting than there is room for, and a stream packet is half there', async () => {
-    const stage = await Stage.start(cleanup)
+    const stage = await Stage.start(cleanup, OWN)
     const { client, daemon } = await stage.open()
     await client.call(REMOTE.storageVolUpload, undefined, { serial: 5000 })
     stage.driver.otherwise = () => undefined
@@ -222,7 +228,7 @@ describe('the calls that a daemon has at once', () => {
   })
 
   it('may be large: those that wait are not lost, and not kept without limit', async () => {
-    const stage = await Stage.start(cleanup)
+    const stage = await Stage.start(cleanup, OWN)
     const { client, daemon } = await waiting(stage, 4)
     const large = pattern(8_000_000)
     client.post(GET_XML, large, { serial: 5 })
@@ -239,7 +245,7 @@ describe('the calls that a daemon has at once', () => {
 describe('events', () => {
   const cleanup = new Cleanup()
   let stage: Stage
-  before(async () => (stage = await Stage.start(cleanup)))
+  before(async () => (stage = await Stage.start(cleanup, OWN)))
   after(() => cleanup.run())
 
   it('of all programs pass unchanged and in order, between replies', async () => {
@@ -278,7 +284,8 @@ describe('events', () => {
 describe('keepalive', () => {
   const cleanup = new Cleanup()
   let stage: Stage
-  before(async () => (stage = await Stage.start(cleanup, { keepalive_interval: 1, keepalive_count: 2 })))
+  const conf = { keepalive_interval: 1, keepalive_count: 2 }
+  before(async () => (stage = await Stage.start(cleanup, conf)))
   after(() => cleanup.run())
 
   const KEEPALIVE = hex('0000000a')
@@ -336,6 +343,7 @@ describe('keepalive', () => {
   })
 
   it('tells a daemon whose client does not read that all is well', async () => {
+    const stage = await Stage.start(cleanup, { ...OWN, ...conf })
     const { client, daemon } = await stage.open(stage.broker.socket)
     daemon.answerPings = false
     client.stall()
@@ -346,6 +354,5 @@ describe('keepalive', () => {
     expect(daemon.closed).to.equal(false)
     client.goOn()
     expect((await client.next({ type: MESSAGE.reply })).payload).to.have.length(8_000_000)
-    stage.driver.otherwise = call => call.payload
   })
 })

@@ -4,7 +4,6 @@ import { connect } from 'node:net'
 import { join } from 'node:path'
 import { expect } from 'chai'
 import { STATUS } from '#protocol/header.js'
-import { eventFrame } from '#protocol/messages/frames.js'
 import { REMOTE } from '#protocol/procedures.js'
 import { KEYS, keyNames, type KeyName } from '#main/config/keys.js'
 import { close } from '#workers/os/libc.js'
@@ -35,22 +34,27 @@ interface Probe {
 
 const conf = (keys: Conf) => (): Conf => keys
 
-/** As many calls as were sent get to the daemon at once. */
+/** As many calls as were sent get to the daemon at once by one connection, in their order. */
 function inFlight(count: number): Probe['shows'] {
   return async (stage, client) => {
     stage.driver.on(SAVE, () => undefined)
-    const { latest: daemon } = stage.driver
-    const sent = Array.from({ length: count + 1 }, () => client.post(SAVE))
-    await waitFor('the calls', () => daemon.serialsOf(SAVE).length === count)
-    expect(daemon.serialsOf(SAVE)).to.deep.equal(sent.slice(0, count))
-    for (let i = 0; i <= count; i++) daemon.reply(await daemon.next({ proc: SAVE }))
+    const { connections } = stage.driver
+    const payloads = Array.from({ length: count + 1 }, (_, index) => pattern(8, index))
+    const sent = payloads.map(payload => client.post(SAVE, payload))
+    const calls = (daemon: DriverConnection): Buffer[] => daemon.calls.filter(({ proc }) => proc === SAVE).map(({ payload }) => payload)
+    const busy = await waitFor('the calls', () => connections.find(daemon => calls(daemon).length >= count))
+    expect(calls(busy)).to.deep.equal(payloads.slice(0, count))
+    for (let i = 0; i <= count; i++) {
+      const { call, daemon } = await stage.driver.taken({ proc: SAVE })
+      daemon.reply(call)
+    }
     for (const serial of sent) expect((await client.next({ serial })).status).to.equal(STATUS.ok)
-    daemon.calls.length = 0
+    for (const daemon of connections) daemon.calls.length = 0
   }
 }
 
 /** One call at a time on each connection, so that there are soon two. */
-const shared = (more: Conf) => conf({ driver_sharing: 'identity', driver_max_requests: 1, ...more })
+const shared = (more: Conf) => conf({ driver_sharing: 'identity', driver_max_requests: 1, driver_idle_timeout: NEVER, ...more })
 
 async function closesOneOfTwo(stage: Stage, client: RawClient): Promise<void> {
   const answered = stage.driver.otherwise
@@ -164,9 +168,10 @@ const PROBES: Partial<Record<KeyName, Probe>> = {
     after: conf({ client_stall_timeout: 1 }),
     async shows(stage, client) {
       client.stall()
-      const events = Buffer.concat(Array.from({ length: 64 }, (_, i) => eventFrame(318, pattern(16_000, i))))
-      for (let i = 0; i < 10; i++) stage.driver.latest.write(events)
       const { latest: daemon } = stage.driver
+      const large = pattern(8_000_000)
+      stage.driver.on(GET_XML, () => large)
+      client.post(GET_XML)
       await waitFor('the daemon to be rid of it', () => daemon.closed)
       await waitFor('the word', () => stage.broker.program.stderr.includes('nothing read for 1 s'))
     },

@@ -15,7 +15,9 @@ const CLOSED = REMOTE.connectEventConnectionClosed
 describe('clients that share driver connections', () => {
   const cleanup = new Cleanup()
   let stage: Stage
-  before(async () => (stage = await Stage.start(cleanup, { driver_sharing: 'identity', actor_threads: 1, log_level: 2 })))
+  before(async () => {
+    stage = await Stage.start(cleanup, { driver_sharing: 'identity', driver_idle_timeout: 5, actor_threads: 1, log_level: 2 })
+  })
   after(() => cleanup.run())
 
   async function clients(count: number): Promise<RawClient[]> {
@@ -106,6 +108,21 @@ describe('clients that share driver connections', () => {
     stage.driver.otherwise = answered
     slow!.destroy()
     unfinished!.destroy()
+  })
+
+  it('have calls that wait for no hypervisor go past their own that are stuck, and those that wait behind them', async () => {
+    const [client] = await clients(1)
+    const answered = stage.driver.otherwise
+    stage.driver.otherwise = call => (call.proc === GET_XML ? undefined : call.payload)
+    for (let i = 0; i < 8; i++) client!.post(GET_XML)
+    await waitFor('as many as one client may have', () =>
+      open().reduce((sum, { inbox }) => sum + inbox.filter(({ proc }) => proc === GET_XML).length, 0) === 5)
+    for (let i = 0; i < 3; i++) {
+      const calls = [1, 2].map(seed => client!.call(REMOTE.connectGetLibVersion, pattern(8, seed)))
+      for (const [at, { payload }] of (await Promise.all(calls)).entries()) expect(payload).to.deep.equal(pattern(8, at + 1))
+    }
+    client!.destroy()
+    stage.driver.otherwise = answered
   })
 
   it('hear of the death of the daemon, once each, and are served by the one that comes after it', async () => {

@@ -17,12 +17,13 @@ import { waitFor } from '../support/waiting.js'
 const MIB = 1024 * 1024
 const GET_XML = REMOTE.domainGetXmlDesc
 
-// Over UNIX sockets, where the kernel keeps little.
+// Over UNIX sockets, where the kernel keeps little. Each has a driver connection of its own, which waits with it; what is kept for
+// those that share is bounded in session/shared-connections-limits.test.ts and shared-events.test.ts.
 describe('clients that do not read', function () {
   this.timeout(120_000)
   const cleanup = new Cleanup()
   let stage: Stage
-  beforeEach(async () => (stage = await Stage.start(cleanup, { client_stall_timeout: 3, actor_threads: 2 })))
+  beforeEach(async () => (stage = await Stage.start(cleanup, { driver_sharing: 'off', client_stall_timeout: 3, actor_threads: 2 })))
   afterEach(() => cleanup.run())
 
   const memory = (): number => residentMiB(stage.broker.program.pid)

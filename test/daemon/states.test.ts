@@ -101,8 +101,9 @@ describe('a client that has not opened a connection', () => {
 describe('opening a connection', () => {
   const cleanup = new Cleanup()
   let stage: Stage
-  before(async () => (stage = await Stage.start(cleanup)))
-  after(() => cleanup.run())
+  // Nobody else has the name open.
+  beforeEach(async () => (stage = await Stage.start(cleanup)))
+  afterEach(() => cleanup.run())
 
   it('makes these calls to the driver daemon, the identity last, before the client is answered', async () => {
     const { daemon } = await stage.open()
@@ -216,7 +217,7 @@ describe('a daemon that wants authentication', () => {
       connectOpen,
       connectSetIdentity
     ])
-    const second = await stage.open()
+    const second = await stage.open(stage.broker.socket)
     expect(second.daemon.calls.map(call => call.proc)).to.deep.equal([authList, connectOpen, connectSetIdentity])
   })
 
@@ -323,7 +324,7 @@ describe('an open connection', () => {
   })
 
   it('is closed after the answer to CONNECT_CLOSE, calls that still run after close_timeout or no', async () => {
-    const { client, daemon } = await stage.open()
+    const { client, daemon } = await stage.open(stage.broker.socket)
     stage.driver.otherwise = () => undefined
     client.post(REMOTE.connectGetLibVersion)
     await daemon.next({ proc: REMOTE.connectGetLibVersion })
@@ -335,7 +336,7 @@ describe('an open connection', () => {
   })
 
   it('gives out all that is queued before it is closed', async () => {
-    const { client, daemon } = await stage.open()
+    const { client, daemon } = await stage.open(stage.broker.socket)
     client.stall()
     stage.driver.on(REMOTE.domainGetXmlDesc, () => Buffer.alloc(4_000_000, 1))
     client.post(REMOTE.domainGetXmlDesc)
@@ -353,7 +354,7 @@ describe('an open connection', () => {
   })
 
   it('is given up by the daemon when the client just leaves', async () => {
-    const { client, daemon } = await stage.open()
+    const { client, daemon } = await stage.open(stage.broker.socket)
     client.destroy()
     await daemon.end()
   })

@@ -34,10 +34,11 @@ describe('streams', () => {
   })
   afterEach(() => client.destroy())
 
-  /** Opens a stream; returns the call as the daemon saw it. */
+  /** Opens a stream, on a connection of the client's own; returns the call as the daemon saw it. */
   async function start(proc: number, serial: number, sparse = false): Promise<Frame> {
     const reply = await client.call(proc, volume(sparse), { serial })
     expect(reply.status).to.equal(STATUS.ok)
+    daemon = stage.driver.latest
     return daemon.calls.at(-1)!
   }
 
@@ -194,9 +195,10 @@ describe('a stream that nobody takes', () => {
   }
 
   it('to the client pauses the daemon, and does not grow the broker', async () => {
-    const { client, daemon } = await stage.open(stage.broker.socket)
+    const { client } = await stage.open(stage.broker.socket)
     stage.driver.otherwise = () => Buffer.alloc(0)
     await client.call(DOWNLOAD, volume(false), { serial: 5 })
+    const { latest: daemon } = stage.driver
     const before = memory()
     client.stall()
     const data = streamData({ prog: 0x20008086, proc: DOWNLOAD, serial: 5 }, Buffer.alloc(MIB, 5))
@@ -210,8 +212,9 @@ describe('a stream that nobody takes', () => {
   })
 
   it('to the daemon pauses the client, which goes on when the daemon does', async () => {
-    const { client, daemon } = await stage.open(stage.broker.socket)
+    const { client } = await stage.open(stage.broker.socket)
     await client.call(UPLOAD, volume(false), { serial: 5 })
+    const { latest: daemon } = stage.driver
     const before = memory()
     daemon.stall()
     const data = streamData({ prog: 0x20008086, proc: UPLOAD, serial: 5 }, Buffer.alloc(MIB, 5))
@@ -227,8 +230,9 @@ describe('a stream that nobody takes', () => {
   it('to the daemon leaves no descriptors behind when its client leaves', async () => {
     const descriptors = (): number => openDescriptors(stage.broker.program.pid)
     const before = await settled('descriptors', descriptors)
-    const { client, daemon } = await stage.open(stage.broker.socket)
+    const { client } = await stage.open(stage.broker.socket)
     await client.call(UPLOAD, volume(false), { serial: 5 })
+    const { latest: daemon } = stage.driver
     daemon.stall()
     const data = streamData({ prog: 0x20008086, proc: UPLOAD, serial: 5 }, Buffer.alloc(MIB, 5))
     for (let i = 0; i < 20; i++) client.write(data)
@@ -242,9 +246,10 @@ describe('a stream that nobody takes', () => {
   })
 
   it('to the client does not hold up the pings of the daemon for ever', async () => {
-    const { client, daemon } = await stage.open(stage.broker.socket)
-    daemon.answerPings = false
+    const { client } = await stage.open(stage.broker.socket)
     await client.call(DOWNLOAD, volume(false), { serial: 5 })
+    const { latest: daemon } = stage.driver
+    daemon.answerPings = false
     const call = daemon.calls.at(-1)!
     client.stall()
     for (let i = 0; i < 40; i++) daemon.data(call, Buffer.alloc(MIB))

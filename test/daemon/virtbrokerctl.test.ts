@@ -62,6 +62,8 @@ describe('virtbrokerctl', () => {
   })
 
   it('lists what clients have opened', async () => {
+    const stage = await Stage.start(cleanup, { log_level: 2, driver_sharing: 'off' })
+    const ctl = new Ctl(cleanup, stage.broker)
     await ctl.untilEmpty()
     await stage.open()
     await stage.open()

@@ -30,14 +30,14 @@ interface Course {
 
 /**
  * Hostile clients against a real broker with a driver daemon that answers everything. Returns what was done. Those who
- * behave are of the same identities.
+ * behave are of the same identities, and each has a driver connection of its own if `conf` says nothing else.
  */
-export async function attackWithClients(cleanup: Cleanup, { seed, enough }: Campaign, conf: Conf = {}): Promise<Outcome> {
+export async function attackWithClients(
+  cleanup: Cleanup, { seed, enough }: Campaign, conf: Conf = { driver_sharing: 'off' }
+): Promise<Outcome> {
   const dir = await tempDir(cleanup)
   const driver = await AnsweringDriver.listen(cleanup, join(dir, 'virtqemud-sock'))
-  // Driver connections that clients share are closed soon, so that descriptors can be counted.
-  const own = { driver_socket_dir: dir, actor_threads: 2, client_stall_timeout: 2, driver_idle_timeout: 1 }
-  const broker = await Broker.start(cleanup, { ...own, ...conf })
+  const broker = await Broker.start(cleanup, { driver_socket_dir: dir, actor_threads: 2, client_stall_timeout: 2, ...conf })
   const random = new Random(seed)
   const events = setInterval(() => driver.emitEvents(), 50)
   const bystanders = [

@@ -3,9 +3,11 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { MESSAGE, STATUS } from '#protocol/header.js'
 import { encodeFeature, encodeOpen } from '#protocol/messages/connect.js'
 import { REMOTE } from '#protocol/procedures.js'
+import { XdrWriter } from '#protocol/xdr.js'
 import { AnsweringDriver, downloadArguments } from '../support/answering-driver.js'
 import { Broker } from '../support/broker.js'
 import type { Cleanup } from '../support/cleanup.js'
+import type { Conf } from '../support/conf-file.js'
 import { frame } from '../support/frame-socket.js'
 import { Random } from '../support/random.js'
 import type { RawClient } from '../support/raw-client.js'
@@ -15,6 +17,8 @@ import { Bystander, connected, Footprint, PATIENCE_MS, type Campaign, type Outco
 import { HostileDriver } from './hostile-driver.js'
 
 const CLIENTS = 10
+/** Registers for an event of all domains. */
+const ofAll = (event: number): Buffer => new XdrWriter(8).i32(event).bool(false).finish()
 /** How long the daemon may play with its clients before its process ends. */
 const ROUND_MS = 250
 
@@ -22,13 +26,14 @@ const ROUND_MS = 250
  * A hostile driver daemon behind a real broker, with clients that behave: in the end, when the daemon's process is
  * gone, each of their calls has been answered once, or the connection is closed. Returns what was done.
  */
-export async function attackWithDaemon(cleanup: Cleanup, { seed, enough }: Campaign): Promise<Outcome> {
+export async function attackWithDaemon(cleanup: Cleanup, { seed, enough }: Campaign, conf: Conf = {}): Promise<Outcome> {
   const dir = await tempDir(cleanup)
   const random = new Random(seed)
   const hostile = await HostileDriver.listen(cleanup, join(dir, 'virtqemud-sock'), random.fork())
   await AnsweringDriver.listen(cleanup, join(dir, 'virtlxcd-sock'))
   const broker = await Broker.start(cleanup, {
-    driver_socket_dir: dir, actor_threads: 2, keepalive_interval: 1, keepalive_count: 3, driver_connect_timeout: 2, driver_open_timeout: 2
+    driver_socket_dir: dir, actor_threads: 2, keepalive_interval: 1, keepalive_count: 3, driver_connect_timeout: 2,
+    driver_open_timeout: 2, ...conf
   })
   const bystanders = [
     await Bystander.open(broker.tcpPort, 'lxc:///system'),
@@ -113,7 +118,7 @@ class Tally {
         )
         return
       case 2:
-        this.#call(REMOTE.connectDomainEventCallbackRegisterAny, random.bytes(8))
+        this.#call(REMOTE.connectDomainEventCallbackRegisterAny, random.chance(0.3) ? random.bytes(8) : ofAll(random.integer(0, 30)))
         return
       case 3:
         for (let i = random.integer(1, 20); i > 0; i--) this.#call(REMOTE.domainGetXmlDesc, random.bytes(40))

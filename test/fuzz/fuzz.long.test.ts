@@ -21,9 +21,11 @@ describe('the broker stands', function () {
     await attackWithClients(cleanup, { seed, enough: after(SECONDS) })
   })
 
-  it(`a hostile driver daemon (npm run fuzz -- --only daemon --seed ${seed})`, async () => {
-    await attackWithDaemon(cleanup, { seed, enough: after(SECONDS) })
-  })
+  for (const driver_sharing of ['identity', 'off']) {
+    it(`a hostile driver daemon (VIRTBROKER_TEST_SHARING=${driver_sharing} npm run fuzz -- --only daemon --seed ${seed})`, async () => {
+      await attackWithDaemon(cleanup, { seed, enough: after(SECONDS / 2) }, { driver_sharing })
+    })
+  }
 
   it(`hostile guests of shared driver connections (npm run fuzz -- --only guests --seed ${seed})`, async () => {
     await attackAsGuests(cleanup, { seed, enough: after(SECONDS_AS_GUESTS) })

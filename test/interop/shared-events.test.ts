@@ -108,15 +108,15 @@ describe('events of clients that share driver connections, from a real libvirtd'
   before(async () => {
     const host = await PrivateHost.start(cleanup)
     daemon = await Libvirtd.start(host, cleanup, { drivers: ['network', 'storage', 'secret'] })
-    broker = await Broker.start(cleanup, {
-      driver_sockets: [`*=${daemon.socket}`], driver_sharing: 'identity', actor_threads: 2, log_level: 2
-    })
+    broker = await start()
     dir = await tempDir(cleanup)
     await writeFile(join(dir, 'net.xml'), "<network><name>shared</name><bridge name='vbshared0'/></network>")
     await writeFile(join(dir, 'secret.xml'), `<secret><uuid>${SECRET_ID}</uuid><usage type='ceph'><name>shared</name></usage></secret>`)
   })
   after(() => cleanup.run())
 
+  const start = (): Promise<Broker> =>
+    Broker.start(cleanup, { driver_sockets: [`*=${daemon.socket}`], driver_sharing: 'identity', actor_threads: 2, log_level: 2 })
   const uriOf = (name: string): string => daemon.uri(name.split(':')[0]!, name.split('//')[1]!)
 
   for (const [name, ways] of Object.entries(WAYS)) {
@@ -181,6 +181,8 @@ describe('events of clients that share driver connections, from a real libvirtd'
 
   it('come again when the daemon has been killed and started again, once to each', async () => {
     const ways = WAYS['test:///default']!
+    // All who come back there are of this test.
+    const broker = await start()
     const ears = await Promise.all(upTo(40, i => Ear.open(cleanup, broker.tcpPort, 'test:///default', ways[i % ways.length]!)))
     const said = /reconnected to the restarted driver daemon, [1-9]\d* registrations/g
     const renewed = (): number => broker.program.stderr.match(said)?.length ?? 0

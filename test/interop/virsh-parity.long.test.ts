@@ -6,6 +6,7 @@ import { Cleanup } from '../support/cleanup.js'
 import { interactiveVirsh, virsh } from '../support/clients.js'
 import { DriverRelay } from '../support/driver-relay.js'
 import { Libvirtd, startVirtlogd } from '../support/libvirtd.js'
+import type { Conf } from '../support/conf-file.js'
 import { PrivateHost } from '../support/private-host.js'
 import type { Outcome } from '../support/processes.js'
 import { tempDir } from '../support/temp-dir.js'
@@ -14,6 +15,11 @@ import { poolPath, qemuCommands, qemuFiles } from './commands/qemu.js'
 import { testDriverCommands, testDriverFiles } from './commands/test-driver.js'
 
 type Route = 'direct' | 'tcp' | 'unix' | 'shared'
+
+/** Whose driver connections the clients use. */
+const SHARING: Record<Exclude<Route, 'direct'>, Conf> = {
+  tcp: { driver_sharing: 'off' }, unix: {}, shared: { driver_sharing: 'identity' }
+}
 
 /** Which part of the calls goes by connections that clients share, where they do. */
 const LEAST_SHARED = 0.85
@@ -84,8 +90,7 @@ async function runScenario(scenario: Scenario, route: Route, clientDir: string):
         relay = await DriverRelay.listen(cleanup, socket, daemon.socket)
         await relay.listen(cleanup, join(dir, 'libvirt-sock-ro'), daemon.roSocket)
       }
-      const sharing = route === 'shared' ? { driver_sharing: 'identity' } : {}
-      const broker = await Broker.start(cleanup, { driver_sockets: [`*=${socket}`], ...sharing })
+      const broker = await Broker.start(cleanup, { driver_sockets: [`*=${socket}`], ...SHARING[route] })
       const make = route === 'unix' ? 'unixUri' : 'tcpUri'
       uri = broker[make](scenario.driver, scenario.path)
     }

@@ -14,7 +14,7 @@ export class SharedUse {
 
   /** `where`: its metrics_listen. */
   constructor({ conf }: Broker, where: Where) {
-    this.#wanted = (conf.driver_sharing ?? 'off') !== 'off'
+    this.#wanted = conf.driver_sharing !== 'off'
     this.#where = where
   }
 

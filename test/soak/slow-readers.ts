@@ -41,11 +41,12 @@ const kinds: Record<string, (client: RawClient, daemon: DriverConnection) => voi
 }
 
 /**
- * A hundred clients that do not read what endlessly comes for them, and are not cut off. Resolves to a report on the
+ * A hundred clients that do not read what endlessly comes for them, and are not cut off, since each has a driver connection of
+ * its own, which waits with it. Resolves to a report on the
  * broker's memory; rejects if it grew, or if somebody who reads was not served.
  */
 export async function soakWithSlowReaders(cleanup: Cleanup, seconds: number): Promise<string> {
-  const stage = await Stage.start(cleanup, { client_stall_timeout: 0, keepalive_interval: -1, actor_threads: 2 })
+  const stage = await Stage.start(cleanup, { driver_sharing: 'off', client_stall_timeout: 0, keepalive_interval: -1, actor_threads: 2 })
   const { pid } = stage.broker.program
   const bystander = (await stage.open()).client
   const large = pattern(1_000_000)

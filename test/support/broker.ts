@@ -10,7 +10,7 @@ import { waitFor } from './waiting.js'
 
 const executable = new URL('../../../dist/main/virtbrokerd.js', import.meta.url).pathname
 
-/** Whole suites are run with what clients may share, too: `VIRTBROKER_TEST_SHARING=identity npm test`. */
+/** Whole suites are run with what clients may share, too: `VIRTBROKER_TEST_SHARING=off npm test`. */
 const { VIRTBROKER_TEST_SHARING } = process.env
 const sharing: Conf = VIRTBROKER_TEST_SHARING === undefined ? {} : { driver_sharing: VIRTBROKER_TEST_SHARING }
 
@@ -27,7 +27,8 @@ export interface BrokerSurroundings {
 
 /**
  * A broker under test, in its own process, with all sockets in a temporary directory and TCP on a free port. Clients
- * are spread evenly over its threads, and nobody is waited for at its end.
+ * are spread evenly over its threads, driver connections that they share are closed soon after the last client, and nobody
+ * is waited for at its end.
  */
 export class Broker {
   private constructor(readonly dir: string, readonly tcpPort: number, readonly program: Program, readonly conf: Conf) {}
@@ -42,7 +43,7 @@ export class Broker {
     const whole = {
       unix_sock_dir: dir, auth_unix_rw: 'none', auth_unix_ro: 'none',
       listen_tcp: 1, listen_addr: '127.0.0.1', tcp_port: String(port), auth_tcp: 'none',
-      embedded_test_driver: 0, actor_min_clients: 1, shutdown_timeout: 0, ...sharing, ...conf
+      embedded_test_driver: 0, actor_min_clients: 1, shutdown_timeout: 0, driver_idle_timeout: 1, ...sharing, ...conf
     }
     await writeFile(confPath, confText(whole))
     const limits = under.limits === undefined ? [] : ['prlimit', ...under.limits, '--']

@@ -9,13 +9,17 @@ import { eventFrame } from '#protocol/messages/frames.js'
 import { streamData, streamFinish } from '#protocol/messages/streams.js'
 import { REMOTE } from '#protocol/procedures.js'
 import type { Cleanup } from './cleanup.js'
-import { FrameSocket, type Frame } from './frame-socket.js'
+import { FrameSocket, type Frame, type Match } from './frame-socket.js'
+import type { RawClient } from './raw-client.js'
 import { waitFor } from './waiting.js'
 
 /** What a daemon does with a call: gives the reply's payload or an error, or undefined: nothing for now. */
 export type Answer = (call: Frame, connection: DriverConnection) => Uint8Array | RemoteError | undefined
 
 const EMPTY = Buffer.alloc(0)
+/** A call that no test makes itself, under a serial that none uses. */
+const PROBE = REMOTE.nodeGetCpuMap
+const PROBE_SERIAL = 0x7abcdef0
 
 /** Every call is answered with its own payload, but for those of the handshake. */
 const echo: Answer = call => call.payload
@@ -71,6 +75,33 @@ export class FakeDriver {
     // Whoever waits for it sees the error; nobody waiting must not end the test process.
     next.catch(() => undefined)
     return next
+  }
+
+  /**
+   * By which the calls of a client come that has opened a name here. Who does so after others of its identity shares their
+   * connections: a call shows which.
+   */
+  async connectionOf(client: RawClient): Promise<DriverConnection> {
+    let found: DriverConnection | undefined
+    this.on(PROBE, (_call, connection) => {
+      found = connection
+      connection.calls.pop()
+      return EMPTY
+    })
+    await client.call(PROBE, undefined, { serial: PROBE_SERIAL })
+    if (found === undefined) throw new Error('a call came to nobody')
+    return found
+  }
+
+  /** A call that comes, or has come, and is not answered yet, and the connection by which it came. */
+  taken(wanted: Match, payload?: Buffer): Promise<{ call: Frame; daemon: DriverConnection }> {
+    return waitFor(`a call like ${JSON.stringify(wanted)}`, () => {
+      for (const daemon of this.connections.filter(({ closed }) => !closed)) {
+        const call = daemon.take(wanted, payload)
+        if (call !== undefined) return { call, daemon }
+      }
+      return undefined
+    })
   }
 
   /** The daemon ends: connections and socket file are gone. */

@@ -76,10 +76,11 @@ export class FrameSocket {
     )
   }
 
-  /** Takes the first frame that fits, if there is one. */
-  take(match: Match = {}): Frame | undefined {
+  /** Takes the first frame that fits, with just these arguments perhaps, if there is one. */
+  take(match: Match = {}, payload?: Buffer): Frame | undefined {
     const at = this.inbox.findIndex(candidate =>
-      Object.entries(match).every(([field, value]) => candidate[field as keyof Header] === value)
+      Object.entries(match).every(([field, value]) => candidate[field as keyof Header] === value) &&
+      (payload === undefined || candidate.payload.equals(payload))
     )
     return at < 0 ? undefined : this.inbox.splice(at, 1)[0]
   }

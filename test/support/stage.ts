@@ -50,12 +50,12 @@ export class Stage {
     return RawClient.connect(this.cleanup, where)
   }
 
-  /** A client with `qemu:///system` open, and its connection at the daemon. */
+  /** A client with `qemu:///system` open, and the connection at the daemon that its calls take. */
   async open(where?: string | number): Promise<{ client: RawClient; daemon: DriverConnection }> {
     const client = await this.connect(where)
-    const connected = this.driver.nextConnection()
+    const known = this.driver.connections.length
     const reply = await client.open('qemu:///system')
     expect(reply.status, 'status of CONNECT_OPEN').to.equal(STATUS.ok)
-    return { client, daemon: await connected }
+    return { client, daemon: this.driver.connections[known] ?? await this.driver.connectionOf(client) }
   }
 }

@@ -182,7 +182,7 @@ export const KEYS = {
   driver_max_requests: unsigned(4, LIVE),
   driver_connect_timeout: unsigned(30, LIVE),
   driver_open_timeout: unsigned(120, LIVE),
-  driver_sharing: string('off', NEW_CLIENTS),
+  driver_sharing: string('identity', NEW_CLIENTS),
   driver_pool_size: unsigned(4, LIVE),
   driver_idle_timeout: unsigned(30, LIVE),
   driver_max_idle: unsigned(64, LIVE),

@@ -114,7 +114,8 @@ export class WaitingCalls {
   take(call: Readonly<Waiting>): void {
     const at = this.#calls.indexOf(call)
     if (at < 0) return
-    this.#calls.splice(at, 1)
+    if (at === 0) this.#calls.shift()
+    else this.#calls.splice(at, 1)
     this.#descriptors -= call.descriptors.length
     this.#size -= BYTES_A_CALL + call.bytes.length
     if (hasPriority(call.prog, call.proc)) this.#urgent--

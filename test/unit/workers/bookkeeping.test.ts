@@ -1,6 +1,8 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
 import { KIND } from '#protocol/call-kinds.js'
+import { PROGRAM } from '#protocol/header.js'
+import { REMOTE } from '#protocol/procedures.js'
 import { CallTable } from '#workers/session/call-table.js'
 import { WaitingCalls } from '#workers/session/waiting-calls.js'
 import { pattern } from '../../support/pattern.js'
@@ -106,6 +108,25 @@ describe('calls that wait', () => {
     waiting.append(bytes, 0, 50)
     bytes.fill(0)
     expect(taken(waiting)).to.deep.equal(pattern(50))
+  })
+
+  it('that wait for no hypervisor are known, the oldest first, once they have come whole', () => {
+    const waiting = new WaitingCalls()
+    const add = (proc: number, serial: number): void => waiting.add(PROGRAM.remote, proc, serial, 0, 28)
+    add(REMOTE.domainGetXmlDesc, 1)
+    waiting.append(pattern(28), 0, 28)
+    expect(waiting.urgent).to.equal(undefined)
+    add(REMOTE.connectGetLibVersion, 2)
+    expect(waiting.urgent, 'one that has not come').to.equal(undefined)
+    waiting.append(pattern(28), 0, 28)
+    add(REMOTE.connectGetHostname, 3)
+    waiting.append(pattern(28), 0, 28)
+    for (const serial of [2, 3]) {
+      expect(waiting.urgent).to.include({ serial })
+      waiting.take(waiting.urgent!)
+    }
+    expect(waiting.urgent).to.equal(undefined)
+    expect(waiting.size).to.equal(1)
   })
 
   it('are full at 256 calls or 256 KiB, and no longer when some have gone', () => {
