@@ -38,7 +38,6 @@ export class EventFanout implements Unfinished {
   readonly #turns: Turns
   #sending: Sending[] = []
   #bytes = 0
-  #queued = false
   /** Number of the next event. */
   next = 0
 
@@ -62,7 +61,7 @@ export class EventFanout implements Unfinished {
     this.#sending.push({ event: event.kept(), number, listeners: to.values() })
     this.#bytes += event.length
     if (this.#bytes > MOST_BYTES) this.#owner.flow(false)
-    this.#later()
+    this.#turns.later(this)
   }
 
   /** Nobody listens any more. */
@@ -71,17 +70,10 @@ export class EventFanout implements Unfinished {
     this.#bytes = 0
   }
 
-  #later(): void {
-    if (this.#queued) return
-    this.#queued = true
-    this.#turns.later(this)
-  }
-
   goOn(): void {
-    this.#queued = false
     const until = performance.now() + TURN_MS
     while (this.#sending.length > 0 && performance.now() < until) this.#sendSome(this.#sending[0]!)
-    if (this.#sending.length > 0) this.#later()
+    if (this.#sending.length > 0) this.#turns.later(this)
   }
 
   #sendSome(first: Sending): void {

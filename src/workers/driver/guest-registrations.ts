@@ -62,7 +62,6 @@ export class GuestRegistrations implements Unfinished {
   isElsewhere = false
   /** Calls that are to be carried out. */
   #calls: { call: Header; args: Buffer }[] = []
-  #queued = false
   #ended = false
   #unreadBytes = 0
 
@@ -97,7 +96,7 @@ export class GuestRegistrations implements Unfinished {
   called(bytes: Buffer, at: number): void {
     const args = Buffer.from(bytes.subarray(at + HEADER_BYTES, at + frameLength(bytes, at)))
     this.#calls.push({ call: readHeader(bytes, at), args })
-    this.#later()
+    this.#turns.later(this)
   }
 
   /** Makes a registration again, for a session that comes back. Resolves with the arguments of the reply. */
@@ -109,7 +108,6 @@ export class GuestRegistrations implements Unfinished {
   }
 
   goOn(): void {
-    this.#queued = false
     if (this.#ended) return
     const calls = this.#calls
     this.#calls = []
@@ -138,17 +136,11 @@ export class GuestRegistrations implements Unfinished {
     for (const held of this.#held.splice(0)) held.end()
   }
 
-  #later(): void {
-    if (this.#queued) return
-    this.#queued = true
-    this.#turns.later(this)
-  }
-
   #reply(call: Header, outcome: Buffer | RemoteError): void {
     if (this.#ended) return
     answerCall(this.#owner.user, call, outcome)
     // Calls that have waited for this answer go on when all that comes from the daemon now is judged.
-    this.#later()
+    this.#turns.later(this)
   }
 
   #carryOut(prog: number, proc: number, args: Buffer, answer: Answer): void {

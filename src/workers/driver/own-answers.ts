@@ -33,7 +33,7 @@ export class OwnAnswers implements Unfinished {
   /** The call whose header stands at `bytes[at]` succeeds, without anything to tell, or fails. */
   answer(bytes: Buffer, at: number, error: RemoteError | undefined): void {
     this.#answers.push({ call: readHeader(bytes, at), error })
-    if (this.#answers.length === 1) this.#turns.later(this)
+    this.#turns.later(this)
   }
 
   goOn(): void {

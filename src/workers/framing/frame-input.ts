@@ -30,8 +30,6 @@ export class FrameInput implements Unfinished {
   #at = 0
   /** Nothing comes after the rest. */
   #over = false
-  /** In the queue of those that go on in the next turn. */
-  #queued = false
   /** Units that are left in the turn of that number. */
   #units = 0
   #turn = -1
@@ -96,7 +94,6 @@ export class FrameInput implements Unfinished {
   }
 
   goOn(): void {
-    this.#queued = false
     const rest = this.#rest
     if (this.#held || rest === undefined) return
     const at = this.#mayGoOn() ? this.reader.push(rest, this.#at, rest.length) : this.#at
@@ -123,9 +120,7 @@ export class FrameInput implements Unfinished {
   }
 
   #later(): void {
-    if (this.#queued || this.#held) return
-    this.#queued = true
-    this.#turns.later(this)
+    if (!this.#held) this.#turns.later(this)
   }
 
   /**

@@ -37,7 +37,7 @@ export class Turns {
   #scheduled = false
   /** Those that are ready are being looked at. */
   #polling = false
-  readonly #queue: Unfinished[] = []
+  readonly #queue = new Set<Unfinished>()
   #leaving: Unfinished[] = []
 
   constructor(readonly failed: (session: Closable | undefined, error: unknown) => void) {}
@@ -66,9 +66,9 @@ export class Turns {
     this.clock.end()
   }
 
-  /** `unfinished` goes on in the next turn. It must not be in the queue already. */
+  /** `unfinished` goes on in the next turn, once, however often this is said before. */
   later(unfinished: Unfinished): void {
-    this.#queue.push(unfinished)
+    this.#queue.add(unfinished)
     this.#schedule()
   }
 
@@ -101,10 +101,13 @@ export class Turns {
     this.#begin()
     this.#begun = true
     const until = performance.now() + TURN_MS
-    for (let count = this.#queue.length; count > 0 && this.#left > 0 && performance.now() < until; count--) {
-      this.#goOn(this.#queue.shift()!)
+    let count = this.#queue.size
+    for (const one of this.#queue) {
+      if (count-- === 0 || this.#left <= 0 || performance.now() >= until) break
+      this.#queue.delete(one)
+      this.#goOn(one)
     }
-    if (this.#queue.length > 0) this.#schedule()
+    if (this.#queue.size > 0) this.#schedule()
   }
 
   #goOn(one: Unfinished): void {
