@@ -1,5 +1,5 @@
 import { driverClosed } from '../../protocol/broker-errors.js'
-import { rpcError, systemError, type RemoteError } from '../../protocol/errors.js'
+import { rpcError, type RemoteError } from '../../protocol/errors.js'
 import { DISPOSITION, type Disposition } from '../../protocol/frame-reader.js'
 import {
   frameLength,
@@ -15,23 +15,19 @@ import {
 import { CLOSE_REASON, encodeFeature, FEATURE } from '../../protocol/messages/connect.js'
 import { PING_FRAME, PONG_FRAME } from '../../protocol/messages/keepalive.js'
 import { hasPriority, KEEPALIVE, REMOTE } from '../../protocol/procedures.js'
-import type { Clock, Closable } from '../base/clock.js'
+import type { Closable } from '../base/clock.js'
 import { FrameInput, type FrameInputOwner } from '../framing/frame-input.js'
 import { FrameWriter, type FrameSource } from '../framing/frame-writer.js'
 import { Keepalive, type KeepalivePeer } from '../framing/keepalive.js'
 import { tellClose } from '../observe/driver-channels.js'
-import { ECONNRESET, EIO, EPIPE, errorText } from '../os/libc.js'
-import type { Counters } from '../thread/counters.js'
 import { connectionReport, type ConnectionReport } from '../thread/driver-report.js'
 import { FAMILIES, KEEPALIVE_RESULT, SIDE } from '../thread/metric-families.js'
-import type { ActorSettings } from '../thread/settings.js'
-import type { Turns } from '../thread/turns.js'
-import type { ThreadIo } from '../transport/thread-io.js'
-import type { LossReason, Transport, TransportHandler } from '../transport/transport.js'
+import type { LossReason, TransportHandler } from '../transport/transport.js'
+import type { ConnectionServices, DriverTransport } from './connection-services.js'
 import { LEGAL, type ConnectionState } from './connection-state.js'
+import { lossError, silenceError } from './driver-loss.js'
 import type { DriverPort, DriverUser } from './driver-port.js'
-import type { DriverLink, DriverLinks } from './driver-links.js'
-import type { Leaving } from './leaving.js'
+import type { DriverLink } from './driver-links.js'
 import { answersClose, CLOSE_FRAME, OrderlyClose } from './orderly-close.js'
 import { OwnCalls } from './own-calls.js'
 import { RepliesWithDescriptors } from './replies-with-descriptors.js'
@@ -42,23 +38,6 @@ const MAX_OWN_REPLY_BYTES = 64 * 1024
 const MAX_REPLY_WITH_FDS_BYTES = 8 * 1024 * 1024
 /** Up to here a frame is passed on when it has come to its end, so that the client never waits for the rest of it. */
 export const MAX_KEPT_BYTES = 1024 * 1024
-
-/** What a connection to a driver daemon needs of its thread. */
-export interface ConnectionServices {
-  readonly clock: Clock
-  readonly io: Pick<ThreadIo, 'closer'>
-  readonly turns: Turns
-  readonly settings: Pick<ActorSettings, 'keepalive' | 'driverMaxRequests'>
-  readonly leaving: Leaving
-  readonly counters: Counters
-  readonly links: DriverLinks
-}
-
-/** How a driver daemon is reached. */
-export interface DriverTransport extends Transport {
-  /** The peer is asked to hang up, and nothing that it still sends matters then. */
-  expectEnd(): void
-}
 
 /**
  * A connection to a driver daemon that one session has for itself: frames that come from there, and the broker's own
@@ -286,7 +265,7 @@ export class DriverConnection implements DriverPort, DriverLink, TransportHandle
   }
 
   dead(): void {
-    this.#lose(systemError(EIO, 'Cannot recv data: connection closed due to keepalive timeout'), CLOSE_REASON.keepalive)
+    this.#lose(silenceError(), CLOSE_REASON.keepalive)
   }
 
   // Frames
@@ -299,8 +278,7 @@ export class DriverConnection implements DriverPort, DriverLink, TransportHandle
     switch (type) {
       case MESSAGE.stream:
         // What a packet says does not depend on where it is cut, as long as none is empty: that would be the data's end.
-        if (frameStatus(bytes, at) === STATUS.continue) return this.#streamPacket(bytes, at)
-        return this.#uncut(bytes, at, type, whole)
+        return frameStatus(bytes, at) === STATUS.continue ? this.#streamPacket(bytes, at) : this.#uncut(bytes, at, type, whole)
       case MESSAGE.reply:
       case MESSAGE.event:
       case MESSAGE.streamHole:
@@ -413,10 +391,4 @@ export class DriverConnection implements DriverPort, DriverLink, TransportHandle
     this.#violation ??= what
     return DISPOSITION.skip
   }
-}
-
-/** What calls in flight fail with when the daemon's end of the connection goes away. */
-function lossError(errno: number): RemoteError {
-  if (errno === 0) return systemError(EIO, `End of file while reading data: ${errorText(EIO)}`)
-  return systemError(errno, `Cannot recv data: ${errorText(errno === EPIPE ? ECONNRESET : errno)}`)
 }

@@ -22,8 +22,8 @@ import { openedName, type ClientActivity, type ClientState, type ServedRecord } 
 import type { ConnectionUse } from '../thread/driver-report.js'
 import { driverOf } from '../thread/metric-families.js'
 import type { SessionObserver } from '../thread/session-observer.js'
-import { TlsTransport } from '../tls/tls-transport.js'
 import type { LossReason } from '../transport/transport.js'
+import { activityOf } from './activity.js'
 import { CallFlow } from './call-flow.js'
 import { ClientLog } from './client-log.js'
 import { ClientSide } from './client-side.js'
@@ -32,15 +32,8 @@ import { ownUse } from './driver-use.js'
 import { Leave, type LeaveOwner } from './leave.js'
 import { answerLocally } from './local-calls.js'
 import { Login, type LoginOwner } from './login.js'
-import {
-  PAUSE,
-  type ClientEvents,
-  type ClientStanding,
-  type ClientUser,
-  type FlowOwner,
-  type LocalCaller,
-  type OpenConnection
-} from './ports.js'
+import { PAUSE } from './ports.js'
+import type { ClientEvents, ClientStanding, ClientUser, FlowOwner, LocalCaller, OpenConnection } from './ports.js'
 import { Reconnection, type ReconnectionOwner } from './reconnection.js'
 import { Refusals, type Progress } from './refusals.js'
 import { LEGAL, type SessionState } from './session-state.js'
@@ -151,19 +144,7 @@ export class ClientSession implements
   }
 
   get activity(): ClientActivity {
-    const { calls, waiting, streams } = this.flow
-    const { transport, keepalive } = this.client
-    return {
-      driver: this.#log.driver,
-      uri: this.uri,
-      callsInFlight: calls.size,
-      callsWaiting: waiting,
-      streams: streams.size,
-      bytesIn: transport.bytesIn,
-      bytesOut: transport.bytesOut,
-      idleMs: keepalive.clock.now - keepalive.heardAt,
-      tls: transport instanceof TlsTransport ? transport.protection : undefined
-    }
+    return activityOf(this.client, this.flow, this.uri, this.#log.driver)
   }
 
   /** Tells this one of its calls, instead of the thread's own observer; undefined: that one again. */
@@ -180,7 +161,7 @@ export class ClientSession implements
     return true
   }
 
-  #tellState(state: ClientState): void {
+  tellState(state: ClientState): void {
     this.record.state = state
     this.owner.changed(this.record)
   }
@@ -205,11 +186,7 @@ export class ClientSession implements
     this.record.identity = { ...this.record.identity, ...identity }
     this.#log.nowKnown()
     this.thread.clock.cancel(this.#timer)
-    this.#tellState('serving')
-  }
-
-  setDeadline(ms: number): void {
-    if (ms > 0) this.wait(ms)
+    this.tellState('serving')
   }
 
   wait(ms: number): void {
@@ -222,19 +199,14 @@ export class ClientSession implements
     const call = readHeader(bytes, from)
     const { prog, proc } = call
     const args = bytes.subarray(from + HEADER_BYTES + (call.type === MESSAGE.callWithFds ? 4 : 0), to)
-    if ((noted & KIND.local) !== 0 && answerLocally(this, call, args)) return this.#closeDescriptors(descriptors)
-    const unreachable = this.isOpen || this.reachable ? undefined : driverClosed()
-    const answer = this.refusals.objection(prog, proc, args) ?? unreachable
-    if (answer === undefined) {
+    const answered = (noted & KIND.local) !== 0 && answerLocally(this, call, args)
+    const answer = answered ? undefined : this.refusals.objection(prog, proc, args)
+    if (!answered && answer === undefined) {
       return this.flow.whole(bytes, from, to, kindWithArguments(noted, prog, proc, args), descriptors)
     }
-    this.#closeDescriptors(descriptors)
-    if (answer instanceof RemoteError) this.client.refuse(call, answer)
-    else this.client.answer(call, answer)
-  }
-
-  #closeDescriptors(descriptors: readonly number[]): void {
     for (const descriptor of descriptors) this.thread.io.closer.close(descriptor)
+    if (answer instanceof RemoteError) this.client.refuse(call, answer)
+    else if (answer !== undefined) this.client.answer(call, answer)
   }
 
   taking(yes: boolean): void {
@@ -275,24 +247,19 @@ export class ClientSession implements
   inputEnded(): void {
     const { client, leave } = this
     if (this.#state === 'closing') return this.close(leave.why, 'debug')
-    if (leave.hasBegun) return this.#probe()
+    if (leave.hasBegun) return client.probe()
     // Nobody waits for an answer, or for the rest of a frame that never comes.
     const idle = !leave.outstanding && client.transport.pending === 0
     if (this.#state === 'authenticating' || client.reader.unfinished || idle) return this.clientLost({ errno: 0 })
     leave.finishWith(undefined, this.thread.settings.closeTimeoutMs)
-    this.#probe()
-  }
-
-  #probe(): void {
-    if (this.record.listener.transport !== 'unix') this.client.probe()
+    client.probe()
   }
 
   clientLost({ errno, fault }: LossReason): void {
     if (this.#state === 'closing') return this.close(this.leave.why, 'debug')
     if (fault !== undefined) return this.close(`TLS failed: ${fault}`, 'tls-connection-failed')
     if (errno === EMFILE) return this.close('too many file descriptors', 'client-descriptors')
-    const why = errno === 0 ? `End of file while reading data: ${errorText(EIO)}` : errorText(errno)
-    this.close(why, 'debug')
+    this.close(errno === 0 ? `End of file while reading data: ${errorText(EIO)}` : errorText(errno), 'debug')
   }
 
   // The driver
@@ -385,10 +352,6 @@ export class ClientSession implements
     this.#leave?.goOn()
   }
 
-  draining(): void {
-    this.#tellState('draining')
-  }
-
   giveUpDriver(error: RemoteError): void {
     this.#driver.drop(true)
     this.#refuseOpen(error)
@@ -404,7 +367,7 @@ export class ClientSession implements
   /** Closes when `reply`, if there is one, is out. Calls still running are abandoned. */
   closeInOrder(reply: Buffer | undefined): void {
     if (!this.#become('closing')) return
-    this.#tellState('closing')
+    this.tellState('closing')
     this.client.end(reply)
     if (!this.client.inRelayedFrame) this.#dropDriver()
     this.flow.disconnect()

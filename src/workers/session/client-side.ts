@@ -243,9 +243,9 @@ export class ClientSide implements ClientPort, ClientConnection, ReplySink, Tran
     this.#user.events.clientLost(reason)
   }
 
-  /** Makes a peer that is gone altogether, and not only done with sending, answer with a reset. */
+  /** Makes a peer on the network that is gone altogether, and not only done with sending, answer with a reset. */
   probe(): void {
-    this.#writer.writeOnce(PONG_FRAME)
+    if (this.#user.record.listener.transport !== 'unix') this.#writer.writeOnce(PONG_FRAME)
   }
 
   // Keepalive

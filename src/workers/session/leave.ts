@@ -12,7 +12,7 @@ export interface LeaveOwner {
   readonly isNew: boolean
   readonly state: SessionState
   /** The client is told nothing of it, but others are. */
-  draining(): void
+  tellState(state: 'draining'): void
   /** `timeUp` is to be called after so many milliseconds. */
   wait(ms: number): void
   /** What the driver daemon still has in hand fails with the error. */
@@ -109,7 +109,7 @@ export class Leave implements Drained {
     if (this.#owner.isNew) return this.#owner.close(WHY.stops, 'info')
     if (this.#draining === undefined && this.#canClose) {
       this.#draining = { heard: false }
-      this.#owner.draining()
+      this.#owner.tellState('draining')
     }
     this.goOn()
   }

@@ -22,8 +22,8 @@ export interface LoginOwner {
   readonly record: ClientRecord
   /** It has logged in, with what the method found out about it. Only while it is authenticating. */
   letIn(identity: Identity): void
-  /** 0: the client may take its time. */
-  setDeadline(ms: number): void
+  /** After so many milliseconds it is closed, if it is not in by then. */
+  wait(ms: number): void
   write(frame: Buffer): void
   log(kind: LogKind, message: string, source: LogSource): void
   close(why: string, kind: LogKind): void
@@ -53,7 +53,12 @@ export class Login implements Applicant, LocalLogin {
     this.#thread = thread
     this.#newcomer = newcomer
     this.#authentication = method(this)
-    if (owner.authenticating) owner.setDeadline(thread.settings.firstFrameTimeoutMs)
+    if (owner.authenticating) this.#wait(thread.settings.firstFrameTimeoutMs)
+  }
+
+  /** 0: the client may take its time. */
+  #wait(ms: number): void {
+    if (ms > 0) this.#owner.wait(ms)
   }
 
   get isNew(): boolean {
@@ -69,7 +74,7 @@ export class Login implements Applicant, LocalLogin {
     if (!first) return
     const { clock, settings } = this.#thread
     const spent = clock.now - newcomer.takenAt
-    if (settings.loginTimeoutMs > 0) this.#owner.setDeadline(Math.max(1, settings.loginTimeoutMs - spent))
+    if (settings.loginTimeoutMs > 0) this.#owner.wait(Math.max(1, settings.loginTimeoutMs - spent))
   }
 
   isIn(): void {
@@ -132,7 +137,7 @@ export class Login implements Applicant, LocalLogin {
   }
 
   restartDeadline(): void {
-    if (this.#owner.authenticating) this.#owner.setDeadline(this.#thread.settings.loginTimeoutMs)
+    if (this.#owner.authenticating) this.#wait(this.#thread.settings.loginTimeoutMs)
   }
 
   log(kind: LogKind, message: string, source: LogSource): void {

@@ -73,10 +73,11 @@ export class Refusals implements FrameRefusals {
     return owner === 'hypervisor' || owner === 'any' ? notOpen() : secondaryNotOpen()
   }
 
-  /** What a call that has come whole is answered, if it goes no further because of its arguments. */
+  /** What a call that has come whole is answered if it goes no further, because of its arguments or of what was lost meanwhile. */
   objection(prog: number, proc: number, body: Buffer): RemoteError | Buffer | undefined {
     const finding = this.#verdicts?.inspect(prog, proc, body)
-    return typeof finding === 'number' ? this.#denied(prog, proc, finding) : finding
+    if (finding !== undefined) return typeof finding === 'number' ? this.#denied(prog, proc, finding) : finding
+    return this.#progress.isOpen || this.#progress.reachable ? undefined : driverClosed()
   }
 
   #denied(prog: number, proc: number, kind: CallKind): RemoteError {
