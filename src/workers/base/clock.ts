@@ -52,8 +52,12 @@ export class Clock {
     this.#place(timer)
   }
 
-  /** The timer does not go off. The clock knows it no longer, so that it does not keep a closed connection in memory. */
-  cancel(timer: Timer): void {
+  /**
+   * The timer does not go off, or was never made. The clock knows it no longer, so that it does not keep a closed connection
+   * in memory.
+   */
+  cancel(timer: Timer | undefined): void {
+    if (timer === undefined) return
     timer.due = IDLE
     this.#takeOut(timer)
   }

@@ -30,8 +30,8 @@ export interface PoolFigures {
 export class DriverPool implements Drivers, SharedDriverOwner {
   readonly drivers: Drivers
   readonly #services: PoolServices
-  readonly #held = new HeldReplies()
-  readonly #collected = new CollectedCalls()
+  /** What guests have in common. */
+  readonly #guests: GuestServices
   /** By `keyOf`; one that is being opened may stand there more than once. */
   readonly #shared = new Map<string, SharedDriver>()
   /** By path. */
@@ -41,6 +41,8 @@ export class DriverPool implements Drivers, SharedDriverOwner {
   constructor(drivers: Drivers, services: PoolServices) {
     this.drivers = drivers
     this.#services = services
+    const { turns, io, counters } = services
+    this.#guests = { turns, io, counters, held: new HeldReplies(), collected: new CollectedCalls() }
   }
 
   get comebacks(): Drivers['comebacks'] {
@@ -55,8 +57,7 @@ export class DriverPool implements Drivers, SharedDriverOwner {
     const { driverSharing } = this.#services.settings
     if (driverSharing === 'off' || !isShareable(order.way)) return this.drivers.open(order)
     const driver = this.#driverFor(order, driverSharing)
-    const { turns, io, counters } = this.#services
-    const guest = new GuestPort(order.user, driver, { turns, io, counters, held: this.#held, collected: this.#collected })
+    const guest = new GuestPort(order.user, driver, this.#guests)
     return { opened: opened(driver, guest, order), abandon: () => guest.close() }
   }
 

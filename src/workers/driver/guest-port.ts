@@ -62,7 +62,7 @@ export class GuestPort implements DriverPort, CallWriter, FrameSource, Guest, Ow
   readonly user: DriverUser
   readonly #host: GuestHost
   readonly #services: GuestServices
-  readonly #closeCallback = new CloseCallback()
+  #closeCallback: CloseCallback | undefined
   #answers: OwnAnswers | undefined
   #registrations: GuestRegistrations | undefined
   /** What `relay` brings next is a call to register for events, or to deregister. */
@@ -78,7 +78,7 @@ export class GuestPort implements DriverPort, CallWriter, FrameSource, Guest, Ow
   #paused = false
   /** A call was held back while it was paused. */
   #held = false
-  readonly #collecting: CollectedCall
+  #collecting: CollectedCall | undefined
   /** Bytes of calls that are sent or answered, and are still to come by `relay`. */
   #sent = 0
   /** What is being opened, and the connection for it alone once that is there. */
@@ -96,7 +96,6 @@ export class GuestPort implements DriverPort, CallWriter, FrameSource, Guest, Ow
     this.user = user
     this.#host = host
     this.#services = services
-    this.#collecting = new CollectedCall(services.collected)
   }
 
   get writer(): this {
@@ -118,7 +117,7 @@ export class GuestPort implements DriverPort, CallWriter, FrameSource, Guest, Ow
    * What goes to a shared connection is written here: what is relayed later in one piece may be calls for several.
    */
   begin(bytes: Buffer, at: number, whole: boolean): Disposition {
-    if (whole) this.#collecting.done()
+    if (whole) this.#collecting?.done()
     const need = this.#needOf(bytes, at, whole)
     if (need === NEED.events) return this.#register(whole)
     if (need === NEED.none) return whole ? this.#keepCloseCallback(bytes, at) : DISPOSITION.collect
@@ -126,7 +125,7 @@ export class GuestPort implements DriverPort, CallWriter, FrameSource, Guest, Ow
     if (this.#promotion !== undefined) return DISPOSITION.hold
     const length = frameLength(bytes, at)
     if (need === NEED.own || need === NEED.ownForGood || length > MAX_SHARED_CALL_BYTES) return this.#beginFirstOwn(bytes, at)
-    if (!whole) return this.#collecting.begin(length) ? DISPOSITION.collect : this.#beginFirstOwn(bytes, at)
+    if (!whole) return this.#collects(length) ? DISPOSITION.collect : this.#beginFirstOwn(bytes, at)
     if (this.#paused) return this.#holdPaused()
     const procedure = lookup(frameProgram(bytes, at), frameProcedure(bytes, at))
     const secondary = secondaryOf(procedure)
@@ -136,6 +135,10 @@ export class GuestPort implements DriverPort, CallWriter, FrameSource, Guest, Ow
     this.out++
     this.#sent += length
     return DISPOSITION.pass
+  }
+
+  #collects(length: number): boolean {
+    return (this.#collecting ??= new CollectedCall(this.#services.collected)).begin(length)
   }
 
   #needOf(bytes: Buffer, at: number, whole: boolean): number {
@@ -161,6 +164,7 @@ export class GuestPort implements DriverPort, CallWriter, FrameSource, Guest, Ow
   }
 
   #keepCloseCallback(bytes: Buffer, at: number): Disposition {
+    this.#closeCallback ??= new CloseCallback()
     return this.#answer(bytes, at, this.#closeCallback.call(frameProcedure(bytes, at)))
   }
 
@@ -236,7 +240,7 @@ export class GuestPort implements DriverPort, CallWriter, FrameSource, Guest, Ow
     this.#ready?.port.close()
     this.#opening?.abandon()
     this.#answers?.drop()
-    this.#collecting.done()
+    this.#collecting?.done()
     this.#services.held.forget(this)
     this.#host.left(this)
     this.#registrations?.end()

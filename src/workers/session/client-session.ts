@@ -80,9 +80,8 @@ export class ClientSession implements
     this.flow = new CallFlow(this.client, this, thread)
     this.#driver = new DriverSide(this, this.client, this.flow)
     this.#reconnection = new Reconnection(this, thread, access.drivers.comebacks, this.flow.registrations)
-    const { polkit, sasl } = access
     this.login = new Login(this, thread, newcomer, applicant =>
-      makeAuthentication(applicant, fd, { thread, polkit, sasl }, this.client.transport)
+      makeAuthentication(applicant, fd, { thread, polkit: access.polkit, sasl: access.sasl }, this.client.transport)
     )
   }
 
@@ -319,8 +318,7 @@ export class ClientSession implements
   }
 
   driverUse(): ConnectionUse | undefined {
-    const { target } = this.#reconnection
-    return target && ownUse(target, this.record, this.flow)
+    return this.#reconnection.target && ownUse(this.#reconnection.target, this.record, this.flow)
   }
 
   failed(error: unknown): void {

@@ -33,7 +33,8 @@ export class ClientSide implements ClientPort, ClientConnection, ReplySink, Tran
   /** Since when it is not read, and whom it waits for, of SIDE. */
   #pausedAt = 0
   #pausedFor: number = SIDE.client
-  readonly #stall = new Timer(this)
+  /** Made when it is first needed: most clients read what they asked for. */
+  #stall: Timer | undefined
   /** Bytes that waited for the client when it was last looked at; 0 while it keeps up. */
   #stalledAt = 0
 
@@ -152,7 +153,7 @@ export class ClientSide implements ClientPort, ClientConnection, ReplySink, Tran
     this.pause(PAUSE.clientFull)
     const { clock, settings } = this.#services
     if (settings.clientStallTimeoutMs === 0) return
-    if (this.#stalledAt === 0) clock.set(this.#stall, settings.clientStallTimeoutMs)
+    if (this.#stalledAt === 0) clock.set((this.#stall ??= new Timer(this)), settings.clientStallTimeoutMs)
     this.#stalledAt = Math.max(this.#stalledAt, this.transport.pending)
   }
 
@@ -279,13 +280,13 @@ export class ClientSide implements ClientPort, ClientConnection, ReplySink, Tran
   // Timed
 
   /** Whatever the client has read since the last time counts; nothing at all does not. */
-  timeUp(): void {
+  timeUp(timer: Timer): void {
     const { clock, settings } = this.#services
     const { pending } = this.transport
     if (pending >= this.#stalledAt) {
       return this.#user.events.close(`nothing read for ${settings.clientStallTimeoutMs / 1000} s`, 'client-stalled')
     }
     this.#stalledAt = pending
-    clock.set(this.#stall, settings.clientStallTimeoutMs)
+    clock.set(timer, settings.clientStallTimeoutMs)
   }
 }

@@ -53,7 +53,8 @@ export class Reconnection implements Timed, Waiter {
   #pauseMs = FIRST_PAUSE_MS
   /** Clock time before which nothing is tried: a daemon that is down must be a fast error. */
   #notBefore = 0
-  readonly #timer = new Timer(this)
+  /** Made when it is first needed. */
+  #timer: Timer | undefined
 
   constructor(owner: ReconnectionOwner, services: ReconnectionServices, comebacks: Comebacks, registrations: Registrations) {
     this.#comebacks = comebacks
@@ -115,7 +116,7 @@ export class Reconnection implements Timed, Waiter {
 
   back(inMs: number): void {
     this.#notBefore = 0
-    if (this.#registrations.size > 0) this.#services.clock.set(this.#timer, inMs)
+    this.#tryIn(inMs)
   }
 
   #forget(): void {
@@ -158,10 +159,14 @@ export class Reconnection implements Timed, Waiter {
     this.#tryLater()
   }
 
-  /** A client with registrations is not to be deaf until it happens to call. */
   #tryLater(): void {
     if (this.#target === undefined) return
     this.#comebacks.wait(this.#target.candidate.path, this)
-    if (this.#registrations.size > 0) this.#services.clock.set(this.#timer, this.#pauseMs)
+    this.#tryIn(this.#pauseMs)
+  }
+
+  /** A client with registrations is not to be deaf until it happens to call. */
+  #tryIn(ms: number): void {
+    if (this.#registrations.size > 0) this.#services.clock.set((this.#timer ??= new Timer(this)), ms)
   }
 }

@@ -33,7 +33,7 @@ class FakeThread {
     const say = (what: string): void => void this.events.push(what)
     const clock: Partial<Clock> = {
       set: (timer, ms) => void this.timers.set(timer, ms),
-      cancel: timer => void this.timers.delete(timer)
+      cancel: timer => void this.timers.delete(timer!)
     }
     Object.defineProperty(clock, 'now', { get: () => this.now })
     const io = {
