@@ -24,8 +24,9 @@ describe('long packets of an upload', () => {
   after(() => cleanup.run())
   beforeEach(async () => {
     stage.driver.otherwise = () => Buffer.alloc(0)
-    ;({ client, daemon } = await stage.open())
+    client = (await stage.open()).client
     expect((await client.call(UPLOAD, Buffer.alloc(64), { serial: SERIAL })).status).to.equal(STATUS.ok)
+    daemon = stage.driver.latest
   })
   afterEach(() => client.destroy())
 
@@ -116,12 +117,13 @@ describe('long packets of an upload', () => {
     client.write(packet(pattern(200_000)))
     await expectPacket(pattern(200_000))
     const before = openDescriptors(stage.broker.program.pid)
-    const other = await stage.open()
-    await other.client.call(UPLOAD, Buffer.alloc(64), { serial: SERIAL })
-    other.client.write(packet(pattern(2 * MIB)).subarray(0, MIB))
-    await waitFor('the first part', () => other.daemon.unfinished > 0 || undefined)
-    other.client.destroy()
-    await other.daemon.end()
+    const { client: other } = await stage.open()
+    await other.call(UPLOAD, Buffer.alloc(64), { serial: SERIAL })
+    const { latest: its } = stage.driver
+    other.write(packet(pattern(2 * MIB)).subarray(0, MIB))
+    await waitFor('the first part', () => its.unfinished > 0 || undefined)
+    other.destroy()
+    await its.end()
     await waitFor('both descriptors to be closed', () => openDescriptors(stage.broker.program.pid) === before || undefined)
     await expectAlive()
   })
