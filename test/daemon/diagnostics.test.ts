@@ -39,7 +39,7 @@ describe('a module that the threads load', function () {
     await writeFile(thread_module, text)
     await symlink(join(process.cwd(), 'node_modules'), join(dir, 'node_modules'))
     await writeFile(join(dir, 'otel.mjs'), recorder(join(dir, 'recorded')))
-    return { dir, stage: await Stage.start(cleanup, { thread_module, actor_threads }) }
+    return { dir, stage: await Stage.start(cleanup, { thread_module, actor_threads, driver_sharing: 'off' }) }
   }
 
   it('makes histograms of OpenTelemetry of them, as docs/metrics.md shows', async () => {

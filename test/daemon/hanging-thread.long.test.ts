@@ -21,7 +21,7 @@ async function prepared(cleanup: Cleanup): Promise<{ stage: Stage; clients: RawC
   const notify = new DatagramReceiver(join(await tempDir(cleanup), 'notify'))
   cleanup.defer(() => Promise.resolve(notify.close()))
   const env = { NOTIFY_SOCKET: notify.path, WATCHDOG_USEC: '600000' }
-  const stage = await Stage.start(cleanup, { actor_threads: 2 }, { nodeOptions: ['--import', killer], env })
+  const stage = await Stage.start(cleanup, { actor_threads: 2, driver_sharing: 'off' }, { nodeOptions: ['--import', killer], env })
   const clients: RawClient[] = []
   for (let i = 0; i < 4; i++) clients.push((await stage.open()).client)
   let count = 0

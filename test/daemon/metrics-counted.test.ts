@@ -8,8 +8,6 @@ import { encodeFeature, FEATURE } from '#protocol/messages/connect.js'
 import { encodeCallbackId } from '#protocol/messages/events.js'
 import { REMOTE } from '#protocol/procedures.js'
 import { Cleanup } from '../support/cleanup.js'
-import type { Conf } from '../support/conf-file.js'
-import type { BrokerSurroundings } from '../support/broker.js'
 import { Ctl } from '../support/ctl.js'
 import { ping } from '../support/frame-socket.js'
 import { freePort } from '../support/free-port.js'
@@ -17,58 +15,15 @@ import { fetchPage, Metrics } from '../support/metrics.js'
 import { pattern } from '../support/pattern.js'
 import { Pki } from '../support/pki.js'
 import type { RawClient } from '../support/raw-client.js'
-import { Stage } from '../support/stage.js'
 import { canConnect } from '../support/sockets.js'
 import { confirmed } from '../support/tls-client.js'
 import { waitFor } from '../support/waiting.js'
+import { Watched, type Wanted } from '../support/watched-metrics.js'
 
 const { domainGetXmlDesc: CALL, storageVolUpload: UPLOAD, storageVolDownload: DOWNLOAD, domainSave: SAVE } = REMOTE
 const EVENT = REMOTE.domainEventCallbackLifecycle
 const EMPTY = Buffer.alloc(0)
 const killer = new URL('../support/thread-killer.js', import.meta.url).href
-
-type Wanted = readonly [name: string, labels: Record<string, string>, value: number]
-
-/**
- * A broker whose metrics are compared with those at the beginning. Each client has a driver connection of its own if the test
- * says nothing else, so that it is known how many there are.
- */
-class Watched {
-  before = new Metrics('')
-
-  private constructor(
-    readonly stage: Stage,
-    readonly port: number
-  ) {}
-
-  static async start(cleanup: Cleanup, conf: Conf = {}, under: BrokerSurroundings = {}): Promise<Watched> {
-    const port = await freePort()
-    const own: Conf = { metrics_listen: `127.0.0.1:${port}`, actor_threads: 2, log_level: 1, driver_sharing: 'off' }
-    const stage = await Stage.start(cleanup, { ...own, ...conf }, under)
-    await stage.probesForgotten()
-    const watched = new Watched(stage, port)
-    watched.before = await Metrics.of(port)
-    return watched
-  }
-
-  /** Waits until counters have grown by so much, and gauges are so much. */
-  async become(...all: readonly Wanted[]): Promise<void> {
-    let now = this.before
-    const valueOf = ([name, labels]: Wanted): number => {
-      const value = now.value(name, labels) ?? 0
-      const counted = /_(total|count)$/.test(name)
-      return counted ? value - (this.before.value(name, labels) ?? 0) : value
-    }
-    try {
-      await waitFor('the metrics', async () => {
-        now = await Metrics.of(this.port)
-        return all.every(one => valueOf(one) === one[2])
-      }, 15_000)
-    } catch (error) {
-      expect(all.map(one => [one[0], one[1], valueOf(one)]), (error as Error).message).to.deep.equal(all)
-    }
-  }
-}
 
 describe('the metrics count', function () {
   this.timeout(60_000)
@@ -82,7 +37,8 @@ describe('the metrics count', function () {
     for (const where of [stage.broker.socket, stage.broker.tcpPort, stage.broker.tcpPort]) clients.push((await stage.open(where)).client)
     await watched.become(
       ['client_connections_total', { transport: 'unix' }, 1],
-      ['client_connections_total', { transport: 'tcp' }, 2],
+      ['client_connections_total', { transport: 'tcp', access: 'rw' }, 2],
+      ['client_connections_total', {}, 3],
       ['clients', { transport: 'unix', state: 'serving' }, 1],
       ['clients', { transport: 'tcp', state: 'serving' }, 2],
       ['clients', {}, 3],
@@ -201,6 +157,13 @@ describe('the metrics count', function () {
     daemon.reply(first)
     daemon.reply(await daemon.next({ proc: SAVE }))
     for (let i = 0; i < 2; i++) await client.next({ type: MESSAGE.reply })
+    await client.call(REMOTE.connectGetLibVersion)
+    await watched.become(
+      ['call_queue_seconds_count', { driver: 'qemu', priority: 'high' }, 1],
+      ['call_driver_seconds_count', { driver: 'qemu', priority: 'high' }, 1],
+      ['call_queue_seconds_count', { driver: 'qemu', priority: 'low' }, 2],
+      ['call_driver_seconds_count', { driver: 'qemu', priority: 'low' }, 2]
+    )
     const after = await Metrics.of(watched.port)
     const labels = { driver: 'qemu', priority: 'low' }
     expect(after.value('call_queue_seconds_bucket', { ...labels, le: '0.25' })).to.equal(1)
@@ -320,13 +283,15 @@ describe('the metrics count', function () {
     const port = await freePort()
     const watched = await Watched.start(cleanup, {
       listen_tls: 1, tls_port: String(port), auth_tls: 'none', ca_file: pki.ca.certificate, cert_file: server.certificate,
-      key_file: server.key, tls_allowed_dn_list: ['*client*']
+      key_file: server.key, tls_allowed_dn_list: ['*client*'], login_timeout: 2
     })
     await waitFor('the TLS listener', () => canConnect(port))
     const [good, bad] = [await pki.client(), await pki.client({ cn: 'stranger' })]
     const sockets = [await confirmed(port, good), await confirmed(port, good, { maxVersion: 'TLSv1.2' })]
     for (const socket of sockets) cleanup.defer(() => Promise.resolve(socket.destroy()))
     expect(await confirmed(port, bad).then(() => 'in', () => 'out')).to.equal('out')
+    const silent = connect(port, '127.0.0.1').on('error', () => undefined)
+    cleanup.defer(() => Promise.resolve(void silent.destroy()))
     for (const bytes of ['GET / HTTP/1.1\r\n\r\n', '']) {
       const socket = connect(port, '127.0.0.1').on('error', () => undefined)
       await once(socket, 'connect')
@@ -338,6 +303,10 @@ describe('the metrics count', function () {
       ['tls_handshakes_total', { version: 'TLSv1.2', outcome: 'ok' }, 1],
       ['tls_handshakes_total', { outcome: 'refused' }, 1],
       ['tls_handshakes_total', { version: 'unknown', outcome: 'failed' }, 1],
+      // It was seen before that the listener is there.
+      ['tls_handshakes_total', { version: 'unknown', outcome: 'gone' }, 2],
+      ['tls_handshakes_total', { version: 'unknown', outcome: 'cut_off' }, 1],
+      ['client_disconnects_total', { transport: 'tls', reason: 'login' }, 1],
       ['tls_handshake_duration_seconds_count', {}, 2],
       ['refusals_total', { reason: 'tls' }, 1],
       ['clients', { transport: 'tls', state: 'serving' }, 2]
@@ -399,6 +368,14 @@ describe('the metrics count', function () {
     await stage.broker.program.hasSaid('a thread hangs')
     await waitFor('the end of its health', async () => (await fetchPage(port, '/livez')).status === 503)
     expect((await fetchPage(port, '/livez')).body).to.match(/"reasons":\["thread [12] does not answer"\]/)
+    const [busy, idle] = [await Metrics.of(port), watched.before]
+    expect(Math.max(...['1', '2'].map(thread => busy.value('actor_utilization', { thread })!))).to.be.within(0.05, 1)
+    for (const of of ['p50', 'p99', 'max']) {
+      for (const thread of ['1', '2', 'supervisor']) {
+        expect(busy.value('actor_loop_delay_seconds', { thread, of }), `${thread} ${of}`).to.be.within(0, 60)
+        expect(idle.value('actor_loop_delay_seconds', { thread, of }), `${thread} ${of}, before`).to.be.within(0, 60)
+      }
+    }
     const before = calls
     const { value } = { value: (await Metrics.of(port)).value('calls_total', { procedure: 'DOMAIN_GET_XML_DESC' })! }
     expect(value).to.be.at.least(before - 64)

@@ -17,7 +17,7 @@ describe('virtbrokerctl top', () => {
   })
   afterEach(() => cleanup.run())
 
-  const start = (rows = 30, columns = 120): Promise<Terminal> =>
+  const start = (rows = 30, columns = 160): Promise<Terminal> =>
     Terminal.start(cleanup, [process.execPath, CTL, '--socket', ctl.socket, 'top', '--interval', '1'], rows, columns)
 
   /** Waits for its end, and sees to it that the terminal is as it was. */
@@ -39,12 +39,12 @@ describe('virtbrokerctl top', () => {
     await stage.open(stage.broker.socket)
     const shown = await terminal.shows(/^qemu:\/\/\/system +2$/m)
     expect(shown).to.match(/^clients 2, 0 not logged in/m)
-    expect(shown).to.match(/^ID +SINCE +LISTENER +FROM +USER +STATE +THREAD +DRIVER$/m)
-    const row = `^\\d+ +[\\d-]+ [\\d:]+ +tcp +127.0.0.1:${client.socket.localPort} +- +serving +\\d+ +qemu:///system$`
+    expect(shown).to.match(/^ID +LISTENER +FROM +USER +CALLS\/S +P99 +INFL +WAIT +OLDEST +IN\/S +OUT\/S +STATE +THREAD +DRIVER/m)
+    const row = `^\\d+ +tcp +127.0.0.1:${client.socket.localPort} +- .* serving +\\d+ +qemu:///system`
     expect(shown).to.match(new RegExp(row, 'm'))
     expect(shown).to.match(/ main +pid \d+ +root /)
     expect(shown).to.match(/^THREAD +CLIENTS +DRIVER CONNECTIONS +STATE$/m)
-    expect(shown.split('\n').findLast(line => line !== '')).to.match(/^q quit {3}s sort \(by id\) /)
+    expect(shown.split('\n').findLast(line => line !== '')).to.match(/^q quit {3}s sort \(by calls\) /)
     client.destroy()
     await terminal.shows(/^clients 1, 0 not logged in/m)
     terminal.press('q')
@@ -62,10 +62,10 @@ describe('virtbrokerctl top', () => {
     await terminal.shows(/^qemu:\/\/\/system +2$/m)
     expect(order()).to.be.below(0)
     terminal.press('r')
-    await terminal.shows(/\(by id, the other way round\)/)
+    await terminal.shows(/\(by calls, the other way round\)/)
     expect(order()).to.be.above(0)
     terminal.press('s')
-    await terminal.shows(/\(by since, /)
+    await terminal.shows(/\(by p99, /)
     terminal.press('r')
     terminal.press('\x1b[B')
     await waitFor('the first to be scrolled away', () => !terminal.screen.text.includes(`:${first.client.socket.localPort} `))
@@ -102,6 +102,30 @@ describe('virtbrokerctl top', () => {
     terminal.press('q')
     await restored(terminal, 0)
     expect((await ctl.run('top')).status, 'without a terminal').to.equal(1)
+  })
+
+  it('shows what clients do, whether calls are counted or not', async () => {
+    const { client } = await stage.open()
+    const { client: idle } = await stage.open()
+    let over = false
+    const calling = (async () => {
+      while (!over) await client.call(REMOTE.domainGetInfo)
+    })()
+    const lines = ctl.start('--json', 'top', '--interval', '1', '--count', '4')
+    expect((await lines.exited).status).to.equal(0)
+    over = true
+    await calling
+    interface Look { clients: { peer: string; calls?: number; p99Us?: number; bytesIn?: number }[] }
+    const looks = lines.stdout.trim().split('\n').map(line => JSON.parse(line) as Look)
+    const of = ({ clients }: Look, { socket }: typeof client) => clients.find(({ peer }) => peer === `127.0.0.1:${socket.localPort}`)!
+    expect(of(looks[0]!, client).calls ?? 0).to.equal(0)
+    for (const look of looks.slice(1)) {
+      expect(look.clients).to.have.length(2)
+      expect(of(look, client).calls).to.be.above(10)
+      expect(of(look, client).bytesIn).to.be.closeTo(28 * of(look, client).calls!, 200)
+      expect(of(look, idle).calls).to.equal(undefined)
+    }
+    for (const look of looks.slice(2)) expect(of(look, client).p99Us).to.be.within(1, 5_000_000)
   })
 
   it('counts calls where they are counted, and prints JSON', async () => {

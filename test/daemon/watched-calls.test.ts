@@ -86,7 +86,7 @@ describe('virtbrokerctl', function () {
     expect(first!.p99Us).to.be.within(90_000, 30_000_000)
     expect(second).to.include({ procedure: 'DOMAIN_SAVE', calls: 9, errors: 9, timed: 9 })
     expect(third).to.deep.include({ program: 'remote', procedure: 'CONNECT_OPEN', calls: 1, timed: 0 }).and.not.have.property('p99Us')
-    expect(await ctl.ok('procedures')).to.match(/^PROCEDURE .*\nDOMAIN_GET_XML_DESC +qemu +1 +0 +0 +0 +1 +[\d.]+ m?s +[\d.]+ m?s /)
+    expect(await ctl.ok('procedures')).to.match(/^PROCEDURE .*\nDOMAIN_GET_XML_DESC +qemu +1 +0 +0 +0 +0 +1 +[\d.]+ m?s +[\d.]+ m?s /)
   })
 
   it('says where calls are not counted', async () => {

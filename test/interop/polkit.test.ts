@@ -10,6 +10,8 @@ import { BusClient, flood } from '../support/bus-client.js'
 import { BusRelay } from '../support/bus-relay.js'
 import { Cleanup } from '../support/cleanup.js'
 import type { Frame } from '../support/frame-socket.js'
+import { freePort } from '../support/free-port.js'
+import { Metrics } from '../support/metrics.js'
 import { openDescriptors } from '../support/process-state.js'
 import { PolkitBus } from '../support/polkit-bus.js'
 import { run } from '../support/processes.js'
@@ -29,10 +31,13 @@ describe('polkit', function () {
   const cleanup = new Cleanup()
   let bus: PolkitBus
   let stage: Stage
+  let metricsPort: number
 
   before(async () => {
     bus = await PolkitBus.start(cleanup, rules)
+    metricsPort = await freePort()
     stage = await Stage.start(cleanup, {
+      metrics_listen: `127.0.0.1:${metricsPort}`,
       auth_unix_rw: 'polkit',
       auth_unix_ro: 'polkit',
       system_bus_address: bus.address
@@ -80,6 +85,23 @@ describe('polkit', function () {
     expectError(await user.call(REMOTE.authSaslInit), 45, 7, 'authentication failed: authentication failed')
     await user.call(REMOTE.authPolkit)
     expectError(await user.call(REMOTE.authPolkit), 45, 7, 'authentication failed: authentication failed')
+  })
+
+  it('is counted, with how long it took', async () => {
+    const counts = async (): Promise<(number | undefined)[]> => {
+      const metrics = await Metrics.of(metricsPort)
+      return [
+        metrics.value('auth_total', { method: 'polkit', outcome: 'ok' }),
+        metrics.value('auth_total', { method: 'polkit', outcome: 'refused' }),
+        metrics.value('refusals_total', { reason: 'auth' }), metrics.value('auth_duration_seconds_count', { method: 'polkit' })
+      ]
+    }
+    const before = await counts()
+    expect((await (await client(USER.daemon)).call(REMOTE.authPolkit)).status).to.equal(STATUS.ok)
+    for (let i = 0; i < 2; i++) expect((await (await client(USER.bin)).call(REMOTE.authPolkit)).status).to.equal(STATUS.error)
+    const after = await counts()
+    expect(after.map((count, at) => count! - before[at]!)).to.deep.equal([1, 2, 2, 1])
+    expect((await Metrics.of(metricsPort)).value('auth_duration_seconds_sum', { method: 'polkit' })).to.be.within(0.0001, 60)
   })
 
   it('keeps a user out whom the rules deny', async () => {

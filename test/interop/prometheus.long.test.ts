@@ -145,6 +145,7 @@ tests:
 - interval: 1m
   input_series:
   - { series: 'virtbroker_driver_up{driver="qemu", instance="here"}', values: '1 1 0 0 0 0' }
+  - { series: 'virtbroker_calls_total{procedure="X", driver="qemu", outcome="timeout", instance="here"}', values: '0 0 3 3' }
   - { series: 'virtbroker_certificate_not_after_seconds{role="server", index="0", instance="here"}', values: '864000x100' }
   - { series: 'virtbroker_keepalive_total{side="client", result="would_have_starved", instance="here"}', values: '0 0 1 1 1 1' }
   alert_rule_test:
@@ -156,6 +157,14 @@ tests:
       exp_annotations:
         summary: Nobody listens for qemu on here
         description: The socket of the driver daemon is there, or configured, and no daemon answers at it.
+  - { eval_time: 1m, alertname: VirtbrokerDriverSilent, exp_alerts: [] }
+  - eval_time: 3m
+    alertname: VirtbrokerDriverSilent
+    exp_alerts:
+    - exp_labels: { severity: warning, driver: qemu, instance: here }
+      exp_annotations:
+        summary: The qemu daemon on here has left calls without an answer
+        description: It did not answer pings either, and the connections were given up. It hangs, or all that it does at a time is stuck.
   - eval_time: 70m
     alertname: VirtbrokerCertificateEnds
     exp_alerts:

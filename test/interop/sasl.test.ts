@@ -18,6 +18,7 @@ import { confText } from '../support/conf-file.js'
 import { freePort } from '../support/free-port.js'
 import { Kdc } from '../support/kdc.js'
 import { Libvirtd } from '../support/libvirtd.js'
+import { Metrics } from '../support/metrics.js'
 import { Pki } from '../support/pki.js'
 import { PrivateHost } from '../support/private-host.js'
 import { printed, Program, run, type Outcome } from '../support/processes.js'
@@ -36,12 +37,15 @@ describe('SASL', function () {
   const cleanup = new Cleanup()
   let sasl: SaslFiles
   let stage: Stage
+  let metricsPort: number
 
   before(async () => {
     sasl = await SaslFiles.create(cleanup, 'digest-md5 scram-sha-256 plain cram-md5')
     await sasl.addUser('fred', 'secret')
     await sasl.addUser('eve', 'secret')
+    metricsPort = await freePort()
     stage = await sasl.inUse(() => Stage.start(cleanup, {
+      metrics_listen: `127.0.0.1:${metricsPort}`,
       auth_tcp: 'sasl',
       auth_unix_rw: 'sasl',
       sasl_allowed_username_list: ['f??d', 'nobody@*'],
@@ -246,7 +250,8 @@ describe('SASL', function () {
     })
   })
 
-  it('sorts 200 logins at once into right and wrong ones', async () => {
+  it('sorts 200 logins at once into right and wrong ones, and counts them', async () => {
+    const before = await Metrics.of(metricsPort)
     const clients = await Promise.all(Array.from({ length: 200 }, unix))
     const replies = await Promise.all(
       clients.map((client, i) => login(client, 'fred', i % 10 === 3 ? 'wrong' : 'secret'))
@@ -255,6 +260,12 @@ describe('SASL', function () {
       if (i % 10 === 3) expectRefused(reply, `login ${i}`)
       else expectComplete(reply)
     }
+    const after = await Metrics.of(metricsPort)
+    const counted = (name: string, labels: Record<string, string>): number => after.value(name, labels)! - before.value(name, labels)!
+    expect(counted('auth_total', { method: 'sasl', outcome: 'ok' })).to.equal(180)
+    expect(counted('auth_total', { method: 'sasl', outcome: 'refused' })).to.equal(20)
+    expect(counted('refusals_total', { reason: 'auth' })).to.equal(20)
+    expect(counted('auth_duration_seconds_count', { method: 'sasl' })).to.equal(180)
     for (const client of clients) client.destroy()
   })
 })

@@ -28,6 +28,6 @@ describe('calls that are counted', function () {
     expect(under.deaths).to.deep.equal(['a test wants it'])
     const figures = new ProcedureSums().sum(pool.counters.map(({ words }) => words))
     expect(figures).to.have.length(1)
-    expect(figures[0]).to.deep.include({ program: 'remote', procedure: 'AUTH_LIST', driver: 'none', outcomes: [5, 0, 0, 0] })
+    expect(figures[0]).to.deep.include({ program: 'remote', procedure: 'AUTH_LIST', driver: 'none', outcomes: [5, 0, 0, 0, 0] })
   })
 })

@@ -227,11 +227,11 @@ describe('the meter of calls', () => {
     other.answered(client('qemu:///system'), PROGRAM.qemu, 4, 0, 0, 0)
     const found = sums(threads).map(({ program, procedure, driver, outcomes }) => [program, procedure, driver, ...outcomes])
     expect(found).to.have.deep.members([
-      ['remote', 'CONNECT_OPEN', 'test', 2, 0, 0, 0],
-      ['remote', 'DOMAIN_GET_INFO', 'test', 6, 2, 0, 2],
-      ['remote', 'AUTH_SASL_STEP', 'test', 0, 0, 2, 0],
-      ['qemu', 'CONNECT_DOMAIN_MONITOR_EVENT_REGISTER', 'qemu', 1, 0, 0, 0],
-      ['_OTHER', '_OTHER', 'none', 2, 0, 1, 0]
+      ['remote', 'CONNECT_OPEN', 'test', 2, 0, 0, 0, 0],
+      ['remote', 'DOMAIN_GET_INFO', 'test', 6, 2, 0, 2, 0],
+      ['remote', 'AUTH_SASL_STEP', 'test', 0, 0, 2, 0, 0],
+      ['qemu', 'CONNECT_DOMAIN_MONITOR_EVENT_REGISTER', 'qemu', 1, 0, 0, 0, 0],
+      ['_OTHER', '_OTHER', 'none', 2, 0, 1, 0, 0]
     ])
     const test = DRIVERS.indexOf('test')
     for (const { words } of threads) expect(words[at(FAMILIES.callErrors, test, CODE.rpc)]).to.equal(1)

@@ -10,7 +10,7 @@ import type { FollowedLog } from '../log/followed-log.js'
 import type { AdminClient } from './admin-client.js'
 import type { AdministeredThreads } from './broker-server.js'
 import { callsOf } from './call-totals.js'
-import { closedPageOf, connectionsOf, driversOf, pageOf } from './client-lists.js'
+import { busiestOf, closedPageOf, connectionsOf, driversOf, pageOf } from './client-lists.js'
 import { failed, fewerThanUnauthenticated, noClient, notNow } from './failures.js'
 import { wholeNumber, type JsonArguments, type JsonProcedure } from './json-procedure.js'
 import { followed, log } from './log-calls.js'
@@ -119,6 +119,7 @@ export function brokerProgram(broker: Operated): readonly (Procedure<AdminClient
     },
     [BROKER.connections]: async ({ thread, after = 0 }) =>
       connectionsOf(await threads.connections(wholeNumber(thread, 'thread'), wholeNumber(after, 'after'))),
+    [BROKER.busiest]: async () => busiestOf(await threads.busiest(), clients),
     [BROKER.trace]: (wanted, { id }) => trace(broker, wanted, id)
   }
   const program: (Procedure<AdminClient> | undefined)[] = []

@@ -2,6 +2,7 @@ import { unsupportedArgument } from '../../protocol/bad-arguments.js'
 import { stringParam, uintParam, ullongParam, type TypedParam } from '../../protocol/typed-params.js'
 import type { Counters } from '../../workers/thread/counters.js'
 import type { ClientActivity, ClientRecord } from '../../workers/thread/client-record.js'
+import type { BusyReport } from '../../workers/thread/busy-report.js'
 import type { ConnectionPage } from '../../workers/thread/driver-report.js'
 import type { TraceAnswer } from '../../workers/thread/trace-report.js'
 import type { ThreadBounds } from '../threads/thread-slots.js'
@@ -43,6 +44,8 @@ export interface AdministeredThreads extends ThreadNumbers {
   activity(client: Client): Promise<ClientActivity | undefined>
   /** Connections of a thread to driver daemons. 'silent': it does not answer in time; undefined: it is gone. */
   connections(thread: number, after: number): Promise<ConnectionPage | 'silent' | undefined>
+  /** The clients of each thread that do most. 'silent': it does not answer in time. */
+  busiest(): Promise<readonly { thread: number; report: BusyReport | 'silent' }[]>
   /** What a trace has to tell: see Traces. 'silent': the thread does not answer in time. */
   trace(thread: number, id: number, by: number): Promise<TraceAnswer | 'silent' | undefined>
   /** Closes the client; one whose thread does not answer in time loses its connection all the same. */

@@ -1,8 +1,9 @@
 import type {
-  BrokerClient, ClientPage, ClosedBrokerClient, ClosedPage, DriverConnectionPage, DriverList, OpenedDriver
+  BrokerClient, BusyBrokerClient, BusyClients, ClientPage, ClosedBrokerClient, ClosedPage, DriverConnectionPage, DriverList, OpenedDriver
 } from '../../protocol/messages/broker-admin.js'
+import type { BusyReport } from '../../workers/thread/busy-report.js'
 import type { ConnectionPage } from '../../workers/thread/driver-report.js'
-import type { Client } from '../clients/clients.js'
+import type { Client, Clients } from '../clients/clients.js'
 import type { ClosedClients } from '../clients/closed-clients.js'
 import { summaryOf, type ClientSummary, type Summarised } from '../clients/summary.js'
 
@@ -57,6 +58,29 @@ const shown = ({ id, since, listener, peer, pid, user, state, opened, thread }: 
   driver: opened,
   thread
 })
+
+/** Of all threads. Those that have gone meanwhile are left out. */
+export function busiestOf(
+  told: readonly { thread: number; report: BusyReport | 'silent' }[], clients: Pick<Clients, 'get'>
+): BusyClients {
+  const silent: number[] = []
+  const busy: BusyBrokerClient[] = []
+  for (const { thread, report } of told) {
+    if (report === 'silent') {
+      silent.push(thread)
+      continue
+    }
+    const perSecond = (count: number): number => (report.ms === 0 ? 0 : Math.round((10_000 * count) / report.ms) / 10)
+    for (const { id, calls, bytesIn, bytesOut, ...rest } of report.clients) {
+      const client = clients.get(id)
+      if (client === undefined) continue
+      const rates = { calls: perSecond(calls), bytesIn: perSecond(bytesIn), bytesOut: perSecond(bytesOut) }
+      busy.push({ ...shown(summaryOf(client)), ...rates, ...rest })
+    }
+  }
+  busy.sort((one, other) => other.calls - one.calls)
+  return { clients: page(busy).items, silent }
+}
 
 /** Of a thread that is gone there are none. */
 export function connectionsOf(told: ConnectionPage | 'silent' | undefined): DriverConnectionPage {

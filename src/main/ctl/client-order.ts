@@ -1,9 +1,6 @@
 import type { BrokerClient } from '../../protocol/messages/broker-admin.js'
 
 export const SORTED_BY = ['id', 'since', 'listener', 'peer', 'user', 'state', 'driver', 'thread'] as const
-export type SortedBy = (typeof SORTED_BY)[number]
-
-export const compareClients = (one: BrokerClient, other: BrokerClient, by: SortedBy): number => compareValues(one[by], other[by])
 
 export function compareValues(one: string | number | boolean | undefined, other: string | number | boolean | undefined): number {
   if (typeof one === 'number' && typeof other === 'number') return one - other

@@ -16,6 +16,12 @@ export function duration(micros: number): string {
   return micros < 1e9 ? `${(micros / 1e6).toPrecision(3)} s` : `${Math.round(micros / 1e6)} s`
 }
 
+/** Of bytes, say, in three or four digits. */
+export function amount(value: number): string {
+  const unit = ['', 'k', 'M', 'G'].findIndex((_, power, { length }) => value < 999.5 * 1000 ** power || power === length - 1)
+  return unit === 0 ? String(Math.round(value)) : `${(value / 1000 ** unit).toPrecision(3)}${['', 'k', 'M', 'G'][unit]}`
+}
+
 /** As a date and a time of this place. */
 export function dateAndTime(ms: number): string {
   const date = new Date(ms)

@@ -1,3 +1,4 @@
+import { MadePages } from './made-pages.js'
 import type { Source } from './metric.js'
 import { pageOf } from './page.js'
 import type { Answer } from './server.js'
@@ -18,9 +19,12 @@ const OPEN_METRICS = 'application/openmetrics-text'
 export const answers = (sources: readonly Source[], { live, ready }: Health): ReadonlyMap<string, Answer> =>
   new Map([['/metrics', metrics(sources)], ['/livez', health(live)], ['/readyz', health(ready)]])
 
-const metrics = (sources: readonly Source[]): Answer => async accept => {
-  const metrics = await Promise.all(sources.map(async source => source()))
-  return { status: 200, ...await pageOf(metrics.flat(), accept.includes(OPEN_METRICS)) }
+function metrics(sources: readonly Source[]): Answer {
+  const pages = new MadePages(async openMetrics => {
+    const metrics = await Promise.all(sources.map(async source => source()))
+    return pageOf(metrics.flat(), openMetrics)
+  })
+  return async accept => ({ status: 200, ...await pages.get(accept.includes(OPEN_METRICS)) })
 }
 
 const health = (check: Check): Answer => async () => {

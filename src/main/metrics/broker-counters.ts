@@ -1,7 +1,7 @@
 import type { LogKind } from '../../workers/base/log-kinds.js'
 import type { ListenerKind } from '../../workers/os/listener-kind.js'
 import { Counters } from '../../workers/thread/counters.js'
-import { ENDS, FAMILIES, LOG_SUPPRESSED, REFUSALS, TRANSPORTS, type Refusal } from '../../workers/thread/metric-families.js'
+import { ACCESS, ENDS, FAMILIES, LOG_SUPPRESSED, REFUSALS, TRANSPORTS, type Refusal } from '../../workers/thread/metric-families.js'
 import { endOf } from './disconnects.js'
 
 const THREAD = ENDS.indexOf('thread')
@@ -10,8 +10,8 @@ const THREAD = ENDS.indexOf('thread')
 export class BrokerCounters {
   readonly counters = new Counters()
 
-  connected({ transport }: ListenerKind): void {
-    this.counters.add(FAMILIES.connections, 1, TRANSPORTS.indexOf(transport))
+  connected({ transport, readonly }: ListenerKind): void {
+    this.counters.add(FAMILIES.connections, 1, TRANSPORTS.indexOf(transport), ACCESS.indexOf(readonly ? 'ro' : 'rw'))
   }
 
   /** A client has gone. `of`: the kind of what the log says of it. */

@@ -1,5 +1,5 @@
 import { CLIENT_STATES, type ClientRecord } from '../../workers/thread/client-record.js'
-import { TRANSPORTS } from '../../workers/thread/metric-families.js'
+import { ACCESS, TRANSPORTS } from '../../workers/thread/metric-families.js'
 import { gauge, only, type Sample, type Source } from './metric.js'
 
 /** Those who are connected. */
@@ -18,16 +18,20 @@ export interface ClientFigures {
   readonly limits: () => { readonly maxClients: number; readonly maxAnonymousClients: number; readonly maxHandshakes: number }
 }
 
+const COMBINATIONS = TRANSPORTS.flatMap(transport =>
+  ACCESS.flatMap(access => CLIENT_STATES.map(state => `${transport} ${access} ${state}`))
+)
+
 export const clientSource = ({ clients, waiting, queues, limits }: ClientFigures): Source => () => {
-  const counts = new Map(TRANSPORTS.flatMap(transport => CLIENT_STATES.map(state => [`${transport} ${state}`, 0])))
+  const counts = new Map(COMBINATIONS.map(key => [key, 0]))
   for (const { listener, state } of clients.all()) {
-    const key = `${listener.transport} ${state}`
+    const key = `${listener.transport} ${listener.readonly ? 'ro' : 'rw'} ${state}`
     counts.set(key, counts.get(key)! + 1)
   }
   const { maxClients, maxAnonymousClients, maxHandshakes } = limits()
   const samples = [...counts].map(([key, value]) => {
-    const [transport = '', state = ''] = key.split(' ')
-    return { labels: { transport, state }, value }
+    const [transport = '', access = '', state = ''] = key.split(' ')
+    return { labels: { transport, access, state }, value }
   })
   return [
     gauge('clients', 'Clients that are connected.', samples),

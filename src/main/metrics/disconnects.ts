@@ -14,6 +14,7 @@ const BY_KIND: Readonly<Partial<Record<LogKind, End>>> = {
   'tls-handshake-failed': 'tls',
   'tls-connection-failed': 'tls',
   'protocol-violation': 'violation',
+  'proxy-header-refused': 'violation',
   'sasl-layer-broken': 'violation',
   'client-memory': 'resources',
   'client-descriptors': 'resources',

@@ -1,4 +1,5 @@
 import type { BrokerProcedure } from '../../protocol/messages/broker-admin.js'
+import { quantileAt } from '../../workers/thread/counters.js'
 import { BUCKETS, OUTCOME } from '../../workers/thread/metric-families.js'
 import type { ProcedureFigures } from './procedure-figures.js'
 
@@ -10,28 +11,15 @@ export const procedureReport = (figures: readonly ProcedureFigures[]): BrokerPro
 
 function reported({ program, procedure, driver, outcomes, slow, durations }: ProcedureFigures): BrokerProcedure {
   const timed = durations.slice(0, SUM).reduce((sum, count) => sum + count, 0)
-  const known = timed === 0 ? {} : { p50Us: quantile(durations, timed * 0.5), p99Us: quantile(durations, timed * 0.99) }
+  const known = timed === 0 ? {} : { p50Us: quantileAt(durations, 0, 0.5)!, p99Us: quantileAt(durations, 0, 0.99)! }
   return {
     program, procedure, driver, slow, timed,
     calls: outcomes.reduce((sum, count) => sum + count, 0),
     errors: outcomes[OUTCOME.error]!,
     refused: outcomes[OUTCOME.refused]!,
     lost: outcomes[OUTCOME.lost]!,
+    timeouts: outcomes[OUTCOME.timeout]!,
     totalUs: durations[SUM]!,
     ...known
   }
-}
-
-/** Below which so many are, as near as the buckets tell: within one, all are taken to be evenly spread. */
-function quantile(durations: readonly number[], rank: number): number {
-  let below = 0
-  for (const [bucket, bound] of BUCKETS.entries()) {
-    const count = durations[bucket]!
-    if (below + count >= rank) {
-      const from = BUCKETS[bucket - 1] ?? 0
-      return Math.round(from + ((bound - from) * (rank - below)) / Math.max(1, count))
-    }
-    below += count
-  }
-  return BUCKETS.at(-1)!
 }

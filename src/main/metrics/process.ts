@@ -11,7 +11,7 @@ export const processSource = (version: string, maxFds: number): Source => {
       gauge('build_info', 'What runs: always 1.', [{ labels: { version, node: process.versions.node }, value: 1 }]),
       gauge('start_time_seconds', 'When the process was started, in seconds since 1970.', only(startedAt)),
       gauge('open_fds', 'Open file descriptors.', only(fds)),
-      gauge('max_fds', 'How many descriptors the process may have.', only(maxFds)),
+      gauge('max_fds', 'How many descriptors the process opens itself at most.', only(maxFds)),
       gauge('resident_memory_bytes', 'Memory of the whole process that is in RAM.', only(process.memoryUsage.rss()))
     ]
   }

@@ -1,7 +1,8 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { once } from 'node:events'
+import type { Socket } from 'node:net'
 import { isLoopback } from '../config/listeners.js'
-import { MAX_CONNECTIONS } from './limits.js'
+import { MAX_CONNECTIONS, MOST_AT_ONCE } from './limits.js'
 
 /** What a path answers with. `accept`: what the request says it takes. */
 export type Answer = (accept: string) => Promise<{ status: number; contentType: string; body: string }>
@@ -21,6 +22,10 @@ export class MetricsServer {
   readonly #failed: (error: unknown) => void
   /** Browsers reach ports of this host for whatever page they show, under a name of its own. */
   readonly #checksHost: boolean
+  /** The oldest first. */
+  readonly #connections = new Set<Socket>()
+  /** Those of them that wait for an answer. */
+  readonly #asking = new WeakSet<Socket>()
 
   /** `tcp`: it listens on a port. `failed`: is told why something cannot be answered. */
   constructor(answers: ReadonlyMap<string, Answer>, tcp: boolean, failed: (error: unknown) => void) {
@@ -34,7 +39,8 @@ export class MetricsServer {
       },
       (request, response) => this.#take(request, response)
     )
-    this.#server.maxConnections = MAX_CONNECTIONS
+    this.#server.maxConnections = MOST_AT_ONCE
+    this.#server.on('connection', (socket: Socket) => this.#come(socket))
   }
 
   /** Takes a listening socket over. */
@@ -51,9 +57,25 @@ export class MetricsServer {
     this.#server.closeAllConnections()
   }
 
+  /** Who asks for nothing keeps nobody out: if there are too many, the oldest of those goes. */
+  #come(socket: Socket): void {
+    this.#connections.add(socket)
+    socket.on('close', () => this.#connections.delete(socket))
+    if (this.#connections.size <= MAX_CONNECTIONS) return
+    for (const one of this.#connections) if (!this.#asking.has(one)) return void one.destroy()
+  }
+
   #take(request: IncomingMessage, response: ServerResponse): void {
-    const late = setTimeout(() => request.socket.destroy(), REQUEST_MS).unref()
-    response.on('close', () => clearTimeout(late))
+    const { socket } = request
+    // Nobody sends the next request before he has his answer, but who wants thousands of pages made at once.
+    if (this.#asking.has(socket)) socket.destroy()
+    if (socket.destroyed) return
+    this.#asking.add(socket)
+    const late = setTimeout(() => socket.destroy(), REQUEST_MS).unref()
+    response.on('close', () => {
+      clearTimeout(late)
+      this.#asking.delete(socket)
+    })
     // Whatever else comes by it is not wanted.
     request.resume()
     this.#answer(request, response).catch((error: unknown) => {

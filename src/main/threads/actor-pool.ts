@@ -10,6 +10,7 @@ import type { FdLedger } from '../../workers/os/fd-ledger.js'
 import { SHUT_RDWR, shutdown } from '../../workers/os/libc.js'
 import type { ForeignCloser } from '../../workers/os/foreign-close.js'
 import type { ClientActivity, ClientRecord, HandOver } from '../../workers/thread/client-record.js'
+import type { BusyReport } from '../../workers/thread/busy-report.js'
 import type { ConnectionPage } from '../../workers/thread/driver-report.js'
 import type { TraceAnswer } from '../../workers/thread/trace-report.js'
 import type { Figures, Left } from '../../workers/thread/figures.js'
@@ -231,6 +232,15 @@ export class ActorPool {
     let page: ConnectionPage | undefined
     const asked = this.#numbered(thread)?.control.connections(after).then(told => (page = told))
     return asked === undefined || (await within(ANSWER_MS, asked)) ? page : 'silent'
+  }
+
+  /** The clients of each thread that do most; 'silent' as in `trace`. */
+  busiest(): Promise<{ thread: number; report: BusyReport | 'silent' }[]> {
+    return Promise.all(this.threads.map(async ({ number: thread, control }) => {
+      let report: BusyReport | undefined
+      await within(ANSWER_MS, control.busiest().then(told => (report = told)))
+      return { thread, report: report ?? 'silent' as const }
+    }))
   }
 
   /** What a trace of a client has to tell, see Traces. 'silent': its thread does not answer in time. */

@@ -8,7 +8,7 @@ import { XdrError, XdrReader, XdrWriter } from '../xdr.js'
 export const BROKER_PROGRAM = 0x20564221
 export const BROKER = {
   status: 1, clients: 2, drivers: 3, disconnect: 4, drain: 5, resume: 6, reload: 7, limits: 8, closed: 9, log: 10,
-  follow: 11, trace: 12, slow: 13, procedures: 14, connections: 15
+  follow: 11, trace: 12, slow: 13, procedures: 14, connections: 15, busiest: 16
 } as const
 
 /** Result of STATUS. */
@@ -45,12 +45,16 @@ export interface BrokerThread {
   stuck: boolean
 }
 
-/** `refused`: no driver daemon was given the call. `lost`: its client or its daemon went away first. */
+/**
+ * `refused`: no driver daemon was given the call. `lost`: its client or its daemon went away first. `timeout`: the daemon was
+ * given up, because it did not answer pings either.
+ */
 export interface BrokerCalls {
   ok: number
   error: number
   refused: number
   lost: number
+  timeout: number
 }
 
 /** Arguments of CLIENTS and CLOSED. */
@@ -145,6 +149,26 @@ export interface BrokerDriverConnection {
   oldestMs?: number | undefined
 }
 
+/** Result of BUSIEST: the clients with most calls since somebody has asked last, the busiest first. */
+export interface BusyClients {
+  clients: BusyBrokerClient[]
+  /** Threads that do not answer in time. */
+  silent: number[]
+}
+
+export interface BusyBrokerClient extends BrokerClient {
+  /** A second: calls that its driver daemon was given, and bytes. All 0 if nobody has asked for ten seconds. */
+  calls: number
+  bytesIn: number
+  bytesOut: number
+  /** Calls with the daemon, and not given to it yet; how long ago the oldest came. */
+  inFlight: number
+  waiting: number
+  oldestMs?: number | undefined
+  /** 99 of 100 of its calls took less, in microseconds. Absent until it was among the busiest twice, and where it is traced. */
+  p99Us?: number | undefined
+}
+
 /** Arguments of DISCONNECT. */
 export interface Disconnect {
   id: number
@@ -221,8 +245,8 @@ export interface BrokerTracedCall {
   /** When it ended, in milliseconds since the epoch. */
   at: number
   procedure: string
-  /** `lost`: its client or its driver daemon went away first. `refused`: no daemon was given it. */
-  outcome: 'ok' | 'error' | 'refused' | 'lost'
+  /** As in BrokerCalls. */
+  outcome: keyof BrokerCalls
   /** libvirt's number of the error. */
   code: number | undefined
   /** Of what the broker has refused. */
@@ -272,6 +296,7 @@ export interface BrokerProcedure {
   errors: number
   refused: number
   lost: number
+  timeouts: number
   slow: number
   /** Those that a driver daemon has answered, and how long they took together. */
   timed: number

@@ -21,6 +21,7 @@ export default async function actorThread(task: ActorTask): Promise<void> {
     ready: () => undefined,
     activity: id => actor.activity(id),
     connections: after => actor.connections(after),
+    busiest: () => actor.busiest(),
     trace: (id, by) => actor.trace(id, by),
     disconnect: id => actor.disconnect(id),
     apply: settings => actor.apply(settings),

@@ -26,9 +26,11 @@ import { SaslThreadClient } from '../sasl/thread-client.js'
 import { Counters } from '../thread/counters.js'
 import { FAMILIES } from '../thread/metric-families.js'
 import { Figures } from '../thread/figures.js'
+import type { BusyReport } from '../thread/busy-report.js'
 import type { ConnectionPage } from '../thread/driver-report.js'
 import { failureText, levelOf, LOG_LEVELS, SOURCE, type Log } from '../base/log.js'
 import { Gauges } from './gauges.js'
+import { BusyClients } from './busy-clients.js'
 import { Drain, type DrainOwner } from './drain.js'
 import { Traces } from './traces.js'
 import type { ClientActivity, ClientState, ServedRecord } from '../thread/client-record.js'
@@ -80,6 +82,7 @@ export class Actor implements ActorControl, DrainOwner, ThreadServices, SessionA
   readonly counters: Counters
   readonly #sessions = new Map<number, ClientSession>()
   readonly #traces: Traces
+  readonly #busy: BusyClients
   readonly #arrivals: Arrivals
   readonly #tls: TlsHandshakes
   #proxied: ProxiedIdentity | undefined
@@ -108,6 +111,7 @@ export class Actor implements ActorControl, DrainOwner, ThreadServices, SessionA
     this.#slowCalls = new SlowCalls(this, this.#meter)
     this.#diagnostics = module === undefined ? undefined : new Diagnostics(() => this.#ownObserver)
     this.#traces = new Traces(this.clock, () => this.observer)
+    this.#busy = new BusyClients(this.clock, () => this.observer)
     if (sasl !== undefined) this.sasl.connect(sasl)
     this.policy = new Policy(settings.policy, settings.shield)
     this.polkit = new Authority(settings.systemBusAddress, this.clock)
@@ -180,6 +184,7 @@ export class Actor implements ActorControl, DrainOwner, ThreadServices, SessionA
     if (session !== undefined) this.#gauges?.ended(session)
     this.#sessions.delete(record.id)
     this.#traces.ended(record.id, why)
+    this.#busy.leave(record.id)
     this.#changed.delete(record)
     const ended = (): void => this.#ended(record.id, why, kind, record.state)
     if (sender === undefined) ended()
@@ -228,7 +233,12 @@ export class Actor implements ActorControl, DrainOwner, ThreadServices, SessionA
     return this.links.reports(after)
   }
 
+  busiest(): BusyReport {
+    return this.#busy.look(this.#sessions.values(), id => this.#traces.has(id))
+  }
+
   trace(id: number, by: number): TraceAnswer | undefined {
+    this.#busy.leave(id)
     return this.#traces.report(id, by, this.#sessions.get(id))
   }
 

@@ -36,6 +36,10 @@ export class Traces {
     return this.#traces.size
   }
 
+  has(id: number): boolean {
+    return this.#traces.has(id)
+  }
+
   /**
    * What has come since the last time; begins the trace, if there is none. `by`: who asks; a client is traced for one at a
    * time. Undefined: there is no such client.

@@ -2,7 +2,7 @@ import { driverClosed } from '../../protocol/broker-errors.js'
 import { NEED, needOf, needOfWhole } from '../../protocol/connection-needs.js'
 import { RemoteError } from '../../protocol/errors.js'
 import { DISPOSITION, type Disposition } from '../../protocol/frame-reader.js'
-import { frameLength, frameProcedure, frameProgram } from '../../protocol/header.js'
+import { frameLength, frameProcedure, frameProgram, frameType, MESSAGE } from '../../protocol/header.js'
 import { registrationKind } from '../../protocol/messages/event-forms.js'
 import { lookup } from '../../protocol/procedures.js'
 import type { Closable } from '../base/clock.js'
@@ -29,7 +29,8 @@ const MAX_SHARED_CALL_BYTES = 64 * 1024
 function promotionOf(bytes: Buffer, at: number): Promotion {
   const procedure = lookup(frameProgram(bytes, at), frameProcedure(bytes, at))
   const binds = procedure?.binds ?? 'unknown'
-  const why = binds === 'nothing' ? 'long' : binds === 'autodestroyFlag' ? 'autodestroy' : binds
+  if (binds === 'nothing') return frameType(bytes, at) === MESSAGE.call ? 'long' : 'descriptors'
+  const why = binds === 'autodestroyFlag' ? 'autodestroy' : binds
   return PROMOTIONS.find(known => known === why) ?? 'unknown'
 }
 
@@ -192,9 +193,7 @@ export class GuestPort implements DriverPort, CallWriter, FrameSource, Guest, Ow
     const refusal = this.#refusal
     this.#refusal = undefined
     if (refusal !== undefined) return this.#answer(bytes, at, refusal)
-    const why = promotionOf(bytes, at)
-    this.#services.counters.add(FAMILIES.promotions, 1, PROMOTIONS.indexOf(why))
-    this.#promote(why).then(
+    this.#promote(promotionOf(bytes, at)).then(
       () => this.user.driverEvents.driverJudged(),
       (error: unknown) => this.#notPromoted(error)
     ).catch((error: unknown) => this.#services.io.failed(this.user.session, error))
@@ -346,6 +345,7 @@ export class GuestPort implements DriverPort, CallWriter, FrameSource, Guest, Ow
   }
 
   async #openOwn(why: Promotion): Promise<void> {
+    this.#services.counters.add(FAMILIES.promotions, 1, PROMOTIONS.indexOf(why))
     const part = new OwnPart(this.user, this, why)
     const opening = this.#host.openOwn(part)
     this.#opening = opening

@@ -41,10 +41,10 @@ export class CallMeter implements SessionObserver {
     const words = this.#words
     const place = placeOf(prog, proc)
     const slot = this.#slotOf(place, prog, proc, driver)
-    words[slot + SLOT.outcomes + (code === 0 ? OUTCOME.ok : code === LOST ? OUTCOME.lost : OUTCOME.error)]!++
+    words[slot + SLOT.outcomes + outcomeWord(code)]!++
     if (code > 0) this.#counters.add(callErrors, 1, driver, code <= MAX_CODE ? code : 0)
     // Of what the broker answers itself, and of what is lost, there is no time to tell.
-    if (atDriver === 0 || code === LOST) return
+    if (atDriver === 0 || code < 0) return
     const high = place < 0 ? 0 : HIGH[place]!
     observeAt(words, slot + SLOT.duration, queued + atDriver)
     observeAt(words, callQueue.at + callQueue.row * driver + callQueue.step * high, queued)
@@ -83,6 +83,9 @@ export class CallMeter implements SessionObserver {
     return at
   }
 }
+
+const outcomeWord = (code: number): number =>
+  (code === 0 ? OUTCOME.ok : code > 0 ? OUTCOME.error : code === LOST ? OUTCOME.lost : OUTCOME.timeout)
 
 /** By a procedure's place: whether its calls have priority. */
 const HIGH = Uint8Array.from(SPANS.flatMap(({ prog, procedures }) =>

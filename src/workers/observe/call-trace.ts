@@ -1,7 +1,8 @@
 import type { RemoteError } from '../../protocol/errors.js'
 import type { ServedRecord } from '../thread/client-record.js'
-import { outcomeOf, type SessionObserver, type TimedCall } from '../thread/session-observer.js'
+import { outcomeOf } from '../thread/session-observer.js'
 import type { TracedCall } from '../thread/trace-report.js'
+import { ObserverBetween } from './observer-between.js'
 
 const MOST_CALLS = 1024
 const MAX_MESSAGE = 200
@@ -15,49 +16,22 @@ const AT_DRIVER = 5
 const WORDS = 6
 
 /** Keeps the last calls of one client for somebody who looks at them now and then. What nobody has fetched in time is counted. */
-export class CallTrace implements SessionObserver {
-  readonly timing = true
-  readonly #next: SessionObserver | undefined
+export class CallTrace extends ObserverBetween {
   readonly #words = new Float64Array(MOST_CALLS * WORDS)
   /** Of calls that were refused: why. */
   readonly #messages: (string | undefined)[] = Array.from({ length: MOST_CALLS }, () => undefined)
   #count = 0
   #fetched = 0
 
-  /** `next`: who is told all the same. */
-  constructor(next: SessionObserver | undefined) {
-    this.#next = next
-  }
-
-  get slowUs(): number {
-    return this.#next?.slowUs ?? Infinity
-  }
-
-  get starts(): boolean {
-    return this.#next?.starts === true
-  }
-
-  begun(client: ServedRecord, prog: number, proc: number, serial: number): void {
-    this.#next?.begun(client, prog, proc, serial)
-  }
-
-  changed(client: ServedRecord): void {
-    this.#next?.changed(client)
-  }
-
-  slow(client: ServedRecord, call: TimedCall): void {
-    this.#next?.slow(client, call)
-  }
-
-  answered(
+  override answered(
     client: ServedRecord, prog: number, proc: number, code: number, queued: number, atDriver: number, serial: number
   ): void {
-    this.#next?.answered(client, prog, proc, code, queued, atDriver, serial)
+    super.answered(client, prog, proc, code, queued, atDriver, serial)
     this.#add(prog, proc, code, queued, atDriver, undefined)
   }
 
-  refused(client: ServedRecord, prog: number, proc: number, why: RemoteError, serial: number): void {
-    this.#next?.refused(client, prog, proc, why, serial)
+  override refused(client: ServedRecord, prog: number, proc: number, why: RemoteError, serial: number): void {
+    super.refused(client, prog, proc, why, serial)
     this.#add(prog, proc, why.code, 0, 0, why.message.slice(0, MAX_MESSAGE))
   }
 

@@ -3,7 +3,7 @@ import type { RemoteError } from '../../protocol/errors.js'
 import { PROGRAM } from '../../protocol/header.js'
 import { procedureName } from '../../protocol/procedures.js'
 import type { ServedRecord } from '../thread/client-record.js'
-import { DRIVERS } from '../thread/metric-families.js'
+import { DRIVERS, type CallOutcome } from '../thread/metric-families.js'
 import { outcomeOf, type SessionObserver, type TimedCall } from '../thread/session-observer.js'
 
 /** A call for the driver daemon that has come, as subscribers of `virtbroker:call:start` see it. */
@@ -20,7 +20,7 @@ export interface CallStart {
 
 /** A call that has ended, as subscribers of `virtbroker:call:end` see it. */
 export interface CallEnd extends CallStart {
-  readonly outcome: 'ok' | 'error' | 'refused' | 'lost'
+  readonly outcome: CallOutcome
   /** libvirt's number of the error, if there is one. */
   readonly code: number | undefined
   /** Seconds in the broker, and with the driver daemon; 0 of what the broker has answered itself. */

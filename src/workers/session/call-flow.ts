@@ -14,14 +14,14 @@ import {
   STATUS,
   type Header
 } from '../../protocol/header.js'
-import { connectionClosedFrame } from '../../protocol/messages/connect.js'
+import { CLOSE_REASON, connectionClosedFrame } from '../../protocol/messages/connect.js'
 import { hasPriority, procedureName, REMOTE } from '../../protocol/procedures.js'
 import { giveBackSmall } from '../../protocol/spare-buffers.js'
 import { SOURCE } from '../base/log.js'
 import type { DriverPort, ReplyJudge } from '../driver/driver-port.js'
 import type { Counters } from '../thread/counters.js'
 import { DIRECTION, FAMILIES } from '../thread/metric-families.js'
-import { LOST, type SessionObserver } from '../thread/session-observer.js'
+import { LOST, TIMED_OUT, type SessionObserver } from '../thread/session-observer.js'
 import { CallTable } from './call-table.js'
 import { PAUSE, type CallSink, type ClientPort, type FlowOwner } from './ports.js'
 import { Registrations } from './registrations.js'
@@ -283,7 +283,7 @@ export class CallFlow implements CallSink, ReplyJudge {
     const queued = Math.round(1000 * (given - calls.cameAt(place)))
     const atDriver = Math.round(1000 * (this.#services.turns.clock.now - given))
     observer.answered(this.#owner.record, prog, proc, code, queued, atDriver, serial)
-    if (queued + atDriver < observer.slowUs || code === LOST) return
+    if (queued + atDriver < observer.slowUs || code < 0) return
     observer.slow(this.#owner.record, { prog, proc, code, queued, atDriver, head: calls.headAt(place) })
   }
 
@@ -348,7 +348,7 @@ export class CallFlow implements CallSink, ReplyJudge {
   lost(error: RemoteError, reason: number): boolean {
     const told = this.#closeCallback
     this.#port = undefined
-    this.#observeLost()
+    this.#observeLost(reason === CLOSE_REASON.keepalive ? TIMED_OUT : LOST)
     for (const call of this.calls.takeAll()) this.#client.write(errorReply(call, error))
     this.failWaiting(error)
     for (const frame of this.streams.breakAll(error)) this.#client.write(frame)
@@ -359,14 +359,14 @@ export class CallFlow implements CallSink, ReplyJudge {
 
   /** Nobody waits for the answers any more. */
   abandon(): void {
-    this.#observeLost()
+    this.#observeLost(LOST)
     for (const { prog, proc, serial } of this.drop()) this.#observer?.answered(this.#owner.record, prog, proc, LOST, 0, 0, serial)
   }
 
-  #observeLost(): void {
+  #observeLost(code: typeof LOST | typeof TIMED_OUT): void {
     const observer = this.#observer
     if (observer === undefined || this.calls.size === 0) return
-    for (let place = 0; place >= 0; place = this.calls.after(place)) this.#observed(observer, place, LOST)
+    for (let place = 0; place >= 0; place = this.calls.after(place)) this.#observed(observer, place, code)
   }
 
   /** The client is about to be closed. It gets its event if it asked for it. */

@@ -3,6 +3,7 @@ import type { LogContext, LogSource } from '../base/log.js'
 import type { LogKind } from '../base/log-kinds.js'
 import type { DescriptorLimits } from '../os/descriptor-limits.js'
 import type { ClientActivity, ClientRecord, ClientState, HandOver } from './client-record.js'
+import type { BusyReport } from './busy-report.js'
 import type { ConnectionPage } from './driver-report.js'
 import type { SlowCall } from './slow-call.js'
 import type { ActorSettings } from './settings.js'
@@ -85,6 +86,8 @@ export interface ActorControl {
   activity(id: number): ClientActivity | undefined
   /** Its connections to driver daemons that are in use, after the one with that number. */
   connections(after: number): ConnectionPage
+  /** See BusyClients. */
+  busiest(): BusyReport
   /** See Traces. */
   trace(id: number, by: number): TraceAnswer | undefined
   /** Closes a client at once. False if it is not here. */

@@ -42,3 +42,24 @@ export function observeAt(words: Float64Array, at: number, micros: number): void
   words[at + bucket]!++
   words[at + LAST_BUCKET + 1]! += micros
 }
+
+/**
+ * Of the histogram whose first word is at that index: microseconds below which such a share of all is, as near as the buckets
+ * tell; within one, all are taken to be evenly spread. Undefined if there is nothing in it.
+ */
+export function quantileAt(words: ArrayLike<number>, at: number, share: number): number | undefined {
+  let count = 0
+  for (let bucket = 0; bucket <= LAST_BUCKET; bucket++) count += words[at + bucket]!
+  if (count === 0) return undefined
+  const rank = share * count
+  let below = 0
+  for (const [bucket, bound] of BUCKETS.entries()) {
+    const here = words[at + bucket]!
+    if (below + here >= rank) {
+      const from = BUCKETS[bucket - 1] ?? 0
+      return Math.round(from + ((bound - from) * (rank - below)) / Math.max(1, here))
+    }
+    below += here
+  }
+  return BUCKETS.at(-1)!
+}

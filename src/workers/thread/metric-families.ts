@@ -40,9 +40,10 @@ export function driverOf(uri: string): number {
 }
 
 export const PRIORITIES = ['low', 'high'] as const
-/** How a call ended. `lost`: its client or its driver daemon went away first. */
-export const OUTCOMES = ['ok', 'error', 'refused', 'lost'] as const
-export const OUTCOME = { ok: 0, error: 1, refused: 2, lost: 3 } as const
+/** How a call ended. `lost`: its client or its driver daemon went away first; `timeout`: the daemon did not answer pings either. */
+export const OUTCOMES = ['ok', 'error', 'refused', 'lost', 'timeout'] as const
+export type CallOutcome = (typeof OUTCOMES)[number]
+export const OUTCOME = { ok: 0, error: 1, refused: 2, lost: 3, timeout: 4 } as const
 
 /** Upper bounds of the buckets of a histogram, in microseconds; above them there is one more. */
 export const BUCKETS = [
@@ -63,6 +64,8 @@ export const SIDE = { client: 0, driver: 1 } as const
 const DIRECTIONS = ['in', 'out'] as const
 export const DIRECTION = { in: 0, out: 1 } as const
 export const TRANSPORTS = ['unix', 'tcp', 'tls'] as const
+/** By the listener: whether it is the read-only one. */
+export const ACCESS = ['rw', 'ro'] as const
 export const AUTH_METHODS = ['polkit', 'sasl'] as const
 export const LOGIN_OUTCOMES = ['ok', 'refused'] as const
 export const TLS_VERSIONS = ['TLSv1.3', 'TLSv1.2', 'unknown'] as const
@@ -89,7 +92,7 @@ const POOL_STATES = ['busy', 'idle'] as const
 export const POOL_STATE = { busy: 0, idle: 1 } as const
 /** What a call binds, see `Binds`; `long`: it is too long to be kept until it is whole. */
 export const PROMOTIONS = [
-  'stream', 'descriptors', 'registration', 'closeCallback', 'autodestroy', 'migration', 'descriptorGroup', 'unknown', 'long'
+  'stream', 'descriptors', 'registration', 'autodestroy', 'migration', 'descriptorGroup', 'unknown', 'long'
 ] as const
 export type Promotion = (typeof PROMOTIONS)[number]
 const DELAYS = ['p50', 'p99', 'max'] as const
@@ -141,7 +144,7 @@ export const FAMILIES = {
   backpressure: counter(
     'backpressure_seconds_total', 'Time for which clients were not read, by who had to take something first.', { side: SIDES }, MILLISECONDS
   ),
-  connections: counter('client_connections_total', 'Connections of clients that were taken.', { transport: TRANSPORTS }),
+  connections: counter('client_connections_total', 'Connections of clients that were taken.', { transport: TRANSPORTS, access: ACCESS }),
   disconnects: counter('client_disconnects_total', 'Clients that have gone.', { transport: TRANSPORTS, reason: ENDS }),
   refusals: counter('refusals_total', 'Connections, logins and calls that were refused.', { reason: REFUSALS }),
   logins: counter('auth_total', 'Answers to logins.', { method: AUTH_METHODS, outcome: LOGIN_OUTCOMES }),

@@ -1,11 +1,15 @@
 import type { RemoteError } from '../../protocol/errors.js'
 import type { ServedRecord } from './client-record.js'
+import type { CallOutcome } from './metric-families.js'
 
 /** In the place of an error's number: the client or its driver daemon went away before the reply. */
 export const LOST = -1
+/** The daemon that had it was given up: it did not answer pings either. */
+export const TIMED_OUT = -2
 
 /** How a call has ended of which an observer is told `code`. */
-export const outcomeOf = (code: number): 'ok' | 'error' | 'lost' => (code === 0 ? 'ok' : code === LOST ? 'lost' : 'error')
+export const outcomeOf = (code: number): Exclude<CallOutcome, 'refused'> =>
+  (code === 0 ? 'ok' : code > 0 ? 'error' : code === LOST ? 'lost' : 'timeout')
 
 /** A call that a driver daemon has answered. */
 export interface TimedCall {
@@ -34,7 +38,7 @@ export interface SessionObserver {
   begun(client: ServedRecord, prog: number, proc: number, serial: number): void
   /**
    * A call has its answer, from the driver daemon or from the broker itself, or there will be none. `code`: 0, or libvirt's
-   * number of the error that was answered, or LOST. `queued`: microseconds until the daemon was given it; `atDriver`: from
+   * number of the error that was answered, LOST or TIMED_OUT. `queued`: microseconds until the daemon was given it; `atDriver`: from
    * then to the reply; both 0 of what the broker has answered, and of what was lost before the daemon had it.
    */
   answered(

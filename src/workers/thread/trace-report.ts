@@ -1,11 +1,13 @@
+import type { CallOutcome } from './metric-families.js'
+
 /** A call that has ended. */
 export interface TracedCall {
   /** When, in milliseconds since the epoch. */
   readonly at: number
   readonly prog: number
   readonly proc: number
-  /** `lost`: its client or its driver daemon went away first. `refused`: no daemon was given it. */
-  readonly outcome: 'ok' | 'error' | 'refused' | 'lost'
+  /** `refused`: no daemon was given it. */
+  readonly outcome: CallOutcome
   /** libvirt's number of the error, if it is one. */
   readonly code: number | undefined
   /** Of what the broker has refused. */

@@ -91,6 +91,7 @@ describe('admission', () => {
     speak(come('192.0.2.3'))
     await waitFor('the other to be told to go', () => evicted.length > 1)
     expect(evicted).to.deep.equal([1, 2])
+    expect(refused).to.deep.equal(['anonymous', 'anonymous'])
     expect(lines.join('\n')).to.match(/a connection of address 192.0.2.1 that is not logged in is closed for another/)
   })
 

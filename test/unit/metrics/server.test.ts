@@ -20,11 +20,17 @@ describe('the page with metrics and health', function () {
   const cleanup = new Cleanup()
   let port: number
   const failures: unknown[] = []
-  const answer = (body: string): Answer => accept => Promise.resolve({ status: 200, contentType: 'text/plain', body: body + accept })
+  let answered = 0
+  const slow: (() => void)[] = []
+  const answer = (body: string): Answer => accept => {
+    answered++
+    return Promise.resolve({ status: 200, contentType: 'text/plain', body: body + accept })
+  }
 
   before(async () => {
+    const late: Answer = () => new Promise(resolve => slow.push(() => resolve({ status: 200, contentType: 'text/plain', body: 'slow' })))
     const failing: Answer = () => Promise.reject(new Error('no'))
-    const answers = new Map([['/metrics', answer('metrics ')], ['/livez', answer('live')], ['/readyz', failing]])
+    const answers = new Map([['/metrics', answer('metrics ')], ['/livez', answer('live')], ['/readyz', failing], ['/slow', late]])
     const server = new MetricsServer(answers, true, error => failures.push(error))
     port = await freePort()
     await server.listen(listenTcp('127.0.0.1', port, 16).fd)
@@ -105,17 +111,44 @@ describe('the page with metrics and health', function () {
     expect(slow.got()).to.match(/^HTTP\/1.1 408 /)
   })
 
-  it(`has ${MAX_CONNECTIONS} connections at a time`, async () => {
+  it('makes one answer at a time for each connection, however many are asked for', async () => {
+    const { socket, got } = await connected()
+    const request = 'GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n'
+    for (let i = 1; i <= 3; i++) {
+      socket.write(request)
+      await waitFor('an answer', () => got().match(/metrics $/g)?.length === 1 && got().match(/ 200 /g)?.length === i)
+    }
+    const before = answered
+    expect(await sent(request.repeat(10_000))).to.equal('')
+    expect(answered - before).to.be.at.most(1)
+  })
+
+  it(`has ${MAX_CONNECTIONS} connections at a time, and those that ask for nothing keep nobody out`, async () => {
     const all: Connected[] = []
     for (let i = 0; i < MAX_CONNECTIONS; i++) all.push(await connected())
+    for (let i = 0; i < 3; i++) {
+      all.push(await connected())
+      await waitFor('the end of the oldest', all[i]!.ended)
+    }
+    expect((await fetchPage(port, '/livez')).status).to.equal(200)
+    await waitFor('the end of the next', all[3]!.ended)
+    expect(all.filter(({ ended }) => !ended())).to.have.length(MAX_CONNECTIONS - 1)
+    for (const { socket } of all) socket.destroy()
+  })
+
+  it('leaves those alone that wait for their answers', async () => {
+    const all: Connected[] = []
+    for (let i = 0; i < MAX_CONNECTIONS; i++) {
+      const one = await connected()
+      one.socket.write('GET /slow HTTP/1.1\r\nHost: localhost\r\n\r\n')
+      all.push(one)
+    }
+    await waitFor('them to ask', () => slow.length === MAX_CONNECTIONS)
     const more = await connected()
     await waitFor('the end of the one too many', more.ended)
-    expect(more.got()).to.equal('')
     expect(all.filter(({ ended }) => ended())).to.deep.equal([])
-    all[0]!.socket.write('GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n')
-    await waitFor('an answer', () => all[0]!.got().endsWith('live'))
-    all[0]!.socket.destroy()
-    await waitFor('a place', () => fetchPage(port, '/livez').then(({ status }) => status === 200, () => false))
+    for (const answerNow of slow.splice(0)) answerNow()
+    await waitFor('all answers', () => all.every(({ got }) => got().endsWith('slow')))
     for (const { socket } of all) socket.destroy()
   })
 })

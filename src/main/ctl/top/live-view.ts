@@ -15,7 +15,7 @@ const INTERRUPT = '\x03'
 export async function liveView(link: AdminLink, ms: number, rounds: number): Promise<void> {
   let sample: Sample = await takeSample(link)
   let rates: Rates | undefined
-  let seen: Seen = { sort: 'id', reverse: false, skipped: 0, paused: false, trouble: undefined }
+  let seen: Seen = { sort: 'calls', reverse: false, skipped: 0, paused: false, trouble: undefined }
   const over = new AbortController()
 
   const draw = (): void => screen.draw(view(sample, rates, seen, screen.rows))

@@ -1,16 +1,20 @@
 import { setTimeout as pause } from 'node:timers/promises'
-import { BROKER, type BrokerClient, type BrokerStatus, type DriverList } from '../../../protocol/messages/broker-admin.js'
+import {
+  BROKER, type BrokerClient, type BrokerStatus, type BusyBrokerClient, type BusyClients, type DriverList
+} from '../../../protocol/messages/broker-admin.js'
 import type { AdminLink } from '../admin-link.js'
 import { allClients } from '../pages.js'
 
-/** What the broker's records said at one time. */
+export type SampledClient = BrokerClient & Partial<BusyBrokerClient>
+
+/** What the broker said at one time. */
 export interface Sample {
   /** In milliseconds of any clock. */
   readonly at: number
   readonly status: BrokerStatus
   readonly drivers: DriverList
-  /** Not all, where there are many. */
-  readonly clients: readonly BrokerClient[]
+  /** Not all, where there are many, but the busiest among them, with what they do. */
+  readonly clients: readonly SampledClient[]
 }
 
 /** More pages are not asked for: they would not be looked at. */
@@ -20,8 +24,10 @@ const MOST_PAGES = 4
 export async function takeSample(link: AdminLink): Promise<Sample> {
   const status = (await link.call(BROKER.status)) as BrokerStatus
   const drivers = (await link.call(BROKER.drivers)) as DriverList
-  const clients = await allClients(link, MOST_PAGES)
-  return { at: performance.now(), status, drivers, clients }
+  const listed = await allClients(link, MOST_PAGES)
+  const busiest = (await link.call(BROKER.busiest)) as BusyClients
+  const clients = new Map<number, SampledClient>([...listed, ...busiest.clients].map(client => [client.id, client]))
+  return { at: performance.now(), status, drivers, clients: [...clients.values()] }
 }
 
 /** Per second, between two samples. */
@@ -38,7 +44,7 @@ export function ratesOf({ at, status }: Sample, before: Sample | undefined): Rat
   if (before === undefined || before.status.pid !== status.pid || at <= before.at) return undefined
   const perSecond = (now: number, then: number): number => (1000 * (now - then)) / (at - before.at)
   const [calls, old] = [status.calls, before.status.calls]
-  const all = ({ ok, error, refused, lost }: NonNullable<typeof calls>): number => ok + error + refused + lost
+  const all = ({ ok, error, refused, lost, timeout }: NonNullable<typeof calls>): number => ok + error + refused + lost + timeout
   return {
     accepted: perSecond(status.accepted, before.status.accepted),
     closed: perSecond(status.closed, before.status.closed),

@@ -1,12 +1,16 @@
 import type { BrokerThread } from '../../../protocol/messages/broker-admin.js'
-import { compareClients, from, SORTED_BY, type SortedBy } from '../client-order.js'
+import { compareValues, from, SORTED_BY } from '../client-order.js'
 import { printable } from '../printable.js'
-import { dateAndTime, table } from '../table.js'
-import type { Rates, Sample } from './sample.js'
+import { amount, dateAndTime, duration, table } from '../table.js'
+import type { Rates, Sample, SampledClient } from './sample.js'
+
+/** The two first: the most first. */
+const ORDERS = ['calls', 'p99Us', ...SORTED_BY] as const
+export type Order = (typeof ORDERS)[number]
 
 /** What is to be seen of a sample. */
 export interface Seen {
-  readonly sort: SortedBy
+  readonly sort: Order
   readonly reverse: boolean
   /** So many clients are passed over. */
   readonly skipped: number
@@ -57,17 +61,29 @@ function drivers({ drivers: { drivers: all, others } }: Sample): string[] {
 
 function clients({ clients: all }: Sample, { sort, reverse, skipped }: Seen, room: number): string[] {
   if (room < 2) return []
-  const sorted = [...all].sort((one, other) => compareClients(one, other, sort))
+  const sorted = [...all].sort((one, other) => compareBy(one, other, sort))
   if (reverse) sorted.reverse()
   const rows = sorted.slice(skipped, skipped + room - 1).map(client => {
-    const { id, since, listener, user, state, thread, driver } = client
-    return [id, dateAndTime(since), listener, from(client), user, state, thread, driver]
+    const { id, listener, user, state, thread, driver, calls, p99Us, inFlight, waiting, oldestMs, bytesIn, bytesOut } = client
+    const oldest = oldestMs === undefined ? undefined : duration(1000 * oldestMs)
+    const doing = [
+      calls?.toFixed(1), p99Us === undefined ? undefined : duration(p99Us), inFlight, waiting, oldest,
+      bytesIn === undefined ? undefined : amount(bytesIn), bytesOut === undefined ? undefined : amount(bytesOut)
+    ]
+    return [id, listener, from(client), user, ...doing, state, thread, driver]
   })
-  return table(['ID', 'SINCE', 'LISTENER', 'FROM', 'USER', 'STATE', 'THREAD', 'DRIVER'], rows).split('\n')
+  return table(
+    ['ID', 'LISTENER', 'FROM', 'USER', 'CALLS/S', 'P99', 'INFL', 'WAIT', 'OLDEST', 'IN/S', 'OUT/S', 'STATE', 'THREAD', 'DRIVER'], rows
+  ).split('\n')
+}
+
+function compareBy(one: SampledClient, other: SampledClient, by: Order): number {
+  if (by === 'calls' || by === 'p99Us') return (other[by] ?? 0) - (one[by] ?? 0) || one.id - other.id
+  return compareValues(one[by], other[by])
 }
 
 function footer({ sort, reverse, paused, trouble }: Seen): string[] {
-  const order = `by ${sort}${reverse ? ', the other way round' : ''}`
+  const order = `by ${sort === 'p99Us' ? 'p99' : sort}${reverse ? ', the other way round' : ''}`
   const keys = `q quit   s sort (${order})   r reverse   space ${paused ? 'go on' : 'pause'}   arrows scroll`
   return [...(trouble === undefined ? [] : [printable(`!! ${trouble}`)]), keys]
 }
@@ -75,4 +91,4 @@ function footer({ sort, reverse, paused, trouble }: Seen): string[] {
 const tenths = (value: number): string => value.toFixed(1)
 
 /** What is sorted by after this. */
-export const nextOrder = (sort: SortedBy): SortedBy => SORTED_BY[(SORTED_BY.indexOf(sort) + 1) % SORTED_BY.length]!
+export const nextOrder = (sort: Order): Order => ORDERS[(ORDERS.indexOf(sort) + 1) % ORDERS.length]!
