@@ -325,6 +325,14 @@ describe('events of clients that share driver connections', () => {
     })
   })
 
+  it('cost one that comes back its way there where no connection can be had, so that it comes back again with all of them', async () => {
+    const guest = await trial.opened()
+    trial.drivers.refusal = rpcError('gone again')
+    const renewed = guest.call(ON, args(0), PROGRAM.remote).then(() => 'registered', (error: unknown) => (error as Error).message)
+    expect(await renewed).to.equal('internal error: client socket is closed')
+    expect(guest.serve(), 'it is there').to.equal(false)
+  })
+
   it('cannot be had where no connection can, and the session goes on', async () => {
     const guest = await trial.open()
     trial.drivers.refusal = rpcError('no more')

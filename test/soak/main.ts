@@ -20,6 +20,10 @@ try {
     console.log(`soak: ${minutes} min, seed ${seed}`)
     console.log(await soak(cleanup, 60 * Number(minutes), seed))
   }
+} catch (error) {
+  // The end of what was started may fail because of the same.
+  console.error(error)
+  process.exitCode = 1
 } finally {
   await cleanup.run()
 }

@@ -13,6 +13,7 @@ import {
   type EventFrame,
   type Topic
 } from '../../protocol/messages/event-forms.js'
+import { CLOSE_REASON } from '../../protocol/messages/connect.js'
 import { decodeCallbackId, encodeCallbackId, type RegistrationKind } from '../../protocol/messages/events.js'
 import { XdrError } from '../../protocol/xdr.js'
 import type { Closable } from '../base/clock.js'
@@ -103,7 +104,7 @@ export class GuestRegistrations implements Unfinished {
   renew(prog: number, proc: number, args: Buffer): Promise<Buffer> {
     return new Promise((resolve, reject) => {
       if (this.#ended) return reject(driverClosed())
-      this.#carryOut(prog, proc, args, outcome => (outcome instanceof RemoteError ? reject(outcome) : resolve(outcome)))
+      this.#carryOut(prog, proc, args, outcome => (outcome instanceof RemoteError ? reject(outcome) : resolve(outcome)), true)
     })
   }
 
@@ -143,18 +144,18 @@ export class GuestRegistrations implements Unfinished {
     this.#turns.later(this)
   }
 
-  #carryOut(prog: number, proc: number, args: Buffer, answer: Answer): void {
+  #carryOut(prog: number, proc: number, args: Buffer, answer: Answer, renews = false): void {
     const kind = registrationKind(prog, proc)!
     const wish = readWish(kind, proc, args)
     if (wish instanceof RemoteError) answer(wish)
-    else if ('topic' in wish) this.#register(kind, wish.topic, answer)
+    else if ('topic' in wish) this.#register(kind, wish.topic, answer, renews)
     else this.#deregister(kind, wish, answer)
   }
 
-  #register(kind: RegistrationKind, topic: Topic, answer: Answer): void {
+  #register(kind: RegistrationKind, topic: Topic, answer: Answer, renews: boolean): void {
     if (this.#has(topic)) return answer(alreadyTracked())
     const id = this.#nextId++
-    const held = new Held(this, this.#owner, kind, topic, id, outcome => {
+    const held = new Held(this, this.#owner, { kind, topic, id, renews }, outcome => {
       if (outcome instanceof RemoteError) this.#drop(held)
       answer(outcome)
     })
@@ -187,22 +188,37 @@ export class GuestRegistrations implements Unfinished {
   }
 }
 
+interface Asked {
+  /** In which way the session has registered. */
+  readonly kind: RegistrationKind
+  readonly topic: Topic
+  readonly id: number
+  /** It is made again, for a session that comes back. */
+  readonly renews: boolean
+}
+
 /** One registration of a session's. */
 class Held implements Registrant {
   since = 0
   isMade = false
   readonly #shared: SharedRegistrations
 
+  readonly kind: RegistrationKind
+  readonly topic: Topic
+  readonly id: number
+  readonly #renews: boolean
+
   constructor(
     readonly session: Pick<GuestRegistrations, 'hear'>,
     readonly owner: RegistrationsOwner,
-    /** In which way the session has registered. */
-    readonly kind: RegistrationKind,
-    readonly topic: Topic,
-    readonly id: number,
+    { kind, topic, id, renews }: Asked,
     readonly answer: Answer
   ) {
     this.#shared = owner.shared
+    this.kind = kind
+    this.topic = topic
+    this.id = id
+    this.#renews = renews
   }
 
   join(): void {
@@ -227,6 +243,12 @@ class Held implements Registrant {
 
   refused(error: RemoteError): void {
     this.answer(error)
+  }
+
+  /** A session that comes back must not lose what it listens for: the daemon has gone again, and it comes back later. */
+  unreachable(error: RemoteError): void {
+    if (this.#renews) this.owner.lost(error, CLOSE_REASON.error, false)
+    else this.answer(error)
   }
 
   hear(event: EventFrame): void {

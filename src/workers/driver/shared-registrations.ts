@@ -10,6 +10,8 @@ export interface Registrant extends Listener {
   /** From now on it hears of events. */
   registered(): void
   refused(error: RemoteError): void
+  /** There is no connection to the daemon. */
+  unreachable(error: RemoteError): void
   /** The connection to the daemon is gone, and all registrations with it. */
   lost(error: RemoteError, reason: number): void
 }
@@ -181,7 +183,7 @@ export class SharedRegistrations {
 
   /** No connection could be had: nothing is registered. */
   unreachable(error: RemoteError): void {
-    for (const who of this.#forgetAll()) who.refused(error)
+    for (const who of this.#forgetAll()) who.unreachable(error)
   }
 
   /** The daemon is gone, or the connection to it. */

@@ -91,6 +91,10 @@ class Listener implements Registrant {
     this.heard.push(`refused: ${error.message}`)
   }
 
+  unreachable(error: RemoteError): void {
+    this.heard.push(`unreachable: ${error.message}`)
+  }
+
   hear(event: EventFrame): void {
     event.id = this.id
     this.heard.push(event.bytes.toString('latin1', event.from + HEADER_BYTES + 4, event.to))
@@ -247,7 +251,7 @@ describe('registrations that many have in common', () => {
     expect([a.take(), b.take(), daemon.calls]).to.deep.equal([[], [], 2])
     shared.join(life, a)
     shared.unreachable(rpcError('nobody there'))
-    expect(a.take()).to.deep.equal(['refused: nobody there'])
+    expect(a.take()).to.deep.equal(['unreachable: nobody there'])
   })
 
   it('bring what is too short, or of no registration, to nobody', () => {
