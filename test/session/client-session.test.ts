@@ -151,6 +151,16 @@ for (const kind of ['own', 'shared'] as PortKind[]) {
       return trial
     }
 
+    it('has a call for whole where it stands whole, and not because all of it has come', async () => {
+      const trial = await open()
+      for (let cut = 1; cut < 40; cut++) {
+        const serial = trial.callInTwo(CALL, pattern(12, cut), cut)
+        trial.port.reply(trial.port.take()[0]!)
+        expect(trial.take()[0]).to.include({ serial, status: STATUS.ok })
+      }
+      expect(trial.failures).to.deep.equal([])
+    })
+
     it('has its calls answered, whatever the serials and pieces', async () => {
       const trial = await open()
       for (const pieces of [1, 27, 28, 29, 100, Infinity]) {

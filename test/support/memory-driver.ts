@@ -1,3 +1,4 @@
+import { expect } from 'chai'
 import { rpcError, type RemoteError } from '#protocol/errors.js'
 import { DISPOSITION, type Disposition } from '#protocol/frame-reader.js'
 import { frameLength, frameSerial, frameType, HEADER_BYTES, MESSAGE, readHeader, type Header } from '#protocol/header.js'
@@ -47,6 +48,7 @@ export class MemoryPort implements DriverPort, CallWriter {
   }
 
   begin(bytes: Buffer, at: number, whole: boolean): Disposition {
+    if (whole) expect(at + frameLength(bytes, at), 'the end of what is whole').to.be.at.most(bytes.length)
     if (this.kind === 'shared' && !whole) return DISPOSITION.collect
     if (this.out >= this.window) return DISPOSITION.hold
     const serial = frameSerial(bytes, at)

@@ -80,6 +80,14 @@ export class MemorySession {
     return serial
   }
 
+  /** As `call`, in two pieces, of which the first is `cut` bytes long. */
+  callInTwo(proc: number, args: Uint8Array, cut: number): number {
+    const serial = ++this.#serial
+    const bytes = frame({ prog: PROGRAM.remote, proc, serial }, args)
+    for (const piece of [bytes.subarray(0, cut), bytes.subarray(cut)]) this.transport.receive(piece)
+    return serial
+  }
+
   /** What the client has got since the last time. */
   take(): Frame[] {
     return this.transport.take()

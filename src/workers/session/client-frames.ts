@@ -163,11 +163,13 @@ export class ClientFrames implements FrameInputOwner, DescriptorSender {
     this.#user.events.inputEnded()
   }
 
-  head(bytes: Buffer, at: number, whole: boolean): Disposition {
+  head(bytes: Buffer, at: number, known: boolean): Disposition {
     const { keepalive } = this.#connection
     keepalive.heardAt = keepalive.clock.now
     const type = frameType(bytes, at)
     if (type === MESSAGE.call) {
+      // A header that came in two pieces does not stand before the rest.
+      const whole = known && at + frameLength(bytes, at) <= bytes.length
       const kind = kindOf(this.#kinds, frameProgram(bytes, at), frameProcedure(bytes, at))
       // The one path that nearly every frame takes.
       if (kind !== undefined && (kind & KIND_WORK) === 0 && this.#user.calls.connected && this.#plain(bytes, at)) {
