@@ -1,4 +1,4 @@
-import { CODE, constantError, DOMAIN, internalError, rpcError, templated } from './errors.js'
+import { CODE, constantError, DOMAIN, internalError, rpcError, systemError, templated } from './errors.js'
 
 /** What virtproxyd answers to calls after the driver daemon has gone. */
 export const driverClosed = constantError(() => internalError('client socket is closed'))
@@ -16,6 +16,13 @@ export const secondaryNotOpen = constantError(() => internalError('connection no
 export const accessDenied = constantError(() =>
   templated(CODE.accessDenied, DOMAIN.access, 'access denied: %1$s', "'virtbroker' denied access")
 )
+
+/** What calls that change something get while there can be no record of them (`audit_fail_closed`). */
+export const unrecorded = constantError(() =>
+  systemError(EIO, 'the call is refused: records of the audit cannot be written, and audit_fail_closed is set')
+)
+
+const EIO = 5
 
 /** The one answer to everything that goes wrong with authentication: the reason is for the log only. */
 export const authenticationFailed = constantError(() =>

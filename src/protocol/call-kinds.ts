@@ -35,13 +35,17 @@ export const KIND = {
   /** Its arguments name an object, some counts, a device or a QEMU event, at most. */
   brief: 0x100,
   /** Holes are allowed in the stream: found out from the arguments. */
-  sparse: 0x200
+  sparse: 0x200,
+
+  // Who is told of it
+  /** The audit, as long as there is one. */
+  audited: 0x400
 } as const
 
 /** Bits of `KIND`. */
 export type CallKind = number
 
-export const KIND_WORK = 0xff
+export const KIND_WORK = 0x4ff
 /** Of a call that goes no further, whatever its arguments. */
 export const KIND_REFUSED = KIND.forbidden | KIND.readOnly
 /**
@@ -125,9 +129,12 @@ const MAX_BRIEF_BYTES = 64 * 1024
 const MAX_LOCAL_BYTES = 512 * 1024
 /** A stream call carries a volume or a domain and a few words; a longer frame cannot be decoded. */
 const MAX_OTHER_BYTES = 4 * 1024 * 1024
+/** Of a call that is recorded nobody could say what it was about otherwise: the longest string, and whatever stands with it. */
+const MAX_AUDITED_BYTES = MAX_OTHER_BYTES + 128 * 1024
 
 /** Longest arguments of a call of that kind which the broker has to see: longer ones than any that decode are not kept. */
 export function mostArgumentBytes(kind: CallKind): number {
   if ((kind & KIND.local) !== 0) return MAX_LOCAL_BYTES
-  return (kind & KIND.brief) !== 0 ? MAX_BRIEF_BYTES : MAX_OTHER_BYTES
+  if ((kind & KIND.brief) !== 0) return MAX_BRIEF_BYTES
+  return (kind & KIND.audited) !== 0 ? MAX_AUDITED_BYTES : MAX_OTHER_BYTES
 }

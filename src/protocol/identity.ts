@@ -21,6 +21,8 @@ export interface Identity {
   /** In the order of the certificate: `C=GB,O=Red Hat,CN=client1`. */
   x509DistinguishedName?: string
   selinuxContext?: string
+  /** Of the client's certificate, in hexadecimal. Driver daemons are not told. */
+  certificateSerial?: string
 }
 
 /** `REMOTE_CONNECT_IDENTITY_PARAMS_MAX` */
@@ -29,7 +31,7 @@ const MAX_PARAMS = 20
 type FieldType = typeof PARAM.string | typeof PARAM.llong | typeof PARAM.ullong
 
 // In the order in which libvirt's daemons send them.
-const FIELDS: readonly (readonly [field: string, key: keyof Identity, type: FieldType])[] = [
+const FIELDS: readonly (readonly [field: string, key: Exclude<keyof Identity, 'certificateSerial'>, type: FieldType])[] = [
   ['user-name', 'userName', PARAM.string],
   ['unix-user-id', 'userId', PARAM.ullong],
   ['group-name', 'groupName', PARAM.string],

@@ -55,7 +55,8 @@ function row(fact: Fact): string {
     fact.ret,
     quoted(descriptors(fact.note ?? '')),
     quoted(fact.aclfilter),
-    quoted(fact.binds)
+    quoted(fact.binds),
+    quoted(fact.object)
   ]
   const words = fact.acl && fact.acl !== 'none' ? fact.acl.split(';').map(quoted) : []
   const texts = `[${cells.join(',\t')},\t[${words.join(',\t')}]]`

@@ -28,8 +28,15 @@ export type Binds =
   | 'nothing' | 'stream' | 'descriptors' | 'registration' | 'closeCallback' | 'autodestroyFlag' | 'autodestroy'
   | 'migration' | 'descriptorGroup' | 'unknown' | 'client' | ''
 
-/** number, name, kind, priority, stream, owner, local, readonly, since, args, ret, descriptors, aclFilter, binds, acl */
+/** What calls act on. `domain_name` is a domain of which only the name is told, `file` a file of the daemon's host. */
+export type ObjectKind =
+  | 'domain' | 'domain_name' | 'domain_snapshot' | 'domain_checkpoint' | 'network' | 'network_port' | 'interface'
+  | 'storage_pool' | 'storage_vol' | 'node_device' | 'secret' | 'nwfilter' | 'nwfilter_binding' | 'file'
+/** `ARGUMENTS>REPLY`: what stands at the head of each, if it is an object. Without `>` the reply has none. */
+export type Objects = '' | ObjectKind | `>${ObjectKind}` | `${ObjectKind}>${ObjectKind}`
+
+/** number, name, kind, priority, stream, owner, local, readonly, since, args, ret, descriptors, aclFilter, binds, object, acl */
 export type Row = readonly [
   number, string, Kind, Priority, StreamUse, Owner, 0 | 1, ReadonlyClass, string, 0 | 1, 0 | 1, Descriptors, string,
-  Binds, readonly string[]
+  Binds, Objects, readonly string[]
 ]

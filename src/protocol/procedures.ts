@@ -1,5 +1,5 @@
 import { PROGRAM } from './header.js'
-import type { Binds, Descriptors, Kind, Owner, Priority, ReadonlyClass, Row, StreamUse } from './procedure-row.js'
+import type { Binds, Descriptors, Kind, Objects, Owner, Priority, ReadonlyClass, Row, StreamUse } from './procedure-row.js'
 import { ADMIN_ROWS, KEEPALIVE_ROWS, LXC_ROWS, QEMU_ROWS, REMOTE_ROWS } from './procedure-table.js'
 
 export { ADMIN, KEEPALIVE, LXC, QEMU, REMOTE } from './procedure-numbers.js'
@@ -27,6 +27,8 @@ export interface Procedure {
   aclFilter: string
   /** What it leaves behind in its connection. */
   binds: Binds
+  /** Objects that arguments and reply begin with. */
+  object: Objects
   /**
    * Permissions asked for: `object:permission`, or `object:permission:FLAG` when the call's flags contain FLAG
    * (`A|B`: all of them, `!A|B`: none of them), or `object:permission::param:value` when an argument has that value.
@@ -36,7 +38,7 @@ export interface Procedure {
 
 function expand(program: number, rows: readonly Row[]): Procedure[] {
   return rows.map(
-    ([number, name, kind, priority, stream, owner, local, readonly, since, args, ret, fds, aclFilter, binds, acl]) => ({
+    ([number, name, kind, priority, stream, owner, local, readonly, since, args, ret, fds, aclFilter, binds, object, acl]) => ({
       program,
       number,
       name,
@@ -52,6 +54,7 @@ function expand(program: number, rows: readonly Row[]): Procedure[] {
       descriptors: fds,
       aclFilter,
       binds,
+      object,
       acl
     })
   )

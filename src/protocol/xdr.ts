@@ -24,6 +24,11 @@ export class XdrReader {
     this.#end = end
   }
 
+  /** Reads what is left, without this one knowing. */
+  again(): XdrReader {
+    return new XdrReader(this.#bytes, this.#at, this.#end)
+  }
+
   /** Bytes not yet read. */
   get left(): number {
     return this.#end - this.#at
@@ -78,6 +83,15 @@ export class XdrReader {
     const at = this.#take(count + padding(count))
     const nul = this.#bytes.subarray(at, at + count).indexOf(0)
     return this.#bytes.toString('utf8', at, at + (nul < 0 ? count : nul))
+  }
+
+  /** As `string`, and no more of it than its first bytes, or than is there: for those who only show it. */
+  stringHead(most: number): string {
+    const count = this.count(MAX_STRING_BYTES)
+    const at = this.#take(Math.min(count + padding(count), this.left))
+    const shown = Math.min(count, most, this.#at - at)
+    const nul = this.#bytes.subarray(at, at + shown).indexOf(0)
+    return `${this.#bytes.toString('utf8', at, at + (nul < 0 ? shown : nul))}${nul < 0 && shown < count ? '…' : ''}`
   }
 
   uuid(): Buffer {

@@ -56,6 +56,8 @@ describe('--check-config', function () {
     ['a group that does not exist', () => ({ unix_sock_group: 'no-such-group' }), 6, 'no-such-group'],
     ['a log in a missing directory', () => ({ log_outputs: '1:file:/no/such/log' }), 1,
       'failed to open /no/such/log: No such file or directory'],
+    ['an audit in a missing directory', () => ({ audit_output: 'file:/no/such/audit' }), 1,
+      'audit_output: failed to open /no/such/audit: No such file or directory'],
     ['a log that is a directory', () => ({ log_outputs: '1:file:/usr' }), 1, 'failed to open /usr: Is a directory'],
     ['TLS without certificates', () => ({ listen_tls: 1, ca_file: '/no/ca', cert_file: '/no/cert', key_file: '/no/key' }), 6,
       "Cannot read CA certificate '/no/ca': No such file or directory"],

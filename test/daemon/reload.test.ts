@@ -199,6 +199,17 @@ const PROBES: Partial<Record<KeyName, Probe>> = {
     after: conf({ log_outputs: '1:stderr', log_filters: '1:netserverclient' }),
     shows: logs(/debug : rpc.netserverclient : client \d+ .*closed/)
   },
+  audit_fail_closed: {
+    before: dir => ({ audit_output: `unix:${dir}/nobody`, audit_fail_closed: 0 }),
+    after: dir => ({ audit_output: `unix:${dir}/nobody`, audit_fail_closed: 1 }),
+    async shows(_stage, client) {
+      await waitFor('a refusal', async () => {
+        const { status, payload } = await client.call(SAVE)
+        return status === STATUS.error && payload.toString().includes('audit_fail_closed')
+      })
+    },
+    opened: true
+  },
   log_outputs: {
     before: conf({ log_level: 1 }),
     after: dir => ({ log_level: 1, log_outputs: `2:stderr 1:file:${dir}/second.log` }),

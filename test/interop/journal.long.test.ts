@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import { expect } from 'chai'
+import { AUDIT_MESSAGE_IDS } from '#main/audit/journal-entry.js'
 import { MESSAGE_KINDS, type MessageKind } from '#workers/base/log-kinds.js'
 import { BootedHost } from '../support/booted-host.js'
 import { Cleanup } from '../support/cleanup.js'
@@ -57,6 +58,19 @@ describe('the journal of a real systemd', function () {
     const { stdout } = await host.exec(['journalctl', '-x', '--no-pager', 'VIRTBROKER_KIND=protocol-violation'])
     const { subject, meaning } = MESSAGE_KINDS['protocol-violation']
     expect(stdout).to.contain(`Subject: ${subject}`).and.contain(meaning)
+  })
+
+  it('has the records of an audit that goes there, for administrators', async () => {
+    await service.configure({ audit_output: 'journald' })
+    await service.systemctl('reload', 'virtbrokerd.service')
+    await host.exec(['virsh', '-c', `qemu+unix:///system?socket=${SOCKET}`, 'list'])
+    const opened = (): Promise<Record<string, string>[]> => entries('VIRTBROKER_OPERATION=CONNECT_OPEN')
+    await waitFor('the record', async () => (await opened()).length > 0)
+    const [entry] = await opened()
+    expect(entry).to.include({ MESSAGE_ID: AUDIT_MESSAGE_IDS[6003], SYSLOG_FACILITY: '10', VIRTBROKER_UID: '0', VIRTBROKER_STATUS: '0' })
+    expect(JSON.parse(entry!.VIRTBROKER_AUDIT!)).to.include({ class_uid: 6003, status_id: 1 })
+    await service.configure({})
+    await service.systemctl('reload', 'virtbrokerd.service')
   })
 
   it('gets the next entry when journald was restarted', async () => {

@@ -73,7 +73,7 @@ describe('the pages for operators, on Debian 13', function () {
     const tool = (await host.run(['which', 'certtool'])).status === 0 ? 'certtool' : 'openssl'
     await follow('tls', `${tool}-authority`, `${tool}-server`, `${tool}-client`, 'install-server', 'install-client')
     await follow('secure', 'tls-on', 'tls-see', 'tls-list', 'tcp-loopback', 'tcp-see', 'tcp-off', 'tcp-gone')
-    await follow('secure', 'user', 'rule', 'sandbox', 'log')
+    await follow('secure', 'user', 'rule', 'sandbox', 'log', 'audit')
     expect((await run(host.inside(['virtbroker-mode']))).stdout).to.equal('beside\n')
   })
 

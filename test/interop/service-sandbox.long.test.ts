@@ -6,6 +6,7 @@ import { InstalledService, LOG } from '../support/installed-service.js'
 import { Pki } from '../support/pki.js'
 
 const DATA = 8 << 20
+const AUDIT = '/var/log/virtbroker/audit.json'
 const AUTH = '[credentials-test]\nauthname=fred\npassword=secret\n[auth-libvirt-localhost]\ncredentials=test\n'
 
 /** Everything that the broker does with the kernel's help, and what its sandbox must leave it. */
@@ -82,6 +83,15 @@ describe('the service in its sandbox', function () {
     it('asks polkit who may come in over the main socket', async () => {
       await virsh('qemu+unix:///system?socket=/run/virtbroker/libvirt-sock', 'list')
       expect(await service.log()).to.match(/uid 0/)
+    })
+
+    it('writes its audit to a directory that only root sees', async () => {
+      await service.configure({ auth_tcp: 'none', log_outputs: `2:file:${LOG}`, log_level: 2, audit_output: `file:${AUDIT}` })
+      await service.systemctl('reload', 'virtbrokerd.service')
+      await virsh('qemu+tcp://localhost/system', 'list')
+      const seen = `until grep CONNECT_OPEN ${AUDIT}; do sleep 0.1; done; stat -c %a ${AUDIT} $(dirname ${AUDIT})`
+      const { stdout } = await host.exec(['sh', '-c', seen])
+      expect(stdout).to.match(/"qemu:\/\/\/system".*\n(.*\n)*600\n700\n$/)
     })
 
     it('has the embedded test driver as root, unless the unit is told otherwise', async () => {

@@ -6,6 +6,7 @@ import { Actor } from '#workers/actor/actor.js'
 import { Counters } from '#workers/thread/counters.js'
 import type { ClientState } from '#workers/thread/client-record.js'
 import type { FromActor, ToActor } from '#workers/thread/control.js'
+import { AuditWindow } from '#workers/thread/audit-window.js'
 import { FdLedger } from '#workers/os/fd-ledger.js'
 import { LastHeard } from '#workers/os/last-heard.js'
 import { close, makePipe } from '#workers/os/libc.js'
@@ -19,8 +20,9 @@ const LIMITS = { own: Infinity, foreign: 1024 }
 const settings: ActorSettings = {
   logLevel: 'error', keepalive: { intervalMs: 0, count: 0 }, maxClientRequests: 1, driverMaxRequests: 1,
   driverConnectTimeoutMs: 1000, driverOpenTimeoutMs: 1000, loginTimeoutMs: 0, firstFrameTimeoutMs: 0,
-  tcpMinSsf: 0, saslAllowedUsers: undefined, policy: [], slowCallMs: 0, shield: false, proxiedTls: undefined, systemBusAddress: '',
-  clientStallTimeoutMs: 0,
+  tcpMinSsf: 0, saslAllowedUsers: undefined, policy: [], slowCallMs: 0, shield: false, proxiedTls: undefined,
+  auditing: false, auditReads: false, auditFailClosed: false,
+  systemBusAddress: '', clientStallTimeoutMs: 0,
   closeTimeoutMs: 0, driverReconnect: false, driverSharing: 'off', driverPoolSize: 4,
   driverIdleTimeoutMs: 30_000, driverMaxIdle: 64, driverSocketDir: '/nowhere', driverSockets: [],
   testDriverSocket: undefined, ownSockets: [], uriAliases: [], superuser: { user: 'root', group: 'root' }, place: 'session',
@@ -34,6 +36,7 @@ describe('an actor that is handed many connections at once', () => {
     const actor = new Actor({
       number: OWNER, settings, ledger: ledger.shared, limits: LIMITS, lastHeard: lastHeard.shared,
       counters: new Counters().shared, metering: false, module: undefined, figures: new Figures().shared,
+      audit: { window: new AuditWindow().shared, product: { version: '1', run: 'R' } },
       work: work.port2, names: names.port2, sasl: undefined, daemons: undefined
     })
     /** What each had come to. */
@@ -46,7 +49,10 @@ describe('an actor that is handed many connections at once', () => {
     const given = pipes.map(([end]) => end)
     for (const fd of given) ledger.give(fd, OWNER)
     const handOvers = given.map((fd, id) => (
-      { id, fd, since: 0, listener: { name: 'tcp', transport: 'tcp', readonly: false, auth: 'none' } as const, peer: '192.0.2.1:1', via: undefined }
+      {
+        id, fd, since: 0, listener: { name: 'tcp', transport: 'tcp', readonly: false, auth: 'none' } as const, peer: '192.0.2.1:1',
+        via: undefined
+      }
     ))
     work.port1.postMessage({ handOvers, evictions: [] } satisfies ToActor)
     const waiting = (): number => given.filter(fd => ledger.isGiven(fd, OWNER)).length

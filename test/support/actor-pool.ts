@@ -1,3 +1,4 @@
+import { AuditInUse } from '#main/audit/audit-in-use.js'
 import { actorSettings } from '#main/config/actor-settings.js'
 import { loadConfig } from '#main/config/load.js'
 import { ActorPool } from '#main/threads/actor-pool.js'
@@ -6,6 +7,7 @@ import { descriptorLimits } from '#workers/os/descriptor-limits.js'
 import { FdLedger } from '#workers/os/fd-ledger.js'
 import { ForeignCloser } from '#workers/os/foreign-close.js'
 import { LastHeard } from '#workers/os/last-heard.js'
+import { Counters } from '#workers/thread/counters.js'
 import type { ActorSettings } from '#workers/thread/settings.js'
 import { Socket } from 'node:net'
 import type { Worker } from 'node:worker_threads'
@@ -27,14 +29,15 @@ export class PoolUnderTest {
     const started = (worker: Worker): void => void this.#workers.push(worker)
     process.on('worker', started)
     cleanup.defer(() => Promise.resolve(void process.off('worker', started)))
-    const names = new NameService({ info: () => undefined, log: () => undefined })
+    const logger = { info: () => undefined, log: () => undefined }
+    const names = new NameService(logger)
     const limits = descriptorLimits(threads + 1)
     this.pool = new ActorPool(
       { threads, minClients: 1, metering, limits },
       settings,
       { closer: new ForeignCloser(new FdLedger(), limits.foreign), lastHeard: new LastHeard() },
       { news: () => undefined, threadDied: (_, why) => this.deaths.push(why), threadStarted: () => undefined },
-      { names, sasl: undefined, daemons: undefined }
+      { names, audit: new AuditInUse(logger, new Counters()), sasl: undefined, daemons: undefined }
     )
     cleanup.defer(() => this.pool.close())
     cleanup.defer(() => Promise.resolve(names.stop()))

@@ -8,7 +8,9 @@ import { LastHeard } from '#workers/os/last-heard.js'
 import type { AuthMethod } from '#workers/os/listener-kind.js'
 import type { ClientState } from '#workers/thread/client-record.js'
 import { NO_DRIVER } from '#workers/thread/metric-families.js'
+import type { ThreadAudit } from '#workers/thread/audit.js'
 import type { SessionObserver } from '#workers/thread/session-observer.js'
+import { AUDITED } from '#workers/policy/audited.js'
 import { Policy } from '#workers/policy/policy.js'
 import { ClientSession } from '#workers/session/client-session.js'
 import type { SessionAccess, SessionOwner } from '#workers/session/session-owner.js'
@@ -28,6 +30,8 @@ interface MemoryOptions {
   auth?: AuthMethod
   reconnects?: boolean
   observer?: SessionObserver
+  audit?: ThreadAudit
+  readonly?: boolean
 }
 
 /** A session between a client and driver daemons that are the test's, all in memory. */
@@ -40,26 +44,31 @@ export class MemorySession {
   readonly failures: unknown[] = []
   /** What others were told that the client has come to, and what it has opened by then. */
   readonly told: (readonly [ClientState, opened: string | undefined])[] = []
+  readonly refusedLogins: string[] = []
   ended: string | undefined
   #serial = 0
 
-  constructor(clock: Clock, kind: PortKind, { auth = 'none', reconnects = true, observer }: MemoryOptions = {}) {
+  constructor(clock: Clock, kind: PortKind, { auth = 'none', reconnects = true, observer, audit, readonly = false }: MemoryOptions = {}) {
     this.drivers = new MemoryDrivers(kind)
     const write = (level: string, _source: string, message: string): void => void this.log.push(`${level}: ${message}`)
     const failed = (_: unknown, error: unknown): void => void this.failures.push(error)
     const services = {
       clock, turns: new Turns(failed), unopened: new UnopenedMemory(), counters: this.counters,
       io: { closer: { close: () => undefined }, failed },
-      log: { write, strangers: write, hears: () => true }, observer,
+      log: { write, strangers: write, hears: () => true }, observer, audit,
       settings: {
         keepalive: { intervalMs: 0, count: 0 }, maxClientRequests: 5, driverReconnect: reconnects,
         loginTimeoutMs: 0, firstFrameTimeoutMs: 0, closeTimeoutMs: 60_000, clientStallTimeoutMs: 0
       }
     }
-    const access = { drivers: this.drivers, policy: new Policy([], false) }
-    const owner: SessionOwner = { changed: ({ state, opened }) => this.told.push([state, opened]), ended: (_, why) => (this.ended = why) }
+    const access = { drivers: this.drivers, policy: new Policy([], false, audit && (audit.reads ? AUDITED.all : AUDITED.notable)) }
+    const owner: SessionOwner = {
+      changed: ({ state, opened }) => this.told.push([state, opened]),
+      ended: (_, why) => (this.ended = why),
+      loginRefused: (_, why) => this.refusedLogins.push(why)
+    }
     let made: MemoryTransport | undefined
-    const listener = { name: 'unix', transport: 'unix', readonly: false, auth } as const
+    const listener = { name: 'unix', transport: 'unix', readonly, auth } as const
     this.session = new ClientSession(services as unknown as ThreadServices, access as unknown as SessionAccess, owner, {
       record: {
         id: 1, since: 0, listener, peer: undefined, via: undefined, identity: {}, state: auth === 'none' ? 'serving' : 'authenticating',

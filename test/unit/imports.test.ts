@@ -19,6 +19,7 @@ const ROOMS: readonly (readonly string[])[] = [
   ['main/tls', 'main/listen'],
   ['main/threads'],
   ['main/clients'],
+  ['main/audit'],
   ['main/admin', 'main/metrics'],
   ['main/life'],
   ['main/ctl'],

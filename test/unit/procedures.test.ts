@@ -37,6 +37,7 @@ describe('procedure table', () => {
       descriptors: 'none',
       aclFilter: '',
       binds: 'stream',
+      object: 'storage_vol',
       acl: ['storage_vol:data_write']
     })
   })

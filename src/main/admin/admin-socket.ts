@@ -10,9 +10,12 @@ import { Server } from '../../workers/serving/server.js'
 import { Turns } from '../../workers/thread/turns.js'
 import { makeReadBuffer, type ThreadIo } from '../../workers/transport/thread-io.js'
 import { SplicePipe } from '../../workers/transport/splice-pipe.js'
+import type { AdminWatcher } from '../audit/admin-records.js'
 import type { ClientBounds } from '../clients/admission.js'
+import type { ClientWatcher } from '../clients/admitted-clients.js'
 import type { BoundedLog } from '../log/bounded-log.js'
 import { AdminClient } from './admin-client.js'
+import { recorded } from './recorded-calls.js'
 
 /** The supervisor's number in the ledger of descriptors: no thread comes to have it. */
 const OWNER = 1 << 28
@@ -28,6 +31,8 @@ export interface AdminHost {
   readonly poller: Poller
   readonly ledger: FdLedger
   readonly log: BoundedLog
+  /** Who is told of strangers, and of what administrators change. */
+  readonly audit: { readonly records: { readonly sessions: Pick<ClientWatcher, 'turnedAway'>; readonly admin: AdminWatcher } | undefined }
   /** The first client has come, or the last has gone. */
   idle(idle: boolean): void
 }
@@ -66,7 +71,8 @@ export class AdminSocket implements ListenerHandler {
       this.#serving?.clock.cancel(call.client.deadline)
       return procedure(call)
     })
-    this.#programs = new Map([...programs].map(([number, program]) => [number, program.map(heard)]))
+    const watcher = (): AdminWatcher | undefined => this.#host.audit.records?.admin
+    this.#programs = new Map([...programs].map(([number, program]) => [number, recorded(number, program, watcher).map(heard)]))
   }
 
   get limits(): ClientBounds {
@@ -108,6 +114,8 @@ export class AdminSocket implements ListenerHandler {
     if (peer === undefined || (peer.uid !== 0 && peer.uid !== process.geteuid!())) {
       const who = peer === undefined ? 'a client that the kernel does not know' : `client ${peer.pid} with uid ${peer.uid}`
       log.log('admin-stranger', 'admin stranger', 10, () => `${place}: operation forbidden: Disallowing ${who}`, about)
+      const identity = peer && { userId: peer.uid, processId: peer.pid }
+      this.#host.audit.records?.sessions.turnedAway(kind, undefined, 'not allowed at the admin socket', identity)
       return this.#closer.closeSocket(fd, peer?.uid)
     }
     const context = peerSecurityContext(fd)

@@ -176,6 +176,7 @@ export class Admission {
       const text = (): string => `${place}: ${waiting.size} connections wait, one of ${other.owner} is closed for another`
       this.owner.refused('max_clients')
       this.owner.log.log('client-displaced', `${name} waiting`, LINES, text, { listener: name, address: other.peer })
+      this.owner.watcher?.turnedAway(other.listener.kind, other.peer, 'closed for another that waits')
       this.gone(other)
     }
     try {
@@ -357,6 +358,7 @@ export class Admission {
   // Refusing
 
   #refuse(topic: keyof typeof REFUSED_FOR, { kind, place, fd, peer }: Refused, why: string): void {
+    this.owner.watcher?.turnedAway(kind, peer, why)
     this.owner.closeUnserved(kind, fd)
     this.owner.refused(REFUSED_FOR[topic])
     this.#logRefusal(topic, kind, peer, why, place)

@@ -1,5 +1,6 @@
 import type { ListenerKind } from '../../workers/os/listener-kind.js'
-import { CLIENT_STATES, NO_IDENTITY, type ClientState, type HandOver } from '../../workers/thread/client-record.js'
+import type { Identity } from '../../protocol/identity.js'
+import { CLIENT_STATES, NO_IDENTITY, type ClientRecord, type ClientState, type HandOver } from '../../workers/thread/client-record.js'
 import type { ClientChange } from '../../workers/thread/control.js'
 import { Clients, stageOf, type Client } from './clients.js'
 import { ClosedClients } from './closed-clients.js'
@@ -17,8 +18,23 @@ export interface ClientThreads {
   flush(): void
 }
 
+/** Who is told of what becomes of clients. */
+export interface ClientWatcher {
+  /** It has logged in, where it has to. It may be told again. */
+  isIn(client: ClientRecord): void
+  /** It could not prove who it is, or may not come in. It may try again. */
+  loginRefused(client: ClientRecord, why: string): void
+  ended(client: ClientRecord, why: string): void
+  /** A connection that is closed without having been a client's. `identity`: what the kernel says of it, if it was asked. */
+  turnedAway(listener: ListenerKind, peer: string | undefined, why: string, identity?: Identity): void
+}
+
+/** Whether somebody has logged in, where he has to. Where not, nobody knows who it is before its session has begun. */
+const isIn = ({ stage, state }: Client): boolean => stage === 'in' && state !== 'arriving'
+
 /** What becomes of those that are let in. */
 export interface ClientsOwner {
+  readonly watcher: ClientWatcher | undefined
   readonly threads: ClientThreads
   /** Closes a connection that no thread was given. */
   closeUnserved(kind: ListenerKind, fd: number): void
@@ -49,6 +65,11 @@ export class AdmittedClients {
   /** How many were told to go, and have not gone. */
   get leaving(): number {
     return this.#leaving
+  }
+
+  /** Those that are in. */
+  *in(): Generator<Client> {
+    for (const client of this.all.all()) if (isIn(client)) yield client
   }
 
   enter({ at, fd, peer, via, counted, rootsOwn }: Entrant): void {
@@ -91,7 +112,7 @@ export class AdmittedClients {
   became({ id, state, identity, opened }: ClientChange): void {
     const client = this.all.get(id)
     if (client === undefined) return
-    if (Object.keys(identity).length > 0) client.identity = identity
+    this.#isNow(client, identity)
     client.opened = opened
     this.#advance(client, state)
   }
@@ -111,6 +132,18 @@ export class AdmittedClients {
     return full ? `${counted} has ${limit} connections` : undefined
   }
 
+  /** It could not log in. */
+  loginRefused(id: number, why: string, identity: Identity): void {
+    const client = this.all.get(id)
+    if (client === undefined) return
+    this.#isNow(client, identity)
+    this.owner.watcher?.loginRefused(client, why)
+  }
+
+  #isNow(client: Client, identity: Identity): void {
+    if (Object.keys(identity).length > 0) client.identity = identity
+  }
+
   /** It was to go, and had come in meanwhile. */
   kept(id: number): void {
     const client = this.all.get(id)
@@ -126,6 +159,7 @@ export class AdmittedClients {
     if (client === undefined) return
     if (state !== undefined) this.#advance(client, state)
     this.closed.add(client, why)
+    this.owner.watcher?.ended(client, why)
     this.all.delete(client)
     this.counts.remove(client.counted)
     if (client.leaving) this.#leaving--
@@ -169,10 +203,12 @@ export class AdmittedClients {
     // What comes from a thread is a string of its own.
     client.state = CLIENT_STATES.find(known => known === state)!
     const stage = stageOf(state, client, client.stage)
-    if (stage === client.stage) return
-    if (client.leaving) client.stage = stage
-    else this.places.advance(client, stage)
-    if (stage === 'in') this.all.isIn(client)
-    this.freed()
+    if (stage !== client.stage) {
+      if (client.leaving) client.stage = stage
+      else this.places.advance(client, stage)
+      if (stage === 'in') this.all.isIn(client)
+      this.freed()
+    }
+    if (isIn(client)) this.owner.watcher?.isIn(client)
   }
 }

@@ -110,6 +110,10 @@ export function warnings(config: Config): string[] {
   if (config.listenTls && config.authTls === 'polkit') {
     found.push('auth_tls = "polkit" can never succeed: it needs the credentials that only UNIX sockets have')
   }
+  if (config.auditOutput === undefined) {
+    const idle = (['audit_reads', 'audit_fail_closed'] as const).filter(name => value(config, name) === true)
+    if (idle.length > 0) found.push(`there is no audit_output, so there is no use for ${idle.join(', ')}`)
+  }
   if (config.driverSharing === 'user') {
     found.push('driver_sharing = "user" tells driver daemons of no process: those with access_drivers = [ "polkit" ] refuse the calls')
   }

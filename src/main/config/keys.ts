@@ -207,6 +207,9 @@ export const KEYS = {
   actor_threads: unsigned(0, RESTART),
   actor_min_clients: unsigned(128, LIVE),
   log_format: string('text', LIVE),
+  audit_output: string('', NEW_CLIENTS),
+  audit_reads: boolean(false, NEW_CLIENTS),
+  audit_fail_closed: boolean(false, LIVE),
   metrics_listen: string('', RESTART),
   thread_module: optionalString(RESTART),
   slow_call_ms: unsigned(0, NEW_CLIENTS)

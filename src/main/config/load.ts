@@ -9,6 +9,7 @@ import { EXIT, StartupError } from './startup-error.js'
 import { keepForRestart, readSettings, type FileContents, type KeyName, type Settings } from './keys.js'
 import { overruled, type ListenerName, type PassedSockets } from './listeners.js'
 import { logSettings, type LogSettings } from './log-settings.js'
+import { parseAuditPlace, type AuditPlace } from './audit-place.js'
 import { metricsPlace, type MetricsPlace } from './metrics-place.js'
 import { defaultPaths, socketPaths, type Paths, type SocketPaths } from './paths.js'
 import { badPort, portNumber, UNKNOWN_NAME } from './port.js'
@@ -55,6 +56,7 @@ export interface Config extends Omit<Settings, RefinedField> {
   actorThreads: number
   metricsListen: MetricsPlace | undefined
   threadModule: string | undefined
+  auditOutput: AuditPlace | undefined
   log: LogSettings
   /** Undefined while `listen_tls` is off; see `tlsFiles` for sockets handed over by systemd. */
   tls: TlsFiles | undefined
@@ -78,6 +80,7 @@ type RefinedField =
   | 'actorThreads'
   | 'metricsListen'
   | 'threadModule'
+  | 'auditOutput'
 
 export interface LoadOptions {
   /** Path given with `-f`; it must exist. */
@@ -117,7 +120,8 @@ function checkConfig(contents: FileContents, file: string | undefined, paths: Pa
       driverSockets: parseDriverSockets(settings.driverSockets ?? [], file ?? ''),
       ...proxySettings(settings, file ?? ''),
       metricsListen: metricsPlace(settings.metricsListen, file ?? ''),
-      threadModule: threadModule(settings.threadModule, file ?? '')
+      threadModule: threadModule(settings.threadModule, file ?? ''),
+      auditOutput: parseAuditPlace(settings.auditOutput, file ?? '')
     }
   })
   checkHostUuid(settings)

@@ -40,6 +40,7 @@ export async function checkStart(config: Config, pidFile: string): Promise<Check
     ['pid file', () => checkPidFile(pidFile)],
     ['listeners', () => checkListeners(config)],
     ['driver sockets', () => actorSettings(config)],
+    ['audit', () => checkAuditFile(config)],
     ['TLS', async () => found.push(...(await tlsWarnings(config)))],
     ['SASL', async () => found.push(...(await saslWarnings(config)))]
   ]
@@ -68,6 +69,11 @@ function checkLogFiles({ log }: Config): void {
     const why = output.to === 'file' ? obstacleToAppending(output.path) : undefined
     if (why !== undefined) throw new StartupError(why)
   }
+}
+
+function checkAuditFile({ auditOutput }: Config): void {
+  const why = auditOutput?.to === 'file' ? obstacleToAppending(auditOutput.path) : undefined
+  if (why !== undefined) throw new StartupError(`audit_output: ${why}`)
 }
 
 /** Opens what is there, which changes nothing; what is not there would be made. */

@@ -174,7 +174,7 @@ export class Daemon implements LifeControl, LifeEffects, ServiceState {
     }
   }
 
-  /** For log files that have been renamed. If one cannot be opened, all outputs stay as they are. */
+  /** For files of log and audit that have been renamed. If one cannot be opened, all outputs stay as they are. */
   reopenLog(): void {
     try {
       this.logger.reopen()
@@ -182,6 +182,7 @@ export class Daemon implements LifeControl, LifeEffects, ServiceState {
     } catch (error) {
       this.logger.log('log-not-reopened', SOURCE.daemon, `log not opened anew: ${(error as Error).message}`)
     }
+    void this.#supervisor.reopenAudit()
   }
 
   drain(): Promise<void> {

@@ -1,5 +1,6 @@
 import { SOURCE } from '../../workers/base/log.js'
 import type { ActorSettings } from '../../workers/thread/settings.js'
+import type { AuditPlace } from '../config/audit-place.js'
 import { StartupError } from '../config/startup-error.js'
 import { levelNames } from '../config/log-settings.js'
 import type { Listeners } from '../listen/listeners.js'
@@ -14,7 +15,7 @@ import type { LiveSettings } from './admin-control.js'
 import type { BrokerSettings } from './settings.js'
 
 /** A part of what is to change. All parts are prepared before one of them is used. */
-interface Prepared {
+export interface Prepared {
   /** Like `drop` it never throws: the other parts come after it. */
   use(): void
   /** It is not used after all. */
@@ -29,6 +30,8 @@ export interface SettingsUsers {
   useLimits(settings: BrokerSettings): void
   /** In all threads. Resolves when all of them know. */
   useInThreads(settings: ActorSettings, minClients: number): Promise<void>
+  /** Records go there from now on, if it is used. */
+  prepareAudit(place: AuditPlace | undefined): Promise<Prepared>
   /** There is a SASL thread now, or another. */
   useSasl(sasl: SaslService): void
 }
@@ -91,6 +94,7 @@ export class SettingsInUse implements LiveSettings {
       try {
         prepared.push(await this.#prepareTls(settings))
         prepared.push(await this.#prepareSasl(settings))
+        prepared.push(await this.users.prepareAudit(settings.audit))
         // Nothing is waited for from here on: a listener that has to make way for others is silent no longer than this takes.
         change = network && listeners.change(network, settings.backlog)
         logger.use(settings.log)

@@ -2,6 +2,7 @@ import type { DrainSettings } from './drain.js'
 import type { AdmissionLimits, ClientBounds } from '../clients/admission.js'
 import type { ConfiguredActor } from '../config/actor-settings.js'
 import type { Listening } from '../config/check.js'
+import type { AuditPlace } from '../config/audit-place.js'
 import type { Config } from '../config/load.js'
 import type { LogSettings } from '../config/log-settings.js'
 import type { TlsOptions } from '../tls/load.js'
@@ -10,6 +11,8 @@ import { tlsOptions } from '../tls/options.js'
 /** What of the configuration can change while the broker runs: replaced as a whole, and nobody keeps a part of it. */
 export interface BrokerSettings {
   readonly log: LogSettings
+  /** Undefined where there are no records of who did what. */
+  readonly audit: AuditPlace | undefined
   readonly limits: AdmissionLimits
   readonly listening: Listening
   /** Connections of one socket that may wait to be accepted, and of the admin socket. */
@@ -37,6 +40,7 @@ export const drainSettings = ({ drainDelay, shutdownTimeout }: Config): DrainSet
 
 export const brokerSettings = (config: Config, actor: ConfiguredActor): BrokerSettings => ({
   log: config.log,
+  audit: config.auditOutput,
   limits: {
     maxClients: config.maxClients,
     maxAnonymousClients: config.maxAnonymousClients,

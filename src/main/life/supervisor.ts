@@ -9,6 +9,7 @@ import { close } from '../../workers/os/libc.js'
 import { Poller } from '../../workers/os/poller.js'
 import type { Left } from '../../workers/thread/figures.js'
 import type { AdminSocket } from '../admin/admin-socket.js'
+import { AuditInUse } from '../audit/audit-in-use.js'
 import { ActorPool } from '../threads/actor-pool.js'
 import { Admission, type AdmissionOwner } from '../clients/admission.js'
 import { BoundedLog } from '../log/bounded-log.js'
@@ -59,6 +60,7 @@ export class Supervisor implements Drainable, ListenerHandler {
   #names: NameService | undefined
   #daemons: SessionDaemons | undefined
   readonly #counters = new BrokerCounters()
+  readonly #audit: AuditInUse
   readonly #slowCalls = new LastSlowCalls()
   #metrics: { close(): void } | undefined
   #takes = true
@@ -79,6 +81,7 @@ export class Supervisor implements Drainable, ListenerHandler {
     this.#limits = descriptorLimits(config.actorThreads + 1)
     this.#closer = new ForeignCloser(new FdLedger(), this.#limits.foreign)
     this.#logger = logger
+    this.#audit = new AuditInUse(logger, this.#counters.counters)
     this.#log = new BoundedLog(logger, SOURCE.server, () => this.#counters.suppressed('limited'))
     logger.onSuppressed = why => this.#counters.suppressed(why)
     this.#listeners = new Listeners({
@@ -95,6 +98,7 @@ export class Supervisor implements Drainable, ListenerHandler {
    * listens, if it does. Throws StartupError.
    */
   async start(settings: BrokerSettings, sockets: ListeningSockets, testDriverSocket: string | undefined): Promise<void> {
+    (await this.#audit.prepare(settings.audit)).use([])
     const inUse = (this.#inUse = new SettingsInUse(settings, testDriverSocket, this.#settingsUsers()))
     await inUse.start()
     const handler = {
@@ -110,7 +114,7 @@ export class Supervisor implements Drainable, ListenerHandler {
     const { actorThreads: threads, metricsListen, threadModule: module } = this.#config
     const size = { threads, minClients: settings.minClients, metering: metricsListen !== undefined, module, limits: this.#limits }
     if (!this.#config.privileged) this.#daemons = new SessionDaemons(this.#config.paths.runDir, process.env, this.#logger)
-    const helpers = { names: this.#names, sasl: inUse.sasl, daemons: this.#daemons }
+    const helpers = { names: this.#names, audit: this.#audit, sasl: inUse.sasl, daemons: this.#daemons }
     this.#pool = new ActorPool(size, inUse.actorSettings, shared, handler, helpers)
     await this.#pool.started()
     this.#openAtStart = openFiles() + (metricsListen === undefined ? 0 : METRICS_DESCRIPTORS)
@@ -149,6 +153,11 @@ export class Supervisor implements Drainable, ListenerHandler {
     return this.#inUse!.apply(settings, network)
   }
 
+  /** For a file of the audit that was renamed. */
+  async reopenAudit(): Promise<void> {
+    await this.#audit.reopen()
+  }
+
   /** Does all of it, whatever fails, and never rejects. */
   async stop(): Promise<void> {
     const failed = (what: string, error: Error): void => this.#logger.log('stop-incomplete', SOURCE.daemon, `${what}: ${error.message}`)
@@ -164,6 +173,7 @@ export class Supervisor implements Drainable, ListenerHandler {
         ['ending the name service', () => this.#names?.stop()],
         ['starting no more daemons', () => this.#daemons?.stop()],
         ['ending the SASL thread', () => this.#inUse?.sasl?.stop()],
+        ['ending the audit', () => this.#audit.close()],
         ['closing the poller', () => this.#poller.close()]
       ],
       failed
@@ -179,6 +189,10 @@ export class Supervisor implements Drainable, ListenerHandler {
         this.#admin?.apply(settings.adminLimits)
       },
       useInThreads: (settings, minClients) => this.#pool!.apply(settings, minClients),
+      prepareAudit: async place => {
+        const audit = await this.#audit.prepare(place)
+        return { use: () => audit.use(this.#admission!.admitted.in()), drop: () => audit.drop() }
+      },
       useSasl: sasl => this.#pool?.useSasl(sasl)
     }
   }
@@ -250,11 +264,15 @@ export class Supervisor implements Drainable, ListenerHandler {
   }
 
   #admissionOwner(pool: ActorPool): AdmissionOwner {
+    const audit = this.#audit
     return {
       poller: this.#poller,
       lastHeard: this.#lastHeard,
       log: this.#log,
       threads: pool,
+      get watcher() {
+        return audit.records?.sessions
+      },
       closeUnserved: (kind, fd) => this.#closeUnserved(kind, fd),
       mayAcceptAgain: kind => this.#mayAcceptAgain(kind),
       refused: reason => this.#counters.refused(reason),
@@ -271,7 +289,9 @@ export class Supervisor implements Drainable, ListenerHandler {
   async #makeAdminSocket(live: SettingsInUse, pool: ActorPool, { admitted }: Admission): Promise<AdminSocket> {
     // By itself, and late: a process that may have few descriptors could not read all of its files at once.
     const { makeAdminSocket } = await import('./make-admin-socket.js')
-    const host = { poller: this.#poller, ledger: this.#closer.ledger, log: this.#log, idle: () => this.onIdle(this.isIdle) }
+    const host = {
+      poller: this.#poller, ledger: this.#closer.ledger, log: this.#log, audit: this.#audit, idle: () => this.onIdle(this.isIdle)
+    }
     const { all: clients, closed } = admitted
     const watched = watchedCalls(this.#slowCalls, pool, live, this.#config.metricsListen !== undefined)
     const logger = this.#logger
@@ -332,6 +352,8 @@ export class Supervisor implements Drainable, ListenerHandler {
       case 'ended':
         this.#counters.gone(admitted?.all.get(news.id)?.listener, news.of, news.why)
         return admitted?.ended(news.id, news.why, news.state)
+      case 'refused':
+        return admitted?.loginRefused(news.id, news.why, news.identity)
       case 'client':
         return admitted?.became(news)
       case 'peer':

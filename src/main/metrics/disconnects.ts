@@ -31,4 +31,7 @@ const BY_TEXT: ReadonlyMap<string, End> = new Map([
 ])
 
 /** Index of why a client has gone, for the metrics. `kind`, `why`: what the log is told. */
-export const endOf = (kind: LogKind, why: string): number => ENDS.indexOf(BY_KIND[kind] ?? BY_TEXT.get(why) ?? 'client')
+export const endOf = (kind: LogKind, why: string): number => ENDS.indexOf(BY_KIND[kind] ?? byText(why) ?? 'client')
+
+/** More may stand behind it. */
+const byText = (why: string): End | undefined => [...BY_TEXT].find(([text]) => why.startsWith(text))?.[1]

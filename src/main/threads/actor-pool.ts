@@ -14,6 +14,8 @@ import type { BusyReport } from '../../workers/thread/busy-report.js'
 import type { ConnectionPage } from '../../workers/thread/driver-report.js'
 import type { TraceAnswer } from '../../workers/thread/trace-report.js'
 import type { Figures, Left } from '../../workers/thread/figures.js'
+import type { AuditProduct } from '../../workers/thread/audit.js'
+import type { AuditWindow } from '../../workers/thread/audit-window.js'
 import type { ActorSettings } from '../../workers/thread/settings.js'
 import { Counters } from '../../workers/thread/counters.js'
 import { SOURCE } from '../../workers/base/log.js'
@@ -37,9 +39,20 @@ export interface ActorPoolHandler {
   threadStarted(): void
 }
 
+/** Where the threads' records of the audit go. */
+export interface AuditIntake {
+  readonly product: AuditProduct
+  /** For a thread that begins. */
+  join(): AuditWindow
+  take(lines: readonly string[], from: AuditWindow): void
+  /** It has ended. */
+  leave(window: AuditWindow): void
+}
+
 /** What the threads are led to when they are started. */
 export interface ActorHelpers {
   readonly names: NameService
+  readonly audit: AuditIntake
   readonly sasl: SaslService | undefined
   readonly daemons: SessionDaemons | undefined
 }
@@ -332,7 +345,8 @@ export class ActorPool {
   }
 
   #start(counters: Counters): ActorThread {
-    const { names, sasl, daemons } = this.#helpers
+    const { names, sasl, daemons, audit } = this.#helpers
+    const window = audit.join()
     const task = {
       number: ++this.#numbers,
       settings: this.#settings,
@@ -342,13 +356,18 @@ export class ActorPool {
       counters: counters.shared,
       metering: this.#metering,
       module: this.#module,
+      audit: { window: window.shared, product: audit.product },
       names: names.connect(),
       sasl: sasl?.connect(),
       daemons: daemons?.connect()
     }
-    const thread = new ActorThread(this.#pool, task, news => this.#heard(news))
+    const thread = new ActorThread(this.#pool, task, {
+      news: news => this.#heard(news),
+      audit: lines => audit.take(lines, window)
+    })
     this.threads.push(thread)
     void thread.ended.then(() => {
+      audit.leave(window)
       if (thread.leaving) this.#over(thread)
     })
     if (this.#drainedBy !== undefined) void thread.control.drain(Math.max(0, this.#drainedBy - performance.now()))

@@ -29,18 +29,24 @@ export class ActorThread implements Leavable, Place, Watched {
   #verdict: string | undefined
   readonly #work: MessagePort
   readonly #news: (news: ActorNews) => void
+  readonly #audit: (lines: readonly string[]) => void
   /** Sent with the next `flush`. */
   #outbox: ToActor = { handOvers: [], evictions: [] }
   /** Gives it up while it waits for a worker of piscina's. */
   readonly #unstarted = new AbortController()
 
-  constructor(pool: Piscina, task: Omit<ActorTask, 'work' | 'control' | 'pulse' | 'figures'>, news: (news: ActorNews) => void) {
+  constructor(
+    pool: Piscina,
+    task: Omit<ActorTask, 'work' | 'control' | 'pulse' | 'figures'>,
+    { news, audit }: { news: (news: ActorNews) => void; audit: (lines: readonly string[]) => void }
+  ) {
     const work = new MessageChannel()
     const control = new MessageChannel()
     this.number = task.number
     this.control = wrap<ActorControl>(nodeEndpoint(control.port1))
     this.#work = work.port1
     this.#news = news
+    this.#audit = audit
     work.port1.on('message', (news: FromActor) => this.#told(news))
     const whole: ActorTask = { ...task, pulse: this.pulse.shared, figures: this.figures.shared, work: work.port2, control: control.port2 }
     this.ended = this.#run(pool, whole).then(why => {
@@ -115,6 +121,7 @@ export class ActorThread implements Leavable, Place, Watched {
     for (const item of news) {
       if (item.kind === 'ended') this.clients--
       if (item.kind === 'busy') this.busy = item.busy
+      else if (item.kind === 'audit') this.#audit(item.lines)
       else this.#news(item)
     }
   }

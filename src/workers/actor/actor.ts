@@ -3,7 +3,7 @@ import { wrap } from 'comlink'
 import nodeEndpoint from 'comlink/dist/esm/node-adapter.mjs'
 import { BusyWatch } from '../thread/busy-watch.js'
 import { Clock, type Closable } from '../base/clock.js'
-import type { ActorControl, ActorNews, ActorTask, DaemonStarter, LoadNews, ToActor } from '../thread/control.js'
+import type { ActorControl, ActorNews, ActorTask, AuditNews, DaemonStarter, LoadNews, ToActor } from '../thread/control.js'
 import { Leaving } from '../driver/leaving.js'
 import { DriverPool } from '../driver/driver-pool.js'
 import { DriverLinks } from '../driver/driver-links.js'
@@ -15,14 +15,17 @@ import { FdLedger } from '../os/fd-ledger.js'
 import { LastHeard } from '../os/last-heard.js'
 import { ForeignCloser } from '../os/foreign-close.js'
 import { Poller } from '../os/poller.js'
+import { AuditTrail } from '../observe/audit-trail.js'
 import { CallMeter } from '../observe/call-meter.js'
 import { Diagnostics } from '../observe/diagnostics.js'
 import { SlowCalls, type SlowCallsOwner } from '../observe/slow-calls.js'
 import type { SlowCall } from '../thread/slow-call.js'
 import type { SessionObserver } from '../thread/session-observer.js'
+import { AUDITED } from '../policy/audited.js'
 import { Policy } from '../policy/policy.js'
 import { Authority } from '../polkit/authority.js'
 import { SaslThreadClient } from '../sasl/thread-client.js'
+import { AuditWindow } from '../thread/audit-window.js'
 import { Counters } from '../thread/counters.js'
 import { FAMILIES } from '../thread/metric-families.js'
 import { Figures } from '../thread/figures.js'
@@ -74,6 +77,7 @@ export class Actor implements ActorControl, DrainOwner, ThreadServices, SessionA
   readonly #slowCalls: SlowCalls
   /** Where somebody may have subscribed to it. */
   readonly #diagnostics: Diagnostics | undefined
+  readonly #trail: AuditTrail
   readonly drivers: DriverPool
   /** Driver connections that end in order. */
   readonly links: DriverLinks
@@ -90,9 +94,11 @@ export class Actor implements ActorControl, DrainOwner, ThreadServices, SessionA
   readonly #accounts: AccountNames
   readonly #work: MessagePort
   readonly #daemons: MessagePort | undefined
-  #news: (ActorNews | LoadNews)[] = []
+  #news: (ActorNews | LoadNews | AuditNews)[] = []
   /** Clients of whose records the supervisor has not heard yet. */
   readonly #changed = new Set<ServedRecord>()
+  /** For the audit, which is to hear of a login however soon its client goes: each change, in their order. */
+  #steps: ActorNews[] = []
   #toFlush = false
   #drain: Drain | undefined
   #closing = false
@@ -102,7 +108,9 @@ export class Actor implements ActorControl, DrainOwner, ThreadServices, SessionA
   readonly done = new Promise<void>(resolve => (this.#finished = resolve))
 
   constructor(task: Omit<ActorTask, 'control' | 'pulse'>) {
-    const { number, settings, ledger, limits, lastHeard, counters, metering, module, figures, work, names, sasl, daemons } = task
+    const {
+      number, settings, ledger, limits, lastHeard, counters, metering, module, audit, figures, work, names, sasl, daemons
+    } = task
     this.settings = settings
     this.figures = new Figures(figures)
     this.links = new DriverLinks(this.figures)
@@ -113,7 +121,8 @@ export class Actor implements ActorControl, DrainOwner, ThreadServices, SessionA
     this.#traces = new Traces(this.clock, () => this.observer)
     this.#busy = new BusyClients(this.clock, () => this.observer)
     if (sasl !== undefined) this.sasl.connect(sasl)
-    this.policy = new Policy(settings.policy, settings.shield)
+    this.#trail = new AuditTrail(new AuditWindow(audit.window), audit.product, () => this.settings, () => this.#flushSoon())
+    this.policy = this.#policyBy(settings)
     this.polkit = new Authority(settings.systemBusAddress, this.clock)
     const known = new FdLedger(ledger, limits.own)
     const poller = new Poller(fd => known.close(fd))
@@ -191,6 +200,15 @@ export class Actor implements ActorControl, DrainOwner, ThreadServices, SessionA
     else this.io.closer.whenRoom(sender, ended)
   }
 
+  loginRefused({ id, identity }: ServedRecord, why: string): void {
+    if (this.audit !== undefined) this.#step({ kind: 'refused', id, why, identity })
+  }
+
+  /** Undefined where calls of clients that come now are not recorded. */
+  get audit(): AuditTrail | undefined {
+    return this.settings.auditing ? this.#trail : undefined
+  }
+
   /** Undefined where nobody wants to be told. */
   get observer(): SessionObserver | undefined {
     return this.#diagnostics ?? this.#ownObserver
@@ -217,7 +235,13 @@ export class Actor implements ActorControl, DrainOwner, ThreadServices, SessionA
   /** Something has changed in the record of a client. */
   changed(record: ServedRecord): void {
     this.observer?.changed(record)
+    if (this.audit !== undefined) return this.#step(changeOf(record))
     this.#changed.add(record)
+    this.#flushSoon()
+  }
+
+  #step(step: ActorNews): void {
+    this.#steps.push(step)
     this.#flushSoon()
   }
 
@@ -254,7 +278,11 @@ export class Actor implements ActorControl, DrainOwner, ThreadServices, SessionA
     if (settings.tls !== undefined) this.#tls.use(settings.tls)
     this.#proxied = settings.proxiedTls && new ProxiedIdentity(settings.proxiedTls)
     this.settings = settings
-    this.policy = new Policy(settings.policy, settings.shield)
+    this.policy = this.#policyBy(settings)
+  }
+
+  #policyBy({ policy, shield, auditing, auditReads }: ActorSettings): Policy {
+    return new Policy(policy, shield, auditing ? AUDITED[auditReads ? 'all' : 'notable'] : undefined)
   }
 
   useSasl(port: MessagePort): void {
@@ -323,9 +351,14 @@ export class Actor implements ActorControl, DrainOwner, ThreadServices, SessionA
 
   #flush(): void {
     this.#toFlush = false
-    const news = this.#news
+    const news: (ActorNews | LoadNews | AuditNews)[] = []
     // What clients have become in the end: of one that has ended it came with that.
-    for (const { id, state, identity, opened } of this.#changed) news.push({ kind: 'client', id, state, identity, opened })
+    for (const record of this.#changed) news.push(changeOf(record))
+    news.push(...this.#steps)
+    this.#steps = []
+    const lines = this.#trail.take()
+    if (lines.length > 0) news.push({ kind: 'audit', lines })
+    news.push(...this.#news)
     this.#news = []
     this.#changed.clear()
     if (news.length > 0) this.#work.postMessage(news)
@@ -348,3 +381,5 @@ export class Actor implements ActorControl, DrainOwner, ThreadServices, SessionA
     this.#finished()
   }
 }
+
+const changeOf = ({ id, state, identity, opened }: ServedRecord): ActorNews => ({ kind: 'client', id, state, identity, opened })

@@ -144,8 +144,8 @@ class Handshake implements ArrivalStep, Pollable, Piece {
    */
   #decide(): void {
     const { channel } = this.#begun!
-    const identity = this.#identify()
-    if (identity === undefined) return this.#refuse()
+    const { identity, refusal } = this.#identify()
+    if (identity === undefined) return this.#refuse(refusal)
     if (channel.writeBytes(CONFIRMATION) !== 1) return this.#gone()
     this.#leave()
     this.#outcome = 'ok'
@@ -158,22 +158,24 @@ class Handshake implements ArrivalStep, Pollable, Piece {
     })
   }
 
-  /** Whom the certificate makes the client, or undefined if it must go. */
-  #identify(): Found['identity'] {
+  /** Whom the certificate makes the client, if it may come in, and why it might not. */
+  #identify(): { identity: Found['identity']; refusal: string } {
     const { channel, rules } = this.#begun!
-    const { name, refusal, warnings } = rules.check.judge(channel)
+    const { name, serial, refusal, warnings } = rules.check.judge(channel)
     const who = name === undefined ? '' : ` (${shown(name)})`
     for (const warning of warnings) this.#client.log('tls-client-doubtful', `${warning}${who}`)
-    if (refusal === undefined) return { x509DistinguishedName: name ?? '' }
+    if (refusal === undefined) {
+      return { identity: { x509DistinguishedName: name ?? '', ...(serial !== undefined && { certificateSerial: serial }) }, refusal: '' }
+    }
     this.#client.log('tls-client-refused', `${refusal}${who}`)
     // A name that nobody vouches for is not passed on.
-    return rules.verify ? undefined : { x509DistinguishedName: '' }
+    return { identity: rules.verify ? undefined : { x509DistinguishedName: '' }, refusal: `${refusal}${who}` }
   }
 
-  #refuse(): void {
+  #refuse(why: string): void {
     this.#outcome = 'refused'
     this.#place.counters.add(FAMILIES.refusals, 1, REFUSALS.indexOf('tls'))
-    this.#client.close(WHY.certificate, 'info')
+    this.#client.close(`${WHY.certificate}: ${why}`, 'info')
   }
 
   #count(): void {

@@ -66,6 +66,19 @@ export const MESSAGE_KINDS = {
     'They had calls or streams in flight when shutdown_timeout was over, or the stop was to be at once.',
     'See which driver daemon does not answer, or raise shutdown_timeout.'
   ),
+  'audit-failing': error(
+    'd675086b30c341ac9d0dbcd231d68163',
+    'Records of the audit cannot be written',
+    'They are kept for a while; what comes beyond that is lost, counted, and told by a record when there is room again. With ' +
+      '`audit_fail_closed` calls that change something are refused meanwhile.',
+    'Make room on the disk, or start whoever reads the socket. docs/audit.md tells more.'
+  ),
+  'audit-not-reopened': error(
+    '7b79c3e9ac8844eeb046607312c445f7',
+    'The file of the audit was to be opened anew, and could not be',
+    'Records go on into the old one, which may have been renamed.',
+    'Put right what the text names, and send SIGUSR1 again.'
+  ),
   'log-not-reopened': error(
     '525ac7ea33a94cacb6dec46b0af34e30',
     "The log's files were not opened anew",

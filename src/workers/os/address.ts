@@ -5,6 +5,9 @@ import { AF_INET, AF_INET6, AF_UNIX, getpeername, getsockname, Memory } from './
 export const ADDRESS_BYTES = 110
 const PATH_BYTES = 108
 
+/** Whether a path, or a name that begins with `@`, fits the address of a UNIX socket. */
+export const fitsUnixAddress = (path: string): boolean => Buffer.byteLength(path) < PATH_BYTES
+
 /** Each writes a socket address to the start of `memory` and returns its length; 0 where it cannot be written. */
 export function writeUnixAddress(memory: Memory, path: string): number {
   const bytes = Buffer.from(path)

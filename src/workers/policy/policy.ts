@@ -4,7 +4,7 @@ import { unless } from './conditions.js'
 import { READ_ONLY } from './read-only.js'
 import { SHIELDED } from './shield.js'
 import { parseRule, permissionOf, policyName, type Rule, type Subject } from './rules.js'
-import { workOut, type Restriction, type Verdicts } from './verdicts.js'
+import { workOut, type Marking, type Restriction, type Verdicts } from './verdicts.js'
 
 /**
  * Who may call what: the rules of the procedure policy, what read-only connections may not do, and the shield. What that means for a
@@ -15,10 +15,11 @@ export class Policy {
   readonly #rules: readonly Rule[]
   readonly #known = new Map<string, Verdicts>()
 
-  /** `shield`: whether the counts in calls are checked. Throws RuleError. */
+  /** `shield`: whether the counts in calls are checked. `marking`: for the audit, if there is one. Throws RuleError. */
   constructor(
     rules: readonly string[],
-    readonly shield: boolean
+    readonly shield: boolean,
+    readonly marking?: Marking
   ) {
     this.#rules = rules.map(parseRule)
   }
@@ -33,7 +34,7 @@ export class Policy {
         ...(readonly ? [READ_ONLY] : []),
         ...(rules.length > 0 ? [restriction(rules)] : []),
         ...(this.shield ? [SHIELDED] : [])
-      ])
+      ], this.marking)
       this.#known.set(key, verdicts)
     }
     return verdicts

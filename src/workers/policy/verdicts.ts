@@ -17,6 +17,15 @@ export interface Restriction {
   readonly beyond?: CallKind
 }
 
+/** What else the kinds of procedures have, for whatever a client may do. */
+export interface Marking {
+  readonly of: (procedure: Procedure) => CallKind
+  /** Of procedures that the table does not have. */
+  readonly beyond: CallKind
+}
+
+const UNMARKED: Marking = { of: () => 0, beyond: 0 }
+
 /** What one client may do: the tables of kinds that its calls are looked up in, and the calls whose arguments decide. */
 export interface Verdicts {
   readonly kinds: KindTables
@@ -25,7 +34,7 @@ export interface Verdicts {
 }
 
 /** Calls that the broker answers itself are always let through. Of several that refuse a call, the first says so. */
-export function workOut(restrictions: readonly Restriction[]): Verdicts {
+export function workOut(restrictions: readonly Restriction[], marking: Marking = UNMARKED): Verdicts {
   const inspections = new Map<number, Map<number, readonly Inspection[]>>()
   const table = (program: number, plain: Uint16Array): Uint16Array => {
     const kinds = Uint16Array.from(plain)
@@ -33,6 +42,7 @@ export function workOut(restrictions: readonly Restriction[]): Verdicts {
     for (const procedure of decidable(program)) {
       const { number } = procedure
       if (plain[number] === KIND.local) continue
+      kinds[number]! |= marking.of(procedure)
       const found = restrictions.map(({ of, inspected: kind }) => ({ ruling: of(procedure), kind }))
       const refusal = found.map(({ ruling }) => ruling).find(ruling => typeof ruling === 'number')
       const looks = found.filter(({ ruling }) => typeof ruling === 'function')
@@ -51,7 +61,7 @@ export function workOut(restrictions: readonly Restriction[]): Verdicts {
       remote: table(PROGRAM.remote, PLAIN_KINDS.remote),
       qemu: table(PROGRAM.qemu, PLAIN_KINDS.qemu),
       lxc: table(PROGRAM.lxc, PLAIN_KINDS.lxc),
-      beyond: restrictions.reduce((kind, { beyond = 0 }) => kind | beyond, PLAIN_KINDS.beyond)
+      beyond: restrictions.reduce((kind, { beyond = 0 }) => kind | beyond, PLAIN_KINDS.beyond | marking.beyond)
     },
     inspect(prog, proc, body) {
       for (const look of inspections.get(prog)?.get(proc) ?? []) {

@@ -22,6 +22,7 @@ import type { DriverPort, ReplyJudge } from '../driver/driver-port.js'
 import type { Counters } from '../thread/counters.js'
 import { DIRECTION, FAMILIES } from '../thread/metric-families.js'
 import { LOST, TIMED_OUT, type SessionObserver } from '../thread/session-observer.js'
+import type { CallAudit } from './call-audit.js'
 import { CallTable } from './call-table.js'
 import { PAUSE, type CallSink, type ClientPort, type FlowOwner } from './ports.js'
 import { Registrations } from './registrations.js'
@@ -55,6 +56,7 @@ export class CallFlow implements CallSink, ReplyJudge {
   readonly #client: ClientPort
   readonly #owner: FlowOwner
   #observer: SessionObserver | undefined
+  readonly #audit: CallAudit | undefined
   readonly #services: FlowServices
   #keepsHeads = false
   #tellsStarts = false
@@ -71,6 +73,7 @@ export class CallFlow implements CallSink, ReplyJudge {
     this.#client = client
     this.#owner = owner
     this.#services = services
+    this.#audit = owner.audit
     this.calls = new CallTable()
     this.observe(observer)
   }
@@ -207,6 +210,7 @@ export class CallFlow implements CallSink, ReplyJudge {
       if (this.#waiting.full) this.#client.pause(PAUSE.waitingFull)
       if (port === undefined) this.#owner.driverWanted()
     }
+    if ((kind & KIND.audited) !== 0 && disposition !== DISPOSITION.collect) this.#audit?.begun(bytes, at, serial, whole)
     return disposition
   }
 
@@ -254,7 +258,9 @@ export class CallFlow implements CallSink, ReplyJudge {
     if (place < 0) return undefined
     const kind = this.calls.kindAt(place)
     const lookedInto = (kind & KIND.registration) !== 0 && frameLength(bytes, at) <= MAX_LOOKED_INTO_BYTES
-    if (lookedInto && !whole) return DISPOSITION.collect
+    const audit = (kind & KIND.audited) === 0 ? undefined : this.#audit
+    if (!whole && (lookedInto || audit?.isToldBy(bytes, at) === true)) return DISPOSITION.collect
+    audit?.answered(bytes, at, whole)
     if (this.#observer !== undefined) this.#observed(this.#observer, place, repliedCode(bytes, at))
     this.calls.remove(place)
     if (this.#port === undefined) return DISPOSITION.skip
@@ -349,7 +355,10 @@ export class CallFlow implements CallSink, ReplyJudge {
     const told = this.#closeCallback
     this.#port = undefined
     this.#observeLost(reason === CLOSE_REASON.keepalive ? TIMED_OUT : LOST)
-    for (const call of this.calls.takeAll()) this.#client.write(errorReply(call, error))
+    for (const call of this.calls.takeAll()) {
+      this.#audit?.failed(call, 'none', error)
+      this.#client.write(errorReply(call, error))
+    }
     this.failWaiting(error)
     for (const frame of this.streams.breakAll(error)) this.#client.write(frame)
     this.tellOfEnd(reason)
@@ -360,6 +369,7 @@ export class CallFlow implements CallSink, ReplyJudge {
   /** Nobody waits for the answers any more. */
   abandon(): void {
     this.#observeLost(LOST)
+    this.#audit?.end()
     for (const { prog, proc, serial } of this.drop()) this.#observer?.answered(this.#owner.record, prog, proc, LOST, 0, 0, serial)
   }
 
@@ -379,6 +389,7 @@ export class CallFlow implements CallSink, ReplyJudge {
   failWaiting(error: RemoteError): void {
     for (const call of this.drop()) {
       this.#observer?.refused(this.#owner.record, call.prog, call.proc, error, call.serial)
+      this.#audit?.failed(call, 'refused', error)
       this.#client.write(errorReply(call, error))
     }
     this.#client.divert(DISPOSITION.skip)

@@ -216,7 +216,8 @@ export class ClientFrames implements FrameInputOwner, DescriptorSender {
     this.#user.events.close('too many calls that were refused before it logged in', 'calls-before-login')
   }
 
-  #refuse(bytes: Buffer, at: number, error: RemoteError): Disposition {
+  #refuse(bytes: Buffer, at: number, error: RemoteError, whole = false): Disposition {
+    this.#user.audit?.refused(bytes, at, whole, error)
     this.refuse(readHeader(bytes, at), error)
     return DISPOSITION.skip
   }
@@ -225,8 +226,8 @@ export class ClientFrames implements FrameInputOwner, DescriptorSender {
   #unusualCall(bytes: Buffer, at: number, kind: CallKind | undefined, whole: boolean): Disposition {
     if (this.#deaf && !isClose(bytes, at)) return DISPOSITION.skip
     const refusal = this.#user.refusals.refusal(bytes, at, kind)
-    if (refusal !== undefined || kind === undefined) return this.#refuse(bytes, at, refusal!)
-    if ((kind & (KIND.local | KIND_LOOKED_INTO)) !== 0) {
+    if (refusal !== undefined || kind === undefined) return this.#refuse(bytes, at, refusal!, whole)
+    if ((kind & (KIND.local | KIND_LOOKED_INTO)) !== 0 || ((kind & KIND.audited) !== 0 && !whole)) {
       this.reader.note(kind)
       return this.#collect(bytes, at, mostArgumentBytes(kind))
     }
@@ -269,7 +270,7 @@ export class ClientFrames implements FrameInputOwner, DescriptorSender {
     const kind = kindOf(this.#kinds, frameProgram(bytes, at), frameProcedure(bytes, at))
     const refusal = this.#user.refusals.refusal(bytes, at, kind)
     if (refusal === undefined) return kind! & ~KIND.registration
-    this.#refuse(bytes, at, refusal)
+    this.#refuse(bytes, at, refusal, true)
     return undefined
   }
 

@@ -24,6 +24,7 @@ import { driverOf } from '../thread/metric-families.js'
 import type { SessionObserver } from '../thread/session-observer.js'
 import type { LossReason } from '../transport/transport.js'
 import { activityOf } from './activity.js'
+import { CallAudit } from './call-audit.js'
 import { CallFlow } from './call-flow.js'
 import { ClientLog } from './client-log.js'
 import { ClientSide } from './client-side.js'
@@ -48,6 +49,7 @@ export class ClientSession implements
   readonly client: ClientSide
   readonly flow: CallFlow
   readonly refusals: Refusals
+  readonly audit: CallAudit | undefined
   readonly login: Login
   readonly record: ServedRecord
   /** The identity cannot be established, and every call is answered with this. */
@@ -74,7 +76,8 @@ export class ClientSession implements
     this.record = record
     this.failure = failure
     this.#log = new ClientLog(record, thread)
-    this.refusals = new Refusals(this, this.#log)
+    this.refusals = new Refusals(this, this.#log, thread.audit)
+    this.audit = thread.audit && new CallAudit(thread.audit, record, why => owner.loginRefused(record, why))
     this.#state = record.state === 'authenticating' ? 'authenticating' : 'authenticated'
     this.client = new ClientSide(thread, this, transport)
     this.flow = new CallFlow(this.client, this, thread)
@@ -166,6 +169,7 @@ export class ClientSession implements
   }
 
   log(kind: LogKind, message: string, source?: LogSource): void {
+    if (kind === 'login-refused') this.owner.loginRefused(this.record, message)
     this.#log.log(kind, message, source)
   }
 
@@ -204,8 +208,10 @@ export class ClientSession implements
       return this.flow.whole(bytes, from, to, kindWithArguments(noted, prog, proc, args), descriptors)
     }
     for (const descriptor of descriptors) this.thread.io.closer.close(descriptor)
-    if (answer instanceof RemoteError) this.client.refuse(call, answer)
-    else if (answer !== undefined) this.client.answer(call, answer)
+    if (answer instanceof RemoteError) {
+      this.audit?.refused(bytes, from, true, answer)
+      this.client.refuse(call, answer)
+    } else if (answer !== undefined) this.client.answer(call, answer)
   }
 
   taking(yes: boolean): void {
@@ -221,11 +227,13 @@ export class ClientSession implements
     this.#open(name, readonly).then(
       () => {
         this.#opens = undefined
+        this.audit?.opened(call, this.uri, readonly)
         this.client.answer(call)
       },
       (error: unknown) => {
         this.#driver.notOpened()
         if (!(error instanceof RemoteError)) return this.failed(error)
+        this.audit?.opened(call, name ?? '', readonly, error)
         if (this.#become('authenticated')) this.#refuseOpen(error)
       }
     ).then(() => this.#leave?.goOn(), (error: unknown) => this.failed(error))

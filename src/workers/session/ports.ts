@@ -8,6 +8,7 @@ import type { LogSource } from '../base/log.js'
 import type { LogKind } from '../base/log-kinds.js'
 import type { ServedRecord } from '../thread/client-record.js'
 import type { LossReason } from '../transport/transport.js'
+import type { CallAudit } from './call-audit.js'
 
 /** Why the client is not read for now; any number of these at once. */
 export const PAUSE = { driverFull: 1, clientFull: 2, waitingFull: 4, answersFull: 8 } as const
@@ -76,6 +77,12 @@ export interface FrameRefusals {
   refusal(bytes: Buffer, at: number, kind: CallKind | undefined): RemoteError | undefined
 }
 
+/** Who is told of calls that go no further. */
+export interface RefusedCalls {
+  /** Its header stands at `bytes[at]`. `whole`: the rest has come as well. */
+  refused(bytes: Buffer, at: number, whole: boolean, error: RemoteError): void
+}
+
 /** Whom a client's connection serves. */
 export interface ClientUser {
   readonly record: ServedRecord
@@ -85,11 +92,15 @@ export interface ClientUser {
   readonly refusals: FrameRefusals
   readonly events: ClientEvents
   readonly calls: CallSink
+  /** Undefined where there are no records of calls. */
+  readonly audit: RefusedCalls | undefined
 }
 
 /** What the flow of calls asks of its session. */
 export interface FlowOwner {
   readonly record: ServedRecord
+  /** Undefined where there are no records of calls. */
+  readonly audit: CallAudit | undefined
   /** A call waits although there is no driver daemon. */
   driverWanted(): void
   log(kind: LogKind, message: string, source: LogSource): void

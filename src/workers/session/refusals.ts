@@ -1,4 +1,5 @@
-import { accessDenied, driverClosed, notOpen, secondaryNotOpen } from '../../protocol/broker-errors.js'
+import { auditClassOf } from '../../protocol/audited-calls.js'
+import { accessDenied, driverClosed, notOpen, secondaryNotOpen, unrecorded } from '../../protocol/broker-errors.js'
 import { KIND, KIND_REFUSED, type CallKind } from '../../protocol/call-kinds.js'
 import {
   authenticationRequired,
@@ -11,6 +12,7 @@ import { frameProcedure, frameProgram, frameStatus, frameVersion, PROGRAM_VERSIO
 import { lookup, procedureName, REMOTE } from '../../protocol/procedures.js'
 import { readOnlyPrevents } from '../../protocol/public-errors.js'
 import type { Verdicts } from '../policy/verdicts.js'
+import type { ThreadAudit } from '../thread/audit.js'
 import type { FrameRefusals } from './ports.js'
 
 /** How far a client has come, as far as it matters for what it may call. Nothing here acts. */
@@ -36,11 +38,13 @@ export interface RefusalLog {
 export class Refusals implements FrameRefusals {
   readonly #progress: Progress
   readonly #log: RefusalLog
+  readonly #audit: Pick<ThreadAudit, 'takes'> | undefined
   #verdicts: Verdicts | undefined
 
-  constructor(progress: Progress, log: RefusalLog) {
+  constructor(progress: Progress, log: RefusalLog, audit: Pick<ThreadAudit, 'takes'> | undefined) {
     this.#progress = progress
     this.#log = log
+    this.#audit = audit
   }
 
   /** What is kept from the client from now on. */
@@ -62,15 +66,21 @@ export class Refusals implements FrameRefusals {
   #known(prog: number, proc: number, kind: CallKind): RemoteError | undefined {
     const { authenticating, hasOpened, isOpen, reachable, failure } = this.#progress
     const refused = (kind & KIND_REFUSED) !== 0
-    if (isOpen) return refused ? this.#denied(prog, proc, kind) : undefined
+    if (isOpen) return refused ? this.#denied(prog, proc, kind) : this.#unrecorded(prog, proc, kind)
     if ((kind & KIND.unknown) !== 0) return unknownProcedure(proc)
     if (failure !== undefined) return failure
     if ((kind & KIND.local) !== 0) return authenticating && !isAuthentication(proc) ? authenticationRequired() : undefined
     if (authenticating) return authenticationRequired()
     if (hasOpened && refused) return this.#denied(prog, proc, kind)
-    if (hasOpened) return reachable ? undefined : driverClosed()
+    if (hasOpened) return reachable ? this.#unrecorded(prog, proc, kind) : driverClosed()
     const owner = lookup(prog, proc)?.owner
     return owner === 'hypervisor' || owner === 'any' ? notOpen() : secondaryNotOpen()
+  }
+
+  /** What nobody could hold its caller to is not done, if the configuration says so. */
+  #unrecorded(prog: number, proc: number, kind: CallKind): RemoteError | undefined {
+    if ((kind & KIND.audited) === 0 || this.#audit?.takes !== false) return undefined
+    return auditClassOf(prog, proc).changes ? unrecorded() : undefined
   }
 
   /** What a call that has come whole is answered if it goes no further, because of its arguments or of what was lost meanwhile. */

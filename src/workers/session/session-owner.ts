@@ -15,6 +15,8 @@ export interface SessionAccess extends Pick<AuthServices, 'polkit' | 'sasl'> {
 export interface SessionOwner {
   /** Something has changed in the record. */
   changed(record: ServedRecord): void
+  /** A client could not prove who it is, or may not come in. It may try again. */
+  loginRefused(record: ServedRecord, why: string): void
   /**
    * It is closed. `kind`: of what the log says of it. `sender`: by whose number descriptors were counted that the client sent;
    * undefined where it could not.

@@ -1,7 +1,9 @@
 import type { MessagePort } from 'node:worker_threads'
+import type { Identity } from '../../protocol/identity.js'
 import type { LogContext, LogSource } from '../base/log.js'
 import type { LogKind } from '../base/log-kinds.js'
 import type { DescriptorLimits } from '../os/descriptor-limits.js'
+import type { AuditTask } from './audit.js'
 import type { ClientActivity, ClientRecord, ClientState, HandOver } from './client-record.js'
 import type { BusyReport } from './busy-report.js'
 import type { ConnectionPage } from './driver-report.js'
@@ -24,6 +26,7 @@ export interface ActorTask {
   metering: boolean
   /** Path of a module that the thread loads before it serves. */
   module: string | undefined
+  audit: AuditTask
   /** See Pulse. */
   pulse: SharedArrayBuffer
   /** See Figures. */
@@ -50,7 +53,7 @@ export interface ToActor {
 export type ClientChange = Pick<ClientRecord, 'id' | 'state' | 'identity' | 'opened'>
 
 /** Posted by the actor, several at once. */
-export type FromActor = readonly (ActorNews | LoadNews)[]
+export type FromActor = readonly (ActorNews | LoadNews | AuditNews)[]
 export type ActorNews =
   /** Told once a client is no longer arriving, and whenever anything of this changes. */
   | ({ kind: 'client' } & ClientChange)
@@ -58,6 +61,8 @@ export type ActorNews =
   | { kind: 'peer'; id: number; peer: string }
   /** `state`: the last that it had come to, of which nothing may have been told. */
   | { kind: 'ended'; id: number; why: string; of: LogKind; state: ClientState }
+  /** With an audit: a login has failed. */
+  | { kind: 'refused'; id: number; why: string; identity: Identity }
   /** It was to make room, and is in. */
   | { kind: 'kept'; id: number }
   | { kind: 'slow'; call: SlowCall }
@@ -67,6 +72,12 @@ export type ActorNews =
 export interface LoadNews {
   kind: 'busy'
   busy: boolean
+}
+
+/** Records of the audit, each a line. */
+export interface AuditNews {
+  kind: 'audit'
+  lines: readonly string[]
 }
 
 /** What an actor thread may ask of the supervisor. */

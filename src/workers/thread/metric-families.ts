@@ -78,6 +78,8 @@ export type ConnectOutcome = (typeof CONNECT_OUTCOMES)[number]
 export const RECONNECT_OUTCOMES = ['ok', 'failed'] as const
 const KEEPALIVE_RESULTS = ['answered', 'missed', 'would_have_starved'] as const
 export const KEEPALIVE_RESULT = { answered: 0, missed: 1, wouldHaveStarved: 2 } as const
+/** Where records of the audit go. */
+export const AUDIT_SINKS = ['file', 'journald', 'unix'] as const
 export const REFUSALS = [
   'max_clients', 'anonymous', 'per_identity', 'descriptor', 'memory', 'tls', 'auth', 'policy', 'read_only', 'proxy_header'
 ] as const
@@ -176,7 +178,9 @@ export const FAMILIES = {
     'actor_loop_delay_seconds', 'Delays of an event loop in the last minute: median, 99 of 100, and the longest.', { of: DELAYS },
     { across: 'loops', unit: 1e-9 }
   ),
-  utilization: gauge('actor_utilization', 'Share of the last second for which an event loop was busy.', {}, { across: 'loops' })
+  utilization: gauge('actor_utilization', 'Share of the last second for which an event loop was busy.', {}, { across: 'loops' }),
+  auditRecords: counter('audit_records_total', 'Records of the audit that were written.', { sink: AUDIT_SINKS }),
+  auditDropped: counter('audit_dropped_total', 'Records of the audit that were lost.', { sink: AUDIT_SINKS })
 } as const satisfies Record<string, Family>
 
 /** Procedures of each program that are counted one by one, from 0. */

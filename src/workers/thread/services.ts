@@ -1,6 +1,7 @@
 import type { Clock } from '../base/clock.js'
 import type { Log, LogLevel } from '../base/log.js'
 import type { ThreadIo } from '../transport/thread-io.js'
+import type { ThreadAudit } from './audit.js'
 import type { Counters } from './counters.js'
 import type { SessionObserver } from './session-observer.js'
 import type { ActorSettings } from './settings.js'
@@ -17,6 +18,8 @@ export interface ThreadServices {
   /** Undefined where nobody wants to be told. */
   readonly observer: SessionObserver | undefined
   readonly counters: Counters
+  /** Undefined where there are no records of calls. */
+  readonly audit: ThreadAudit | undefined
   /** Replaced as a whole: nobody keeps a field of it. */
   readonly settings: ActorSettings
 }

@@ -37,6 +37,12 @@ export interface ActorSettings {
   policy: readonly string[]
   /** Whether counts in calls are checked before a driver daemon sees them. */
   shield: boolean
+  /** Whether calls of clients that come are recorded. */
+  auditing: boolean
+  /** Those that only read too. */
+  auditReads: boolean
+  /** Whether calls that change something are refused while they cannot be recorded. */
+  auditFailClosed: boolean
   /** Of the bus where polkit is, as in DBUS_SYSTEM_BUS_ADDRESS. */
   systemBusAddress: string
   /** How long a client may read nothing of what is queued for it, in milliseconds; 0: for ever. */

@@ -16,6 +16,8 @@ export interface Verdict {
   /** Why the client must not be let in. */
   refusal: string | undefined
   warnings: readonly string[]
+  /** Of a certificate that an authority of ours vouches for, in hexadecimal. */
+  serial?: string
 }
 
 /** What tells a client that its certificate is accepted: the one byte before the first frame. */
@@ -69,6 +71,7 @@ export class ClientCheck {
     }
     return {
       name,
+      serial: leaf.serial,
       refusal: found.find(({ fatal }) => fatal)?.text,
       warnings: found.filter(({ fatal }) => !fatal).map(finding => finding.text)
     }

@@ -61,6 +61,7 @@ describe('admission', () => {
         evict: (_, id) => evicted.push(id),
         flush: () => undefined
       },
+      watcher: undefined,
       closeUnserved: (_, fd) => closed.push(fd),
       mayAcceptAgain: ({ name }) => reopened.push(name),
       refused: reason => refused.push(reason),

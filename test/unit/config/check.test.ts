@@ -38,6 +38,7 @@ describe('--check-config', () => {
         'driver_sockets = ["qemu=/q"]',
         'auth_tcp = "none"',
         'metrics_listen = "127.0.0.1:1"',
+        'audit_output = "file:/var/audit"',
         'min_workers = 7',
         'mdns_adv = "x"',
         'listen_tpc = 1'
@@ -50,6 +51,7 @@ describe('--check-config', () => {
       '  auth_tcp = "none"',
       '  max_clients = 100',
       '  driver_sockets = [ "qemu=/q" ]',
+      '  audit_output = "file:/var/audit"',
       '  metrics_listen = "127.0.0.1:1"',
       '',
       'without effect where systemd makes the sockets:',
@@ -60,7 +62,7 @@ describe('--check-config', () => {
       '  mdns_adv (libvirt dropped it long ago)',
       '',
       'unknown keys:',
-      '  listen_tpc (line 9)',
+      '  listen_tpc (line 10)',
       ''
     ])
   })
@@ -77,6 +79,7 @@ describe('--check-config', () => {
     ['proxy_protocol="require"\nproxy_trusted=["0.0.0.0/0"]', true, /proxy_trusted has 0\.0\.0\.0\/0: everybody can pretend to be a proxy/],
     ['proxy_protocol="require"\nproxy_trusted=["10.0.0.5"]', true, /"require", and nobody listens on TCP or TLS/],
     ['driver_sharing="user"', true, /access_drivers = \[ "polkit" \] refuse the calls/],
+    ['audit_fail_closed=1', true, /there is no audit_output, so there is no use for audit_fail_closed$/m],
     ['listen_tls=1\ntls_no_verify_certificate=1', false, /lets everybody on the network in/],
     ['auth_unix_ro="none"', true, /lets every user of this host look/],
     ['max_client_requests=0', false, /wait for each reply/],
@@ -139,6 +142,7 @@ describe('--check-config', () => {
       'embedded_test_driver=1\nlisten_tcp=1\nlisten_addr="127.0.0.1"',
       'embedded_test_driver=1\nlisten_tls=1',
       'metrics_listen="localhost:1"',
+      'audit_output="journald"\naudit_reads=1\naudit_fail_closed=1',
       'listen_tls=1\nauth_tls="sasl"\nca_file="/c"\ncert_file="/s"\nkey_file="/k"',
       'listen_tls=0\nlisten_tcp=0',
       'listen_tls=1\ntls_priority="SECURE256:+SECURE128:-VERS-TLS-ALL:+VERS-TLS1.2:-RSA"'

@@ -120,6 +120,10 @@ describe('loading the configuration', () => {
     expect(load('metrics_listen="localhost:16519"').metricsListen).to.deep.equal({ host: '127.0.0.1', port: 16519 })
     expect(load('metrics_listen="unix:/run/m"').metricsListen).to.deep.equal({ kind: 'unix', path: '/run/m' })
     expect(load('metrics_listen=""').metricsListen).to.equal(undefined)
+    expect(load('audit_output="file:/var/log/a"').auditOutput).to.deep.equal({ to: 'file', path: '/var/log/a' })
+    expect(load('audit_output="unix:@collector"').auditOutput).to.deep.equal({ to: 'unix', path: '@collector' })
+    expect(load('audit_output="journald"').auditOutput).to.deep.equal({ to: 'journald' })
+    expect(load('').auditOutput).to.equal(undefined)
     expect(config.driverMaxRequests).to.equal(9)
     expect(config.driverConnectTimeout).to.equal(1)
     expect(config.loginTimeout).to.equal(0)
@@ -161,6 +165,16 @@ describe('loading the configuration', () => {
       'driver_sockets=["qemu=sock"]',
       1,
       wrapped("unsupported configuration: FILE: driver_sockets: 'qemu=sock' is not of the form SCHEME=/PATH")
+    ],
+    [
+      'audit_output="file:audit"',
+      1,
+      wrapped("unsupported configuration: FILE: audit_output: 'file:audit' is not file:/PATH, journald or unix:/PATH")
+    ],
+    [
+      `audit_output="unix:/${'x'.repeat(107)}"`,
+      1,
+      wrapped(`unsupported configuration: FILE: audit_output: '/${'x'.repeat(107)}' does not fit a socket address`)
     ],
     [
       'metrics_listen="9177"',

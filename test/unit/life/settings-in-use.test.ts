@@ -32,6 +32,7 @@ describe('settings in use', () => {
       },
       useLimits: ({ backlog }) => step(`limits ${backlog}`),
       useInThreads: () => Promise.resolve().then(() => step('threads')),
+      prepareAudit: () => Promise.resolve({ use: () => step('audit'), drop: () => step('drop audit') }),
       useSasl: () => step('sasl')
     }
     inUse = new SettingsInUse(settings(1), undefined, users)
@@ -41,14 +42,14 @@ describe('settings in use', () => {
 
   it('are replaced when all is prepared, and new sockets are used when the threads know', async () => {
     await inUse.apply(settings(2), [])
-    expect(done).to.deep.equal(['take', 'log', 'close 1', 'backlog', 'limits 2', 'threads', 'open 1'])
+    expect(done).to.deep.equal(['take', 'log', 'audit', 'close 1', 'backlog', 'limits 2', 'threads', 'open 1'])
     expect(inUse.settings.backlog).to.equal(2)
   })
 
   it('stay when something cannot be had, and what was taken is given back', async () => {
     fails = 'log'
     expect(await failure(inUse.apply(settings(2), []))).to.equal('log failed')
-    expect(done).to.deep.equal(['take', 'log', 'undo'])
+    expect(done).to.deep.equal(['take', 'log', 'undo', 'drop audit'])
     expect(inUse.settings.backlog).to.equal(1)
   })
 
