@@ -1,24 +1,21 @@
 import type { PeerName } from '../peers/peers.js'
 import type { Point } from '../results/samples.js'
 import { inTurns } from '../rounds.js'
-import { callingBeside, noneAndMost, recordConnections, withCrowds, type CrowdWish } from './crowds.js'
+import { callingBeside, MOST_CLIENTS, noneAndMost, recordConnections, withCrowds, type CrowdWish } from './crowds.js'
 import { TEST_URI, type Entry } from './entry.js'
 
 const IDLE = 'idle clients'
 const CALLERS = 16
 /** Clients that come at the same time: a daemon then has them in fewer turns of its loop. */
 const AT_A_TIME = 1000
-/** Idle clients that a peer is tried with at most: libvirtd as a proxy needs three descriptors for each. */
-const MOST: readonly (readonly [PeerName, number])[] = [
-  ['virtbroker', Infinity], ['haproxy', Infinity], ['libvirtd', 4000], ['direct', Infinity]
-]
+const PEERS: readonly PeerName[] = ['virtbroker', 'haproxy', 'libvirtd', 'direct']
 
 const beside = (clients: number) => (point: Point): boolean => point[IDLE] === clients
 const NONE: Point = { callers: CALLERS, [IDLE]: 0 }
 
 const idle: CrowdWish = {
   callers: CALLERS,
-  stage: clients => ({ peers: MOST.filter(([, most]) => clients <= most).map(([name]) => name) }),
+  stage: clients => ({ peers: PEERS.filter(name => name === 'virtbroker' || clients <= MOST_CLIENTS) }),
   fill: async (stage, clients) => void await stage.crowds(TEST_URI, clients, AT_A_TIME)
 }
 
