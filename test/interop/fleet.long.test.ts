@@ -36,6 +36,8 @@ describe('two brokers behind HAProxy', function () {
     const [here, there] = [await first.clients(), await second.clients()]
     expect([...here, ...there].sort()).to.deep.equal(addresses)
     expect(here.length).to.be.within(CLIENTS / 2 - 20, CLIENTS / 2 + 20)
+    await waitFor('the audit log', async () => (await first.audited()).length + (await second.audited()).length === CLIENTS)
+    expect([...await first.audited(), ...await second.audited()].sort()).to.deep.equal(addresses)
   })
 
   it('limit clients where they are, and say so in the log', async () => {

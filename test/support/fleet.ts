@@ -1,4 +1,4 @@
-import { mkdir, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Cleanup } from './cleanup.js'
 import { type Conf, confText } from './conf-file.js'
@@ -56,6 +56,13 @@ export class FleetBroker {
     return clients.map(({ peer }) => peer.replace(/:\d+$/, '')).filter(address => address.startsWith('10.9.'))
   }
 
+  /** Where those were who have opened a name, as its audit log has it. */
+  async audited(): Promise<string[]> {
+    const lines = (await readFile(join(this.dir, 'audit.json'), 'utf8')).trim().split('\n')
+    const records = lines.map(line => JSON.parse(line) as { api?: { operation: string }; src_endpoint?: { ip?: string } })
+    return records.flatMap(({ api, src_endpoint: where }) => (api?.operation === 'CONNECT_OPEN' ? [where!.ip!] : []))
+  }
+
   #start(): Program {
     return this.host.start(this.cleanup, [process.execPath, BROKER, '-f', join(this.dir, 'broker.conf'), '-p', join(this.dir, 'pid')])
   }
@@ -92,7 +99,7 @@ export class Fleet {
     await writeFile(join(dir, 'broker.conf'), confText({
       unix_sock_dir: dir, auth_unix_rw: 'none', auth_unix_ro: 'none', listen_tcp: 1, listen_addr: address, auth_tcp: 'none',
       proxy_protocol: 'require', proxy_trusted: [`10.0.${number}.1`], metrics_listen: '127.0.0.1:16519',
-      embedded_test_driver: 1, max_anonymous_clients: 0, log_level: 2, ...conf
+      audit_output: `file:${join(dir, 'audit.json')}`, embedded_test_driver: 1, max_anonymous_clients: 0, log_level: 2, ...conf
     }))
     // As docs/fleet.md has it, without systemd itself.
     host.start(this.cleanup, ['systemd-socket-activate', '-l', `${address}:16520`, '/lib/systemd/systemd-socket-proxyd', '127.0.0.1:16519'])
