@@ -8,6 +8,7 @@ import { fixedRate } from './fixed-rate.js'
 import { hotThread } from './hot-thread.js'
 import { idleMemory } from './idle-memory.js'
 import { listeningCrowd } from './listening-crowd.js'
+import { metricsCost } from './metrics-cost.js'
 import { mixed } from './mixed.js'
 import { payloads } from './payloads.js'
 import { pollingCrowd } from './polling-crowd.js'
@@ -25,7 +26,7 @@ import { tlsCrowd } from './tls-crowd.js'
 
 /** In the order of the page: what is asked for most comes first. */
 export const ENTRIES: readonly Entry[] = [
-  smallCalls, proxyLimit, fixedRate, connectCycle, storm, crowd, loneCaller, tlsCrowd, processCrowd, listeningCrowd,
+  smallCalls, metricsCost, proxyLimit, fixedRate, connectCycle, storm, crowd, loneCaller, tlsCrowd, processCrowd, listeningCrowd,
   pollingCrowd, pollingProcesses, stuck, sharedCalls, sharedCycle, sharedStorm, sharedMemory, scaleModel, idleMemory, churnMemory,
   payloads, streams, tls, mixed, bystanders, fairness, hotThread, threads
 ]

@@ -35,18 +35,22 @@ export function direct(driver: Driver): Peer {
   }
 }
 
+/** The socket of a broker's metrics, in its directory. */
+export const metricsIn = (directory: string): string => path.join(directory, 'metrics')
+
 export async function startBroker(
   name: 'virtbroker' | 'base',
   executable: string,
   directory: string,
   driver: Driver,
-  { threads, sharing }: { threads: number | undefined; sharing: boolean },
+  { threads, sharing, metrics }: { threads: number | undefined; sharing: boolean; metrics: boolean },
   tls: Certificates | undefined
 ): Promise<Peer> {
   mkdirSync(directory, { recursive: true })
   const port = await freePort()
   const conf = path.join(directory, 'virtbrokerd.conf')
   const more = [...listenOn(port, tls), `driver_sharing = "${sharing ? 'identity' : 'off'}"`, `driver_sockets = ["*=${driver.socket}"]`]
+  if (metrics) more.push(`metrics_listen = "unix:${metricsIn(directory)}"`, 'slow_call_ms = 1000')
   if (threads !== undefined) more.push(`actor_threads = ${threads}`, 'actor_min_clients = 1')
   writeFileSync(conf, libvirtdConf(directory, more))
   const program = new Program([process.execPath, executable, '-f', conf, '-p', path.join(directory, 'pid')])

@@ -75,7 +75,9 @@ const CALLS: readonly (readonly [prog: number, proc: number, args: (random: Rand
     [BROKER.follow, random => json({ after: random.integer(0, 1000) })],
     [BROKER.trace, random => json({ id: id(random), thread: random.integer(0, 9) })],
     [BROKER.slow, random => json({ after: random.integer(0, 1000) })],
-    [BROKER.procedures, () => json({})]
+    [BROKER.procedures, () => json({})],
+    [BROKER.connections, random => json({ thread: random.integer(0, 9), after: random.integer(0, 1000) })],
+    [BROKER.busiest, () => json({})]
   ] as readonly [number, (random: Random) => XdrWriter][]).map(([proc, args]) => [BROKER_PROGRAM, proc, args] as const)
 ]
 

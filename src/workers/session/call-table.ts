@@ -66,7 +66,7 @@ export class CallTable {
     if (this.#heads === undefined || this.#heads.length < at + HEAD_STEP) this.#growHeads(at + HEAD_STEP)
     const length = Math.max(0, Math.min(HEAD_BYTES, to - from))
     this.#heads![at] = length
-    bytes.copy(this.#heads!, at + 1, from, from + length)
+    if (length > 0) bytes.copy(this.#heads!, at + 1, from, from + length)
   }
 
   /** The first bytes of a call's arguments, if they are kept; valid until the table changes. */
@@ -126,8 +126,10 @@ export class CallTable {
   remove(place: number): void {
     const words = this.#words
     const times = this.#times
-    this.#heads?.copyWithin((place / WORDS) * HEAD_STEP, (place / WORDS + 1) * HEAD_STEP, (this.#end / WORDS) * HEAD_STEP)
     this.#end -= WORDS
+    // Nearly always nothing stands behind it.
+    if (place === this.#end) return
+    this.#heads?.copyWithin((place / WORDS) * HEAD_STEP, (place / WORDS + 1) * HEAD_STEP, (this.#end / WORDS + 1) * HEAD_STEP)
     for (let at = place; at < this.#end; at++) words[at] = words[at + WORDS]!
     if (times === undefined) return
     for (let at = place / TIME_STEP; at < this.#end / TIME_STEP; at++) times[at] = times[at + TIME_STEP]!
