@@ -7,6 +7,7 @@ import { connectAs, openToAll, USER } from '../support/as-user.js'
 import { Broker } from '../support/broker.js'
 import { Cleanup } from '../support/cleanup.js'
 import { clientEnv } from '../support/clients.js'
+import type { Conf } from '../support/conf-file.js'
 import type { Frame } from '../support/frame-socket.js'
 import { Libvirtd } from '../support/libvirtd.js'
 import { PolkitBus } from '../support/polkit-bus.js'
@@ -27,6 +28,7 @@ const poolXml = (name: string): string =>
 describe("a libvirtd that checks each call's access", function () {
   this.timeout(30_000)
   const cleanup = new Cleanup()
+  let daemon: Libvirtd
   let broker: Broker
 
   before(async () => {
@@ -34,18 +36,25 @@ describe("a libvirtd that checks each call's access", function () {
     const host = await PrivateHost.start(cleanup, { ownPids: false })
     process.env['DBUS_SYSTEM_BUS_ADDRESS'] = bus.address
     const conf = { access_drivers: ['polkit'] }
-    const daemon = await Libvirtd.start(host, cleanup, { drivers: ['storage'], conf }).finally(() => {
+    daemon = await Libvirtd.start(host, cleanup, { drivers: ['storage'], conf }).finally(() => {
       delete process.env['DBUS_SYSTEM_BUS_ADDRESS']
     })
-    broker = await Broker.start(cleanup, { driver_sockets: [`*=${daemon.socket}`], unix_sock_rw_perms: '0777' })
-    await openToAll(broker.dir)
+    // With "user" it is told of no process: that has a test of its own.
+    broker = await start(process.env['VIRTBROKER_TEST_SHARING'] === 'user' ? { driver_sharing: 'identity' } : {})
   })
 
   after(() => cleanup.run())
 
-  const define = async (uid: number, pool: string): Promise<Frame> => {
-    const client = await connectAs(cleanup, uid, broker.socket)
-    expect((await client.open('storage:///system')).status).to.equal(STATUS.ok)
+  async function start(more: Conf): Promise<Broker> {
+    const started = await Broker.start(cleanup, { driver_sockets: [`*=${daemon.socket}`], unix_sock_rw_perms: '0777', ...more })
+    await openToAll(started.dir)
+    return started
+  }
+
+  const define = async (uid: number, pool: string, by = broker): Promise<Frame> => {
+    const client = await connectAs(cleanup, uid, by.socket)
+    const opened = await client.open('storage:///system')
+    if (opened.status !== STATUS.ok) return opened
     return client.call(REMOTE.storagePoolDefineXml, new XdrWriter().string(poolXml(pool)).u32(0).finish())
   }
 
@@ -77,6 +86,11 @@ describe("a libvirtd that checks each call's access", function () {
     expect(some.stdout.split(/\s+/).filter(Boolean), some.stderr).to.deep.equal(['shared'])
     const { stderr } = await virshAs(USER.bin, 'pool-undefine private')
     expect(stderr).to.contain('access denied')
+  })
+
+  it('refuses the calls of whom it is told no process', async () => {
+    expect((await define(USER.daemon, 'told', await start({ driver_sharing: 'identity' }))).status).to.equal(STATUS.ok)
+    expect((await define(USER.daemon, 'untold', await start({ driver_sharing: 'user' }))).status).to.equal(STATUS.error)
   })
 
   it('does not let a client speak for another', async () => {
