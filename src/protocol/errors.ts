@@ -186,6 +186,15 @@ export function decodeError(payload: Buffer, start = 0, end = payload.length): R
   })
 }
 
+/** As `decodeError`, of a driver daemon, which may send anything. */
+export function readDriverError(payload: Buffer, start = 0, end = payload.length): RemoteError {
+  try {
+    return decodeError(payload, start, end)
+  } catch {
+    return rpcError('driver daemon sent an error that cannot be decoded')
+  }
+}
+
 /** Frames up to this length are judged when they have come whole; no error is longer. */
 const MAX_ERROR_FRAME_BYTES = 1024 * 1024
 

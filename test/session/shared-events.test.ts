@@ -1,9 +1,10 @@
 import { expect } from 'chai'
 import { decodeError, errorReply, rpcError } from '#protocol/errors.js'
-import { HEADER_BYTES, PROGRAM, STATUS } from '#protocol/header.js'
+import { HEADER_BYTES, MESSAGE, PROGRAM, STATUS } from '#protocol/header.js'
 import { QEMU, REMOTE } from '#protocol/procedures.js'
 import { XdrWriter } from '#protocol/xdr.js'
 import { EventDaemon, eventsIn } from '../support/event-daemon.js'
+import { frame, type Frame } from '../support/frame-socket.js'
 import { settle } from '../support/memory-session.js'
 import { pattern } from '../support/pattern.js'
 import { eachTrial, type SharedTrial, type MemoryGuest } from '../support/shared-trial.js'
@@ -342,6 +343,21 @@ describe('events of clients that share driver connections', () => {
     expect(decodeError(Buffer.from(answer!.payload, 'latin1')).message).to.equal('no more')
     trial.drivers.refusal = undefined
     expect(await idOf(guest)).to.be.a('number')
+  })
+
+  it('are refused with a word of ours when the daemon refuses them with what is no error, and nothing else comes of it', async () => {
+    const guest = await trial.open()
+    const id = await idOf(guest)
+    for (const nonsense of [Buffer.alloc(0), Buffer.alloc(12, 0x23)]) {
+      guest.call(ON, args(5))
+      await settle()
+      const [{ proc, serial }] = trial.upstreams[1]!.take() as [Frame]
+      trial.upstreams[1]!.transport.receive(frame({ proc, serial, type: MESSAGE.reply, status: STATUS.error }, nonsense))
+      const [answer] = guest.answers()
+      expect(decodeError(Buffer.from(answer!.payload, 'latin1')).message).to.equal('driver daemon sent an error that cannot be decoded')
+    }
+    daemon!.send(LIFECYCLE, 0, Buffer.from('abcd'))
+    expect(heard(guest)).to.deep.equal([`${LIFECYCLE} ${id} abcd`])
   })
 
   it('are registered for elsewhere by those who come when the daemon has lost another one that it needs', async () => {

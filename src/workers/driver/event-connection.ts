@@ -1,4 +1,4 @@
-import { decodeError, RemoteError, rpcError } from '../../protocol/errors.js'
+import { readDriverError, RemoteError, rpcError } from '../../protocol/errors.js'
 import { DISPOSITION, type Disposition } from '../../protocol/frame-reader.js'
 import {
   frameLength,
@@ -160,7 +160,7 @@ export class EventConnection extends SessionlessUser implements RegistrationCall
     this.#out.delete(frameSerial(bytes, at))
     const body = Buffer.from(bytes.subarray(at + HEADER_BYTES, at + length))
     this.isSpent ||= losesSecondary(bytes, at)
-    call.answered(frameStatus(bytes, at) === STATUS.ok ? body : decodeError(body))
+    call.answered(frameStatus(bytes, at) === STATUS.ok ? body : readDriverError(body))
     return DISPOSITION.skip
   }
 

@@ -1,4 +1,4 @@
-import { decodeError, rpcError, type RemoteError } from '../../protocol/errors.js'
+import { readDriverError, type RemoteError } from '../../protocol/errors.js'
 import { frameSerial, frameStatus, HEADER_BYTES, STATUS } from '../../protocol/header.js'
 import { callFrame } from '../../protocol/messages/frames.js'
 import type { FrameWriter } from '../framing/frame-writer.js'
@@ -45,20 +45,12 @@ export class OwnCalls {
     const serial = frameSerial(bytes, from)
     const [call] = this.#calls.splice(this.#calls.findIndex(one => one.serial === serial), 1)
     const body = from + HEADER_BYTES
-    if (frameStatus(bytes, from) !== STATUS.ok) call!.reject(readError(bytes, body, to))
+    if (frameStatus(bytes, from) !== STATUS.ok) call!.reject(readDriverError(bytes, body, to))
     else call!.resolve(body === to ? EMPTY : Buffer.from(bytes.subarray(body, to)))
   }
 
   /** No more replies will come. */
   abandon(error: RemoteError): void {
     for (const call of this.#calls.splice(0)) call.reject(error)
-  }
-}
-
-function readError(bytes: Buffer, from: number, to: number): RemoteError {
-  try {
-    return decodeError(bytes, from, to)
-  } catch {
-    return rpcError('driver daemon sent an error that cannot be decoded')
   }
 }
