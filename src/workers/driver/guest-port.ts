@@ -268,7 +268,9 @@ export class GuestPort implements DriverPort, CallWriter, FrameSource, Guest, Ow
     }
     const sent = Math.min(this.#sent, to - from)
     this.#sent -= sent
-    return from + sent >= to || this.#own?.port.writer.relay(bytes, from + sent, to) !== false
+    // A piece without bytes says that a frame is at its end which the kernel has moved.
+    if (sent > 0 && from + sent === to) return true
+    return this.#own?.port.writer.relay(bytes, from + sent, to) !== false
   }
 
   relayWithDescriptors(frame: Buffer, descriptors: readonly number[]): boolean {
