@@ -56,7 +56,8 @@ function row(fact: Fact): string {
     quoted(descriptors(fact.note ?? '')),
     quoted(fact.aclfilter),
     quoted(fact.binds),
-    quoted(fact.object)
+    quoted(fact.object),
+    fact.pure
   ]
   const words = fact.acl && fact.acl !== 'none' ? fact.acl.split(';').map(quoted) : []
   const texts = `[${cells.join(',\t')},\t[${words.join(',\t')}]]`

@@ -35,8 +35,8 @@ export type ObjectKind =
 /** `ARGUMENTS>REPLY`: what stands at the head of each, if it is an object. Without `>` the reply has none. */
 export type Objects = '' | ObjectKind | `>${ObjectKind}` | `${ObjectKind}>${ObjectKind}`
 
-/** number, name, kind, priority, stream, owner, local, readonly, since, args, ret, descriptors, aclFilter, binds, object, acl */
+/** number, name, kind, priority, stream, owner, local, readonly, since, args, ret, descriptors, aclFilter, binds, object, pure, acl */
 export type Row = readonly [
   number, string, Kind, Priority, StreamUse, Owner, 0 | 1, ReadonlyClass, string, 0 | 1, 0 | 1, Descriptors, string,
-  Binds, Objects, readonly string[]
+  Binds, Objects, 0 | 1, readonly string[]
 ]

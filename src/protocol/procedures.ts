@@ -29,6 +29,8 @@ export interface Procedure {
   binds: Binds
   /** Objects that arguments and reply begin with. */
   object: Objects
+  /** It only reads: nothing is changed by it, at the daemon or in a guest, and no guest agent is asked. */
+  pure: boolean
   /**
    * Permissions asked for: `object:permission`, or `object:permission:FLAG` when the call's flags contain FLAG
    * (`A|B`: all of them, `!A|B`: none of them), or `object:permission::param:value` when an argument has that value.
@@ -38,7 +40,7 @@ export interface Procedure {
 
 function expand(program: number, rows: readonly Row[]): Procedure[] {
   return rows.map(
-    ([number, name, kind, priority, stream, owner, local, readonly, since, args, ret, fds, aclFilter, binds, object, acl]) => ({
+    ([number, name, kind, priority, stream, owner, local, readonly, since, args, ret, fds, aclFilter, binds, object, pure, acl]) => ({
       program,
       number,
       name,
@@ -55,6 +57,7 @@ function expand(program: number, rows: readonly Row[]): Procedure[] {
       aclFilter,
       binds,
       object,
+      pure: pure === 1,
       acl
     })
   )

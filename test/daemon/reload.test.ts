@@ -4,6 +4,7 @@ import { connect } from 'node:net'
 import { join } from 'node:path'
 import { expect } from 'chai'
 import { STATUS } from '#protocol/header.js'
+import { callFrame } from '#protocol/messages/frames.js'
 import { REMOTE } from '#protocol/procedures.js'
 import { KEYS, keyNames, type KeyName } from '#main/config/keys.js'
 import { close } from '#workers/os/libc.js'
@@ -126,6 +127,18 @@ const PROBES: Partial<Record<KeyName, Probe>> = {
   },
   driver_max_idle: {
     before: shared({ driver_max_idle: NEVER }), after: shared({ driver_max_idle: 1 }), shows: closesOneOfTwo, opened: true
+  },
+  collapse_reads: {
+    before: conf({ driver_sharing: 'identity' }),
+    after: conf({ driver_sharing: 'identity', collapse_reads: 1 }),
+    async shows(stage, client) {
+      const sent = (): number => stage.driver.connections.reduce((sum, one) => sum + one.serialsOf(GET_XML).length, 0)
+      const before = sent()
+      client.write(Buffer.concat([70_001, 70_002].map(serial => callFrame(GET_XML, serial))))
+      for (const serial of [70_001, 70_002]) expect((await client.next({ serial })).status).to.equal(STATUS.ok)
+      expect(sent() - before).to.equal(1)
+    },
+    opened: true
   },
   driver_connect_timeout: {
     before: conf({ driver_connect_timeout: NEVER }),

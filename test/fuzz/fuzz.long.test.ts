@@ -3,7 +3,7 @@ import { after } from './campaign.js'
 import { attackAdminSocket } from './admin-campaign.js'
 import { attackWithClients } from './client-campaign.js'
 import { attackWithDaemon } from './driver-campaign.js'
-import { attackAsGuests, callInACrowd } from './guest-campaign.js'
+import { attackAsGuests, attackAsReaders, callInACrowd } from './guest-campaign.js'
 import { attackInTime } from './time-campaign.js'
 
 /** Each test run takes another course; the seed in the test's name repeats it. */
@@ -29,6 +29,10 @@ describe('the broker stands', function () {
 
   it(`hostile guests of shared driver connections (npm run fuzz -- --only guests --seed ${seed})`, async () => {
     await attackAsGuests(cleanup, { seed, enough: after(SECONDS_AS_GUESTS) })
+  })
+
+  it(`hostile guests where identical reads become one (npm run fuzz -- --only readers --seed ${seed})`, async () => {
+    await attackAsReaders(cleanup, { seed, enough: after(SECONDS_AS_GUESTS) })
   })
 
   it(`many calls of many guests (npm run fuzz -- --only calls --seed ${seed})`, async () => {

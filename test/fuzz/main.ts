@@ -4,11 +4,12 @@ import { attackAdminSocket } from './admin-campaign.js'
 import { after } from './campaign.js'
 import { attackWithClients } from './client-campaign.js'
 import { attackWithDaemon } from './driver-campaign.js'
-import { attackAsGuests, callInACrowd } from './guest-campaign.js'
+import { attackAsGuests, attackAsReaders, callInACrowd } from './guest-campaign.js'
 import { attackInTime } from './time-campaign.js'
 
 const campaigns = {
-  clients: attackWithClients, daemon: attackWithDaemon, guests: attackAsGuests, calls: callInACrowd, admin: attackAdminSocket
+  clients: attackWithClients, daemon: attackWithDaemon, guests: attackAsGuests, readers: attackAsReaders, calls: callInACrowd,
+  admin: attackAdminSocket
 } as const
 
 interface Options {

@@ -64,6 +64,7 @@ class Trial {
     return {
       judge: {
         bound: false,
+        onlyReads: true,
         replied: (bytes, at) => (this.calls.delete(frameSerial(bytes, at)) ? DISPOSITION.pass : undefined),
         streamPacket: () => undefined,
         event: () => DISPOSITION.pass

@@ -23,7 +23,7 @@ const settings: ActorSettings = {
   tcpMinSsf: 0, saslAllowedUsers: undefined, policy: [], slowCallMs: 0, shield: false, proxiedTls: undefined,
   auditing: false, auditReads: false, auditFailClosed: false,
   systemBusAddress: '', clientStallTimeoutMs: 0,
-  closeTimeoutMs: 0, driverReconnect: false, driverSharing: 'off', driverPoolSize: 4,
+  closeTimeoutMs: 0, driverReconnect: false, driverSharing: 'off', driverPoolSize: 4, collapseReads: false,
   driverIdleTimeoutMs: 30_000, driverMaxIdle: 64, driverSocketDir: '/nowhere', driverSockets: [],
   testDriverSocket: undefined, ownSockets: [], uriAliases: [], superuser: { user: 'root', group: 'root' }, place: 'session',
   startsDaemons: false, tls: undefined
@@ -48,12 +48,8 @@ describe('an actor that is handed many connections at once', () => {
     // Nothing comes of the other end, and the peer is not gone either.
     const given = pipes.map(([end]) => end)
     for (const fd of given) ledger.give(fd, OWNER)
-    const handOvers = given.map((fd, id) => (
-      {
-        id, fd, since: 0, listener: { name: 'tcp', transport: 'tcp', readonly: false, auth: 'none' } as const, peer: '192.0.2.1:1',
-        via: undefined
-      }
-    ))
+    const listener = { name: 'tcp', transport: 'tcp', readonly: false, auth: 'none' } as const
+    const handOvers = given.map((fd, id) => ({ id, fd, since: 0, listener, peer: '192.0.2.1:1', via: undefined }))
     work.port1.postMessage({ handOvers, evictions: [] } satisfies ToActor)
     const waiting = (): number => given.filter(fd => ledger.isGiven(fd, OWNER)).length
     let left = CLIENTS

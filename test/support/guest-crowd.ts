@@ -8,6 +8,8 @@ const CALL = REMOTE.domainGetInfo
 const MOST_WAITING = 4
 const CLIENTS = 200
 const IDENTITIES = 50
+/** Of the calls, those that ask what others of the same identity ask. */
+const SAME = 0.3
 /** Moves between two looks at what has come of them. */
 const AT_A_TIME = 16
 
@@ -95,7 +97,9 @@ export class GuestCrowd {
   }
 
   #ask({ guest, asked, identity }: Member): void {
-    const text = `${identity}, call ${++this.report.calls}`
+    this.report.calls++
+    // What others ask as well may become one with theirs.
+    const text = this.#random.chance(SAME) ? `${identity}, as ever` : `${identity}, call ${this.report.calls}`
     const serial = guest.call(CALL, Buffer.from(text, 'latin1'))
     asked.set(serial, text)
   }

@@ -1,8 +1,9 @@
 import { expect } from 'chai'
 import { driverClosed } from '#protocol/broker-errors.js'
 import { DISPOSITION, type Disposition } from '#protocol/frame-reader.js'
-import { frameProcedure, frameSerial, frameStatus, HEADER_BYTES, MESSAGE, type Header } from '#protocol/header.js'
+import { frameProcedure, frameSerial, frameStatus, HEADER_BYTES, MESSAGE, PROGRAM, type Header } from '#protocol/header.js'
 import type { Identity } from '#protocol/identity.js'
+import { lookup } from '#protocol/procedures.js'
 import { Counters } from '#workers/thread/counters.js'
 import { Clock } from '#workers/base/clock.js'
 import { Comebacks } from '#workers/driver/comebacks.js'
@@ -88,7 +89,8 @@ class UpstreamDrivers implements Drivers {
 /** A session that notes what comes to it. Its calls wait in a queue while there is no room for them. */
 export class MemoryGuest implements DriverUser {
   readonly heard: string[] = []
-  readonly calls = new Set<number>()
+  /** Procedures of those that are not answered, by serial. */
+  readonly calls = new Map<number, number>()
   readonly relayed = { inPassedFrame: false, cutAtFrameEnd: (): void => undefined }
   readonly sender = undefined
   readonly waiting: Buffer[] = []
@@ -103,6 +105,9 @@ export class MemoryGuest implements DriverUser {
   readonly judge = ((guest: MemoryGuest) => ({
     get bound(): boolean {
       return guest.bound
+    },
+    get onlyReads(): boolean {
+      return [...guest.calls.values()].every(proc => lookup(PROGRAM.remote, proc)?.pure === true)
     },
     replied: (bytes: Buffer, at: number): Disposition | undefined =>
       guest.calls.delete(frameSerial(bytes, at)) ? DISPOSITION.pass : undefined,
@@ -163,7 +168,7 @@ export class MemoryGuest implements DriverUser {
       if (this.port.begin(call, 0, true) !== DISPOSITION.pass) return
       this.waiting.shift()
       this.port.writer.relay(call, 0, call.length)
-      this.calls.add(serial)
+      this.calls.set(serial, frameProcedure(call, 0))
     }
   }
 
@@ -188,7 +193,7 @@ export class MemoryGuest implements DriverUser {
 export class SharedTrial {
   readonly settings = {
     keepalive: { intervalMs: 0, count: 0 }, driverMaxRequests: 2, driverSharing: 'identity' as 'identity' | 'user' | 'off',
-    driverPoolSize: 2, driverIdleTimeoutMs: 60_000, driverMaxIdle: 64
+    driverPoolSize: 2, driverIdleTimeoutMs: 60_000, driverMaxIdle: 64, collapseReads: false
   }
   readonly drivers: UpstreamDrivers
   readonly turns: Turns

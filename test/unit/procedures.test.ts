@@ -38,6 +38,7 @@ describe('procedure table', () => {
       aclFilter: '',
       binds: 'stream',
       object: 'storage_vol',
+      pure: false,
       acl: ['storage_vol:data_write']
     })
   })
@@ -70,6 +71,34 @@ describe('procedure table', () => {
       DOMAIN_MONITOR_COMMAND_WITH_FILES: 'both',
       DOMAIN_OPEN_NAMESPACE: 'reply'
     })
+  })
+
+  it('marks as pure what only reads, by its name and by the permissions that it needs', () => {
+    const calls = [PROGRAM.remote, PROGRAM.qemu, PROGRAM.lxc, PROGRAM.admin, PROGRAM.keepalive].flatMap(program => proceduresOf(program))
+    const pure = calls.filter(procedure => procedure.pure)
+    expect(pure).to.have.length(172)
+    const reads = /_(GET|LIST|NUM|LOOKUP|IS|HAS)(_|$)|_(STATS|PEEK|CURRENT)(_FLAGS)?$/
+    const looks = /^\w+:(getattr|read|block_read|read_secure|search_\w+)(:.*)?$/
+    // They need more by libvirt's choice, and tell what is there.
+    const guarded = [
+      'DOMAIN_MIGRATE_GET_COMPRESSION_CACHE', 'DOMAIN_MIGRATE_GET_MAX_DOWNTIME', 'DOMAIN_MIGRATE_GET_MAX_SPEED',
+      'DOMAIN_SAVE_IMAGE_GET_XML_DESC'
+    ]
+    for (const { name, kind, stream, binds, descriptors, hasReturn, local, acl } of pure) {
+      expect({ kind, stream, binds, descriptors, hasReturn, local }, name).to.deep.equal({
+        kind: 'call', stream: 'none', binds: 'nothing', descriptors: 'none', hasReturn: true, local: false
+      })
+      expect(name).to.match(reads)
+      expect(name).not.to.match(/_(SET|CREATE|DEFINE|DESTROY|ATTACH|DETACH|DELETE|REFRESH)(_|$)/)
+      if (!guarded.includes(name)) for (const entry of acl) expect(entry, name).to.match(looks)
+    }
+  })
+
+  it('does not mark what changes something though it is called a getter, or asks the agent in a guest', () => {
+    const { domainGetJobStats, domainCheckpointGetXmlDesc, domainGetFsinfo, domainGetTime, domainGetGuestInfo } = REMOTE
+    for (const number of [domainGetJobStats, domainCheckpointGetXmlDesc, domainGetFsinfo, domainGetTime, domainGetGuestInfo]) {
+      expect(lookup(PROGRAM.remote, number)!.pure, procedureName(PROGRAM.remote, number)).to.equal(false)
+    }
   })
 
   it('finds nothing for numbers and programs that it does not know', () => {

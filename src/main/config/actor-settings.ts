@@ -49,6 +49,7 @@ export function actorSettings(config: Config): ConfiguredActor {
     driverPoolSize: config.driverPoolSize,
     driverIdleTimeoutMs: 1000 * config.driverIdleTimeout,
     driverMaxIdle: config.driverMaxIdle,
+    collapseReads: config.collapseReads,
     loginTimeoutMs: 1000 * config.loginTimeout,
     firstFrameTimeoutMs: Math.min(FIRST_FRAME_MS, 1000 * config.loginTimeout),
     clientStallTimeoutMs: 1000 * config.clientStallTimeout,

@@ -117,6 +117,9 @@ export function warnings(config: Config): string[] {
   if (config.driverSharing === 'user') {
     found.push('driver_sharing = "user" tells driver daemons of no process: those with access_drivers = [ "polkit" ] refuse the calls')
   }
+  if (config.collapseReads && config.driverSharing === 'off') {
+    found.push('collapse_reads has no effect without driver_sharing')
+  }
   found.push(...proxyWarnings(config))
   if (othersWrite(config.driverSocketDir)) {
     found.push(`driver_socket_dir: others can write to ${config.driverSocketDir}, and put sockets of their own there`)

@@ -186,6 +186,7 @@ export const KEYS = {
   driver_pool_size: unsigned(4, LIVE),
   driver_idle_timeout: unsigned(30, LIVE),
   driver_max_idle: unsigned(64, LIVE),
+  collapse_reads: boolean(false, LIVE),
   embedded_test_driver: boolean(false, RESTART),
   embedded_test_driver_user: string('nobody', RESTART),
   driver_reconnect: boolean(true, LIVE),

@@ -75,15 +75,27 @@ export class ConnectionGroup implements Timed {
   pick(guest: GuestPort, secondary: number): SharedConnection | undefined {
     if (this.#waiting.size > 0 && this.#turn !== guest) return undefined
     this.#turn = undefined
-    // Calls that a client sends at once begin in the order in which it sent them.
-    const { last } = guest
-    const recent = guest.out > 0 && last !== undefined && this.#services.clock.now - guest.lastAt < STUCK_MS
-    if (recent && this.connections.includes(last)) return last.hasRoom(secondary) ? last : undefined
+    const tied = this.#tied(guest)
+    if (tied !== undefined) return tied.hasRoom(secondary) ? tied : undefined
     let best: SharedConnection | undefined
     for (const one of this.connections) {
       if (one.hasRoom(secondary) && (best === undefined || one.out < best.out)) best = one
     }
     return best
+  }
+
+  /** Which one its next call has to take: calls that a client sends at once begin in the order in which it sent them. */
+  #tied({ out, last, lastAt }: GuestPort): SharedConnection | undefined {
+    if (out === 0 || last === undefined || this.#services.clock.now - lastAt >= STUCK_MS) return undefined
+    return this.connections.includes(last) ? last : undefined
+  }
+
+  /** Where the call at `bytes[at]` becomes one with another that asks the same and has not left; undefined if nowhere. */
+  join(guest: GuestPort, bytes: Buffer, at: number, question: string): SharedConnection | undefined {
+    const tied = this.#tied(guest)
+    const found = (tied === undefined ? this.connections : [tied]).find(one => one.join(guest, bytes, at, question))
+    if (found !== undefined) this.#waiting.delete(guest)
+    return found
   }
 
   /** It is told when to ask again. */

@@ -45,6 +45,10 @@ export class DriverPool implements Drivers, SharedDriverOwner {
     this.#guests = { turns, io, counters, held: new HeldReplies(), collected: new CollectedCalls() }
   }
 
+  get held(): HeldReplies {
+    return this.#guests.held
+  }
+
   get comebacks(): Drivers['comebacks'] {
     return this.drivers.comebacks
   }

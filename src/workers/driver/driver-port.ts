@@ -42,6 +42,8 @@ export interface DriverPort {
 export interface ReplyJudge {
   /** Whether the session has streams, which live at the daemon as long as the connection. */
   readonly bound: boolean
+  /** Whether those of the session's calls that are not answered all change nothing. */
+  readonly onlyReads: boolean
   /** A reply, with the serial that the client knows: its call is settled. Undefined: it answers none. */
   replied(bytes: Buffer, at: number, here: boolean): Disposition | undefined
   /**

@@ -2,9 +2,9 @@ import { driverClosed } from '../../protocol/broker-errors.js'
 import { NEED, needOf, needOfWhole } from '../../protocol/connection-needs.js'
 import { RemoteError } from '../../protocol/errors.js'
 import { DISPOSITION, type Disposition } from '../../protocol/frame-reader.js'
-import { frameLength, frameProcedure, frameProgram, frameType, MESSAGE } from '../../protocol/header.js'
+import { frameLength, frameProcedure, frameProgram } from '../../protocol/header.js'
 import { registrationKind } from '../../protocol/messages/event-forms.js'
-import { lookup } from '../../protocol/procedures.js'
+import { hasPriority } from '../../protocol/procedures.js'
 import type { Closable } from '../base/clock.js'
 import type { FrameSource } from '../framing/frame-writer.js'
 import type { Counters } from '../thread/counters.js'
@@ -17,27 +17,17 @@ import type { DriverOpening, OpenedDriver } from './drivers.js'
 import { GuestRegistrations, type RegistrationsOwner } from './guest-registrations.js'
 import type { HeldReplies } from './held-replies.js'
 import { OwnAnswers } from './own-answers.js'
-import { OwnPart, type OwnPartOwner } from './own-part.js'
-import { secondaryOf } from './secondaries.js'
+import { OwnPart, promotionOf, type OwnPartOwner } from './own-part.js'
 import type { Guest, SharedConnection } from './shared-connection.js'
 import type { SharedRegistrations } from './shared-registrations.js'
 
 /** A longer call is not kept until it is whole: its session gets a connection of its own for it. */
 const MAX_SHARED_CALL_BYTES = 64 * 1024
 
-/** Why a call needs a connection of its own. */
-function promotionOf(bytes: Buffer, at: number): Promotion {
-  const procedure = lookup(frameProgram(bytes, at), frameProcedure(bytes, at))
-  const binds = procedure?.binds ?? 'unknown'
-  if (binds === 'nothing') return frameType(bytes, at) === MESSAGE.call ? 'long' : 'descriptors'
-  const why = binds === 'autodestroyFlag' ? 'autodestroy' : binds
-  return PROMOTIONS.find(known => known === why) ?? 'unknown'
-}
-
 /** Whose guest it is: a name that is open at a driver daemon, on connections that are shared. */
 export interface GuestHost {
-  /** A connection with room for a call now; undefined: the guest is told when to ask again. */
-  connectionFor(guest: GuestPort, high: boolean, secondary: number): SharedConnection | undefined
+  /** Sends the whole call at `bytes[at]`, which becomes one with no other if `alone`. False: the guest is told when to ask again. */
+  call(guest: GuestPort, bytes: Buffer, at: number, alone: boolean): boolean
   /** The same name, with the same identity, on another connection. */
   openOwn(user: DriverUser): DriverOpening
   /** The event registrations of all its guests. */
@@ -73,6 +63,8 @@ export class GuestPort implements DriverPort, CallWriter, FrameSource, Guest, Ow
   lastAt = 0
   /** Ordinary and other calls that are out on shared connections. */
   out = 0
+  /** Those of them that have to go out again, before all that wait. */
+  #again: Buffer[] | undefined
   /** The session uses it, and hears of its loss. */
   #serving = false
   #gone = false
@@ -128,11 +120,8 @@ export class GuestPort implements DriverPort, CallWriter, FrameSource, Guest, Ow
     if (need === NEED.own || need === NEED.ownForGood || length > MAX_SHARED_CALL_BYTES) return this.#beginFirstOwn(bytes, at)
     if (!whole) return this.#collects(length) ? DISPOSITION.collect : this.#beginFirstOwn(bytes, at)
     if (this.#paused) return this.#holdPaused()
-    const procedure = lookup(frameProgram(bytes, at), frameProcedure(bytes, at))
-    const secondary = secondaryOf(procedure)
-    const connection = this.#host.connectionFor(this, procedure?.priority === 'high', secondary)
-    if (connection === undefined) return DISPOSITION.hold
-    connection.send(this, bytes, at, secondary)
+    if (this.#again !== undefined && !hasPriority(frameProgram(bytes, at), frameProcedure(bytes, at))) return DISPOSITION.hold
+    if (!this.#host.call(this, bytes, at, false)) return DISPOSITION.hold
     this.out++
     this.#sent += length
     return DISPOSITION.pass
@@ -219,6 +208,7 @@ export class GuestPort implements DriverPort, CallWriter, FrameSource, Guest, Ow
     this.#services.held.forget(this)
     if (!this.#held) return
     this.#held = false
+    this.#sendAgain()
     this.user.driverEvents.driverJudged()
   }
 
@@ -317,7 +307,21 @@ export class GuestPort implements DriverPort, CallWriter, FrameSource, Guest, Ow
 
   judged(): void {
     this.#useReady()
+    this.#sendAgain()
     this.user.driverEvents.driverJudged()
+  }
+
+  callAgain(frame: Buffer): void {
+    (this.#again ??= []).push(frame)
+    this.#sendAgain()
+  }
+
+  #sendAgain(): void {
+    const again = this.#again
+    if (again === undefined) return
+    if (this.#paused) this.#held = true
+    else while (again.length > 0 && this.#host.call(this, again[0]!, 0, true)) again.shift()
+    if (again.length === 0) this.#again = undefined
   }
 
   // Events

@@ -9,7 +9,7 @@ export interface Reader {
 
 /**
  * Replies that came by shared connections for clients that do not take them. Such a connection is read all the same, so
- * there must be an end to what is kept: then the client with most of it is cut off.
+ * there must be an end to what is kept: then the client with most of it is cut off. Replies that several get count as well.
  */
 export class HeldReplies {
   readonly #held = new Map<Reader, number>()
@@ -29,6 +29,20 @@ export class HeldReplies {
     const bytes = this.#held.get(reader)
     if (bytes === undefined) return
     this.#held.delete(reader)
+    this.#bytes -= bytes
+  }
+
+  /** Whether one that several are to get may be copied: never so many that somebody would be cut off for it. */
+  hasRoomFor(bytes: number): boolean {
+    return this.#bytes + bytes <= this.most / 2
+  }
+
+  /** Of a reply that several are to get so many bytes are kept until `dropped`. */
+  kept(bytes: number): void {
+    this.#bytes += bytes
+  }
+
+  dropped(bytes: number): void {
     this.#bytes -= bytes
   }
 

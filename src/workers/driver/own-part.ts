@@ -1,8 +1,11 @@
 import type { RemoteError } from '../../protocol/errors.js'
 import { DISPOSITION, type Disposition } from '../../protocol/frame-reader.js'
+import { frameProcedure, frameProgram, frameType, MESSAGE } from '../../protocol/header.js'
+import { lookup } from '../../protocol/procedures.js'
 import type { Closable } from '../base/clock.js'
 import type { FrameSource } from '../framing/frame-writer.js'
 import type { ConnectionUse, OwnReason } from '../thread/driver-report.js'
+import { PROMOTIONS, type Promotion } from '../thread/metric-families.js'
 import type { DriverEvents, DriverPort, DriverUser, ReplyJudge, ReplySink } from './driver-port.js'
 
 /** What happens to the connection that a guest has for itself. */
@@ -61,6 +64,10 @@ export class OwnPart implements DriverUser, ReplyJudge, DriverEvents {
     return this.#user.judge.bound
   }
 
+  get onlyReads(): boolean {
+    return this.#user.judge.onlyReads
+  }
+
   replied(bytes: Buffer, at: number, here: boolean): Disposition | undefined {
     const found = this.used ? this.#user.judge.replied(bytes, at, here) : undefined
     if (found !== undefined && found !== DISPOSITION.collect) this.out--
@@ -90,4 +97,13 @@ export class OwnPart implements DriverUser, ReplyJudge, DriverEvents {
   driverViolated(what: string): void {
     this.#user.driverEvents.driverViolated(what)
   }
+}
+
+/** Why a call needs a connection of its own. */
+export function promotionOf(bytes: Buffer, at: number): Promotion {
+  const procedure = lookup(frameProgram(bytes, at), frameProcedure(bytes, at))
+  const binds = procedure?.binds ?? 'unknown'
+  if (binds === 'nothing') return frameType(bytes, at) === MESSAGE.call ? 'long' : 'descriptors'
+  const why = binds === 'autodestroyFlag' ? 'autodestroy' : binds
+  return PROMOTIONS.find(known => known === why) ?? 'unknown'
 }

@@ -11,6 +11,7 @@ export abstract class SessionlessUser implements DriverUser, DriverEvents, Reply
   readonly sender = undefined
   readonly carriesDescriptors = false
   readonly bound = false
+  readonly onlyReads = false
 
   get session(): this {
     return this

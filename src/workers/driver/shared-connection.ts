@@ -10,6 +10,7 @@ import type { DriverPort, DriverUser } from './driver-port.js'
 import type { Candidate } from './driver-sockets.js'
 import type { OpenedDriver } from './drivers.js'
 import { GatheredCalls, type GatheringOwner } from './gathered-calls.js'
+import { JoinedCalls, type JoinedCall } from './joined-calls.js'
 import { losesSecondary } from './secondaries.js'
 import { SessionlessUser } from './sessionless-user.js'
 import { Slots } from './slots.js'
@@ -27,6 +28,8 @@ export interface Guest {
   take(bytes: Buffer, from: number, to: number, whole: boolean): void
   /** What had come is judged. */
   judged(): void
+  /** This call, which was to be answered with another's reply, goes to the daemon after all. */
+  callAgain(frame: Buffer): void
 }
 
 export interface SharedOwner {
@@ -44,6 +47,12 @@ export interface SharedOwner {
   useOf(connection: SharedConnection): ConnectionUse | undefined
 }
 
+/** The way of replies to those whose calls had joined the one that is answered. */
+export interface Copies {
+  /** The reply stands at `bytes[from]`, up to `to`, if it is not so long that it goes on in parts. */
+  add(call: JoinedCall<Guest>, bytes: Buffer, from: number, to: number): void
+}
+
 /** What it needs of its thread. */
 export interface SharingServices {
   readonly clock: Clock
@@ -58,8 +67,10 @@ export interface SharingServices {
 export class SharedConnection extends SessionlessUser implements GatheringOwner, Timed {
   readonly #owner: SharedOwner
   readonly #services: SharingServices
-  readonly #slots: Slots<Guest>
+  readonly #copies: Copies
+  readonly #slots = new Slots<Guest>()
   readonly #gathered: GatheredCalls
+  #joined: JoinedCalls<Guest> | undefined
   #opened: OpenedDriver | undefined
   /** The daemon takes no more for now. */
   #full = false
@@ -75,11 +86,11 @@ export class SharedConnection extends SessionlessUser implements GatheringOwner,
   #idleSince: number
   readonly #timer = new Timer(this)
 
-  constructor(owner: SharedOwner, services: SharingServices, slots = new Slots<Guest>()) {
+  constructor(owner: SharedOwner, services: SharingServices, copies: Copies) {
     super()
     this.#owner = owner
     this.#services = services
-    this.#slots = slots
+    this.#copies = copies
     this.#gathered = new GatheredCalls(this, services.turns)
     this.#idleSince = services.clock.now
   }
@@ -131,8 +142,11 @@ export class SharedConnection extends SessionlessUser implements GatheringOwner,
     return false
   }
 
-  /** A whole call that stands at `bytes[at]`, for which there is room. Its serial is changed there. */
-  send(guest: Guest, bytes: Buffer, at: number, secondary: number): void {
+  /**
+   * A whole call that stands at `bytes[at]`, for which there is room. Its serial is changed there. Until it leaves, others that
+   * ask the same can join it.
+   */
+  send(guest: Guest, bytes: Buffer, at: number, secondary: number, question: string | undefined): void {
     const { clock } = this.#services
     if (this.#slots.size === 0) this.#owner.used(this, true)
     const serial = this.#slots.take(guest, frameSerial(bytes, at), clock.now)
@@ -140,6 +154,17 @@ export class SharedConnection extends SessionlessUser implements GatheringOwner,
     this.#opened!.port.begin(bytes, at, true)
     putFrameSerial(bytes, at, serial)
     this.#gathered.add(bytes, at, at + frameLength(bytes, at))
+    if (question !== undefined) this.#gathered.offer(question, serial)
+  }
+
+  /** The whole call at `bytes[at]` becomes one with another that asks the same and has not left. False: there is none. */
+  join(guest: Guest, bytes: Buffer, at: number, question: string): boolean {
+    const given = this.#gathered.offered(question)
+    if (given === undefined) return false
+    const place = this.#slots.find(given)
+    if (this.#slots.userAt(place) !== undefined) return (this.#joined ??= new JoinedCalls()).add(given, guest, bytes, at)
+    this.#slots.pass(place, { user: guest, serial: frameSerial(bytes, at) })
+    return true
   }
 
   sendNow(bytes: Buffer, from: number, to: number): void {
@@ -162,7 +187,8 @@ export class SharedConnection extends SessionlessUser implements GatheringOwner,
 
   /** It is gone, and wants no more. */
   forget(guest: Guest): void {
-    this.#slots.forget(guest)
+    this.#joined?.forget(guest)
+    this.#slots.forget(guest, given => this.#joined?.heir(given))
     if (this.#passing === guest) this.#passing = undefined
     const at = this.#answered.indexOf(guest)
     if (at >= 0) this.#answered.splice(at, 1)
@@ -212,6 +238,8 @@ export class SharedConnection extends SessionlessUser implements GatheringOwner,
     this.#settled(place, given, bytes, at, here)
     guest.answered()
     this.#answered.push(guest)
+    const joined = this.#joined?.take(given)
+    if (joined !== undefined) this.#copies.add(joined, bytes, at, at + length)
     if (found !== DISPOSITION.pass) return found
     if (here) {
       guest.take(bytes, at, at + length, true)
@@ -282,7 +310,9 @@ export class SharedConnection extends SessionlessUser implements GatheringOwner,
 
   /** Who has calls here. */
   guests(): Set<Guest> {
-    return this.#slots.users()
+    const guests = this.#slots.users()
+    this.#joined?.addUsersTo(guests)
+    return guests
   }
 
   // Idle

@@ -1,18 +1,26 @@
 import { driverClosed } from '../../protocol/broker-errors.js'
 import { RemoteError } from '../../protocol/errors.js'
+import { frameProcedure, frameProgram } from '../../protocol/header.js'
 import type { Identity } from '../../protocol/identity.js'
 import { CLOSE_REASON } from '../../protocol/messages/connect.js'
+import { lookup } from '../../protocol/procedures.js'
 import { Timer } from '../base/clock.js'
 import { SOURCE } from '../base/log.js'
+import type { Counters } from '../thread/counters.js'
 import type { ConnectionUse } from '../thread/driver-report.js'
+import { FAMILIES } from '../thread/metric-families.js'
 import type { ThreadLog } from '../thread/services.js'
 import { ConnectionGroup, type GroupOwner, type GroupServices } from './connection-group.js'
+import { CopiedReplies } from './copied-replies.js'
 import type { DriverUser } from './driver-port.js'
 import type { Candidate, Way } from './driver-sockets.js'
 import type { DriverOpening, Drivers, OpeningLog } from './drivers.js'
 import type { Endpoint } from './endpoint.js'
 import { EventConnection, type EventConnectionOwner, type EventServices } from './event-connection.js'
 import type { GuestHost, GuestPort } from './guest-port.js'
+import type { HeldReplies } from './held-replies.js'
+import { questionOf, WaitingReads } from './joined-reads.js'
+import { secondaryOf } from './secondaries.js'
 import { SharedConnection, type Guest, type SharedOwner, type SharingServices } from './shared-connection.js'
 import type { SharedRegistrations } from './shared-registrations.js'
 
@@ -26,7 +34,9 @@ export interface SharedDriverServices extends GroupServices, SharingServices, Ev
   readonly settings: GroupServices['settings'] & SharingServices['settings'] & {
     readonly driverPoolSize: number
     readonly driverMaxIdle: number
+    readonly collapseReads: boolean
   }
+  readonly counters: Counters
   readonly log: ThreadLog
   readonly io: { failed(session: undefined, error: unknown): void }
 }
@@ -41,6 +51,8 @@ export interface Shared {
 export interface SharedDriverOwner {
   /** Opens a connection. */
   readonly drivers: Pick<Drivers, 'open'>
+  /** Replies that are kept. */
+  readonly held: HeldReplies
   /** It is open there. */
   endpoint(driver: SharedDriver, candidate: Candidate): Endpoint
   /** Nobody uses it. */
@@ -61,6 +73,9 @@ export class SharedDriver implements GuestHost, GroupOwner, SharedOwner, EventCo
   readonly #priority: ConnectionGroup
   /** The latest is where sessions register; others stay for those who have registered there. */
   readonly #events: EventConnection[] = []
+  readonly #copies: CopiedReplies
+  /** Made for the first call that waits and could join another. */
+  #reads: WaitingReads | undefined
   /** Where the first connection has led to, and all others do. */
   #candidate: Candidate | undefined
   #endpoint: Endpoint | undefined
@@ -72,6 +87,7 @@ export class SharedDriver implements GuestHost, GroupOwner, SharedOwner, EventCo
     this.#owner = owner
     this.#services = services
     this.shared = shared
+    this.#copies = new CopiedReplies(services.turns, owner.held)
     this.#ordinary = new ConnectionGroup(this, services, () => services.settings.driverPoolSize)
     this.#priority = new ConnectionGroup(this, services, () => KEPT_FOR_PRIORITY)
   }
@@ -121,12 +137,40 @@ export class SharedDriver implements GuestHost, GroupOwner, SharedOwner, EventCo
 
   // GuestHost
 
-  connectionFor(guest: GuestPort, high: boolean, secondary: number): SharedConnection | undefined {
-    const { clock } = this.#services
+  call(guest: GuestPort, bytes: Buffer, at: number, alone: boolean): boolean {
+    const procedure = lookup(frameProgram(bytes, at), frameProcedure(bytes, at))
+    const collapses = this.#services.settings.collapseReads && !alone
+    const question = collapses ? questionOf(procedure, bytes, at) : undefined
+    if (question !== undefined && this.#join(guest, bytes, at, question)) return true
+    const secondary = secondaryOf(procedure)
+    const connection = this.#connectionFor(guest, procedure?.priority === 'high', secondary)
+    if (connection !== undefined) {
+      connection.send(guest, bytes, at, secondary, question)
+      this.#reads?.forget(guest)
+      if (question !== undefined) this.#reads?.tell(question)
+    } else if (question !== undefined) (this.#reads ??= new WaitingReads()).add(guest, question)
+    return connection !== undefined
+  }
+
+  /** A call of a session that has written something may not be older than that. */
+  #join(guest: GuestPort, bytes: Buffer, at: number, question: string): boolean {
+    const connection = guest.user.judge.onlyReads ? this.#ordinary.join(guest, bytes, at, question) : undefined
+    if (connection === undefined) return false
+    this.#wentBy(connection, guest)
+    this.#reads?.forget(guest)
+    this.#services.counters.add(FAMILIES.joinedCalls, 1)
+    return true
+  }
+
+  #wentBy(connection: SharedConnection, guest: GuestPort): void {
+    guest.last = connection
+    guest.lastAt = this.#services.clock.now
+  }
+
+  #connectionFor(guest: GuestPort, high: boolean, secondary: number): SharedConnection | undefined {
     const ordinary = !high || this.#ordinary.isCalm ? this.#ordinary.pick(guest, secondary) : undefined
     if (ordinary !== undefined) {
-      guest.last = ordinary
-      guest.lastAt = clock.now
+      this.#wentBy(ordinary, guest)
       return ordinary
     }
     const group = high && !this.#ordinary.isEmpty ? this.#priority : this.#ordinary
@@ -172,6 +216,8 @@ export class SharedDriver implements GuestHost, GroupOwner, SharedOwner, EventCo
     this.#endpoint?.guests.delete(guest)
     this.#ordinary.forget(guest)
     this.#priority.forget(guest)
+    this.#reads?.forget(guest)
+    this.#copies.forget(guest)
     this.#serve()
     this.#leaveIfUnused()
   }
@@ -203,7 +249,7 @@ export class SharedDriver implements GuestHost, GroupOwner, SharedOwner, EventCo
   }
 
   async #open(group: ConnectionGroup, log: OpeningLog): Promise<Candidate> {
-    const connection = new SharedConnection(this, this.#services)
+    const connection = new SharedConnection(this, this.#services, this.#copies)
     const opening = this.#begin(connection, log)
     this.#openings.add(opening)
     try {

@@ -1,3 +1,9 @@
+/** Who made a call, and the serial under which he knows it. */
+export interface Caller<User> {
+  readonly user: User
+  readonly serial: number
+}
+
 /**
  * Calls of several users that one daemon has and has not answered: which user made each, and under which serial he knows
  * it. A slot outlives its user: until the daemon answers, it works for him.
@@ -52,9 +58,15 @@ export class Slots<User extends object> {
     removeAt(this.#since, place)
   }
 
-  /** Nobody waits for the answers to this user's calls any more. */
-  forget(user: User): void {
-    for (let at = 0; at < this.#users.length; at++) if (this.#users[at] === user) this.#users[at] = undefined
+  /** The call in that place is another's from now on, or nobody's. */
+  pass(place: number, to: Caller<User> | undefined): void {
+    this.#users[place] = to?.user
+    if (to !== undefined) this.#serials[place] = to.serial | 0
+  }
+
+  /** This user waits for the answers to his calls no more. `heir`: who does, by the serial that the daemon knows. */
+  forget(user: User, heir?: (given: number) => Caller<User> | undefined): void {
+    for (let at = 0; at < this.#users.length; at++) if (this.#users[at] === user) this.pass(at, heir?.(this.#given[at]!))
   }
 
   /** Nobody waits for the answer to any of them. */

@@ -15,7 +15,7 @@ import {
   type Header
 } from '../../protocol/header.js'
 import { CLOSE_REASON, connectionClosedFrame } from '../../protocol/messages/connect.js'
-import { hasPriority, procedureName, REMOTE } from '../../protocol/procedures.js'
+import { hasPriority, lookup, procedureName, REMOTE } from '../../protocol/procedures.js'
 import { giveBackSmall } from '../../protocol/spare-buffers.js'
 import { SOURCE } from '../base/log.js'
 import type { DriverPort, ReplyJudge } from '../driver/driver-port.js'
@@ -119,6 +119,14 @@ export class CallFlow implements CallSink, ReplyJudge {
 
   get bound(): boolean {
     return this.streams.size > 0
+  }
+
+  get onlyReads(): boolean {
+    const { calls } = this
+    for (let place = calls.size > 0 ? 0 : -1; place >= 0; place = calls.after(place)) {
+      if (lookup(calls.programAt(place), calls.procedureAt(place))?.pure !== true) return false
+    }
+    return true
   }
 
   // From the client

@@ -172,6 +172,7 @@ export const FAMILIES = {
     'pool_own_connections_total', 'Connections that were opened for one of them alone, by what its call would have left behind.',
     { reason: PROMOTIONS }
   ),
+  joinedCalls: counter('pool_joined_calls_total', 'Calls of theirs that were answered with the reply to the same call of another.'),
   threadDeaths: counter('actor_restarts_total', 'Threads that have died and were replaced.'),
   served: gauge('actor_clients', 'Clients of a thread whose sessions have begun.', {}, { across: 'each' }),
   loopDelay: gauge(

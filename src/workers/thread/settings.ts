@@ -23,6 +23,8 @@ export interface ActorSettings {
   driverIdleTimeoutMs: number
   /** Connections of one daemon that may be idle. */
   driverMaxIdle: number
+  /** Whether the same reads of several clients become one while they wait. */
+  collapseReads: boolean
   /** Deadline for everything before a client is authenticated, in milliseconds; 0: none. */
   loginTimeoutMs: number
   /** The shorter one until a client that has to log in has sent a first header, and for TLS handshakes; 0: none. */
