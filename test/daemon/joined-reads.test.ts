@@ -46,14 +46,15 @@ describe('clients that ask the same at once, with collapse_reads', () => {
 
   it('get one answer, and what they ask counts for each of them', async () => {
     const port = await freePort()
-    const stage = await start({ metrics_listen: `127.0.0.1:${port}` })
+    // Before the first is answered, there is one on each connection, of which there are 32 at most.
+    const stage = await start({ metrics_listen: `127.0.0.1:${port}`, driver_max_requests: 1, driver_pool_size: 1 })
     const all = await clients(stage, 200)
     stage.driver.otherwise = () => undefined
     const serials = await askAtOnce(all)
     answerAll(stage)
     const replies = await Promise.all(all.map((client, i) => client.next({ serial: serials[i]! })))
     for (const { payload, status } of replies) expect([payload.equals(ask), status]).to.deep.equal([true, STATUS.ok])
-    expect(sent(stage)).to.be.below(50)
+    expect(sent(stage)).to.be.at.most(33)
     const metrics = await Metrics.of(port)
     expect(metrics.value('pool_joined_calls_total')).to.equal(200 - sent(stage))
     expect(metrics.value('calls_total', { procedure: 'DOMAIN_GET_XML_DESC', outcome: 'ok' })).to.equal(200)

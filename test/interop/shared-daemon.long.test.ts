@@ -2,28 +2,25 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect } from 'chai'
 import { STATUS } from '#protocol/header.js'
-import { REMOTE } from '#protocol/procedures.js'
-import { XdrReader, XdrWriter } from '#protocol/xdr.js'
 import { Broker } from '../support/broker.js'
 import { Cleanup } from '../support/cleanup.js'
 import { interactiveVirsh, virshOk } from '../support/clients.js'
+import type { Conf } from '../support/conf-file.js'
 import { DriverRelay } from '../support/driver-relay.js'
 import { guestXml } from '../support/guest.js'
+import { writeAndRead } from '../support/history-clients.js'
 import { Libvirtd, startVirtlogd } from '../support/libvirtd.js'
+import { registersOf, TEST_DOMAIN } from '../support/metadata.js'
 import { PrivateHost } from '../support/private-host.js'
 import { printed } from '../support/processes.js'
+import { Random } from '../support/random.js'
 import { RawClient } from '../support/raw-client.js'
 import { tempDir } from '../support/temp-dir.js'
 import { waitFor } from '../support/waiting.js'
 
-const WRITES = 2000
-const READERS = 12
-/** The domain of test:///default. */
-const DOMAIN = new XdrWriter().string('test').fixed(Buffer.from('6695eb01f6a4830479aa97f2502e193f', 'hex')).i32(1).finish()
-const DESCRIPTION = 0
-const text = (value: string | undefined): Buffer => new XdrWriter().optional(value, (xdr, some) => xdr.string(some)).finish()
-const word = (value: number): Buffer => new XdrWriter().u32(value).finish()
-const NONE = text(undefined)
+const CLIENTS = 12
+const OPERATIONS = 10_000
+const SEED = 24
 
 describe('a real libvirtd behind shared connections', function () {
   this.timeout(60_000)
@@ -35,9 +32,9 @@ describe('a real libvirtd behind shared connections', function () {
   })
   afterEach(() => cleanup.run())
 
-  const startBroker = (socket: string): Promise<Broker> =>
+  const startBroker = (socket: string, more: Conf = {}): Promise<Broker> =>
     Broker.start(cleanup, {
-      driver_sockets: [`*=${socket}`], driver_sharing: 'identity', driver_idle_timeout: 1, actor_threads: 1
+      driver_sockets: [`*=${socket}`], driver_sharing: 'identity', driver_idle_timeout: 1, actor_threads: 1, ...more
     })
 
   it('that ends after two seconds without a client stays as long as one has it open that does not call', async () => {
@@ -60,44 +57,21 @@ describe('a real libvirtd behind shared connections', function () {
     await waitFor('the end of the daemon', () => daemon.ended)
   })
 
-  it('is never read as it was before a write that had ended', async () => {
-    const daemon = await Libvirtd.start(host, cleanup, { drivers: [] })
-    const dir = await tempDir(cleanup)
-    const relay = await DriverRelay.listen(cleanup, join(dir, 'sock'), daemon.socket)
-    const broker = await startBroker(join(dir, 'sock'))
-    const connected = async (): Promise<RawClient> => {
-      const client = await RawClient.connect(cleanup, broker.tcpPort)
-      expect((await client.open('test:///default')).status).to.equal(STATUS.ok)
-      return client
-    }
-    const writer = await connected()
-    const write = async (value: number): Promise<void> => {
-      const args = Buffer.concat([DOMAIN, word(DESCRIPTION), text(String(value)), NONE, NONE, word(0)])
-      expect((await writer.call(REMOTE.domainSetMetadata, args)).status).to.equal(STATUS.ok)
-    }
-    const question = Buffer.concat([DOMAIN, word(DESCRIPTION), NONE, word(0)])
-    let written = 0
-    let reads = 0
-    const reader = async (): Promise<void> => {
-      const client = await connected()
-      while (written < WRITES) {
-        const before = written
-        const { status, payload } = await client.call(REMOTE.domainGetMetadata, question)
-        expect(status).to.equal(STATUS.ok)
-        expect(Number(new XdrReader(payload).string())).to.be.at.least(before)
-        reads++
-      }
-    }
-    await write(0)
-    const readers = Array.from({ length: READERS }, reader)
-    while (written < WRITES) {
-      await write(written + 1)
-      written++
-    }
-    await Promise.all(readers)
-    expect(reads).to.be.greaterThan(WRITES)
-    expect(relay.connections.filter(({ calls }) => calls > 0).length, 'connections that they shared').to.be.within(2, 8)
-  })
+  for (const collapse of [0, 1]) {
+    it(`is never read as it was before a write that had ended, with collapse_reads = ${collapse}`, async () => {
+      const daemon = await Libvirtd.start(host, cleanup, { drivers: [] })
+      const dir = await tempDir(cleanup)
+      const relay = await DriverRelay.listen(cleanup, join(dir, 'sock'), daemon.socket)
+      const broker = await startBroker(join(dir, 'sock'), { collapse_reads: collapse })
+      const clients = await Promise.all(Array.from({ length: CLIENTS }, async () => {
+        const client = await RawClient.connect(cleanup, broker.tcpPort)
+        expect((await client.open('test:///default')).status).to.equal(STATUS.ok)
+        return { client, readonly: false }
+      }))
+      await writeAndRead(clients, registersOf([TEST_DOMAIN]), new Random(SEED), OPERATIONS)
+      expect(relay.connections.filter(({ calls }) => calls > 0).length, 'connections that they shared').to.be.within(2, 8)
+    })
+  }
 
   it('ends a guest that was made to die with its client when that one goes, and not when another does', async () => {
     await startVirtlogd(host, cleanup)

@@ -10,19 +10,22 @@ import { eachTrial, type SharedTrial } from '../support/shared-trial.js'
 
 const SEED = 24
 const OPERATIONS = 10_000
+/** As many reads before. */
+const LONG = 40
 
-/** Now and then a read brings what the one before it brought. */
+/** Now and then a read brings what some read long before it brought. */
 class ForgetfulMetadata extends Metadata {
   readonly #random = new Random(SEED)
-  readonly #before = new Map<string, Buffer>()
+  readonly #brought = new Map<string, Buffer[]>()
 
   override execute(proc: number, args: Buffer): Buffer {
     const result = super.execute(proc, args)
     if (proc !== GET_METADATA) return result
     const key = args.toString('latin1')
-    const before = this.#before.get(key)
-    this.#before.set(key, result)
-    return before !== undefined && this.#random.chance(0.01) ? before : result
+    const brought = this.#brought.get(key) ?? []
+    this.#brought.set(key, brought)
+    brought.push(result)
+    return brought.length > LONG && this.#random.chance(0.05) ? brought.at(-LONG)! : result
   }
 }
 

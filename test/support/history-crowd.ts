@@ -72,7 +72,7 @@ export class HistoryCrowd {
       for (let i = 0; i < AT_A_TIME; i++) await this.#move(random.pick(this.#members))
       this.#hear()
       for (let i = random.integer(0, 2 * AT_A_TIME); i > 0 && this.#running.length > 0; i--) this.#goOn(random.pick(this.#running))
-      if (random.chance(0.001)) this.#kill()
+      if (random.chance(0.01)) this.#kill()
       // One turn takes so many frames and no more.
       await settle()
       for (const member of this.#members) this.#judge(member)

@@ -78,7 +78,7 @@ describe('--check-config', () => {
     ['proxy_tls_identity=1', true, /proxy_protocol is "off", so there is no use for proxy_tls_identity$/m],
     ['proxy_protocol="require"\nproxy_trusted=["0.0.0.0/0"]', true, /proxy_trusted has 0\.0\.0\.0\/0: everybody can pretend to be a proxy/],
     ['proxy_protocol="require"\nproxy_trusted=["10.0.0.5"]', true, /"require", and nobody listens on TCP or TLS/],
-    ['collapse_reads=1', true, /collapse_reads has no effect without driver_sharing/],
+    ['driver_sharing="off"\ncollapse_reads=1', true, /collapse_reads has no effect without driver_sharing/],
     ['driver_sharing="user"', true, /access_drivers = \[ "polkit" \] refuse the calls/],
     ['audit_fail_closed=1', true, /there is no audit_output, so there is no use for audit_fail_closed$/m],
     ['listen_tls=1\ntls_no_verify_certificate=1', false, /lets everybody on the network in/],
