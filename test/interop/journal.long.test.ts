@@ -61,12 +61,15 @@ describe('the journal of a real systemd', function () {
   })
 
   it('has the records of an audit that goes there, for administrators', async () => {
+    const list = ['virsh', '-c', `qemu+unix:///system?socket=${SOCKET}`, 'list']
+    await host.exec(list)
     await service.configure({ audit_output: 'journald' })
     await service.systemctl('reload', 'virtbrokerd.service')
-    await host.exec(['virsh', '-c', `qemu+unix:///system?socket=${SOCKET}`, 'list'])
-    const opened = (): Promise<Record<string, string>[]> => entries('VIRTBROKER_OPERATION=CONNECT_OPEN')
-    await waitFor('the record', async () => (await opened()).length > 0)
-    const [entry] = await opened()
+    await waitFor('a record', async () => {
+      await host.exec(list)
+      return (await entries('VIRTBROKER_OPERATION=CONNECT_OPEN')).length > 0
+    })
+    const [entry] = await entries('VIRTBROKER_OPERATION=CONNECT_OPEN')
     expect(entry).to.include({ MESSAGE_ID: AUDIT_MESSAGE_IDS[6003], SYSLOG_FACILITY: '10', VIRTBROKER_UID: '0', VIRTBROKER_STATUS: '0' })
     expect(JSON.parse(entry!.VIRTBROKER_AUDIT!)).to.include({ class_uid: 6003, status_id: 1 })
     await service.configure({})

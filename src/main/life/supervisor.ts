@@ -34,7 +34,6 @@ import { SessionDaemons } from '../threads/session-daemons.js'
 import type { Drainable } from './drain.js'
 import type { BrokerSettings } from './settings.js'
 import { SettingsInUse, type SettingsUsers } from './settings-in-use.js'
-import { watchedCalls } from './watched-calls.js'
 
 /**
  * The main thread's part: it accepts connections, applies the limits and hands each client to an actor thread. It never
@@ -289,6 +288,7 @@ export class Supervisor implements Drainable, ListenerHandler {
   async #makeAdminSocket(live: SettingsInUse, pool: ActorPool, { admitted }: Admission): Promise<AdminSocket> {
     // By itself, and late: a process that may have few descriptors could not read all of its files at once.
     const { makeAdminSocket } = await import('./make-admin-socket.js')
+    const { watchedCalls } = await import('./watched-calls.js')
     const host = {
       poller: this.#poller, ledger: this.#closer.ledger, log: this.#log, audit: this.#audit, idle: () => this.onIdle(this.isIdle)
     }
