@@ -18,7 +18,9 @@ import { RawClient } from '../support/raw-client.js'
 import { tempDir } from '../support/temp-dir.js'
 import { waitFor } from '../support/waiting.js'
 
-const CLIENTS = 12
+const CLIENTS = 40
+/** Whatever is stuck: those for ordinary calls, and the one for others. */
+const MOST_CONNECTIONS = 33
 const OPERATIONS = 10_000
 const SEED = 24
 
@@ -69,7 +71,7 @@ describe('a real libvirtd behind shared connections', function () {
         return { client, readonly: false }
       }))
       await writeAndRead(clients, registersOf([TEST_DOMAIN]), new Random(SEED), OPERATIONS)
-      expect(relay.connections.filter(({ calls }) => calls > 0).length, 'connections that they shared').to.be.within(2, 8)
+      expect(relay.connections.filter(({ calls }) => calls > 0).length, 'connections that they shared').to.be.within(2, MOST_CONNECTIONS)
     })
   }
 
