@@ -10,11 +10,12 @@ const packages = [
   'iproute2', 'util-linux', 'procps', 'diffutils', 'libnss-systemd', 'sudo'
 ]
 
-/** What only some files want: those that build and try packages, that watch brokers, and that unpack another release. */
+/** What only some files want: those that build and try packages, that watch brokers, look at the page, and unpack another release. */
 const forSome: readonly [files: RegExp, packages: readonly string[]][] = [
   [/\/test\/interop\/(debian-|rpm-|container\.)/, ['debootstrap', 'lintian', 'binutils', 'podman', 'runc', 'rpm', 'cpio']],
   [/\/test\/interop\/prometheus\./, ['prometheus']],
   [/\/test\/interop\/shared-clients\./, ['prometheus-libvirt-exporter']],
+  [/\/test\/page\//, ['chromium', 'fonts-dejavu-core']],
   [/\/test\/interop\/(virt-admin-releases|admin-protocol|fleet)\./, ['mmdebstrap']]
 ]
 

@@ -21,6 +21,7 @@ const ROOMS: readonly (readonly string[])[] = [
   ['main/clients'],
   ['main/audit'],
   ['main/admin', 'main/metrics'],
+  ['main/page'],
   ['main/life'],
   ['main/ctl'],
   ['main']

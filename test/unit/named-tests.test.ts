@@ -3,7 +3,7 @@ import { expect } from 'chai'
 
 const root = new URL('../../../', import.meta.url)
 const KINDS = ['', '.alone', '.long']
-const NAMED = /`((?:unit|session|daemon|interop)\/[a-z/-]+[a-z])`/g
+const NAMED = /`((?:unit|session|daemon|interop|page)\/[a-z/-]+[a-z])`/g
 
 describe('the pages', () => {
   for (const page of readdirSync(new URL('docs/', root)).filter(name => name.endsWith('.md'))) {

@@ -133,6 +133,9 @@ export function warnings(config: Config): string[] {
   const places = config.passed === undefined ? [] : placeKeys(config)
   if (places.length > 0) found.push(`systemd has made the sockets, so there is no use for ${places.join(', ')}`)
   found.push(...testDriverWarnings(config))
+  if (config.metricsToken !== undefined && config.metricsListen === undefined) {
+    found.push('metrics_listen is not set, so there is no use for metrics_token')
+  }
   if (config.given.has('max_client_requests') && config.maxClientRequests < 2) {
     found.push('max_client_requests of 1 makes every client wait for each reply')
   }

@@ -212,6 +212,7 @@ export const KEYS = {
   audit_reads: boolean(false, NEW_CLIENTS),
   audit_fail_closed: boolean(false, LIVE),
   metrics_listen: string('', RESTART),
+  metrics_token: optionalString(LIVE),
   thread_module: optionalString(RESTART),
   slow_call_ms: unsigned(0, NEW_CLIENTS)
 } as const

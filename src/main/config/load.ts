@@ -11,6 +11,7 @@ import { overruled, type ListenerName, type PassedSockets } from './listeners.js
 import { logSettings, type LogSettings } from './log-settings.js'
 import { parseAuditPlace, type AuditPlace } from './audit-place.js'
 import { metricsPlace, type MetricsPlace } from './metrics-place.js'
+import { metricsToken } from './metrics-token.js'
 import { defaultPaths, socketPaths, type Paths, type SocketPaths } from './paths.js'
 import { badPort, portNumber, UNKNOWN_NAME } from './port.js'
 import { proxySettings, type ProxyProtocol } from './proxy-settings.js'
@@ -55,6 +56,8 @@ export interface Config extends Omit<Settings, RefinedField> {
   driverSockets: ReadonlyMap<string, string>
   actorThreads: number
   metricsListen: MetricsPlace | undefined
+  /** Of the token in the file that `metricsToken` names, SHA-256. */
+  metricsTokenDigest: Uint8Array | undefined
   threadModule: string | undefined
   auditOutput: AuditPlace | undefined
   log: LogSettings
@@ -120,6 +123,7 @@ function checkConfig(contents: FileContents, file: string | undefined, paths: Pa
       driverSockets: parseDriverSockets(settings.driverSockets ?? [], file ?? ''),
       ...proxySettings(settings, file ?? ''),
       metricsListen: metricsPlace(settings.metricsListen, file ?? ''),
+      metricsTokenDigest: metricsToken(settings.metricsToken, file ?? ''),
       threadModule: threadModule(settings.threadModule, file ?? ''),
       auditOutput: parseAuditPlace(settings.auditOutput, file ?? '')
     }

@@ -8,7 +8,7 @@ import { version } from '../config/version.js'
 import type { Logger } from '../log/logger.js'
 import { answers } from '../metrics/answers.js'
 import type { BrokerState } from '../metrics/broker-state.js'
-import { certificateSource } from '../metrics/certificates.js'
+import { CertificatesInUse, certificateSource } from '../metrics/certificates.js'
 import { clientSource, type ClientFigures } from '../metrics/clients.js'
 import { DriverReach } from '../metrics/driver-reach.js'
 import { driverSource } from '../metrics/drivers.js'
@@ -19,16 +19,22 @@ import { procedureSource } from '../metrics/procedures.js'
 import { processSource } from '../metrics/process.js'
 import { threadSource, type MeasuredThreads } from '../metrics/threads.js'
 import { MetricsServer } from '../metrics/server.js'
+import { Access, type AccessRules } from '../page/access.js'
+import { pageAnswers } from '../page/answers.js'
+import { Look, type Shown } from '../page/look.js'
 
 const LOOK_MS = 1000
 
 /** What is told of the broker to whoever watches it. */
 export interface Measured {
-  readonly threads: MeasuredThreads & { readonly counters: readonly Counters[]; readonly driverConnections: number }
+  readonly threads: MeasuredThreads & Shown['threads']
   /** What the supervisor counts itself. */
   readonly own: Counters
   readonly state: BrokerState
   readonly clients: ClientFigures
+  /** What the page shows besides, and who may see it. */
+  readonly page: Pick<Shown, 'clients' | 'life' | 'watched'>
+  readonly access: Omit<AccessRules, 'own'>
   readonly maxFds: number
   /** How many listeners for clients are open. */
   readonly listening: () => number
@@ -51,13 +57,14 @@ export async function makeMetrics(where: MetricsPlace, of: Measured, logger: Log
       reachesDriver: async () => of.settings().startsDaemons || [...(await reach.look()).values()].includes(true)
     })
     const { threads, own, state } = of
+    const certificates = new CertificatesInUse(() => of.settings().tls?.context)
     const sources = [
       processSource(version, of.maxFds),
       state.source,
       clientSource(of.clients),
       threadSource(threads),
       driverSource(reach, () => threads.driverConnections),
-      certificateSource(() => of.settings().tls?.context),
+      certificateSource(certificates),
       procedureSource(threads.counters),
       familySource(threads.counters, own)
     ]
@@ -65,7 +72,10 @@ export async function makeMetrics(where: MetricsPlace, of: Measured, logger: Log
     const looking = setInterval(() => loop.look(), LOOK_MS).unref()
     const failed = (error: unknown): void =>
       logger.log('internal-failure', SOURCE.daemon, `metrics: unexpected failure: ${failureText(error)}`)
-    const server = new MetricsServer(answers(sources, health), !('kind' in where), failed)
+    const plain = answers(sources, health)
+    const look = new Look({ ...of.page, places: of.clients, threads, own, certificates, reach, ready: health.ready, maxFds: of.maxFds })
+    const page = await pageAnswers(look, new Access({ ...of.access, own: 'kind' in where }))
+    const server = new MetricsServer(path => plain.get(path) ?? page(path), !('kind' in where), failed)
     await server.listen(socket.fd)
     logger.info(SOURCE.daemon, `metrics at ${socket.place}`)
     return {

@@ -26,6 +26,8 @@ export interface BrokerSettings {
   readonly tls: TlsOptions | undefined
   /** Whether the TLS files are looked at. */
   readonly watchTls: boolean
+  /** Digest of what lets in to the live page; undefined: nothing does over TCP. */
+  readonly metricsToken: Uint8Array | undefined
   readonly actor: ConfiguredActor
 }
 
@@ -64,5 +66,6 @@ export const brokerSettings = (config: Config, actor: ConfiguredActor): BrokerSe
   minClients: config.actorMinClients,
   tls: tlsOptions(config),
   watchTls: config.tlsWatchFiles,
+  metricsToken: config.metricsTokenDigest,
   actor
 })

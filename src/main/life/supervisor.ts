@@ -313,6 +313,15 @@ export class Supervisor implements Drainable, ListenerHandler {
         queues: () => this.#listeners.queues,
         limits: () => live.settings.limits
       },
+      page: {
+        clients: admission.clients,
+        life: this.#life,
+        watched: watchedCalls(this.#slowCalls, pool, live, true)
+      },
+      access: {
+        token: () => live.settings.metricsToken,
+        wrong: () => this.#log.log('page-token-wrong', 'page-token-wrong', 1, () => 'the live page was asked for with a wrong token')
+      },
       maxFds: this.#limits.own,
       listening: () => this.#listeners.forClients,
       settings: () => live.actorSettings

@@ -24,7 +24,7 @@ function metrics(sources: readonly Source[]): Answer {
     const metrics = await Promise.all(sources.map(async source => source()))
     return pageOf(metrics.flat(), openMetrics)
   })
-  return async accept => ({ status: 200, ...await pages.get(accept.includes(OPEN_METRICS)) })
+  return async ({ headers: { accept = '' } }) => ({ status: 200, ...await pages.get(accept.includes(OPEN_METRICS)) })
 }
 
 const health = (check: Check): Answer => async () => {

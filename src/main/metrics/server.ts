@@ -1,11 +1,29 @@
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import {
+  createServer, type IncomingHttpHeaders, type IncomingMessage, type OutgoingHttpHeaders, type Server, type ServerResponse
+} from 'node:http'
 import { once } from 'node:events'
 import type { Socket } from 'node:net'
 import { isLoopback } from '../config/listeners.js'
 import { MAX_CONNECTIONS, MOST_AT_ONCE } from './limits.js'
 
-/** What a path answers with. `accept`: what the request says it takes. */
-export type Answer = (accept: string) => Promise<{ status: number; contentType: string; body: string }>
+/** What of a request an answer may depend on. */
+export interface Asked {
+  readonly headers: IncomingHttpHeaders
+  readonly query: URLSearchParams
+}
+
+export interface Answered {
+  readonly status: number
+  readonly contentType: string
+  readonly body: string | Buffer
+  readonly headers?: OutgoingHttpHeaders
+}
+
+/** What a path answers with. */
+export type Answer = (asked: Asked) => Promise<Answered>
+
+/** What is at a path now, if anything. */
+export type Find = (path: string) => Answer | undefined
 
 /** From the first byte of a request to the last of its answer. */
 const REQUEST_MS = 5000
@@ -13,12 +31,12 @@ const CHECK_MS = 1000
 const MAX_HEADER_BYTES = 8192
 
 /**
- * The page with metrics and health. Nobody logs in there: it names no client, changes nothing, and takes little of
- * anything. It runs in the supervisor's loop, and asks no thread.
+ * Metrics and health, and whatever else is told over HTTP. It changes nothing, takes little of anything, and runs in the
+ * supervisor's loop.
  */
 export class MetricsServer {
   readonly #server: Server
-  readonly #answers: ReadonlyMap<string, Answer>
+  readonly #find: Find
   readonly #failed: (error: unknown) => void
   /** Browsers reach ports of this host for whatever page they show, under a name of its own. */
   readonly #checksHost: boolean
@@ -28,8 +46,8 @@ export class MetricsServer {
   readonly #asking = new WeakSet<Socket>()
 
   /** `tcp`: it listens on a port. `failed`: is told why something cannot be answered. */
-  constructor(answers: ReadonlyMap<string, Answer>, tcp: boolean, failed: (error: unknown) => void) {
-    this.#answers = answers
+  constructor(find: Find, tcp: boolean, failed: (error: unknown) => void) {
+    this.#find = find
     this.#checksHost = tcp
     this.#failed = failed
     this.#server = createServer(
@@ -80,37 +98,43 @@ export class MetricsServer {
     request.resume()
     this.#answer(request, response).catch((error: unknown) => {
       this.#failed(error)
-      send(response, 500, 'text/plain; charset=utf-8', 'internal failure\n')
+      send(response, text(500, 'internal failure'))
     })
   }
 
   async #answer({ method, url = '', headers }: IncomingMessage, response: ServerResponse): Promise<void> {
     const refuse = (status: number, why: string): void => {
       response.setHeader('Connection', 'close')
-      send(response, status, 'text/plain; charset=utf-8', `${why}\n`)
+      send(response, text(status, why))
     }
     if (method !== 'GET') {
       response.setHeader('Allow', 'GET')
       return refuse(405, 'only GET')
     }
-    if (this.#checksHost && !isOwnHost(headers.host)) return refuse(421, 'this host is not called so')
-    const answer = this.#answers.get(url.split('?', 1)[0]!)
-    if (answer === undefined) return refuse(404, `only ${[...this.#answers.keys()].join(', ')}`)
-    const { status, contentType, body } = await answer(headers.accept ?? '')
-    send(response, status, contentType, body)
+    if (this.#checksHost && !isOwnHost(headers.host)) return refuse(421, NOT_OURS)
+    const [path = '', query] = url.split('?', 2)
+    const answer = this.#find(path)
+    if (answer === undefined) return refuse(404, 'there is nothing here')
+    send(response, await answer({ headers, query: new URLSearchParams(query) }))
   }
 }
 
+export const NOT_OURS = 'this host is not called so'
+
 /** Whatever the port: it may be reached through a tunnel. */
-function isOwnHost(host = ''): boolean {
+export function isOwnHost(host = ''): boolean {
   const [, name] = /^(\[[^\]]*\]|[^:]*)(?::\d*)?$/.exec(host) ?? []
   return isLoopback(name?.replace(/^\[|\]$/g, '').toLowerCase())
 }
 
-function send(response: ServerResponse, status: number, contentType: string, body: string): void {
+export const text = (status: number, what: string, headers: OutgoingHttpHeaders = {}): Answered =>
+  ({ status, contentType: 'text/plain; charset=utf-8', body: `${what}\n`, headers })
+
+function send(response: ServerResponse, { status, contentType, body, headers }: Answered): void {
   if (response.headersSent || response.destroyed) return
   response.writeHead(status, {
-    'Content-Type': contentType, 'Content-Length': Buffer.byteLength(body), 'Cache-Control': 'no-store', 'X-Content-Type-Options': 'nosniff'
+    'Content-Type': contentType, 'Content-Length': Buffer.byteLength(body), 'Cache-Control': 'no-store',
+    'X-Content-Type-Options': 'nosniff', 'Cross-Origin-Resource-Policy': 'same-origin', ...headers
   })
   response.end(body)
 }

@@ -4,6 +4,7 @@ import nodeEndpoint from 'comlink/dist/esm/node-adapter.mjs'
 import type { Piscina } from 'piscina'
 import type { ActorControl, ActorNews, ActorTask, FromActor, ToActor } from '../../workers/thread/control.js'
 import type { HandOver } from '../../workers/thread/client-record.js'
+import { Counters } from '../../workers/thread/counters.js'
 import { Figures } from '../../workers/thread/figures.js'
 import { Pulse } from '../../workers/thread/pulse.js'
 import type { Watched } from './hang-watch.js'
@@ -24,12 +25,14 @@ export class ActorThread implements Leavable, Place, Watched {
   ending = false
   readonly pulse = new Pulse()
   readonly figures = new Figures()
+  readonly counters: Counters
   readonly #since = performance.now()
   /** Why it was ended, if it was. */
   #verdict: string | undefined
   readonly #work: MessagePort
   readonly #news: (news: ActorNews) => void
   readonly #audit: (lines: readonly string[]) => void
+  #asked: Promise<Float64Array> | undefined
   /** Sent with the next `flush`. */
   #outbox: ToActor = { handOvers: [], evictions: [] }
   /** Gives it up while it waits for a worker of piscina's. */
@@ -43,6 +46,7 @@ export class ActorThread implements Leavable, Place, Watched {
     const work = new MessageChannel()
     const control = new MessageChannel()
     this.number = task.number
+    this.counters = new Counters(task.counters)
     this.control = wrap<ActorControl>(nodeEndpoint(control.port1))
     this.#work = work.port1
     this.#news = news
@@ -69,6 +73,11 @@ export class ActorThread implements Leavable, Place, Watched {
       if (this.#verdict !== undefined) return this.#verdict
       return signal.aborted ? String(signal.reason) : error instanceof Error ? error.message : String(error)
     }
+  }
+
+  /** What its clients are doing. While it has not answered it is not asked again. */
+  clientFigures(): Promise<Float64Array> {
+    return (this.#asked ??= this.control.clientFigures().finally(() => (this.#asked = undefined)))
   }
 
   /** There is no worker for it. */

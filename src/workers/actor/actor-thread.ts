@@ -1,5 +1,5 @@
 import { threadId } from 'node:worker_threads'
-import { expose } from 'comlink'
+import { expose, transfer } from 'comlink'
 import nodeEndpoint from 'comlink/dist/esm/node-adapter.mjs'
 import { Actor } from './actor.js'
 import type { ActorControl, ActorTask } from '../thread/control.js'
@@ -22,6 +22,10 @@ export default async function actorThread(task: ActorTask): Promise<void> {
     activity: id => actor.activity(id),
     connections: after => actor.connections(after),
     busiest: () => actor.busiest(),
+    clientFigures: () => {
+      const figures = actor.clientFigures()
+      return transfer(figures, [figures.buffer])
+    },
     trace: (id, by) => actor.trace(id, by),
     disconnect: id => actor.disconnect(id),
     apply: settings => actor.apply(settings),

@@ -31,6 +31,7 @@ import { FAMILIES } from '../thread/metric-families.js'
 import { Figures } from '../thread/figures.js'
 import type { BusyReport } from '../thread/busy-report.js'
 import type { ConnectionPage } from '../thread/driver-report.js'
+import { packFigures } from '../thread/client-figures.js'
 import { failureText, levelOf, LOG_LEVELS, SOURCE, type Log } from '../base/log.js'
 import { Gauges } from './gauges.js'
 import { BusyClients } from './busy-clients.js'
@@ -259,6 +260,10 @@ export class Actor implements ActorControl, DrainOwner, ThreadServices, SessionA
 
   busiest(): BusyReport {
     return this.#busy.look(this.#sessions.values(), id => this.#traces.has(id))
+  }
+
+  clientFigures(): Float64Array<ArrayBuffer> {
+    return packFigures(this.#sessions.values(), this.#sessions.size, performance.now())
   }
 
   trace(id: number, by: number): TraceAnswer | undefined {

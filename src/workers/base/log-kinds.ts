@@ -123,6 +123,13 @@ export const MESSAGE_KINDS = {
     'Free the place, or give another one, and restart the broker.'
   ),
 
+  'page-token-wrong': warning(
+    '4a88458b3a2444498a8895eba762e7f7',
+    'The live page was asked for with a wrong token',
+    'Somebody of this host, or by way of it, has tried. Nothing was shown. One line a minute at most.',
+    'If it was not you: see who is logged in here, and put another token into the file of metrics_token.'
+  ),
+
   'module-failed': error(
     '5432fed056644b61be5a3e600d6082a2',
     'The module for the threads cannot be loaded',

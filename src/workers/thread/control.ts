@@ -99,6 +99,8 @@ export interface ActorControl {
   connections(after: number): ConnectionPage
   /** See BusyClients. */
   busiest(): BusyReport
+  /** What all whose sessions have begun are doing, see packFigures. */
+  clientFigures(): Float64Array
   /** See Traces. */
   trace(id: number, by: number): TraceAnswer | undefined
   /** Closes a client at once. False if it is not here. */

@@ -29,6 +29,17 @@ describe('--check-config', () => {
     )
   })
 
+  it('names the file of the token, never the token, and says where there is no use for it', () => {
+    const token = 'a-token-of-at-least-32-characters'
+    const path = join(dir, 'token')
+    writeFileSync(path, token, { mode: 0o600 })
+    const set = `metrics_token = "${path}"`
+    for (const text of [describeText(set), describeText(`${set}\nmetrics_listen = "127.0.0.1:1"`)]) {
+      expect(text).to.include(`  ${set}\n`).and.not.include(token)
+    }
+    expect(describeText(set)).to.include('  metrics_listen is not set, so there is no use for metrics_token\n')
+  })
+
   it('lists what differs, what is ignored and what nobody knows', () => {
     const text = describeText(
       [

@@ -22,7 +22,7 @@ describe('the page with metrics and health', function () {
   const failures: unknown[] = []
   let answered = 0
   const slow: (() => void)[] = []
-  const answer = (body: string): Answer => accept => {
+  const answer = (body: string): Answer => ({ headers: { accept = '' } }) => {
     answered++
     return Promise.resolve({ status: 200, contentType: 'text/plain', body: body + accept })
   }
@@ -31,7 +31,7 @@ describe('the page with metrics and health', function () {
     const late: Answer = () => new Promise(resolve => slow.push(() => resolve({ status: 200, contentType: 'text/plain', body: 'slow' })))
     const failing: Answer = () => Promise.reject(new Error('no'))
     const answers = new Map([['/metrics', answer('metrics ')], ['/livez', answer('live')], ['/readyz', failing], ['/slow', late]])
-    const server = new MetricsServer(answers, true, error => failures.push(error))
+    const server = new MetricsServer(path => answers.get(path), true, error => failures.push(error))
     port = await freePort()
     await server.listen(listenTcp('127.0.0.1', port, 16).fd)
     cleanup.defer(() => Promise.resolve(server.close()))
