@@ -50,7 +50,9 @@ describe('Prometheus', function () {
     stage = await Stage.start(cleanup, {
       metrics_listen: `127.0.0.1:${metricsPort}`, auth_unix_rw: 'polkit', system_bus_address: bus.address,
       listen_tls: 1, tls_port: String(tlsPort), auth_tls: 'none', ca_file: pki.ca.certificate, cert_file: server.certificate,
-      key_file: server.key, procedure_policy: ['listener=tcp => deny domain:hibernate']
+      key_file: server.key, procedure_policy: ['listener=tcp => deny domain:hibernate'],
+      // Each client opens a connection to the daemon, and that which opens streams is there before them.
+      driver_sharing: 'off'
     })
     stage.driver.on(SAVE, () => rpcError('no'))
     for (const proc of [UPLOAD, DOWNLOAD]) stage.driver.on(proc, () => EMPTY)
