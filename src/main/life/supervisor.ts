@@ -303,6 +303,7 @@ export class Supervisor implements Drainable, ListenerHandler {
   ): Promise<{ close(): void } | undefined> {
     // By itself: where it is off nothing of it is loaded.
     const { makeMetrics } = await import('./make-metrics.js')
+    const { watchedCalls } = await import('./watched-calls.js')
     const measured = {
       threads: pool,
       own: this.#counters.counters,
