@@ -91,9 +91,9 @@ export class Stage {
     const plain = ['--incremental', 'false', '--tsBuildInfoFile', 'null', '--declaration', 'false', '--sourceMap', 'false']
     run(process.execPath, [tsc, '-p', dir, ...plain], { stdio: ['ignore', 2, 'inherit'] })
     cpSync(join(dir, 'dist'), this.at(`${this.home}/dist`), { recursive: true })
-    mkdirSync(this.at(`${this.home}/page`), { recursive: true })
-    for (const file of readdirSync(join(root, 'page'))) {
-      if (/\.(html|css|js|svg)$/.test(file)) copyFileSync(join(root, 'page', file), this.at(`${this.home}/page/${file}`))
+    mkdirSync(this.at(`${this.home}/packaging/page`), { recursive: true })
+    for (const file of readdirSync(join(root, 'packaging/page'))) {
+      if (/\.(html|css|js|svg)$/.test(file)) copyFileSync(join(root, 'packaging/page', file), this.at(`${this.home}/packaging/page/${file}`))
     }
     for (const pattern of manifest.files.filter(pattern => pattern.startsWith('!'))) rmSync(this.at(`${this.home}/${pattern.slice(1)}`))
     const { name, license, type, imports } = manifest

@@ -26,10 +26,10 @@ describe('the Debian package', function () {
     const list = (await contentsOf(file)).trim().split('\n').map(line => line.split(/\s+/)[5]!.slice(1))
     const own = `/usr/lib/virtbroker/${await versionOf(file)}`
     const files = list.filter(file => !file.endsWith('/') && !file.startsWith(`${own}/node_modules/`) && !file.startsWith(`${own}/dist/`))
-    const page = (await readdir(`${packaging}/../page`)).filter(file => file !== 'tsconfig.json')
+    const page = (await readdir(`${packaging}/page`)).filter(file => file !== 'tsconfig.json')
     const units = (await run(['sh', '-c', `cd ${packaging}/systemd; find instead unprivileged -type f`])).stdout.trim().split('\n')
     expect(files).to.have.members([
-      ...page.map(file => `${own}/page/${file}`),
+      ...page.map(file => `${own}/packaging/page/${file}`),
       `${own}/package.json`, '/usr/sbin/virtbrokerd', '/usr/sbin/virtbrokerctl', '/usr/sbin/virtbroker-mode',
       ...['virtbrokerd.service', ...SOCKETS].map(unit => `/usr/lib/systemd/system/${unit}`),
       '/usr/lib/systemd/catalog/virtbroker.catalog',

@@ -39,9 +39,10 @@ describe('what npm pack makes', function () {
     const modules = sources.filter(file => /(?<!\.d)\.ts$/.test(file)).map(file => file.slice(0, -3))
     const built = modules.filter(name => !NOT_NEEDED.includes(name)).map(name => `dist/${name}.js`)
     expect(files.filter(file => file.startsWith('dist/') && file.endsWith('.js'))).to.have.members(built)
-    const page = (await readdir(join(project, 'page'))).filter(file => file !== 'tsconfig.json').map(file => `page/${file}`)
-    expect(files.filter(file => file.startsWith('page/'))).to.have.members(page)
-    const others = files.filter(file => !/^(packaging\/systemd|page)\//.test(file) && !file.endsWith('.js'))
+    const pageFiles = (await readdir(join(project, 'packaging/page'))).filter(file => file !== 'tsconfig.json')
+    const page = pageFiles.map(file => `packaging/page/${file}`)
+    expect(files.filter(file => file.startsWith('packaging/page/'))).to.have.members(page)
+    const others = files.filter(file => !/^packaging\/(systemd|page)\//.test(file) && !file.endsWith('.js'))
     expect(others).to.have.members([
       'package.json', 'README.md', 'LICENSE', 'packaging/virtbrokerd.conf', 'packaging/completion/virtbrokerd',
       'packaging/grafana/virtbroker.json', 'packaging/prometheus/virtbroker.rules.yml', 'packaging/kubernetes/virtbroker.yaml',

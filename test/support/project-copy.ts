@@ -8,7 +8,7 @@ const repository = new URL('../../../', import.meta.url).pathname
 
 /** What packages are built from. */
 export const parts = [
-  'src', 'page', 'packaging', 'docs', 'package.json', 'package-lock.json', 'tsconfig.json', 'README.md', 'CHANGELOG.md', 'LICENSE'
+  'src', 'packaging', 'docs', 'package.json', 'package-lock.json', 'tsconfig.json', 'README.md', 'CHANGELOG.md', 'LICENSE'
 ]
 
 /** What builds packages works in a directory of its own: the tests run from what is built in the first. */

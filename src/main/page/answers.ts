@@ -4,7 +4,7 @@ import { SAFETY, pageFiles } from './files.js'
 import type { Look } from './look.js'
 import { clientQuery } from './query.js'
 
-const DIRECTORY = new URL('../../../page/', import.meta.url)
+const DIRECTORY = new URL('../../../packaging/page/', import.meta.url)
 /** What the page asks for once a second. */
 const STATE = '/api/state'
 

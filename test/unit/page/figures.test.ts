@@ -17,7 +17,7 @@ type Formats = Record<'count' | 'rate' | 'duration' | 'bytes' | 'percent', (valu
 
 /** They are the browser's: no build makes them. */
 const part = async <Module>(name: string): Promise<Module> =>
-  (await import(new URL(`../../../../page/${name}.js`, import.meta.url).href)) as Module
+  (await import(new URL(`../../../../packaging/page/${name}.js`, import.meta.url).href)) as Module
 
 describe('what the page makes of what it is told', () => {
   const state = (clock: number, ok: number, more: { pid?: number; error?: number; refused?: number } = {}) => ({

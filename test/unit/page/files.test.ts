@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { expect } from 'chai'
 import { pageFiles } from '#main/page/files.js'
 
-const directory = new URL('../../../../page/', import.meta.url)
+const directory = new URL('../../../../packaging/page/', import.meta.url)
 
 describe('the files of the page', () => {
   const names = readdirSync(directory).filter(name => name !== 'tsconfig.json')

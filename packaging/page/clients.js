@@ -2,8 +2,8 @@ import { byId, element, Rows, say } from './table.js'
 import { bytes, count, duration, rate } from './format.js'
 
 /**
- * @typedef {import('../src/main/page/live-state.js').ClientRow} ClientRow
- * @typedef {import('../src/main/page/query.js').SortedBy} SortedBy
+ * @typedef {import('../../src/main/page/live-state.js').ClientRow} ClientRow
+ * @typedef {import('../../src/main/page/query.js').SortedBy} SortedBy
  * @typedef {import('./table.js').Column & { by: SortedBy, width: string }} ClientColumn
  */
 
@@ -60,7 +60,7 @@ export class Clients {
     })
   }
 
-  /** @param {import('../src/main/page/live-state.js').LiveState} state */
+  /** @param {import('../../src/main/page/live-state.js').LiveState} state */
   show({ table: { rows, matching }, clients: { total } }) {
     this.#rows.show(rows.map(cellsOf))
     const all = matching === total ? count(total) : `${count(matching)} of ${count(total)} match`

@@ -1,4 +1,4 @@
-/** @typedef {import('../src/main/page/live-state.js').LiveState} LiveState */
+/** @typedef {import('../../src/main/page/live-state.js').LiveState} LiveState */
 
 const EACH_MS = 1000
 const PATIENCE_MS = 4000

@@ -1,6 +1,6 @@
 /**
  * What has happened between answers of the broker, which counts from its start.
- * @typedef {import('../src/main/page/live-state.js').LiveState} LiveState
+ * @typedef {import('../../src/main/page/live-state.js').LiveState} LiveState
  */
 
 /** How long what is called "now" is, in milliseconds. */

@@ -6,7 +6,7 @@ import { count, duration, rate, time } from './format.js'
 import { MOST_STEPS, Plots } from './plots.js'
 import { byId, say } from './table.js'
 
-/** @typedef {import('../src/main/page/live-state.js').LiveState} LiveState */
+/** @typedef {import('../../src/main/page/live-state.js').LiveState} LiveState */
 
 const history = new History(MOST_STEPS)
 const plots = new Plots()

@@ -2,7 +2,7 @@ import { bytes, count, date, duration, percent, rate, time } from './format.js'
 import { quantile, since, sum } from './figures.js'
 import { byId, makeTable, say } from './table.js'
 
-/** @typedef {import('../src/main/page/live-state.js').LiveState} LiveState */
+/** @typedef {import('../../src/main/page/live-state.js').LiveState} LiveState */
 
 const MOST_PROCEDURES = 8
 const SOON_DAYS = 14
