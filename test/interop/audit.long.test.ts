@@ -98,6 +98,9 @@ describe('the audit of what real clients do', function () {
     await console.exited
     await told(['login done', 'CONNECT_OPEN qemu:///system done', 'DOMAIN_OPEN_CONSOLE tiny done', 'end done'])
     await virshOk(uri, 'destroy tiny; undefine tiny')
+    await told([
+      'login done', 'CONNECT_OPEN qemu:///system done', 'DOMAIN_DESTROY tiny done', 'DOMAIN_UNDEFINE_FLAGS tiny done', 'end done'
+    ])
   })
 
   it('tells of pools and volumes, and of what is written to and read from them', async () => {

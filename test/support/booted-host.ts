@@ -23,7 +23,7 @@ const ROOT = process.env['BOOTED_HOST_ROOT'] ?? '/'
 
 /**
  * Boots this machine's own systemd, and nothing of what it would do to a machine: over a copy of the root directory that
- * is never written to, without devices, with the kernel's settings read-only.
+ * is never written to, without devices, with the kernel's settings read-only. A test may start a unit as often as it likes.
  */
 const bootScript = `
 set -e
@@ -51,6 +51,9 @@ mkdir dev/pts dev/shm
 mount -t devpts -o newinstance,ptmxmode=0666 devpts dev/pts
 ln -s pts/ptmx dev/ptmx
 : > etc/fstab
+mkdir -p etc/systemd/system.conf.d
+echo '[Manager]' > etc/systemd/system.conf.d/tests.conf
+echo DefaultStartLimitIntervalSec=0 >> etc/systemd/system.conf.d/tests.conf
 ip link set lo up
 mkdir -p old-root
 pivot_root . old-root
