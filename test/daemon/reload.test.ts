@@ -241,6 +241,8 @@ const ELSEWHERE: readonly KeyName[] = [
   'max_clients', 'max_anonymous_clients', 'max_handshakes', 'actor_min_clients', 'tls_watch_files',
   'admin_max_clients', 'admin_max_queued_clients', 'log_format',
   'shutdown_timeout', 'drain_delay',
+  // page.test.ts
+  'metrics_token',
   // reload-listeners.test.ts
   'listen_tcp', 'tcp_port', 'listen_tls', 'tls_port', 'listen_addr', 'max_queued_clients'
 ]
