@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { expect } from 'chai'
 import { Cleanup } from '../support/cleanup.js'
 import { DebianRelease } from '../support/debian-release.js'
+import { clientAddresses } from '../support/fleet-addresses.js'
 import { Fleet, type FleetBroker, type FleetClients } from '../support/fleet.js'
 import { Pki } from '../support/pki.js'
 import { run, type Outcome } from '../support/processes.js'
@@ -28,7 +29,7 @@ describe('two brokers behind HAProxy', function () {
   })
   after(() => cleanup.run())
 
-  const addresses = Array.from({ length: CLIENTS }, (_, i) => `10.9.${(i + 1) >> 8}.${(i + 1) & 255}`).sort()
+  const addresses = clientAddresses(CLIENTS).sort()
 
   it('have half of the clients each, and know where each of them is', async () => {
     const { failed, refused } = await clients.callAll()
@@ -118,6 +119,9 @@ describe('a broker behind HAProxy of Debian 13, where TLS ends', function () {
     const [client] = closed.slice(-1)
     expect(client!.user).to.equal('O=Example,CN=alice')
     expect(client!.peer).to.match(/^10\.0\.100\.2:/)
+    // As of a client whose TLS ends at the broker.
+    const told = await readFile(join(broker.dir, 'audit.json'), 'utf8')
+    expect(told).to.match(/"certificate":\{"serial_number":"[0-9A-F]+","subject":"O=Example,CN=alice"\}/)
   })
 
   it('does not let in whom the list of names, or the authority, does not', async () => {

@@ -9,6 +9,7 @@ import { createInterface } from 'node:readline'
 import { STATUS } from '#protocol/header.js'
 import { encodeOpen } from '#protocol/messages/connect.js'
 import { REMOTE } from '#protocol/procedures.js'
+import { clientAddresses } from './fleet-addresses.js'
 import { RawClient } from './raw-client.js'
 
 const [host = '', port = '', count = ''] = process.argv.slice(2)
@@ -60,7 +61,7 @@ class PollingClient {
   }
 }
 
-const clients = Array.from({ length: Number(count) }, (_, i) => new PollingClient(`10.9.${(i + 1) >> 8}.${(i + 1) & 255}`))
+const clients = clientAddresses(Number(count)).map(address => new PollingClient(address))
 
 for await (const command of createInterface({ input: process.stdin })) {
   const began = performance.now()

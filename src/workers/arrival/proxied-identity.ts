@@ -1,4 +1,3 @@
-import { shown } from '../base/peer-names.js'
 import { MSG_DONTWAIT, MSG_NOSIGNAL, sendBytes } from '../os/libc.js'
 import type { ListenerKind } from '../os/listener-kind.js'
 import type { ProxiedTlsSettings } from '../thread/settings.js'
@@ -6,6 +5,7 @@ import { ClientCheck, CONFIRMATION } from '../tls/client-check.js'
 import { VERIFY } from '../tls/presented.js'
 import { RevokedSerials } from '../tls/revoked-serials.js'
 import type { ArrivingClient, Found } from './arriving-client.js'
+import { certified } from './certified.js'
 import type { ProxiedTls } from './proxy-header.js'
 
 /** The proxy has checked how strong it is. */
@@ -24,21 +24,16 @@ export class ProxiedIdentity {
     this.#check = new ClientCheck({ allowedNames, least: ANY_STRENGTH, revoked: RevokedSerials.share([]) })
   }
 
-  /** Undefined if the client must go; the log says why. To one that may stay the byte is sent that confirms it. */
-  judge(client: ArrivingClient, { showedCertificate, verified, certificate }: ProxiedTls): Found | undefined {
+  /** The reason, if the client must go. To one that may stay the byte is sent that confirms it. */
+  judge(client: ArrivingClient, { showedCertificate, verified, certificate }: ProxiedTls): Found | { readonly refusal: string } {
     const der = showedCertificate && verified ? certificate : undefined
-    const { name, refusal, warnings } = this.#check.judge({
+    const found = certified(client, this.#check.judge({
       verification: () => der && { code: VERIFY.ok, text: '' },
       subject: () => Buffer.alloc(0),
       certificates: () => (der === undefined ? [] : [der])
-    })
-    const who = name === undefined ? '' : ` (${shown(name)})`
-    for (const warning of warnings) client.log('tls-client-doubtful', `${warning}${who}`)
-    if (refusal !== undefined) {
-      client.log('tls-client-refused', `${refusal}${who}`)
-      return undefined
-    }
+    }))
+    if ('refusal' in found) return found
     sendBytes(client.fd, CONFIRMATION, CONFIRMATION.length, MSG_DONTWAIT | MSG_NOSIGNAL)
-    return { identity: { x509DistinguishedName: name ?? '' }, listener: { ...client.listener, transport: 'tls', auth: this.#auth } }
+    return { ...found, listener: { ...client.listener, transport: 'tls', auth: this.#auth } }
   }
 }

@@ -76,9 +76,9 @@ class HeaderStep implements ArrivalStep, Pollable {
     const identity = tls && this.#identity()
     if (identity === undefined) return client.passed({})
     const found = identity.judge(client, tls!)
-    if (found !== undefined) return client.passed(found)
+    if (!('refusal' in found)) return client.passed(found)
     this.#count('tls')
-    client.close(WHY.certificate, 'info')
+    client.close(`${WHY.certificate}: ${found.refusal}`, 'info')
   }
 
   #gone(): void {

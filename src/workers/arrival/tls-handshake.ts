@@ -1,4 +1,3 @@
-import { shown } from '../base/peer-names.js'
 import { TurnQueue, type Piece } from '../base/turn-queue.js'
 import { errorText } from '../os/libc.js'
 import { EDGE, READABLE, WRITABLE, type Pollable } from '../os/poller.js'
@@ -11,7 +10,8 @@ import type { Counters } from '../thread/counters.js'
 import { FAMILIES, HANDSHAKE_OUTCOMES, REFUSALS, TLS_VERSIONS, type HandshakeOutcome } from '../thread/metric-families.js'
 import { WHY } from '../thread/why.js'
 import type { ThreadIo } from '../transport/thread-io.js'
-import type { ArrivalStep, ArrivingClient, Found } from './arriving-client.js'
+import type { ArrivalStep, ArrivingClient } from './arriving-client.js'
+import { certified } from './certified.js'
 
 /** What handshakes go by: replaced as a whole. */
 interface Rules {
@@ -143,9 +143,11 @@ class Handshake implements ArrivalStep, Pollable, Piece {
    * nothing before it.
    */
   #decide(): void {
-    const { channel } = this.#begun!
-    const { identity, refusal } = this.#identify()
-    if (identity === undefined) return this.#refuse(refusal)
+    const { channel, rules } = this.#begun!
+    const found = certified(this.#client, rules.check.judge(channel))
+    if ('refusal' in found && rules.verify) return this.#refuse(found.refusal)
+    // A name that nobody vouches for is not passed on.
+    const identity = 'identity' in found ? found.identity : { x509DistinguishedName: '' }
     if (channel.writeBytes(CONFIRMATION) !== 1) return this.#gone()
     this.#leave()
     this.#outcome = 'ok'
@@ -156,20 +158,6 @@ class Handshake implements ArrivalStep, Pollable, Piece {
       identity,
       secured: { transport: handler => new TlsTransport(io, fd, channel, handler), free: () => channel.free() }
     })
-  }
-
-  /** Whom the certificate makes the client, if it may come in, and why it might not. */
-  #identify(): { identity: Found['identity']; refusal: string } {
-    const { channel, rules } = this.#begun!
-    const { name, serial, refusal, warnings } = rules.check.judge(channel)
-    const who = name === undefined ? '' : ` (${shown(name)})`
-    for (const warning of warnings) this.#client.log('tls-client-doubtful', `${warning}${who}`)
-    if (refusal === undefined) {
-      return { identity: { x509DistinguishedName: name ?? '', ...(serial !== undefined && { certificateSerial: serial }) }, refusal: '' }
-    }
-    this.#client.log('tls-client-refused', `${refusal}${who}`)
-    // A name that nobody vouches for is not passed on.
-    return { identity: rules.verify ? undefined : { x509DistinguishedName: '' }, refusal: `${refusal}${who}` }
   }
 
   #refuse(why: string): void {
