@@ -1,5 +1,6 @@
 import type { Identity } from '../../protocol/identity.js'
 import { shown } from '../base/peer-names.js'
+import { endpointIn } from '../os/address.js'
 import type { ClientRecord } from '../thread/client-record.js'
 import type { Subject } from './rules.js'
 
@@ -7,17 +8,11 @@ import type { Subject } from './rules.js'
 export function subjectOf({ listener: { transport, readonly }, peer, identity }: ClientRecord): Subject {
   return {
     listener: transport === 'unix' && readonly ? 'unix-ro' : transport,
-    address: peer === undefined ? undefined : hostOf(peer),
+    address: peer === undefined ? undefined : endpointIn(peer).ip,
     saslUser: identity.saslUserName,
     name: identity.x509DistinguishedName,
     uid: identity.userId
   }
-}
-
-/** Of `address:port`; an IPv6 address stands in brackets there. */
-function hostOf(peer: string): string {
-  const end = peer.lastIndexOf(':')
-  return peer.startsWith('[') ? peer.slice(1, end - 1) : peer.slice(0, end)
 }
 
 /** For the log: what a client has proved of itself. */
