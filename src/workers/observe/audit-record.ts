@@ -2,6 +2,7 @@ import { auditClassOf, type Activity } from '../../protocol/audited-calls.js'
 import { PROGRAM } from '../../protocol/header.js'
 import { procedureName } from '../../protocol/procedures.js'
 import { ulid } from '../base/ulid.js'
+import { endpointIn } from '../os/address.js'
 import type { Audited, AuditedCall, AuditProduct, CallEnd } from '../thread/audit.js'
 
 /**
@@ -15,6 +16,7 @@ const SCHEMA = '1.6.0'
 const STATUS_ID = { unknown: 0, success: 1, failure: 2 } as const
 const INFORMATIONAL = 1
 const LOW = 2
+const HIGH = 4
 const API_ACTIVITY = 6003
 const AUTHENTICATION = 3002
 const APPLICATION_ERROR = 6008
@@ -55,12 +57,8 @@ const metadata = ({ version, run }: AuditProduct, client: Subject | undefined): 
 /** Clients of the admin socket have numbers of their own. */
 const numberOf = ({ id, listener }: Subject): string => (listener.name === 'admin' ? `admin-${id}` : String(id))
 
-/** `address:port`, where an IPv6 address stands in brackets. */
-function source({ listener, peer }: Pick<Audited, 'listener' | 'peer'>): object {
-  if (peer === undefined) return { name: listener.transport }
-  const at = peer.lastIndexOf(':')
-  return { ip: peer.slice(0, at).replace(/^\[|\]$/g, ''), port: Number(peer.slice(at + 1)) }
-}
+const source = ({ listener, peer }: Pick<Audited, 'listener' | 'peer'>): object =>
+  peer === undefined ? { name: listener.transport } : endpointIn(peer)
 
 function user({ identity }: Subject, cut: Cut): object {
   const { saslUserName, userName, x509DistinguishedName, userId } = identity
@@ -74,6 +72,20 @@ const more = ({ listener, via, identity }: Subject, cut: Cut): object => ({
   sasl_user: cut(identity.saslUserName),
   dn: cut(identity.x509DistinguishedName || undefined),
   certificate_serial: cut(identity.certificateSerial)
+})
+
+/** Application Activity; a login is of Identity & Access Management. */
+const CATEGORY = { [API_ACTIVITY]: 6, [AUTHENTICATION]: 3, [APPLICATION_ERROR]: 6 } as const
+
+/** What each record begins with. */
+const head = (time: number, kind: keyof typeof CATEGORY, activity: number, severity: number, about: object): object => ({
+  time,
+  class_uid: kind,
+  category_uid: CATEGORY[kind],
+  activity_id: activity,
+  type_uid: 100 * kind + activity,
+  severity_id: severity,
+  metadata: about
 })
 
 const STATUS_OF: Readonly<Record<CallEnd, number>> = {
@@ -100,13 +112,7 @@ export function callLine(
   const { serial, named, end, code, detail, time, micros, driver, readonly, count, request } = call
   const failed = end === 'error' || end === 'refused'
   return line(cut => ({
-    time,
-    class_uid: API_ACTIVITY,
-    category_uid: 6,
-    activity_id: activity,
-    type_uid: 100 * API_ACTIVITY + activity,
-    severity_id: failed ? LOW : INFORMATIONAL,
-    metadata: metadata(product, client),
+    ...head(time, API_ACTIVITY, activity, failed ? LOW : INFORMATIONAL, metadata(product, client)),
     actor: { user: user(client, cut), process: client.identity.processId === undefined ? undefined : { pid: client.identity.processId } },
     src_endpoint: source(client),
     api: { operation: name, service: { name: driver } },
@@ -146,16 +152,9 @@ function protocol({ listener: { auth, transport }, identity }: Subject): string 
 
 export function sessionLine(product: AuditProduct, client: Subject, event: SessionEvent): string {
   const { activity, failed, why, time, duration, count } = event
-  const number = activity === 'logon' ? 1 : 2
   const { certificateSerial, x509DistinguishedName } = client.identity
   return line(cut => ({
-    time,
-    class_uid: AUTHENTICATION,
-    category_uid: 3,
-    activity_id: number,
-    type_uid: 100 * AUTHENTICATION + number,
-    severity_id: failed ? LOW : INFORMATIONAL,
-    metadata: metadata(product, client),
+    ...head(time, AUTHENTICATION, activity === 'logon' ? 1 : 2, failed ? LOW : INFORMATIONAL, metadata(product, client)),
     actor: client.identity.processId === undefined ? undefined : { process: { pid: client.identity.processId } },
     user: user(client, cut),
     src_endpoint: source(client),
@@ -175,13 +174,7 @@ export function sessionLine(product: AuditProduct, client: Subject, event: Sessi
 export function lostLine(product: AuditProduct, count: number, since: number): string {
   const time = Date.now()
   return line(() => ({
-    time,
-    class_uid: APPLICATION_ERROR,
-    category_uid: 6,
-    activity_id: 1,
-    type_uid: 100 * APPLICATION_ERROR + 1,
-    severity_id: 4,
-    metadata: metadata(product, undefined),
+    ...head(time, APPLICATION_ERROR, 1, HIGH, metadata(product, undefined)),
     message: `${count} records of the audit were lost: they came faster than they could be written`,
     count,
     start_time: since,
