@@ -2,7 +2,7 @@ import type { RemoteError } from '../../protocol/errors.js'
 import type { ServedRecord } from '../thread/client-record.js'
 import type { SessionObserver, TimedCall } from '../thread/session-observer.js'
 
-/** Stands for a while in the place of a client's observer, which is told all the same. */
+/** Stands in the place of a client's observer, which is told all the same. */
 export abstract class ObserverBetween implements SessionObserver {
   readonly timing = true
   readonly #next: SessionObserver | undefined

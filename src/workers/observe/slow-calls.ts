@@ -1,4 +1,3 @@
-import type { RemoteError } from '../../protocol/errors.js'
 import { procedureName } from '../../protocol/procedures.js'
 import type { Clock } from '../base/clock.js'
 import { LogLimit } from '../base/log-limit.js'
@@ -9,6 +8,7 @@ import { DRIVERS } from '../thread/metric-families.js'
 import type { SessionObserver, TimedCall } from '../thread/session-observer.js'
 import type { SlowCall } from '../thread/slow-call.js'
 import { callObject } from './call-object.js'
+import { ObserverBetween } from './observer-between.js'
 
 /** Of one procedure. */
 const LINES_A_MINUTE = 10
@@ -26,45 +26,26 @@ export interface SlowCallsOwner {
 }
 
 /** Tells of calls that take long (`slow_call_ms`): a line in the log, and a record. */
-export class SlowCalls implements SessionObserver {
-  readonly timing = true
-  readonly starts = false
+export class SlowCalls extends ObserverBetween {
   readonly #owner: SlowCallsOwner
-  readonly #next: SessionObserver | undefined
   readonly #lines: LogLimit
   #since = 0
   #told = 0
 
   /** `next`: who is told of the end of all calls all the same. */
   constructor(owner: SlowCallsOwner, next: SessionObserver | undefined) {
+    super(next)
     this.#owner = owner
-    this.#next = next
     this.#lines = new LogLimit(owner.clock, owner.log.write, LINES_A_MINUTE)
   }
 
-  get slowUs(): number {
+  override get slowUs(): number {
     const { slowCallMs } = this.#owner.settings
     return slowCallMs > 0 ? 1000 * slowCallMs : Infinity
   }
 
-  begun(): void {}
-
-  changed(client: ServedRecord): void {
-    this.#next?.changed(client)
-  }
-
-  answered(
-    client: ServedRecord, prog: number, proc: number, code: number, queued: number, atDriver: number, serial: number
-  ): void {
-    this.#next?.answered(client, prog, proc, code, queued, atDriver, serial)
-  }
-
-  refused(client: ServedRecord, prog: number, proc: number, why: RemoteError, serial: number): void {
-    this.#next?.refused(client, prog, proc, why, serial)
-  }
-
-  slow(client: ServedRecord, call: TimedCall): void {
-    this.#next?.slow(client, call)
+  override slow(client: ServedRecord, call: TimedCall): void {
+    super.slow(client, call)
     const { prog, proc, code, queued, atDriver, head } = call
     const procedure = procedureName(prog, proc)
     const object = head && callObject(prog, proc, head)
