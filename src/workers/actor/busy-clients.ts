@@ -1,6 +1,7 @@
 import { Timer, type Clock, type Timed } from '../base/clock.js'
 import { CallSketch } from '../observe/call-sketch.js'
 import type { BusyClient, BusyReport } from '../thread/busy-report.js'
+import type { FiguredSession } from '../thread/client-figures.js'
 import type { SessionObserver } from '../thread/session-observer.js'
 
 /** Nobody looks any more who has not asked for so long. */
@@ -9,14 +10,7 @@ const PATIENCE_MS = 10_000
 const MOST_CLIENTS = 64
 
 /** A session as it is looked at. */
-export interface BusySession {
-  readonly record: { readonly id: number }
-  readonly flow: {
-    readonly calls: { readonly size: number; readonly total: number }
-    readonly waiting: number
-    readonly oldest: number
-  }
-  readonly client: { readonly transport: { readonly bytesIn: number; readonly bytesOut: number } }
+export interface BusySession extends FiguredSession {
   /** As Traceable has it. */
   observe(observer: SessionObserver | undefined): void
 }
