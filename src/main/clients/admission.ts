@@ -7,7 +7,7 @@ import type { Refusal } from '../../workers/thread/metric-families.js'
 import type { BoundedLog } from '../log/bounded-log.js'
 import { AdmittedClients, type ClientsOwner } from './admitted-clients.js'
 import type { Client, Clients } from './clients.js'
-import { ConnectionCounts, type CounterLimits } from './connection-counts.js'
+import { ConnectionCounts, NOT_COUNTED, type CounterLimits } from './connection-counts.js'
 import type { DescriptorPlan } from './descriptor-plan.js'
 import { SILENCE_MS, type Claim } from './eviction.js'
 import { Arrival, ListenerState } from './listener-state.js'
@@ -387,4 +387,3 @@ const proxiesOf = ({ trustedProxies }: AdmissionLimits): AddressSet | undefined 
 
 const NO_DESCRIPTORS = 'the process is running out of file descriptors'
 const NO_PROXY = 'it is none of the proxies that may come (proxy_trusted)'
-const NOT_COUNTED: [undefined, number] = [undefined, 0]

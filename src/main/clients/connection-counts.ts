@@ -18,11 +18,11 @@ export class ConnectionCounts {
     const { maxClientsPerAddress, maxClientsPerUser } = this.limits
     if (kind.transport !== 'unix') {
       const address = peer?.slice(0, peer.lastIndexOf(':'))
-      return maxClientsPerAddress > 0 && address !== undefined ? [`address ${address}`, maxClientsPerAddress] : NONE
+      return maxClientsPerAddress > 0 && address !== undefined ? [`address ${address}`, maxClientsPerAddress] : NOT_COUNTED
     }
-    if (maxClientsPerUser === 0) return NONE
+    if (maxClientsPerUser === 0) return NOT_COUNTED
     const uid = peerCredentials(fd)?.uid
-    return uid === undefined ? NONE : [`user ${uid}`, maxClientsPerUser]
+    return uid === undefined ? NOT_COUNTED : [`user ${uid}`, maxClientsPerUser]
   }
 
   of(counted: string): number {
@@ -41,4 +41,5 @@ export class ConnectionCounts {
   }
 }
 
-const NONE: [undefined, number] = [undefined, 0]
+/** Of a connection that is not counted. */
+export const NOT_COUNTED: [undefined, number] = [undefined, 0]

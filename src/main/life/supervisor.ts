@@ -9,6 +9,7 @@ import { close } from '../../workers/os/libc.js'
 import { Poller } from '../../workers/os/poller.js'
 import type { Left } from '../../workers/thread/figures.js'
 import type { AdminSocket } from '../admin/admin-socket.js'
+import type { WatchedCalls } from '../admin/broker-program.js'
 import { AuditInUse } from '../audit/audit-in-use.js'
 import { ActorPool } from '../threads/actor-pool.js'
 import { Admission, type AdmissionOwner } from '../clients/admission.js'
@@ -288,14 +289,18 @@ export class Supervisor implements Drainable, ListenerHandler {
   async #makeAdminSocket(live: SettingsInUse, pool: ActorPool, { admitted }: Admission): Promise<AdminSocket> {
     // By itself, and late: a process that may have few descriptors could not read all of its files at once.
     const { makeAdminSocket } = await import('./make-admin-socket.js')
-    const { watchedCalls } = await import('./watched-calls.js')
     const host = {
       poller: this.#poller, ledger: this.#closer.ledger, log: this.#log, audit: this.#audit, idle: () => this.onIdle(this.isIdle)
     }
     const { all: clients, closed } = admitted
-    const watched = watchedCalls(this.#slowCalls, pool, live, this.#config.metricsListen !== undefined)
+    const watched = await this.#watched(live, pool)
     const logger = this.#logger
     return makeAdminSocket(host, { clients, closed, threads: pool, names: this.#names!, logger, live, life: this.#life, watched })
+  }
+
+  async #watched(live: SettingsInUse, pool: ActorPool): Promise<WatchedCalls> {
+    const { watchedCalls } = await import('./watched-calls.js')
+    return watchedCalls(this.#slowCalls, pool, live, this.#config.metricsListen !== undefined)
   }
 
   async #makeMetrics(
@@ -303,7 +308,6 @@ export class Supervisor implements Drainable, ListenerHandler {
   ): Promise<{ close(): void } | undefined> {
     // By itself: where it is off nothing of it is loaded.
     const { makeMetrics } = await import('./make-metrics.js')
-    const { watchedCalls } = await import('./watched-calls.js')
     const measured = {
       threads: pool,
       own: this.#counters.counters,
@@ -317,7 +321,7 @@ export class Supervisor implements Drainable, ListenerHandler {
       page: {
         clients: admission.clients,
         life: this.#life,
-        watched: watchedCalls(this.#slowCalls, pool, live, true)
+        watched: await this.#watched(live, pool)
       },
       access: {
         token: () => live.settings.metricsToken,
