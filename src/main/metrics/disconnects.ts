@@ -22,16 +22,16 @@ const BY_KIND: Readonly<Partial<Record<LogKind, End>>> = {
   'internal-failure': 'failure'
 }
 
-const BY_TEXT: ReadonlyMap<string, End> = new Map([
+/** More may stand behind it. */
+const BY_TEXT: readonly (readonly [begin: string, End])[] = [
   [WHY.stops, 'stop'],
   [WHY.shutdown, 'stop'],
   [WHY.administrator, 'administrator'],
   [WHY.makesRoom, 'displaced'],
   [WHY.certificate, 'tls']
-])
+]
 
 /** Index of why a client has gone, for the metrics. `kind`, `why`: what the log is told. */
 export const endOf = (kind: LogKind, why: string): number => ENDS.indexOf(BY_KIND[kind] ?? byText(why) ?? 'client')
 
-/** More may stand behind it. */
-const byText = (why: string): End | undefined => [...BY_TEXT].find(([text]) => why.startsWith(text))?.[1]
+const byText = (why: string): End | undefined => BY_TEXT.find(([begin]) => why.startsWith(begin))?.[1]
