@@ -3,10 +3,9 @@ import { CODE, encodeError, rpcError } from '#protocol/errors.js'
 import { STATUS } from '#protocol/header.js'
 import { REMOTE } from '#protocol/procedures.js'
 import { XdrWriter } from '#protocol/xdr.js'
-import { Clock } from '#workers/base/clock.js'
+import type { Clock } from '#workers/base/clock.js'
 import type { Audited, AuditedCall, ThreadAudit } from '#workers/thread/audit.js'
-import { Cleanup } from '../support/cleanup.js'
-import { MemorySession, settle } from '../support/memory-session.js'
+import { MemorySession, settle, suiteClock } from '../support/memory-session.js'
 
 const { domainDestroy: DESTROY, domainDefineXml: DEFINE, domainGetInfo: INFO, domainGetXmlDesc: XML } = REMOTE
 const uuid = Buffer.alloc(16, 0xab)
@@ -41,13 +40,8 @@ class Listener implements ThreadAudit {
 }
 
 describe('the audit of a session', () => {
-  const cleanup = new Cleanup()
   let clock: Clock
-  before(() => {
-    clock = new Clock(() => undefined)
-    cleanup.defer(() => Promise.resolve(clock.stop()))
-  })
-  after(() => cleanup.run())
+  suiteClock(made => (clock = made))
 
   for (const kind of ['own', 'shared'] as const) {
     describe(`on ${kind === 'own' ? 'a connection of its own' : 'a shared connection'}`, () => {

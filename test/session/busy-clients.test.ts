@@ -2,26 +2,20 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { expect } from 'chai'
 import { REMOTE } from '#protocol/procedures.js'
 import { BusyClients, type BusySession } from '#workers/actor/busy-clients.js'
-import { Clock } from '#workers/base/clock.js'
+import type { Clock } from '#workers/base/clock.js'
 import { Counters } from '#workers/thread/counters.js'
 import { CallMeter } from '#workers/observe/call-meter.js'
 import type { BusyReport } from '#workers/thread/busy-report.js'
 import type { SessionObserver } from '#workers/thread/session-observer.js'
 import { ProcedureSums } from '#main/metrics/procedure-figures.js'
-import { Cleanup } from '../support/cleanup.js'
-import { MemorySession } from '../support/memory-session.js'
+import { MemorySession, suiteClock } from '../support/memory-session.js'
 import { waitFor } from '../support/waiting.js'
 
 const CALL = REMOTE.domainGetInfo
 
 describe('the clients that do most', () => {
-  const cleanup = new Cleanup()
   let clock: Clock
-  before(() => {
-    clock = new Clock(() => undefined)
-    cleanup.defer(() => Promise.resolve(clock.stop()))
-  })
-  after(() => cleanup.run())
+  suiteClock(made => (clock = made))
 
   const untraced = (): boolean => false
 

@@ -3,15 +3,14 @@ import { CODE, encodeError, rpcError } from '#protocol/errors.js'
 import { PROGRAM, STATUS } from '#protocol/header.js'
 import { lookup, REMOTE } from '#protocol/procedures.js'
 import { XdrWriter } from '#protocol/xdr.js'
-import { Clock } from '#workers/base/clock.js'
+import type { Clock } from '#workers/base/clock.js'
 import { ProcedureSums, type ProcedureFigures } from '#main/metrics/procedure-figures.js'
 import { callObject } from '#workers/observe/call-object.js'
 import { CallMeter } from '#workers/observe/call-meter.js'
 import { Counters } from '#workers/thread/counters.js'
 import { DRIVERS, driverOf, FAMILIES, SPANS, type Family } from '#workers/thread/metric-families.js'
 import { LOST, type SessionObserver, type TimedCall } from '#workers/thread/session-observer.js'
-import { Cleanup } from '../support/cleanup.js'
-import { MemorySession } from '../support/memory-session.js'
+import { MemorySession, suiteClock } from '../support/memory-session.js'
 
 const CALL = REMOTE.domainGetInfo
 const SAVE = REMOTE.domainSave
@@ -49,13 +48,8 @@ class Listener implements SessionObserver {
 }
 
 describe('the observer of a session', () => {
-  const cleanup = new Cleanup()
   let clock: Clock
-  before(() => {
-    clock = new Clock(() => undefined)
-    cleanup.defer(() => Promise.resolve(clock.stop()))
-  })
-  after(() => cleanup.run())
+  suiteClock(made => (clock = made))
 
   for (const kind of ['own', 'shared'] as const) {
     describe(`with a driver connection that is ${kind === 'own' ? 'its own' : 'shared'}`, () => {
@@ -190,13 +184,8 @@ describe('the observer of a session', () => {
 })
 
 describe('the meter of calls', () => {
-  const cleanup = new Cleanup()
   let clock: Clock
-  before(() => {
-    clock = new Clock(() => undefined)
-    cleanup.defer(() => Promise.resolve(clock.stop()))
-  })
-  after(() => cleanup.run())
+  suiteClock(made => (clock = made))
 
   const client = (uri?: string): Parameters<SessionObserver['changed']>[0] => ({
     id: 1, since: 0, listener: { name: 'main', transport: 'unix', readonly: false, auth: 'none' }, peer: undefined, via: undefined,

@@ -3,7 +3,7 @@ import { encodeOpen } from '#protocol/messages/connect.js'
 import { REMOTE } from '#protocol/procedures.js'
 import { Counters } from '#workers/thread/counters.js'
 import { Newcomer } from '#workers/arrival/newcomer.js'
-import type { Clock } from '#workers/base/clock.js'
+import { Clock } from '#workers/base/clock.js'
 import { LastHeard } from '#workers/os/last-heard.js'
 import type { AuthMethod } from '#workers/os/listener-kind.js'
 import type { ClientState } from '#workers/thread/client-record.js'
@@ -22,6 +22,13 @@ import { MemoryDrivers, type MemoryPort, type PortKind } from './memory-driver.j
 import { MemoryTransport } from './memory-transport.js'
 
 const lastHeard = new LastHeard()
+
+/** A clock for all tests of a suite. */
+export function suiteClock(use: (clock: Clock) => void): void {
+  let clock: Clock
+  before(() => use((clock = new Clock(() => undefined))))
+  after(() => clock.stop())
+}
 
 /** Lets what was promised happen. */
 export const settle = (): Promise<void> => new Promise(resolve => setImmediate(resolve))
