@@ -9,6 +9,10 @@ export function isOpen(fd: number): boolean {
   return lstatSync(`/proc/self/fd/${fd}`, { throwIfNoEntry: false }) !== undefined
 }
 
+/** How many of them are of the file with this path. */
+export const openDescriptorsOf = (pid: number, path: string): number =>
+  readdirSync(`/proc/${pid}/fd`).filter(fd => linkOf(`/proc/${pid}/fd/${fd}`) === path).length
+
 /** What they stand for, sorted: paths, and the kinds of what has none. */
 export function descriptorKinds(pid: number): string[] {
   return readdirSync(`/proc/${pid}/fd`).map(fd => linkOf(`/proc/${pid}/fd/${fd}`).replace(/:\[\d+\]$/, '')).sort()
