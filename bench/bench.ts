@@ -46,6 +46,8 @@ export interface StageWish {
   threads?: number
   /** Clients of the broker of whom the daemon is told the same share connections to it. */
   sharing?: boolean
+  /** What several of them ask at once it asks once. */
+  collapsing?: boolean
   /** The broker counts calls, looks for slow ones, and tells of them at `metricsIn` its directory. */
   metrics?: boolean
 }
@@ -214,14 +216,15 @@ export class Bench {
     name: PeerName,
     directory: string,
     driver: Driver,
-    { threads, sharing = false, metrics = false }: StageWish,
+    { threads, sharing = false, collapsing = false, metrics = false }: StageWish,
     tls: Certificates | undefined
   ): Promise<Peer> {
     if (name === 'direct') return direct(driver)
     if (name === 'haproxy') return startHaproxy(directory, driver, tls)
     if (name === 'libvirtd') return startLibvirtdProxy(directory, driver, tls)
     const { broker, base } = this.options
-    return startBroker(name, name === 'base' ? base! : broker, directory, driver, { threads, sharing, metrics }, tls)
+    const wish = { threads, sharing, collapsing, metrics }
+    return startBroker(name, name === 'base' ? base! : broker, directory, driver, wish, tls)
   }
 
   record(peer: PeerName, point: Point, round: number, figure: Figure, value: number): void {

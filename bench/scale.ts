@@ -20,6 +20,8 @@ export interface Scale {
   pollers: number
   /** Between two calls of a process that polls. */
   pollMs: number
+  /** That ask for the same at once. */
+  askers: number
   /** Idle clients beside which others call. */
   crowds: readonly number[]
   /** Sizes at which the scale model is checked. */
@@ -43,6 +45,7 @@ export const FULL: Scale = {
   stormClients: [4000, 9000],
   pollers: 1000,
   pollMs: 20_000,
+  askers: 200,
   crowds: [0, 1000, 2000, 4000, 9000],
   modelClients: [1000, 3000, 9000],
   streamBytes: 512 * MiB,
@@ -61,6 +64,7 @@ export const QUICK: Scale = {
   stormClients: [300],
   pollers: 200,
   pollMs: 2000,
+  askers: 60,
   crowds: [0, 500],
   modelClients: [200, 600],
   streamBytes: 64 * MiB,
@@ -80,6 +84,7 @@ export const SMOKE: Scale = {
   stormClients: [40],
   pollers: 20,
   pollMs: 500,
+  askers: 20,
   crowds: [0, 20],
   modelClients: [10, 40],
   streamBytes: MiB,

@@ -3,7 +3,8 @@
  * it can: behind it, the proxy is what limits the rate. `node answerer.js SOCKET`
  *
  * Knows what a proxy asks when a client opens, CONNECT_GET_LIB_VERSION, INTERFACE_CHANGE_BEGIN (a reply without body),
- * DOMAIN_GET_TIME (no reply at all) and NODE_LIST_DEVICES: `maxnames` names of 252 bytes, up to 65,536 of them, are replies
+ * DOMAIN_GET_TIME (no reply at all), CONNECT_GET_ALL_DOMAIN_STATS (for which one of 20 workers is busy for a second; how many
+ * there were CONNECT_NUM_OF_DOMAINS says) and NODE_LIST_DEVICES: `maxnames` names of 252 bytes, up to 65,536 of them, are replies
  * of 32 bytes to 16 MiB.
  */
 
@@ -57,6 +58,9 @@ const nothing = Buffer.alloc(0)
 
 /** As of a guest that hangs. */
 const NEVER_ANSWERED: number = REMOTE.domainGetTime
+/** As of guests that take their time to tell. */
+const SLOW: number = REMOTE.connectGetAllDomainStats
+const EXECUTIONS: number = REMOTE.connectNumOfDomains
 
 /** Replies by procedure; one that is not here is an error. */
 const bodies: Partial<Record<number, Body>> = {
@@ -68,6 +72,7 @@ const bodies: Partial<Record<number, Body>> = {
   [REMOTE.connectGetType]: new XdrWriter().string('TEST').finish(),
   [REMOTE.connectGetLibVersion]: new XdrWriter(8).u64(LIB_VERSION).finish(),
   [REMOTE.connectSetIdentity]: nothing,
+  [SLOW]: number(0),
   [REMOTE.connectRegisterCloseCallback]: nothing,
   [REMOTE.connectUnregisterCloseCallback]: nothing,
   [REMOTE.interfaceChangeBegin]: nothing
@@ -100,6 +105,11 @@ function inPlace(frame: Buffer): Reply {
   return { memory, length: frame.length }
 }
 
+function executions(): Reply {
+  const header = { prog: PROGRAM.remote, vers: 1, proc: EXECUTIONS, type: 1, serial: 0, status: 0 }
+  return inPlace(encodeFrame(header, number(workers.executions)))
+}
+
 function nameList(names: number): Buffer {
   const name = Buffer.alloc(NAME_BYTES, 'n')
   const xdr = new XdrWriter(4 + names * (4 + NAME_BYTES)).u32(names)
@@ -114,6 +124,27 @@ function unsupported(): Buffer {
   return xdr.i32(0).i32(0).bool(false).finish()
 }
 
+/** Slow calls are carried out so many at a time, in their order. */
+class Workers {
+  #idle = 20
+  readonly #waiting: (() => void)[] = []
+  executions = 0
+
+  work(done: () => void): void {
+    if (this.#idle === 0) return void this.#waiting.push(done)
+    this.#idle--
+    this.executions++
+    setTimeout(() => {
+      this.#idle++
+      done()
+      const next = this.#waiting.shift()
+      if (next !== undefined) this.work(next)
+    }, 1000)
+  }
+}
+
+const workers = new Workers()
+
 class Client implements Pollable {
   readonly #fd: number
   readonly #slot: number
@@ -122,6 +153,9 @@ class Client implements Pollable {
   #serial = 0
   #sent = 0
   #writing = false
+  #closed = false
+  /** Serials of slow calls that are carried out. */
+  readonly #done: number[] = []
 
   constructor(fd: number) {
     this.#fd = fd
@@ -131,6 +165,7 @@ class Client implements Pollable {
   ready(events: number): void {
     if (events & WRITABLE) {
       this.#write()
+      this.#answerDone()
       if (this.#outgoing === undefined) this.#answerPending()
     } else this.#read()
   }
@@ -146,6 +181,7 @@ class Client implements Pollable {
         if (used < count) this.#pending = Buffer.from(buffer.bytes.subarray(used, count))
       }
     } else if (count === 0 || (errno() !== EAGAIN && errno() !== EINTR)) {
+      this.#closed = true
       poller.remove(this.#slot, this.#fd)
       close(this.#fd)
     }
@@ -172,14 +208,27 @@ class Client implements Pollable {
 
   #call(bytes: Buffer, at: number, length: number): void {
     const procedure = frameProcedure(bytes, at)
+    const serial = frameSerial(bytes, at)
     if (procedure === NEVER_ANSWERED) return
+    if (procedure === SLOW) return workers.work(() => this.#finish(serial))
+    if (procedure === EXECUTIONS) return this.#send(executions(), serial)
     let names = 0
     if (procedure === REMOTE.nodeListDevices) {
       const xdr = new XdrReader(bytes, at + HEADER_BYTES, at + length)
       xdr.optional(x => x.string())
       names = xdr.i32()
     }
-    this.#send(reply(procedure, names), frameSerial(bytes, at))
+    this.#send(reply(procedure, names), serial)
+  }
+
+  #finish(serial: number): void {
+    if (this.#closed) return
+    this.#done.push(serial)
+    this.#answerDone()
+  }
+
+  #answerDone(): void {
+    while (this.#outgoing === undefined && this.#done.length > 0) this.#send(reply(SLOW, 0), this.#done.shift()!)
   }
 
   #send(frame: Reply, serial: number): void {

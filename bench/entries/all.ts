@@ -7,6 +7,7 @@ import { fairness } from './fairness.js'
 import { fixedRate } from './fixed-rate.js'
 import { hotThread } from './hot-thread.js'
 import { idleMemory } from './idle-memory.js'
+import { joinedReads } from './joined-reads.js'
 import { listeningCrowd } from './listening-crowd.js'
 import { metricsCost } from './metrics-cost.js'
 import { mixed } from './mixed.js'
@@ -27,6 +28,6 @@ import { tlsCrowd } from './tls-crowd.js'
 /** In the order of the page: what is asked for most comes first. */
 export const ENTRIES: readonly Entry[] = [
   smallCalls, metricsCost, proxyLimit, fixedRate, connectCycle, storm, crowd, loneCaller, tlsCrowd, processCrowd, listeningCrowd,
-  pollingCrowd, pollingProcesses, stuck, sharedCalls, sharedCycle, sharedStorm, sharedMemory, scaleModel, idleMemory, churnMemory,
-  payloads, streams, tls, mixed, bystanders, fairness, hotThread, threads
+  pollingCrowd, pollingProcesses, joinedReads, stuck, sharedCalls, sharedCycle, sharedStorm, sharedMemory, scaleModel, idleMemory,
+  churnMemory, payloads, streams, tls, mixed, bystanders, fairness, hotThread, threads
 ]

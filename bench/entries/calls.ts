@@ -1,5 +1,6 @@
 import { REMOTE } from '#protocol/procedures.js'
-import { XdrWriter } from '#protocol/xdr.js'
+import { XdrReader, XdrWriter } from '#protocol/xdr.js'
+import type { Load } from '../load/load.js'
 import type { Call } from '../load/orders.js'
 
 /** The smallest call with a reply of substance; no driver has to work for it. */
@@ -13,6 +14,18 @@ export const nodeListDevices = (names: number): Call => ({
 
 /** The answering driver has no reply to it, ever. */
 export const NEVER_ANSWERED = REMOTE.domainGetTime
+
+/** Of all domains. The answering driver takes a second for it. */
+export const ALL_DOMAIN_STATS: Call = {
+  procedure: REMOTE.connectGetAllDomainStats,
+  body: new XdrWriter().u32(0).u32(0).u32(0).finish()
+}
+
+/** How often the answering driver has carried that out. */
+export async function executions(load: Load): Promise<number> {
+  const reply = await load.call({ procedure: REMOTE.connectNumOfDomains, body: new Uint8Array(0) })
+  return new XdrReader(Buffer.from(reply)).i32()
+}
 
 /** To the answering driver: a reply of 28 bytes, a header alone. */
 export const EMPTY_REPLY: Call = { procedure: REMOTE.interfaceChangeBegin, body: new XdrWriter().u32(0).finish() }

@@ -7,7 +7,7 @@ import { Tally } from './outcome.js'
 import { PreciseTimer } from './precise-timer.js'
 
 /** How long replies are waited for when the time is over. */
-const GRACE_MS = 10_000
+const GRACE_MS = 20_000
 
 /** Every client calls again as soon as it has its reply; the calls in flight at the end are waited for. */
 export function closedLoop(

@@ -43,13 +43,14 @@ export async function startBroker(
   executable: string,
   directory: string,
   driver: Driver,
-  { threads, sharing, metrics }: { threads: number | undefined; sharing: boolean; metrics: boolean },
+  { threads, sharing, collapsing, metrics }: { threads: number | undefined; sharing: boolean; collapsing: boolean; metrics: boolean },
   tls: Certificates | undefined
 ): Promise<Peer> {
   mkdirSync(directory, { recursive: true })
   const port = await freePort()
   const conf = path.join(directory, 'virtbrokerd.conf')
   const more = [...listenOn(port, tls), `driver_sharing = "${sharing ? 'identity' : 'off'}"`, `driver_sockets = ["*=${driver.socket}"]`]
+  if (collapsing) more.push('collapse_reads = 1')
   if (metrics) more.push(`metrics_listen = "unix:${metricsIn(directory)}"`, 'slow_call_ms = 1000')
   if (threads !== undefined) more.push(`actor_threads = ${threads}`, 'actor_min_clients = 1')
   writeFileSync(conf, libvirtdConf(directory, more))
