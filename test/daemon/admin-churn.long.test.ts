@@ -13,7 +13,7 @@ import { waitFor } from '../support/waiting.js'
 const CLIENTS = 5000
 /** A second. */
 const RATE = 500
-const SECONDS = 60
+const SECONDS = 30
 const STAY_MS = (1000 * CLIENTS) / RATE
 const BATCH_MS = 20
 /** Most that a list may take, but for one in a hundred. */

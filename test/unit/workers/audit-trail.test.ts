@@ -1,7 +1,9 @@
 import { readFileSync } from 'node:fs'
 import { expect } from 'chai'
+import { readObject } from '#protocol/call-object.js'
 import { PROGRAM } from '#protocol/header.js'
 import { REMOTE } from '#protocol/procedures.js'
+import { XdrWriter } from '#protocol/xdr.js'
 import { callLine, lostLine, MAX_LINE_BYTES, operationOf, sessionLine } from '#workers/observe/audit-record.js'
 import { AuditTrail, MOST_UNCONFIRMED_BYTES } from '#workers/observe/audit-trail.js'
 import type { Audited, AuditedCall } from '#workers/thread/audit.js'
@@ -53,6 +55,17 @@ describe('a record of the audit', () => {
       (JSON.parse(line({ ...call, prog, proc })) as { api: { operation: string } }).api.operation
     expect(operation(PROGRAM.qemu, 1)).to.equal('QEMU_DOMAIN_MONITOR_COMMAND')
     expect(operation(PROGRAM.remote, 4000)).to.equal('4000')
+  })
+
+  it('is text whatever bytes the client has in a name', () => {
+    for (const bytes of [[0xff], [0xc3], [0xed, 0xa0, 0x80], [0xf0, 0x9f], [0xc0, 0x80]]) {
+      const name = Buffer.from([...Buffer.from('guest'), ...bytes])
+      const named = readObject('domain', Buffer.from(new XdrWriter().opaque(name).fixed(Buffer.alloc(16)).i32(-1).finish()))
+      const record = line({ ...call, named })
+      expect(Buffer.from(record).toString(), 'as UTF-8').to.equal(record)
+      const [object] = (JSON.parse(record) as { resources: { name: string }[] }).resources
+      expect(object!.name).to.match(/^guest\ufffd+$/)
+    }
   })
 
   it('is one line that steers nobody\'s terminal, and never longer than it may be', () => {
