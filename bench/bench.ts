@@ -48,8 +48,10 @@ export interface StageWish {
   sharing?: boolean
   /** What several of them ask at once it asks once. */
   collapsing?: boolean
-  /** The broker counts calls, looks for slow ones, and tells of them at `metricsIn` its directory. */
+  /** The broker counts calls, and tells of them at `metricsIn` its directory. */
   metrics?: boolean
+  /** It tells of calls that take a second. */
+  slowCalls?: boolean
 }
 
 /** A process that makes load. */
@@ -216,14 +218,14 @@ export class Bench {
     name: PeerName,
     directory: string,
     driver: Driver,
-    { threads, sharing = false, collapsing = false, metrics = false }: StageWish,
+    { threads, sharing = false, collapsing = false, metrics = false, slowCalls = false }: StageWish,
     tls: Certificates | undefined
   ): Promise<Peer> {
     if (name === 'direct') return direct(driver)
     if (name === 'haproxy') return startHaproxy(directory, driver, tls)
     if (name === 'libvirtd') return startLibvirtdProxy(directory, driver, tls)
     const { broker, base } = this.options
-    const wish = { threads, sharing, collapsing, metrics }
+    const wish = { threads, sharing, collapsing, metrics, slowCalls }
     return startBroker(name, name === 'base' ? base! : broker, directory, driver, wish, tls)
   }
 

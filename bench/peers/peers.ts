@@ -38,12 +38,21 @@ export function direct(driver: Driver): Peer {
 /** The socket of a broker's metrics, in its directory. */
 export const metricsIn = (directory: string): string => path.join(directory, 'metrics')
 
+/** As in `StageWish`. */
+interface BrokerWish {
+  threads: number | undefined
+  sharing: boolean
+  collapsing: boolean
+  metrics: boolean
+  slowCalls: boolean
+}
+
 export async function startBroker(
   name: 'virtbroker' | 'base',
   executable: string,
   directory: string,
   driver: Driver,
-  { threads, sharing, collapsing, metrics }: { threads: number | undefined; sharing: boolean; collapsing: boolean; metrics: boolean },
+  { threads, sharing, collapsing, metrics, slowCalls }: BrokerWish,
   tls: Certificates | undefined
 ): Promise<Peer> {
   mkdirSync(directory, { recursive: true })
@@ -51,7 +60,8 @@ export async function startBroker(
   const conf = path.join(directory, 'virtbrokerd.conf')
   const more = [...listenOn(port, tls), `driver_sharing = "${sharing ? 'identity' : 'off'}"`, `driver_sockets = ["*=${driver.socket}"]`]
   if (collapsing) more.push('collapse_reads = 1')
-  if (metrics) more.push(`metrics_listen = "unix:${metricsIn(directory)}"`, 'slow_call_ms = 1000')
+  if (metrics) more.push(`metrics_listen = "unix:${metricsIn(directory)}"`)
+  if (slowCalls) more.push('slow_call_ms = 1000')
   if (threads !== undefined) more.push(`actor_threads = ${threads}`, 'actor_min_clients = 1')
   writeFileSync(conf, libvirtdConf(directory, more))
   const program = new Program([process.execPath, executable, '-f', conf, '-p', path.join(directory, 'pid')])
