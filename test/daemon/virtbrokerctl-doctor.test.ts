@@ -1,7 +1,10 @@
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect } from 'chai'
+import type { PassedSockets } from '#main/config/listeners.js'
+import { configuration } from '#main/ctl/doctor/configuration.js'
 import type { Finding } from '#main/ctl/doctor/finding.js'
+import { places } from '#main/ctl/doctor/places.js'
 import { Cleanup } from '../support/cleanup.js'
 import { confText, type Conf } from '../support/conf-file.js'
 import { Ctl } from '../support/ctl.js'
@@ -107,5 +110,29 @@ describe('virtbrokerctl doctor', () => {
     expect(await certificates({ certificate: later.certificate, key: other })).to.match(/^problem: .*do not match/)
     const stranger = await pki.authority('Other CA')
     expect(await certificates(await pki.server({}, { by: stranger }))).to.match(/^problem: Our own certificate .* failed validation/)
+  })
+
+  it("looks at those for a TLS socket of systemd's, and at its port, whatever listen_tls says", async () => {
+    const pki = await Pki.make(cleanup)
+    const { certificate, key } = await pki.server({ expiration_days: 300 })
+    await start()
+    const files = { ca_file: pki.ca.certificate, cert_file: certificate, key_file: key }
+    await writeFile(file(), confText({ ...stage.broker.conf, ...files, listen_tls: 0, auth_tls: 'none' }))
+    const port = await freePort()
+    const passed: PassedSockets = new Map([
+      ['main', [{ fd: -1, place: stage.broker.socket, reach: { mode: 0o600 } }]],
+      ['tls', [{ fd: -1, place: `127.0.0.1:${port}`, reach: { ip: '127.0.0.1' } }]]
+    ])
+    const found = async (sockets: PassedSockets | undefined): Promise<string[]> => {
+      const { config, findings } = await configuration(file(), sockets)
+      return [...findings, ...(await places(config!, false))].map(({ check, what }) => `${check}: ${what}`)
+    }
+    const withSocket = await found(passed)
+    expect(withSocket.find(what => what.startsWith('certificates'))).to.contain(`${certificate} (server) ends `)
+    expect(withSocket).to.include(`ports: 127.0.0.1:${port} (tls): nobody listens`)
+    expect(withSocket.join('\n')).not.to.contain('there is no use for ca_file')
+    const without = await found(undefined)
+    expect(without).to.include('certificates: TLS is off')
+    expect(without.join('\n')).to.contain('there is no use for ca_file')
   })
 })

@@ -1,11 +1,13 @@
+import { readFile } from 'node:fs/promises'
 import { expect } from 'chai'
 import { BootedHost } from '../support/booted-host.js'
 import { Cleanup } from '../support/cleanup.js'
 import { InstalledService, LOG } from '../support/installed-service.js'
+import { Pki } from '../support/pki.js'
 import type { Outcome } from '../support/processes.js'
 
 const CONF = { auth_unix_rw: 'none', auth_unix_ro: 'none', log_outputs: `2:file:${LOG}` }
-const SOCKETS = ['virtbrokerd.socket', 'virtbrokerd-ro.socket', 'virtbrokerd-admin.socket']
+const SOCKETS = ['virtbrokerd.socket', 'virtbrokerd-ro.socket', 'virtbrokerd-admin.socket', 'virtbrokerd-tls.socket']
 
 describe('virtbrokerctl on a host with systemd', function () {
   this.timeout(180_000)
@@ -15,6 +17,12 @@ describe('virtbrokerctl on a host with systemd', function () {
   before(async () => {
     host = await BootedHost.start(cleanup)
     service = await InstalledService.on(host, CONF)
+    const pki = await Pki.make(cleanup)
+    const { certificate, key } = await pki.server({ expiration_days: 300 })
+    await host.exec(['mkdir', '-p', '/etc/pki/CA', '/etc/pki/libvirt/private'])
+    await service.write('/etc/pki/CA/cacert.pem', await readFile(pki.ca.certificate, 'utf8'))
+    await service.write('/etc/pki/libvirt/servercert.pem', await readFile(certificate, 'utf8'))
+    await service.write('/etc/pki/libvirt/private/serverkey.pem', await readFile(key, 'utf8'))
     await service.systemctl('start', 'libvirtd.socket', 'libvirtd-ro.socket', 'libvirtd-admin.socket', ...SOCKETS)
   })
   after(() => cleanup.run())
@@ -39,6 +47,8 @@ describe('virtbrokerctl on a host with systemd', function () {
       expect(stdout).to.match(new RegExp(`^ok {2}sockets +/run/libvirt/${name}: systemd, for libvirtd.*\\.socket$`, 'm'))
     }
     expect(stdout).to.match(/^ok {2}drivers +\/run\/libvirt\/libvirt-sock: systemd, for libvirtd\.socket, libvirt \d+\.\d+\.\d+$/m)
+    expect(stdout).to.match(/^ok {2}certificates +\/etc\/pki\/libvirt\/servercert\.pem \(server\) ends .*; chain and key fit$/m)
+    expect(stdout).to.match(/^ok {2}ports +\S+:16514 \(tls\): virtbrokerd \(process \d+, virtbrokerd\.service\)$/m)
     for (const unit of ['virtbrokerd.service', ...SOCKETS]) expect(stdout).to.match(new RegExp(`^ok {2}units +${unit}: active, `, 'm'))
     expect(await service.state('libvirtd.service')).to.equal('inactive')
   })

@@ -1,7 +1,8 @@
 import { expect } from 'chai'
 import { advisoriesFor, releaseOf } from '#main/ctl/doctor/advisories.js'
 import { certificate } from '#main/ctl/doctor/configuration.js'
-import { unitsIn } from '#main/ctl/doctor/units.js'
+import { socketsOf } from '#main/ctl/doctor/socket-units.js'
+import { unitsIn } from '#main/ctl/doctor/systemctl.js'
 
 describe('what the doctor knows', () => {
   it('is the release that a daemon says it is', () => {
@@ -33,5 +34,25 @@ describe('what the doctor knows', () => {
       { Id: 'a.service', ActiveState: 'active' },
       { Id: 'b.socket', ActiveState: 'failed', Result: 'exit-code=1' }
     ])
+  })
+
+  it('is which sockets systemd gives the broker', () => {
+    const unit = (name: string, state: string, listen: readonly string[], mode = '0666'): string =>
+      [`Id=${name}.socket`, ...listen.map(place => `Listen=${place} (Stream)`), `ActiveState=${state}`, `SocketMode=${mode}`].join('\n')
+    const main = unit('virtbrokerd', 'active', ['/run/virtbroker/libvirt-sock'])
+    const others = [
+      unit('virtbrokerd-admin', 'active', ['/run/virtbroker/libvirt-admin-sock'], '0600'),
+      unit('virtbrokerd-tcp', 'inactive', ['[::]:16509']),
+      unit('virtbrokerd-tls', 'active', ['[::]:16514', '192.0.2.1:17514']),
+      unit('libvirtd', 'active', ['/run/libvirt/libvirt-sock'])
+    ]
+    const fd = -1
+    expect([...socketsOf(unitsIn([main, ...others].join('\n\n')))!]).to.deep.equal([
+      ['main', [{ fd, place: '/run/virtbroker/libvirt-sock', reach: { mode: 0o666 } }]],
+      ['admin', [{ fd, place: '/run/virtbroker/libvirt-admin-sock', reach: { mode: 0o600 } }]],
+      ['tls', [{ fd, place: '[::]:16514', reach: { ip: '::' } }, { fd, place: '192.0.2.1:17514', reach: { ip: '192.0.2.1' } }]]
+    ])
+    // The service is bound to the main one.
+    expect(socketsOf(unitsIn(others.join('\n\n')))).to.equal(undefined)
   })
 })

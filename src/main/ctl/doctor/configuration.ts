@@ -1,5 +1,6 @@
 import { absolutePaths } from '../../config/absolute-paths.js'
 import { warnings } from '../../config/check.js'
+import type { PassedSockets } from '../../config/listeners.js'
 import { loadConfig, type Config } from '../../config/load.js'
 import { checkStart } from '../../life/check-start.js'
 import { loadTls } from '../../tls/load.js'
@@ -12,13 +13,18 @@ const DAY_MS = 86_400_000
 const SOON_DAYS = 7
 const NEAR_DAYS = 30
 
-/** What the configuration is, if it can be used at all. `file`: undefined is the usual place. */
-export async function configuration(file: string | undefined): Promise<{ config: Config | undefined; findings: Finding[] }> {
+interface Examined {
+  readonly config: Config | undefined
+  readonly findings: Finding[]
+}
+
+/** What the configuration is, if it can be used at all. `file`: undefined is the usual place. `passed`: as a start is given them. */
+export async function configuration(file: string | undefined, passed: PassedSockets | undefined): Promise<Examined> {
   let config: Config
   try {
     const env = { ...process.env }
     const privileged = process.geteuid!() === 0
-    config = absolutePaths(loadConfig({ configFile: file, verbose: false, privileged, env, passed: undefined, directory: process.cwd() }))
+    config = absolutePaths(loadConfig({ configFile: file, verbose: false, privileged, env, passed, directory: process.cwd() }))
   } catch (error) {
     return { config: undefined, findings: [problem('configuration', reasonOfFailure(error), 'correct the file')] }
   }

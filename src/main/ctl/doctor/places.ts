@@ -39,15 +39,31 @@ async function unixPlace(path: string, wanted: boolean, isRunning: boolean): Pro
 
 async function ports(config: Config, isRunning: boolean): Promise<Finding[]> {
   try {
-    const wanted = await networkPlaces(await networkPorts(config), config.listenAddr)
-    const found = wanted.flatMap(({ name, port, ips }) => ips.map(ip => tcpPlace(name, ip, port, isRunning)))
-    return found.length === 0 ? [ok('ports', 'the configuration has none')] : await Promise.all(found)
+    const found = (await networkEnds(config)).map(end => tcpPlace(end, isRunning))
+    return found.length === 0 ? [ok('ports', 'there are to be none')] : await Promise.all(found)
   } catch (error) {
     return [problem('ports', reasonOfFailure(error), 'correct listen_addr, or the port')]
   }
 }
 
-async function tcpPlace(name: string, ip: string, port: number, isRunning: boolean): Promise<Finding> {
+interface NetworkEnd {
+  readonly name: 'tcp' | 'tls'
+  readonly ip: string
+  readonly port: number
+}
+
+/** Where the configuration wants listeners for the network, or systemd has them. */
+async function networkEnds(config: Config): Promise<NetworkEnd[]> {
+  const { passed, listenAddr } = config
+  if (passed === undefined) {
+    const places = await networkPlaces(await networkPorts(config), listenAddr)
+    return places.flatMap(({ name, port, ips }) => ips.map(ip => ({ name, ip, port })))
+  }
+  return (['tcp', 'tls'] as const).flatMap(name => (passed.get(name) ?? []).flatMap(({ place, reach }) =>
+    'ip' in reach ? [{ name, ip: reach.ip, port: Number(place.slice(place.lastIndexOf(':') + 1)) }] : []))
+}
+
+async function tcpPlace({ name, ip, port }: NetworkEnd, isRunning: boolean): Promise<Finding> {
   const place = endpointText({ ip, port })
   const pid = tcpListener(ip, port)
   if (pid === undefined) {
