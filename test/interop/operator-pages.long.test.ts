@@ -87,7 +87,7 @@ describe('the pages for operators, on Debian 13', function () {
 
   it('migrate from virtproxyd, and back', async () => {
     const units = ['libvirtd.socket', 'libvirtd-ro.socket', 'libvirtd-admin.socket', 'libvirtd-tls.socket', 'libvirtd.service']
-    await host.exec(['systemctl', 'disable', '--now', ...units])
+    await host.exec(['systemctl', 'disable', '--now', ...units], { timeout: 120_000 })
     await install(host, { ...VIRTQEMUD, ...VIRTPROXYD })
     await follow('migrate', 'proxy-before', 'instead', 'proxy-back')
   })
