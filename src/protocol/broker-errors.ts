@@ -22,6 +22,9 @@ export const unrecorded = constantError(() =>
   systemError(EIO, 'the call is refused: records of the audit cannot be written, and audit_fail_closed is set')
 )
 
+/** What a call gets of which there is a record, or may be, while one of its procedure with its serial is not answered. */
+export const serialInUse = constantError(() => rpcError('the serial is that of a call which is not answered'))
+
 const EIO = 5
 
 /** The one answer to everything that goes wrong with authentication: the reason is for the log only. */

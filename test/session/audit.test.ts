@@ -1,10 +1,11 @@
 import { expect } from 'chai'
 import { CODE, encodeError, rpcError } from '#protocol/errors.js'
-import { STATUS } from '#protocol/header.js'
+import { PROGRAM, STATUS } from '#protocol/header.js'
 import { REMOTE } from '#protocol/procedures.js'
 import { XdrWriter } from '#protocol/xdr.js'
 import type { Clock } from '#workers/base/clock.js'
 import type { Audited, AuditedCall, ThreadAudit } from '#workers/thread/audit.js'
+import { frame } from '../support/frame-socket.js'
 import { MemorySession, settle, suiteClock } from '../support/memory-session.js'
 
 const { domainDestroy: DESTROY, domainDefineXml: DEFINE, domainGetInfo: INFO, domainGetXmlDesc: XML } = REMOTE
@@ -22,9 +23,16 @@ class Listener implements ThreadAudit {
   readonly told: (Pick<AuditedCall, 'proc' | 'serial' | 'end' | 'code'> & { object: string | undefined; uid: string | undefined })[] = []
   readonly calls: AuditedCall[] = []
   promised = 0
-  takes = true
+  lets = true
+  /** How many of the client's were promised when it was asked last. */
+  asked = -1
 
   constructor(readonly reads = false) {}
+
+  takes(promised: number): boolean {
+    this.asked = promised
+    return this.lets
+  }
 
   promise(): void {
     this.promised++
@@ -137,6 +145,64 @@ describe('the audit of a session', () => {
         expect(audit.promised).to.equal(0)
       })
 
+      it('promises records of what changes something, and of nothing else', async () => {
+        const { trial, audit } = await start({ reads: true })
+        for (const [proc, args] of [[INFO, guest()], [XML, guest('guest', 1)], [XML, guest('guest', 0)]] as const) trial.call(proc, args)
+        expect(audit.promised).to.equal(0)
+        for (const call of trial.port.take()) trial.port.reply(call)
+        expect(audit.told).to.have.length(3)
+        trial.call(DESTROY, guest())
+        trial.call(DESTROY, guest())
+        expect([audit.promised, audit.asked]).to.deep.equal([2, 1])
+        for (const call of trial.port.take()) trial.port.reply(call)
+        trial.call(DESTROY, guest())
+        expect([audit.promised, audit.asked]).to.deep.equal([1, 0])
+      })
+
+      describe('where a serial is used twice at a time', () => {
+        const send = (trial: MemorySession, proc: number, args: Buffer, serial = 77): void =>
+          trial.transport.receive(frame({ prog: PROGRAM.remote, proc, serial }, args))
+
+        it('has no result of a call that was another\'s, though there is no record of that one', async () => {
+          const { trial, audit } = await start()
+          send(trial, XML, guest('missing', 0))
+          send(trial, XML, guest('guest', 1))
+          const out = trial.port.take()
+          expect(out).to.have.length(1)
+          expect(trial.take()[0]).to.include({ serial: 77, status: STATUS.error })
+          const refused = { proc: XML, serial: 77, end: 'refused', code: CODE.rpc, object: 'guest', uid: UUID } as const
+          expect(audit.told).to.deep.equal([refused])
+          trial.port.reply(out[0]!, encodeError(rpcError('no such guest')), { status: STATUS.error })
+          expect(audit.told).to.deep.equal([refused])
+          send(trial, XML, guest('guest', 1))
+          reply(trial, text('<domain/>'))
+          expect(audit.told[1]).to.deep.equal({ ...refused, end: 'ok', code: 0 })
+          expect(trial.take().map(({ status }) => status)).to.deep.equal([STATUS.error, STATUS.ok])
+        })
+
+        it('has the result of each, wherever the first is', async () => {
+          const { trial, audit } = await start()
+          send(trial, DESTROY, guest('out'))
+          for (let i = 0; i < 3; i++) trial.call(DESTROY, guest())
+          send(trial, DESTROY, guest('waits'), 78)
+          const out = trial.port.take()
+          expect(out.map(({ serial }) => serial), 'one waits').to.have.length(4)
+          for (const serial of [77, 78]) send(trial, DESTROY, guest('again'), serial)
+          expect(trial.take().map(({ serial, status }) => [serial, status])).to.deep.equal([[77, STATUS.error], [78, STATUS.error]])
+          for (const call of out) trial.port.reply(call)
+          reply(trial, encodeError(rpcError('no')), { status: STATUS.error })
+          const told = audit.told.filter(({ object }) => object !== 'guest').map(({ object, end }) => [object, end])
+          expect(told).to.deep.equal([['again', 'refused'], ['again', 'refused'], ['out', 'ok'], ['waits', 'error']])
+          expect(audit.promised).to.equal(0)
+        })
+
+        it('passes on what is never recorded', async () => {
+          const { trial } = await start()
+          for (let i = 0; i < 2; i++) send(trial, INFO, guest())
+          expect(trial.port.take()).to.have.length(2)
+        })
+      })
+
       it('has one of what nobody knows, and of what is as long as it may be', async () => {
         const { trial, audit } = await start()
         const unknown = trial.call(4000, guest())
@@ -173,7 +239,7 @@ describe('the audit of a session', () => {
 
       it('refuses what changes something while it cannot be recorded, and says so with error 38', async () => {
         const { trial, audit } = await start()
-        audit.takes = false
+        audit.lets = false
         const serial = trial.call(DESTROY, guest())
         const [refused] = trial.take()
         expect(refused).to.include({ serial, status: STATUS.error })
@@ -184,7 +250,7 @@ describe('the audit of a session', () => {
         trial.call(XML, guest('guest', 1))
         for (const call of trial.port.take()) trial.port.reply(call)
         expect(trial.take().map(({ status }) => status)).to.deep.equal([STATUS.ok, STATUS.ok])
-        audit.takes = true
+        audit.lets = true
         trial.call(DESTROY, guest())
         reply(trial)
         expect(trial.take()[0]!.status).to.equal(STATUS.ok)

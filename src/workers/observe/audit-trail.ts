@@ -6,7 +6,7 @@ import { callLine, operationOf } from './audit-record.js'
 export const MOST_UNCONFIRMED_BYTES = 1024 * 1024
 /**
  * Where no call may be without its record, those of so many calls may still come when there is no room any more: they are
- * kept all the same, 16 MiB at worst.
+ * kept all the same, 16 MiB at worst. No client has more of them than are left for the others.
  */
 const MOST_PROMISED = 4096
 
@@ -39,9 +39,9 @@ export class AuditTrail implements ThreadAudit {
     return this.#settings().auditReads
   }
 
-  get takes(): boolean {
+  takes(promised: number): boolean {
     if (!this.#settings().auditFailClosed) return true
-    return !this.#window.failing && this.#hasRoom(0) && this.#promised < MOST_PROMISED
+    return !this.#window.failing && this.#hasRoom(0) && promised < MOST_PROMISED - this.#promised
   }
 
   promise(): void {

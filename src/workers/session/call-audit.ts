@@ -19,11 +19,15 @@ const NOTHING: Named = []
 const REFUSED_A_WINDOW = 60
 const WINDOW_MS = 60_000
 
-/** A call that is recorded when it has ended. */
+/** A call that is under way, or refused. */
 interface Begun {
   readonly prog: number
   readonly proc: number
   readonly serial: number
+  /** There is a record of it when it has ended. If not it is here for its serial. */
+  readonly recorded: boolean
+  /** It changes something: if it goes on there must be a record. */
+  readonly changes: boolean
   readonly named: Named
   /** Milliseconds, since the epoch and of the thread's clock. */
   readonly time: number
@@ -42,8 +46,13 @@ export class CallAudit {
   /** Made with the first that is refused. */
   #refusals: Few | undefined
   #lastRefused: { readonly call: Begun; readonly error: RemoteError } | undefined
-  /** Searched from the front: replies come mostly in order. */
+  /**
+   * Those that are not answered, of procedures of which there may be records. Searched from the front: replies come mostly in
+   * order.
+   */
   readonly #begun: Begun[] = []
+  /** How many of them have promised a record. */
+  #promised = 0
 
   /** `stranger`: told why a client has called in vain that has not logged in. */
   constructor(audit: ThreadAudit, record: ServedRecord, stranger: (why: string) => void) {
@@ -51,6 +60,16 @@ export class CallAudit {
     this.#record = record
     this.#stranger = stranger
     this.#open = { driver: DRIVERS[NO_DRIVER], readonly: record.listener.readonly }
+  }
+
+  /** Whether calls that change something may go on, see ThreadAudit. */
+  get takes(): boolean {
+    return this.#audit.takes(this.#promised)
+  }
+
+  /** Whether a call like this one is not answered: nobody could say whose a reply is that comes then. */
+  isUnderWay(prog: number, proc: number, serial: number): boolean {
+    return this.#find(prog, proc, serial) >= 0
   }
 
   /** CONNECT_OPEN has succeeded, or failed with that error. `uri`: what the client has, or what it wanted. */
@@ -69,15 +88,16 @@ export class CallAudit {
    */
   begun(bytes: Buffer, at: number, serial: number, whole: boolean): void {
     const call = this.#look(bytes, at, serial, whole)
-    if (call === undefined) return
     this.#begun.push(call)
+    if (!call.changes) return
+    this.#promised++
     this.#audit.promise()
   }
 
   /** It is refused. */
   refused(bytes: Buffer, at: number, whole: boolean, error: RemoteError): void {
     const call = this.#look(bytes, at, frameSerial(bytes, at), whole)
-    if (call === undefined) return
+    if (!call.recorded) return
     if (this.#record.state === 'authenticating') this.#strangeCall(call, error)
     else this.#refusedCall(call, error)
   }
@@ -115,30 +135,31 @@ export class CallAudit {
     if (call === undefined) return
     const code = repliedCode(bytes, at)
     const told = whole && this.isToldBy(bytes, at) ? this.#namedBy(bytes, at) : NOTHING
-    this.#write(call, code === 0 ? 'ok' : 'error', code, undefined, told.length > 0 ? told : call.named, true)
+    this.#ended(call, code === 0 ? 'ok' : 'error', code, undefined, told.length > 0 ? told : call.named)
   }
 
   /** The daemon was not given it, or will not answer it. */
   failed({ prog, proc, serial }: Header, end: 'refused' | 'none', error: RemoteError): void {
     const call = this.#take(prog, proc, serial)
-    if (call !== undefined) this.#write(call, end, error.code, error.message, call.named, true)
+    if (call !== undefined) this.#ended(call, end, error.code, error.message, call.named)
   }
 
   /** The client has gone. */
   end(): void {
     this.#tellRest()
-    for (const call of this.#begun.splice(0)) this.#write(call, 'none', 0, 'the client went away first', call.named, true)
+    for (const call of this.#begun.splice(0)) this.#ended(call, 'none', 0, 'the client went away first', call.named)
   }
 
-  #look(bytes: Buffer, at: number, serial: number, whole: boolean): Begun | undefined {
+  #look(bytes: Buffer, at: number, serial: number, whole: boolean): Begun {
     const prog = frameProgram(bytes, at)
     const proc = frameProcedure(bytes, at)
     const from = at + HEADER_BYTES + (frameType(bytes, at) === MESSAGE.callWithFds ? 4 : 0)
     const end = at + frameLength(bytes, at)
     const args = whole && from <= end ? bytes.subarray(from, end) : undefined
-    if (!isRecorded(prog, proc, args, this.#audit.reads)) return undefined
-    const named = args === undefined ? NOTHING : askedOf(prog, proc, args)
-    return { prog, proc, serial, named, time: Date.now(), came: performance.now() }
+    const recorded = isRecorded(prog, proc, args, this.#audit.reads)
+    const { changes } = auditClassOf(prog, proc)
+    const named = args === undefined || !recorded ? NOTHING : askedOf(prog, proc, args)
+    return { prog, proc, serial, recorded, changes, named, time: Date.now(), came: performance.now() }
   }
 
   #namedBy(bytes: Buffer, at: number): Named {
@@ -147,9 +168,19 @@ export class CallAudit {
     return readObject(answered!, bytes, from, at + frameLength(bytes, at))
   }
 
+  #find(prog: number, proc: number, serial: number): number {
+    return this.#begun.findIndex(call => call.serial === serial && call.proc === proc && call.prog === prog)
+  }
+
   #take(prog: number, proc: number, serial: number): Begun | undefined {
-    const index = this.#begun.findIndex(call => call.serial === serial && call.proc === proc && call.prog === prog)
+    const index = this.#find(prog, proc, serial)
     return index < 0 ? undefined : this.#begun.splice(index, 1)[0]
+  }
+
+  /** It is under way no more. */
+  #ended(call: Begun, end: CallEnd, code: number, detail: string | undefined, named: Named): void {
+    if (call.changes) this.#promised--
+    if (call.recorded) this.#write(call, end, code, detail, named, call.changes)
   }
 
   #write(

@@ -76,8 +76,8 @@ export class ClientSession implements
     this.record = record
     this.failure = failure
     this.#log = new ClientLog(record, thread)
-    this.refusals = new Refusals(this, this.#log, thread.audit)
     this.audit = thread.audit && new CallAudit(thread.audit, record, why => owner.loginRefused(record, why))
+    this.refusals = new Refusals(this, this.#log, this.audit)
     this.#state = record.state === 'authenticating' ? 'authenticating' : 'authenticated'
     this.client = new ClientSide(thread, this, transport)
     this.flow = new CallFlow(this.client, this, thread)

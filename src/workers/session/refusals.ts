@@ -1,5 +1,5 @@
 import { auditClassOf } from '../../protocol/audited-calls.js'
-import { accessDenied, driverClosed, notOpen, secondaryNotOpen, unrecorded } from '../../protocol/broker-errors.js'
+import { accessDenied, driverClosed, notOpen, secondaryNotOpen, serialInUse, unrecorded } from '../../protocol/broker-errors.js'
 import { KIND, KIND_REFUSED, type CallKind } from '../../protocol/call-kinds.js'
 import {
   authenticationRequired,
@@ -8,11 +8,13 @@ import {
   unknownProgram,
   type RemoteError
 } from '../../protocol/errors.js'
-import { frameProcedure, frameProgram, frameStatus, frameVersion, PROGRAM_VERSION, STATUS } from '../../protocol/header.js'
+import {
+  frameProcedure, frameProgram, frameSerial, frameStatus, frameVersion, PROGRAM_VERSION, STATUS
+} from '../../protocol/header.js'
 import { lookup, procedureName, REMOTE } from '../../protocol/procedures.js'
 import { readOnlyPrevents } from '../../protocol/public-errors.js'
 import type { Verdicts } from '../policy/verdicts.js'
-import type { ThreadAudit } from '../thread/audit.js'
+import type { CallAudit } from './call-audit.js'
 import type { FrameRefusals } from './ports.js'
 
 /** How far a client has come, as far as it matters for what it may call. Nothing here acts. */
@@ -34,14 +36,17 @@ export interface RefusalLog {
   denied(procedure: string): void
 }
 
+/** What becomes of records of the client's calls. */
+type Recorder = Pick<CallAudit, 'takes' | 'isUnderWay'>
+
 /** What one client may not call, and what it is told instead. */
 export class Refusals implements FrameRefusals {
   readonly #progress: Progress
   readonly #log: RefusalLog
-  readonly #audit: Pick<ThreadAudit, 'takes'> | undefined
+  readonly #audit: Recorder | undefined
   #verdicts: Verdicts | undefined
 
-  constructor(progress: Progress, log: RefusalLog, audit: Pick<ThreadAudit, 'takes'> | undefined) {
+  constructor(progress: Progress, log: RefusalLog, audit: Recorder | undefined) {
     this.#progress = progress
     this.#log = log
     this.#audit = audit
@@ -59,28 +64,29 @@ export class Refusals implements FrameRefusals {
     if (kind === undefined || vers !== PROGRAM_VERSION) return unknownProgram(prog, vers)
     const status = frameStatus(bytes, at)
     if (status !== STATUS.ok) return unexpectedStatus(status)
-    return this.#known(prog, frameProcedure(bytes, at), kind)
+    return this.#known(prog, frameProcedure(bytes, at), frameSerial(bytes, at), kind)
   }
 
   /** Why a known program's call cannot be served as things stand, if so. */
-  #known(prog: number, proc: number, kind: CallKind): RemoteError | undefined {
+  #known(prog: number, proc: number, serial: number, kind: CallKind): RemoteError | undefined {
     const { authenticating, hasOpened, isOpen, reachable, failure } = this.#progress
     const refused = (kind & KIND_REFUSED) !== 0
-    if (isOpen) return refused ? this.#denied(prog, proc, kind) : this.#unrecorded(prog, proc, kind)
+    if (isOpen) return refused ? this.#denied(prog, proc, kind) : this.#unrecorded(prog, proc, serial, kind)
     if ((kind & KIND.unknown) !== 0) return unknownProcedure(proc)
     if (failure !== undefined) return failure
     if ((kind & KIND.local) !== 0) return authenticating && !isAuthentication(proc) ? authenticationRequired() : undefined
     if (authenticating) return authenticationRequired()
     if (hasOpened && refused) return this.#denied(prog, proc, kind)
-    if (hasOpened) return reachable ? this.#unrecorded(prog, proc, kind) : driverClosed()
+    if (hasOpened) return reachable ? this.#unrecorded(prog, proc, serial, kind) : driverClosed()
     const owner = lookup(prog, proc)?.owner
     return owner === 'hypervisor' || owner === 'any' ? notOpen() : secondaryNotOpen()
   }
 
-  /** What nobody could hold its caller to is not done, if the configuration says so. */
-  #unrecorded(prog: number, proc: number, kind: CallKind): RemoteError | undefined {
-    if ((kind & KIND.audited) === 0 || this.#audit?.takes !== false) return undefined
-    return auditClassOf(prog, proc).changes ? unrecorded() : undefined
+  /** What its caller could not be held to is not done: its record would be wrong, or there would be none. */
+  #unrecorded(prog: number, proc: number, serial: number, kind: CallKind): RemoteError | undefined {
+    if ((kind & KIND.audited) === 0 || this.#audit === undefined) return undefined
+    if (this.#audit.isUnderWay(prog, proc, serial)) return serialInUse()
+    return this.#audit.takes || !auditClassOf(prog, proc).changes ? undefined : unrecorded()
   }
 
   /** What a call that has come whole is answered if it goes no further, because of its arguments or of what was lost meanwhile. */

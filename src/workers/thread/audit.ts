@@ -33,11 +33,14 @@ export interface AuditedCall {
 
 /** Where a thread's records go. It never waits, and never throws. */
 export interface ThreadAudit {
-  /** Whether a call that changes something may go on: there will be a record of it, or there need not be. */
-  readonly takes: boolean
+  /**
+   * Whether a call that changes something may go on: there will be a record of it, or there need not be. `promised`: how many
+   * records of its client will come already.
+   */
+  takes(promised: number): boolean
   /** Whether calls that only read are recorded. */
   readonly reads: boolean
-  /** A record of a call will come. */
+  /** A record of a call that changes something will come. */
   promise(): void
   /** `promised`: it is one of those. */
   write(client: Audited, call: AuditedCall, promised: boolean): void

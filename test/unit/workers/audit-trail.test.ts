@@ -148,26 +148,45 @@ describe('the trail of a thread', () => {
 
   it('takes calls that change something only if it can keep what it promises, where that is wanted', () => {
     const { trail, window } = start(true)
-    expect(trail.takes).to.equal(true)
+    expect(trail.takes(0)).to.equal(true)
     window.failing = true
-    expect(trail.takes).to.equal(false)
+    expect(trail.takes(0)).to.equal(false)
     window.failing = false
     let promised = 0
-    for (; trail.takes; promised++) trail.promise()
+    for (; trail.takes(0); promised++) trail.promise()
     expect(promised).to.equal(4096)
     trail.write(client, call, true)
-    expect(trail.takes, 'one is not promised any more').to.equal(true)
+    expect(trail.takes(0), 'one is not promised any more').to.equal(true)
     for (; promised > 1; promised--) trail.write(client, call, true)
     expect(window.takeDropped(), 'what was promised is kept').to.equal(0)
-    expect(trail.takes, 'there is no room').to.equal(false)
+    expect(trail.takes(0), 'there is no room').to.equal(false)
     trail.write(client, call, false)
     expect(window.takeDropped(), 'and nothing else').to.equal(1)
     const lines = trail.take()
     expect(lines).to.have.length(4096)
     window.confirm(bytesOf(lines))
-    expect(trail.takes).to.equal(true)
+    expect(trail.takes(0)).to.equal(true)
     const free = start(false)
     free.window.failing = true
-    expect(free.trail.takes).to.equal(true)
+    expect(free.trail.takes(0)).to.equal(true)
+  })
+
+  it('promises nobody more than is left for the others, however many clients want all that they can get', () => {
+    const { trail } = start(true)
+    const held = Array.from({ length: 100 }, () => 0)
+    let some: boolean
+    do {
+      some = false
+      for (const [i, promised] of held.entries()) {
+        if (!trail.takes(promised)) continue
+        trail.promise()
+        held[i] = promised + 1
+        some = true
+      }
+    } while (some)
+    for (const promised of held) expect(promised).to.be.within(40, 41)
+    let left = 0
+    for (; left < 20 && trail.takes(left); left++) trail.promise()
+    expect(left, 'of one that comes now').to.be.above(15)
   })
 })
