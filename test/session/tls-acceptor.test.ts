@@ -95,7 +95,7 @@ describe('TLS clients of a thread', () => {
       settings: () => ({ loginTimeoutMs: 0, firstFrameTimeoutMs: 0 }) as Partial<ActorSettings> as ActorSettings,
       log: (_, __, message) => log.push(message),
       begin: ({ transport, record }) => begin(transport, record.identity),
-      supervisor: { ended: () => undefined, cameFrom: () => undefined }
+      supervisor: { ended: () => undefined, cameFrom: () => undefined, countsAs: () => undefined }
     }
     arrivals = new Arrivals(owner, { handshake: handshakes.handshake })
     begin = usual

@@ -1,4 +1,4 @@
-import type { ListenerKind } from '../../workers/os/listener-kind.js'
+import { ListenerKinds, type ListenerKind } from '../../workers/os/listener-kind.js'
 import type { Identity } from '../../protocol/identity.js'
 import { CLIENT_STATES, NO_IDENTITY, type ClientRecord, type ClientState, type HandOver } from '../../workers/thread/client-record.js'
 import type { ClientChange } from '../../workers/thread/control.js'
@@ -49,6 +49,7 @@ export type Entrant = Pick<Client, 'at' | 'fd' | 'peer' | 'via' | 'counted' | 'r
 export class AdmittedClients {
   readonly all = new Clients()
   readonly closed = new ClosedClients()
+  readonly #kinds = new ListenerKinds()
   #ids = 0
   #leaving = 0
   /** That a thread had not taken up when it died, and there was no other. */
@@ -130,6 +131,12 @@ export class AdmittedClients {
     this.counts.remove(client.counted)
     this.counts.add((client.counted = counted))
     return full ? `${counted} has ${limit} connections` : undefined
+  }
+
+  /** It counts as a client of another kind; its place is where it came in. */
+  countsAs(id: number, listener: ListenerKind): void {
+    const client = this.all.get(id)
+    if (client !== undefined) client.listener = this.#kinds.one(listener)
   }
 
   /** It could not log in. */

@@ -64,7 +64,7 @@ export class Clients {
   /** Those that have still to log in. */
   get unauthenticated(): number {
     let count = 0
-    for (const [{ kind }, clients] of this.#notIn) if (kind.auth !== 'none') count += clients.size
+    for (const clients of this.#notIn.values()) for (const { listener } of clients) if (listener.auth !== 'none') count++
     return count
   }
 

@@ -364,7 +364,7 @@ export class Supervisor implements Drainable, ListenerHandler {
     const admitted = this.#admission?.admitted
     switch (news.kind) {
       case 'ended':
-        this.#counters.gone(admitted?.all.get(news.id)?.listener, news.of, news.why)
+        this.#counters.gone(admitted?.all.get(news.id)?.at.kind, news.of, news.why)
         return admitted?.ended(news.id, news.why, news.state)
       case 'refused':
         return admitted?.loginRefused(news.id, news.why, news.identity)
@@ -372,6 +372,8 @@ export class Supervisor implements Drainable, ListenerHandler {
         return admitted?.became(news)
       case 'peer':
         return this.#admission?.cameFrom(news.id, news.peer)
+      case 'listener':
+        return admitted?.countsAs(news.id, news.listener)
       case 'kept':
         return admitted?.kept(news.id)
       case 'slow':
@@ -384,7 +386,7 @@ export class Supervisor implements Drainable, ListenerHandler {
   #threadDied(thread: number, reason: string): void {
     const clients = [...this.#admission?.clients.of(thread) ?? []]
     const lost = this.#admission?.admitted.threadDied(thread) ?? 0
-    this.#counters.threadDied(clients.filter(({ id }) => this.#admission?.clients.get(id) === undefined).map(({ listener }) => listener))
+    this.#counters.threadDied(clients.filter(({ id }) => this.#admission?.clients.get(id) === undefined).map(({ at }) => at.kind))
     this.#logger.log('thread-died', SOURCE.server, `an actor thread died (${reason}); ${lost} clients are lost with it`)
   }
 }

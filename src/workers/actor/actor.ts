@@ -3,7 +3,7 @@ import { wrap } from 'comlink'
 import nodeEndpoint from 'comlink/dist/esm/node-adapter.mjs'
 import { BusyWatch } from '../thread/busy-watch.js'
 import { Clock, type Closable } from '../base/clock.js'
-import type { ActorControl, ActorNews, ActorTask, AuditNews, DaemonStarter, LoadNews, ToActor } from '../thread/control.js'
+import type { ActorControl, ActorTask, DaemonStarter, ToActor } from '../thread/control.js'
 import { Leaving } from '../driver/leaving.js'
 import { DriverPool } from '../driver/driver-pool.js'
 import { DriverLinks } from '../driver/driver-links.js'
@@ -14,6 +14,7 @@ import { AccountNames } from '../names/account-names.js'
 import { FdLedger } from '../os/fd-ledger.js'
 import { LastHeard } from '../os/last-heard.js'
 import { ForeignCloser } from '../os/foreign-close.js'
+import type { ListenerKind } from '../os/listener-kind.js'
 import { Poller } from '../os/poller.js'
 import { AuditTrail } from '../observe/audit-trail.js'
 import { CallMeter } from '../observe/call-meter.js'
@@ -36,6 +37,7 @@ import { failureText, levelOf, LOG_LEVELS, SOURCE, type Log } from '../base/log.
 import { Gauges } from './gauges.js'
 import { BusyClients } from './busy-clients.js'
 import { Drain, type DrainOwner } from './drain.js'
+import { changeOf, Outbox } from './outbox.js'
 import { Traces } from './traces.js'
 import type { ClientActivity, ClientState, ServedRecord } from '../thread/client-record.js'
 import type { TraceAnswer } from '../thread/trace-report.js'
@@ -55,7 +57,6 @@ import { WHY } from '../thread/why.js'
 import { Turns } from '../thread/turns.js'
 import { UnopenedMemory } from '../thread/unopened-memory.js'
 
-const NEWS_MS = 5
 /** How long a stop waits for driver daemons that take leave. */
 const GOODBYE_MS = 500
 /** Longer messages are cut: peers choose parts of them. */
@@ -95,12 +96,7 @@ export class Actor implements ActorControl, DrainOwner, ThreadServices, SessionA
   readonly #accounts: AccountNames
   readonly #work: MessagePort
   readonly #daemons: MessagePort | undefined
-  #news: (ActorNews | LoadNews | AuditNews)[] = []
-  /** Clients of whose records the supervisor has not heard yet. */
-  readonly #changed = new Set<ServedRecord>()
-  /** For the audit, which is to hear of a login however soon its client goes: each change, in their order. */
-  #steps: ActorNews[] = []
-  #toFlush = false
+  readonly #outbox = new Outbox(news => this.#work.postMessage(news), () => this.#trail.take())
   #drain: Drain | undefined
   #closing = false
   #over = false
@@ -122,7 +118,7 @@ export class Actor implements ActorControl, DrainOwner, ThreadServices, SessionA
     this.#traces = new Traces(this.clock, () => this.observer)
     this.#busy = new BusyClients(this.clock, () => this.observer)
     if (sasl !== undefined) this.sasl.connect(sasl)
-    this.#trail = new AuditTrail(new AuditWindow(audit.window), audit.product, () => this.settings, () => this.#flushSoon())
+    this.#trail = new AuditTrail(new AuditWindow(audit.window), audit.product, () => this.settings, () => this.#outbox.flushSoon())
     this.policy = this.#policyBy(settings)
     this.polkit = new Authority(settings.systemBusAddress, this.clock)
     const known = new FdLedger(ledger, limits.own)
@@ -157,7 +153,8 @@ export class Actor implements ActorControl, DrainOwner, ThreadServices, SessionA
       begin: (arrived: Arrived) => this.#begin(arrived),
       supervisor: {
         ended: (id: number, why: string, kind: LogKind) => this.#ended(id, why, kind, 'arriving'),
-        cameFrom: (id: number, peer: string) => this.#tell({ kind: 'peer', id, peer })
+        cameFrom: (id: number, peer: string) => this.#outbox.step({ kind: 'peer', id, peer }),
+        countsAs: (id: number, listener: ListenerKind) => this.#outbox.step({ kind: 'listener', id, listener })
       }
     }
     this.#arrivals = new Arrivals(owner, {
@@ -165,7 +162,7 @@ export class Actor implements ActorControl, DrainOwner, ThreadServices, SessionA
       handshake: this.#tls.handshake,
       identifying: identifying(this.#accounts)
     })
-    new BusyWatch(this.clock, busy => this.#tell({ kind: 'busy', busy }))
+    new BusyWatch(this.clock, busy => this.#outbox.tell({ kind: 'busy', busy }))
     this.#work = work
     work.on('message', ({ handOvers, evictions }: ToActor) => {
       for (const id of evictions) this.#evict(id)
@@ -175,7 +172,7 @@ export class Actor implements ActorControl, DrainOwner, ThreadServices, SessionA
 
   readonly #write: Log = (kind, source, message, about) => {
     if (!this.log.hears(levelOf(kind))) return
-    this.#tell({ kind: 'log', of: kind, source, message: message.slice(0, MAX_MESSAGE_CHARACTERS), about: about?.() })
+    this.#outbox.tell({ kind: 'log', of: kind, source, message: message.slice(0, MAX_MESSAGE_CHARACTERS), about: about?.() })
   }
 
   /** About peers that have not logged in. */
@@ -195,14 +192,14 @@ export class Actor implements ActorControl, DrainOwner, ThreadServices, SessionA
     this.#sessions.delete(record.id)
     this.#traces.ended(record.id, why)
     this.#busy.leave(record.id)
-    this.#changed.delete(record)
+    this.#outbox.forget(record)
     const ended = (): void => this.#ended(record.id, why, kind, record.state)
     if (sender === undefined) ended()
     else this.io.closer.whenRoom(sender, ended)
   }
 
   loginRefused({ id, identity }: ServedRecord, why: string): void {
-    if (this.audit !== undefined) this.#step({ kind: 'refused', id, why, identity })
+    if (this.audit !== undefined) this.#outbox.step({ kind: 'refused', id, why, identity })
   }
 
   /** Undefined where calls of clients that come now are not recorded. */
@@ -220,7 +217,7 @@ export class Actor implements ActorControl, DrainOwner, ThreadServices, SessionA
   }
 
   slowCall(call: SlowCall): void {
-    this.#tell({ kind: 'slow', call })
+    this.#outbox.tell({ kind: 'slow', call })
   }
 
   sessions(): Iterable<ClientSession> {
@@ -236,14 +233,9 @@ export class Actor implements ActorControl, DrainOwner, ThreadServices, SessionA
   /** Something has changed in the record of a client. */
   changed(record: ServedRecord): void {
     this.observer?.changed(record)
-    if (this.audit !== undefined) return this.#step(changeOf(record))
-    this.#changed.add(record)
-    this.#flushSoon()
-  }
-
-  #step(step: ActorNews): void {
-    this.#steps.push(step)
-    this.#flushSoon()
+    // The audit is to hear of a login however soon its client goes.
+    if (this.audit === undefined) this.#outbox.changed(record)
+    else this.#outbox.step(changeOf(record))
   }
 
   // ActorControl
@@ -322,7 +314,7 @@ export class Actor implements ActorControl, DrainOwner, ThreadServices, SessionA
     const session = this.#sessions.get(id)
     // One that is neither here nor arriving has ended by itself, and that is on its way to the supervisor.
     if (session === undefined) this.#arrivals.close(id, WHY.makesRoom)
-    else if (!session.isNew) this.#tell({ kind: 'kept', id })
+    else if (!session.isNew) this.#outbox.tell({ kind: 'kept', id })
     else session.close(WHY.makesRoom, 'info')
   }
 
@@ -333,7 +325,7 @@ export class Actor implements ActorControl, DrainOwner, ThreadServices, SessionA
   }
 
   #ended(id: number, why: string, of: LogKind, state: ClientState): void {
-    this.#tell({ kind: 'ended', id, why, of, state })
+    this.#outbox.tell({ kind: 'ended', id, why, of, state })
     this.#finishIfEmpty()
   }
 
@@ -342,38 +334,11 @@ export class Actor implements ActorControl, DrainOwner, ThreadServices, SessionA
     if (this.#sessions.size + this.#arrivals.size + this.leaving.size === 0) this.#finish()
   }
 
-  /** News of a few milliseconds travels in one message: each wakes the supervisor's thread. */
-  #tell(news: ActorNews | LoadNews): void {
-    this.#news.push(news)
-    this.#flushSoon()
-  }
-
-  #flushSoon(): void {
-    if (this.#toFlush) return
-    this.#toFlush = true
-    setTimeout(() => this.#flush(), NEWS_MS)
-  }
-
-  #flush(): void {
-    this.#toFlush = false
-    const news: (ActorNews | LoadNews | AuditNews)[] = []
-    // What clients have become in the end: of one that has ended it came with that.
-    for (const record of this.#changed) news.push(changeOf(record))
-    news.push(...this.#steps)
-    this.#steps = []
-    const lines = this.#trail.take()
-    if (lines.length > 0) news.push({ kind: 'audit', lines })
-    news.push(...this.#news)
-    this.#news = []
-    this.#changed.clear()
-    if (news.length > 0) this.#work.postMessage(news)
-  }
-
   #finish(): void {
     if (this.#over) return
     this.#over = true
     this.#strangers.close()
-    this.#flush()
+    this.#outbox.flush()
     this.#gauges?.stop()
     this.clock.stop()
     this.polkit.close()
@@ -386,5 +351,3 @@ export class Actor implements ActorControl, DrainOwner, ThreadServices, SessionA
     this.#finished()
   }
 }
-
-const changeOf = ({ id, state, identity, opened }: ServedRecord): ActorNews => ({ kind: 'client', id, state, identity, opened })

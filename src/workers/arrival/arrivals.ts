@@ -4,7 +4,7 @@ import type { LogKind } from '../base/log-kinds.js'
 import type { LastHeard } from '../os/last-heard.js'
 import { setIntOption, SO_OOBINLINE, SOL_SOCKET } from '../os/libc.js'
 import { SaslLayer } from '../sasl/sasl-layer.js'
-import type { ListenerKind } from '../os/listener-kind.js'
+import { ListenerKinds, type ListenerKind } from '../os/listener-kind.js'
 import { logContextOf, NO_IDENTITY, type HandOver } from '../thread/client-record.js'
 import { NO_DRIVER } from '../thread/metric-families.js'
 import type { ActorSettings } from '../thread/settings.js'
@@ -32,6 +32,8 @@ export interface ArrivalNews {
   ended(id: number, why: string, kind: LogKind): void
   /** Its proxy has told where the client is: `address:port`. */
   cameFrom(id: number, peer: string): void
+  /** From now on it counts as a client of this kind. */
+  countsAs(id: number, listener: ListenerKind): void
 }
 
 /** What there is for each step. */
@@ -56,7 +58,7 @@ export class Arrivals {
   readonly #all = new Map<number, Arrival>()
   /** Handed over and not taken up: of these the ledger says that they can be given to another thread. */
   readonly #waiting: Arrival[] = []
-  readonly #listeners = new Map<string, ListenerKind>()
+  readonly #listeners = new ListenerKinds()
   /** Taken up since the loop was last seen to turn. */
   #taken = 0
   /** Why nobody comes in any more. */
@@ -104,6 +106,7 @@ export class Arrivals {
   passed(arrival: Arrival, found: Found): void {
     arrival.step = undefined
     arrival.found = { ...arrival.found, ...found }
+    if (found.listener !== undefined) this.#owner.supervisor.countsAs(arrival.handOver.id, found.listener)
     this.#goOn(arrival)
   }
 
@@ -178,7 +181,7 @@ export class Arrivals {
     if (!arrival.become('begun')) return
     const { handOver, found, peer } = arrival
     const { id, since, via, fd } = handOver
-    const listener = this.#known(found.listener ?? handOver.listener)
+    const listener = this.#listeners.one(found.listener ?? handOver.listener)
     const { io, lastHeard, begin, supervisor } = this.#owner
     this.#leave(arrival)
     let made: Transport | undefined
@@ -211,14 +214,6 @@ export class Arrivals {
       closeSocket(io, handOver)
     } else made.destroy()
     supervisor.ended(id, 'internal failure', 'internal-failure')
-  }
-
-  /** Each comes as an object of its own, and one is enough for all clients of a listener. */
-  #known(listener: ListenerKind): ListenerKind {
-    const key = `${listener.name} ${listener.transport}`
-    const known = this.#listeners.get(key)
-    if (known === undefined) this.#listeners.set(key, listener)
-    return known ?? listener
   }
 
   #leave({ handOver, deadline }: Arrival): void {

@@ -73,7 +73,8 @@ class HeaderStep implements ArrivalStep, Pollable {
   #pass({ source, tls }: ProxyHeader): void {
     const client = this.#client
     if (source !== undefined) client.cameFrom(endpointText(source))
-    const identity = tls && this.#identity()
+    // Where the client's TLS connection ends here it proves by that who it is, and no byte may come before its handshake.
+    const identity = tls !== undefined && client.listener.transport === 'tcp' ? this.#identity() : undefined
     if (identity === undefined) return client.passed({})
     const found = identity.judge(client, tls!)
     if (!('refusal' in found)) return client.passed(found)

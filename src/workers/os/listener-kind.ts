@@ -9,3 +9,15 @@ export interface ListenerKind {
   readonly: boolean
   auth: AuthMethod
 }
+
+/** Kinds that come from another thread, each as an object of its own: one is enough for all that are equal. */
+export class ListenerKinds {
+  readonly #known = new Map<string, ListenerKind>()
+
+  one(kind: ListenerKind): ListenerKind {
+    const key = `${kind.name} ${kind.transport} ${kind.readonly} ${kind.auth}`
+    const known = this.#known.get(key)
+    if (known === undefined) this.#known.set(key, kind)
+    return known ?? kind
+  }
+}

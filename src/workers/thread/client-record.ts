@@ -18,7 +18,8 @@ export interface ClientRecord {
   readonly id: number
   /** When it was accepted, in milliseconds since the epoch. */
   readonly since: number
-  readonly listener: ListenerKind
+  /** By which it came; that of a client whose TLS connection ends at a proxy is the kind that it counts as, once that is known. */
+  listener: ListenerKind
   /** `address:port` of a client that came over the network; while a proxy has yet to tell it, the proxy's own. */
   peer: string | undefined
   /** `address:port` of the proxy that it came through, where proxies must say for whom they come (`proxy_protocol`). */

@@ -3,6 +3,7 @@ import type { Identity } from '../../protocol/identity.js'
 import type { LogContext, LogSource } from '../base/log.js'
 import type { LogKind } from '../base/log-kinds.js'
 import type { DescriptorLimits } from '../os/descriptor-limits.js'
+import type { ListenerKind } from '../os/listener-kind.js'
 import type { AuditTask } from './audit.js'
 import type { ClientActivity, ClientRecord, ClientState, HandOver } from './client-record.js'
 import type { BusyReport } from './busy-report.js'
@@ -59,6 +60,8 @@ export type ActorNews =
   | ({ kind: 'client' } & ClientChange)
   /** Its proxy has told where it is: `address:port`. */
   | { kind: 'peer'; id: number; peer: string }
+  /** Its TLS connection ends at the proxy: as what it counts from now on. */
+  | { kind: 'listener'; id: number; listener: ListenerKind }
   /** `state`: the last that it had come to, of which nothing may have been told. */
   | { kind: 'ended'; id: number; why: string; of: LogKind; state: ClientState }
   /** With an audit: a login has failed. */

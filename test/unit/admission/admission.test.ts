@@ -6,7 +6,9 @@ import { SOURCE } from '#workers/base/log.js'
 import { LastHeard } from '#workers/os/last-heard.js'
 import type { Pollable, Poller } from '#workers/os/poller.js'
 import { READABLE } from '#workers/os/poller.js'
+import type { ClientRecord, ClientState } from '#workers/thread/client-record.js'
 import type { Refusal } from '#workers/thread/metric-families.js'
+import type { ClientChange } from '#workers/thread/control.js'
 import { waitFor } from '../../support/waiting.js'
 
 const TCP = { name: 'tcp', transport: 'tcp', readonly: false, auth: 'sasl' } as const
@@ -33,6 +35,8 @@ describe('admission', () => {
   let closed: number[]
   let refused: Refusal[]
   let disconnected: number[]
+  /** What the watcher is told, of whom and of what kind he is. */
+  let watcher: string[]
   /** Descriptors that their thread has not taken up. */
   let given: Set<number>
   /** How many there are; the last gets all. */
@@ -42,7 +46,9 @@ describe('admission', () => {
     lastHeard = new LastHeard()
     watched = new Map()
     ;[handed, evicted, reopened, lines, closed, refused, disconnected, fds] = [[], [], [], [], [], [], [], FIRST_FD]
-    ;[given, threads] = [new Set(), 1]
+    ;[given, threads, watcher] = [new Set(), 1, []]
+    const tell = (what: string, { id, listener: { transport, auth } }: ClientRecord): void =>
+      void watcher.push(`${id} ${what}: ${transport}, ${auth}`)
     const owner: AdmissionOwner = {
       poller: {
         add: (fd: number, _: number, target: Pollable) => (watched.set(fd, target), fd),
@@ -61,7 +67,12 @@ describe('admission', () => {
         evict: (_, id) => evicted.push(id),
         flush: () => undefined
       },
-      watcher: undefined,
+      watcher: {
+        isIn: client => tell('is in', client),
+        loginRefused: client => tell('is refused', client),
+        ended: client => tell('has ended', client),
+        turnedAway: () => undefined
+      },
       closeUnserved: (_, fd) => closed.push(fd),
       mayAcceptAgain: ({ name }) => reopened.push(name),
       refused: reason => refused.push(reason),
@@ -293,6 +304,35 @@ describe('admission', () => {
       proxied({ maxHandshakes: 2, maxAnonymousClients: 100 })
       for (let i = 0; i < 4; i++) come('10.1.2.3')
       expect([handed.length, watched.size]).to.deep.equal([2, 2])
+    })
+
+    describe('where their TLS connections end', () => {
+      const identity = { x509DistinguishedName: 'CN=ann' }
+      const state = (state: ClientState): ClientChange => ({ id: 1, state, identity, opened: undefined })
+
+      it('has them log in as that listener says, and counts them until they have', () => {
+        proxied({ maxAnonymousClients: 1 })
+        come('10.1.2.3', OPEN)
+        admission.admitted.countsAs(1, { ...OPEN, transport: 'tls', auth: 'sasl' })
+        admission.admitted.became(state('authenticating'))
+        expect(admission.clients.get(1)).to.include({ stage: 'login' })
+        expect(admission.clients.unauthenticated).to.equal(1)
+        come('10.1.2.3', OPEN)
+        expect([handed, watched.size, watcher], 'nobody is in').to.deep.equal([[1], 1, []])
+        admission.admitted.became(state('serving'))
+        expect(watcher).to.deep.equal(['1 is in: tls, sasl'])
+        expect(admission.clients.unauthenticated).to.equal(0)
+      })
+
+      it('lets in those who need not log in there', () => {
+        proxied()
+        come('10.1.2.3')
+        admission.admitted.countsAs(1, { ...TCP, transport: 'tls', auth: 'none' })
+        admission.admitted.became(state('serving'))
+        admission.admitted.ended(1, 'gone')
+        expect(watcher).to.deep.equal(['1 is in: tls, none', '1 has ended: tls, none'])
+        expect(admission.clients.size).to.equal(0)
+      })
     })
 
     it('asks none of those that come by UNIX sockets for a proxy', () => {

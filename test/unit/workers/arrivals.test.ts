@@ -60,7 +60,8 @@ class FakeThread {
       },
       supervisor: {
         ended: (id, why) => say(`ended ${id}: ${why}`),
-        cameFrom: (id, peer) => say(`${id} came from ${peer}`)
+        cameFrom: (id, peer) => say(`${id} came from ${peer}`),
+        countsAs: (id, { transport, auth }) => say(`${id} counts as ${transport}, ${auth}`)
       }
     }
     this.arrivals = new Arrivals(owner, Object.fromEntries(steps.map(step => [step, this.#make(step)])))
@@ -153,6 +154,15 @@ describe('a client that arrives', () => {
     expect(thread.news).to.deep.equal(['adopt 1', 'proxy 1', '101 came from 198.51.100.7:4711', 'begin 1'])
     const { peer, via } = thread.begun[0]!.record
     expect([peer, via]).to.deep.equal(['198.51.100.7:4711', '192.0.2.9:1'])
+  })
+
+  it('counts as what its proxy makes it, here and elsewhere', () => {
+    const thread = new FakeThread()
+    const listener = { ...handOver(1, 'tcp').listener, transport: 'tls', auth: 'sasl' } as const
+    thread.onStart = (_, client) => client.passed({ listener })
+    thread.take(1, 'tcp')
+    expect(thread.news).to.deep.equal(['adopt 1', 'proxy 1', '101 counts as tls, sasl', 'begin 1'])
+    expect(thread.begun[0]!.record).to.include({ listener, state: 'authenticating' })
   })
 
   it('begins with what all steps have found, and what it was handed over with', () => {
