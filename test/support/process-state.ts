@@ -13,6 +13,10 @@ export function isOpen(fd: number): boolean {
 export const openDescriptorsOf = (pid: number, path: string): number =>
   readdirSync(`/proc/${pid}/fd`).filter(fd => linkOf(`/proc/${pid}/fd/${fd}`) === path).length
 
+/** Those of this process that are of the file with this path. */
+export const descriptorsOf = (path: string): number[] =>
+  readdirSync('/proc/self/fd').filter(fd => linkOf(`/proc/self/fd/${fd}`) === path).map(Number)
+
 /** What they stand for, sorted: paths, and the kinds of what has none. */
 export function descriptorKinds(pid: number): string[] {
   return readdirSync(`/proc/${pid}/fd`).map(fd => linkOf(`/proc/${pid}/fd/${fd}`).replace(/:\[\d+\]$/, '')).sort()

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import { spawnSync } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs'
+import { closeSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { hostname, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { LEVEL, parseFilters, parseOutputs, type Level, type LogOutput } from '#main/config/log-settings.js'
@@ -9,6 +9,7 @@ import { openOutput } from '#main/log/outputs.js'
 import { Logger } from '#main/log/logger.js'
 import { MESSAGE_KINDS } from '#workers/base/log-kinds.js'
 import { DatagramReceiver } from '../support/datagram-receiver.js'
+import { descriptorsOf } from '../support/process-state.js'
 
 describe('the log', () => {
   let dir: string
@@ -121,6 +122,16 @@ describe('the log', () => {
     await logger.close()
     expect(lines()).to.deep.equal(['info : s : 2'])
     expect(lines(other)).to.deep.equal(['warning : s : 5'])
+  })
+
+  it('goes elsewhere though a file cannot be closed in order', async () => {
+    const logger = open()
+    for (const fd of descriptorsOf(path)) closeSync(fd)
+    logger.setOutputs(parseOutputs('4:stderr'))
+    logger.setOutputs(parseOutputs(`1:file:${path}`))
+    logger.info('s', 'there')
+    await logger.close()
+    expect(lines()).to.deep.equal(['info : s : there'])
   })
 
   it('loses nothing when outputs change many times in one turn', async () => {

@@ -66,6 +66,7 @@ export class AuditLog {
     this.#windows = windows
     this.#logger = logger
     this.#counters = counters
+    sink.troubled = why => logger.log('audit-failing', SOURCE.daemon, `records of the audit may be lost: ${why}`)
     this.#looking = setInterval(() => this.#look(), LOOK_MS).unref()
   }
 
@@ -99,10 +100,10 @@ export class AuditLog {
   async close(): Promise<void> {
     clearInterval(this.#looking)
     this.#windows = new Set()
-    if (this.#pumping !== undefined) await within(END_MS, this.#pumping)
+    const done = this.#pumping === undefined || (await within(END_MS, this.#pumping))
     this.#closed = true
     this.#wake?.()
-    this.#sink.close()
+    const closed = this.#sink.close()
     let left = 0
     for (const { lines, at, from } of this.#batches.splice(0)) {
       left += lines.length - at
@@ -110,9 +111,9 @@ export class AuditLog {
     }
     this.#counters.add(FAMILIES.auditDropped, left, this.#kind)
     const lost = this.#lost + left
-    if (lost === 0) return
     const text = `${lost} records of the audit are lost: there was no time left to write them`
-    this.#logger.log('audit-failing', SOURCE.daemon, text)
+    if (lost > 0) this.#logger.log('audit-failing', SOURCE.daemon, text)
+    if (done) await within(END_MS, closed)
   }
 
   /** Not before that is noted. */

@@ -37,7 +37,8 @@ export class DatagramSink implements AuditSink {
     return Promise.resolve(undefined)
   }
 
-  close(): void {
+  close(): Promise<void> {
     this.#sender.close()
+    return Promise.resolve()
   }
 }

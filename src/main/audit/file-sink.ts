@@ -22,6 +22,9 @@ export class FileSink implements AuditSink {
   #next: number | undefined
   #busy = false
   #closed = false
+  #end: () => void = () => {}
+  readonly #ended = new Promise<void>(resolve => (this.#end = resolve))
+  troubled: AuditSink['troubled']
 
   private constructor(readonly path: string, fd: number) {
     this.#fd = fd
@@ -68,7 +71,7 @@ export class FileSink implements AuditSink {
   async reopen(): Promise<string | undefined> {
     try {
       const fd = await openFile(this.path, FLAGS, MODE)
-      if (this.#next !== undefined) close(this.#next)
+      if (this.#next !== undefined) this.#release(this.#next)
       this.#next = fd
       this.#settle()
       return undefined
@@ -77,24 +80,33 @@ export class FileSink implements AuditSink {
     }
   }
 
-  close(): void {
+  close(): Promise<void> {
     this.#closed = true
     this.#settle()
+    return this.#ended
   }
 
   /** A descriptor is the writer's until it has come back. */
   #settle(): void {
     if (this.#busy) return
     if (this.#next !== undefined) {
-      close(this.#fd)
+      if (this.#fd >= 0) this.#release(this.#fd)
       this.#fd = this.#next
       this.#next = undefined
       // No half of a line in each file.
       this.#begun = 0
     }
     if (this.#closed && this.#fd >= 0) {
-      close(this.#fd)
+      this.#release(this.#fd, this.#end)
+      // One that is opened later is closed as well.
       this.#fd = -1
     }
+  }
+
+  #release(fd: number, done?: () => void): void {
+    close(fd, error => {
+      if (error !== null) this.troubled?.(`failed to close ${this.path}: ${reasonOf(error)}`)
+      done?.()
+    })
   }
 }

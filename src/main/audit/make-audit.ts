@@ -27,7 +27,7 @@ export async function openAudit(place: AuditPlace): Promise<OpenedAudit> {
   const kind = AUDIT_SINKS.indexOf(place.to)
   return {
     begin: (product, windows, logger, counters) => made(new AuditLog(sink, kind, product, windows, logger, counters)),
-    close: () => sink.close()
+    close: () => void sink.close()
   }
 }
 

@@ -8,6 +8,8 @@ export interface Written {
 
 /** Where records of the audit are written to. */
 export interface AuditSink {
+  /** Told why something may be lost that was written: disks of other hosts say so when a file is closed, if at all. */
+  troubled?: ((why: string) => void) | undefined
   /**
    * Writes lines, or the first of them. Nothing else is written before it has resolved, and then what was left of these comes
    * first. Never rejects, and blocks nobody, however long it takes.
@@ -15,5 +17,6 @@ export interface AuditSink {
   write(lines: readonly string[]): Promise<Written>
   /** For a file that was renamed. Resolves with why it goes on in the old one, if so. */
   reopen(): Promise<string | undefined>
-  close(): void
+  /** Resolves when all is closed: never while a write does not come back. */
+  close(): Promise<void>
 }

@@ -126,9 +126,14 @@ class LineOutput extends Output {
   }
 
   protected override free(): void {
-    if (this.#fd > STDERR) closeSync(this.#fd)
+    const fd = this.#fd
     // The number may belong to somebody else from now on.
     this.#fd = -1
+    try {
+      if (fd > STDERR) closeSync(fd)
+    } catch {
+      // Disks of other hosts may say now that they have not kept what was written: it is closed all the same.
+    }
   }
 }
 

@@ -29,8 +29,9 @@ class MemorySink implements AuditSink {
     return Promise.resolve(undefined)
   }
 
-  close(): void {
+  close(): Promise<void> {
     this.closed = true
+    return Promise.resolve()
   }
 }
 

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { constants, openSync, readSync, closeSync } from 'node:fs'
+import { closeSync, constants, openSync, readSync } from 'node:fs'
 import { readFile, rename, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect } from 'chai'
@@ -9,6 +9,7 @@ import { auditEntry, AUDIT_MESSAGE_IDS } from '#main/audit/journal-entry.js'
 import { StartupError } from '#main/config/startup-error.js'
 import { Cleanup } from '../../support/cleanup.js'
 import { DatagramReceiver } from '../../support/datagram-receiver.js'
+import { descriptorsOf } from '../../support/process-state.js'
 import { tempDir } from '../../support/temp-dir.js'
 import { waitFor } from '../../support/waiting.js'
 
@@ -60,6 +61,26 @@ describe('sinks of the audit', () => {
     cleanup.defer(() => rename(`${dir}-gone`, dir))
     expect(await lost.reopen()).to.match(/^failed to open .*No such file or directory/)
     expect(await lost.write(['4'])).to.deep.equal({ lines: 1 })
+  })
+
+  it('are closed though they were about to be opened anew', async () => {
+    const path = join(dir, 'audit')
+    const sink = await fileSink(path)
+    const reopened = sink.reopen()
+    await sink.close()
+    expect(await reopened).to.equal(undefined)
+    await waitFor('the end of both', () => descriptorsOf(path).length === 0)
+  })
+
+  it('say that a file could not be closed in order', async () => {
+    const path = join(dir, 'audit')
+    const sink = await fileSink(path)
+    const troubles: string[] = []
+    sink.troubled = why => troubles.push(why)
+    // The sink's own close fails now, as on a disk that could not keep all.
+    for (const fd of descriptorsOf(path)) closeSync(fd)
+    await sink.close()
+    expect(troubles).to.deep.equal([`failed to close ${path}: Bad file descriptor`])
   })
 
   it('say why a disk does not take them', async () => {
