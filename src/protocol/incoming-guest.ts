@@ -2,6 +2,7 @@ import type { Named } from './call-object.js'
 import { PROGRAM } from './header.js'
 import { REMOTE } from './procedures.js'
 import { readParams } from './typed-params.js'
+import { childrenOf } from './xml-head.js'
 import { XdrError, XdrReader } from './xdr.js'
 
 /** `REMOTE_MIGRATE_COOKIE_MAX`, `REMOTE_DOMAIN_MIGRATE_PARAM_LIST_MAX` */
@@ -46,15 +47,14 @@ const READINGS: Readonly<Record<number, Reading>> = {
   [REMOTE.domainMigratePrepareTunnel3Params]: params
 }
 
-const within = (tag: string, xml = ''): string | undefined => new RegExp(`<${tag}>([^<]*)</${tag}>`).exec(xml)?.[1]
-
 /** The guest that a call prepares a migration of: it is not there yet. Nothing for other calls, or what does not decode. */
 export function incomingGuest(prog: number, proc: number, args: Buffer): Named {
   const read = prog === PROGRAM.remote ? READINGS[proc] : undefined
   if (read === undefined) return []
   try {
     const { name, xml } = read(new XdrReader(args))
-    const guest = { type: 'domain', name: name ?? within('name', xml), uid: within('uuid', xml) } as const
+    const described = childrenOf('domain', xml)
+    const guest = { type: 'domain', name: name ?? described.get('name'), uid: described.get('uuid') } as const
     return guest.name === undefined && guest.uid === undefined ? [] : [guest]
   } catch (error) {
     if (error instanceof XdrError) return []

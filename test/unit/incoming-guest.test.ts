@@ -42,6 +42,47 @@ describe('the guest whose migration is prepared', () => {
     expect(read(REMOTE.domainMigratePrepare, rest(undefined, uri()))).to.deep.equal([])
   })
 
+  describe('is named by its description', () => {
+    const described = (xml: string): unknown => {
+      const [guest] = read(REMOTE.domainMigratePrepareTunnel, rest(undefined).string(xml)) as { name?: string; uid?: string }[]
+      return guest && [guest.name, guest.uid]
+    }
+
+    it('where that says so of the guest, and of nothing else', () => {
+      const guest = `<name>guest</name><uuid>${UUID}</uuid>`
+      const anywhere = ['<!-- <name>decoy</name> -->', '<?x <name>decoy</name>?>']
+      const inside = [
+        '<![CDATA[<name>decoy</name>]]>', '<os x="<name>decoy</name>"/>',
+        '<metadata><a:b xmlns:a="c>" d=\'>\'><name>decoy</name><uuid>decoy</uuid></a:b><name/></metadata>'
+      ]
+      for (const xml of [
+        ...anywhere.map(decoy => `${decoy}<domain>${guest}`), ...[...anywhere, ...inside].map(decoy => `<domain>${decoy}${guest}`)
+      ]) expect(described(xml), xml).to.deep.equal(['guest', UUID])
+      for (const xml of [
+        '<name>decoy</name>', '<network><name>decoy</name></network>', '<domain><name>decoy', '<domain/><name>decoy</name>',
+        '<!DOCTYPE domain [<!ENTITY x "<domain>">]><domain><name>decoy</name></domain>', '<domain <name>decoy</name>', '<'.repeat(4000)
+      ]) expect(described(xml), xml).to.equal(undefined)
+    })
+
+    it('as libvirt reads it', () => {
+      const names = {
+        '<name>first</name><name>second</name>': 'first', '<name>a&amp;b&#49;&#x32;&unknown;</name>': 'a&b12&unknown;',
+        '<name>we<!-- x -->b<![CDATA[<1>]]></name>': 'web<1>', '< name>decoy</ name><name\n>guest</name >': undefined
+      }
+      for (const [xml, name] of Object.entries(names)) {
+        expect(described(`<domain>${xml}</domain>`), xml).to.deep.equal(name && [name, undefined])
+      }
+      expect(described('<x:domain xmlns:x="y" type=\'kvm\'>\n<name >guest</name\n></x:domain>')).to.deep.equal(['guest', undefined])
+    })
+
+    it('in no more time for what was written to take long', () => {
+      const started = performance.now()
+      const nasty = [`<${'a'.repeat(4000)}`, `<domain ${'a="'.repeat(1300)}`, '<domain><!--'.repeat(300), `<domain>${'<a>'.repeat(1300)}`]
+      for (const xml of nasty) for (let i = 0; i < 20; i++) described(xml)
+      expect(performance.now() - started).to.be.below(1000)
+    })
+  })
+
   it('is told of each call that prepares one', () => {
     const prepared = proceduresOf(PROGRAM.remote).filter(({ name }) => name.includes('MIGRATE_PREPARE')).map(({ number }) => number)
     expect([...CALLS.map(([proc]) => proc), REMOTE.domainMigratePrepare].sort()).to.deep.equal(prepared.sort())

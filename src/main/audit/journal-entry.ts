@@ -61,6 +61,10 @@ export function auditEntry(line: string): Buffer {
   return encodeJournalFields(fields.flatMap(([name, value]) => (value === undefined ? [] : [[name, value] as const])))
 }
 
+/** A name is what the client says: it does not stand alone where more is known. */
+const called = ({ name, uid }: { readonly name?: string; readonly uid?: string }): string =>
+  (name === undefined || uid === undefined ? name ?? uid ?? '' : `${name} (${uid})`)
+
 function sentence(record: Shape): string {
   const { actor, api, activity_id: activity, message, resources, src_endpoint: source, status_id: status, status_detail: detail } = record
   if (message !== undefined) return message
@@ -68,6 +72,6 @@ function sentence(record: Shape): string {
   const who = user?.name ?? (user?.uid === undefined ? 'somebody' : `uid ${user.uid}`)
   const what = api?.operation ?? (activity === 1 ? 'login' : 'end')
   const object = resources?.[0]
-  const on = object === undefined ? '' : ` of ${object.type} ${object.name ?? object.uid ?? ''}`
+  const on = object === undefined ? '' : ` of ${object.type} ${called(object)}`
   return `${what}${on} by ${who} at ${source?.ip ?? source?.name ?? '?'}: ${RESULTS[status]}${detail === undefined ? '' : `, ${detail}`}`
 }

@@ -166,6 +166,7 @@ describe('sinks of the audit', () => {
       'VIRTBROKER_PID=12', 'VIRTBROKER_OPERATION=DOMAIN_DESTROY', 'VIRTBROKER_DRIVER=qemu', 'VIRTBROKER_OBJECT_UID=U',
       'VIRTBROKER_STATUS=55', `VIRTBROKER_AUDIT=${JSON.stringify(record)}`
     ]) expect(entry).to.contain(`\n${field}\n`)
+    expect(entry).to.match(/DOMAIN_DESTROY of domain a\nb \(U\) by root/)
     // A line feed in a name begins no field.
     expect(entry).to.contain('VIRTBROKER_OBJECT\n\x03\0\0\0\0\0\0\0a\nb\n')
     expect(entry).to.match(/^MESSAGE(=|\n)/)
