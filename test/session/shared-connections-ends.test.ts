@@ -1,4 +1,5 @@
 import { expect } from 'chai'
+import { driverClosed } from '#protocol/broker-errors.js'
 import { decodeError, errorReply, rpcError } from '#protocol/errors.js'
 import { DISPOSITION } from '#protocol/frame-reader.js'
 import { MESSAGE, readHeader, STATUS } from '#protocol/header.js'
@@ -128,7 +129,7 @@ describe('shared driver connections in the end', () => {
       b.call(CALL)
       const [upstream] = trial.upstreams
       const [secret, other] = upstream!.take()
-      upstream!.transport.receive(errorReply(readHeader(secret!.bytes), rpcError('client socket is closed')))
+      upstream!.transport.receive(errorReply(readHeader(secret!.bytes), driverClosed()))
       expect(upstream!.take()).to.deep.equal([])
       upstream!.reply(other!)
       expect(upstream!.take(), 'before there is another').to.deep.equal([])

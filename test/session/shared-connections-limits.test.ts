@@ -1,5 +1,6 @@
 import { expect } from 'chai'
-import { errorReply, rpcError } from '#protocol/errors.js'
+import { driverClosed } from '#protocol/broker-errors.js'
+import { errorReply } from '#protocol/errors.js'
 import { DISPOSITION } from '#protocol/frame-reader.js'
 import { MESSAGE, readHeader } from '#protocol/header.js'
 import { REMOTE } from '#protocol/procedures.js'
@@ -80,7 +81,7 @@ describe('shared driver connections and what they bound', () => {
     const [a] = await guests(1)
     a!.call(REMOTE.secretLookupByUuid)
     const [upstream] = trial.upstreams
-    upstream!.transport.receive(errorReply(readHeader(upstream!.take()[0]!.bytes), rpcError('client socket is closed')))
+    upstream!.transport.receive(errorReply(readHeader(upstream!.take()[0]!.bytes), driverClosed()))
     expect(procedures(upstream!), 'the only one').to.deep.equal([])
     a!.call(CALL)
     await settle()

@@ -1,9 +1,10 @@
 import { expect } from 'chai'
+import { driverClosed } from '#protocol/broker-errors.js'
 import { decodeError, errorReply, rpcError } from '#protocol/errors.js'
 import { HEADER_BYTES, MESSAGE, PROGRAM, STATUS } from '#protocol/header.js'
 import { QEMU, REMOTE } from '#protocol/procedures.js'
 import { XdrWriter } from '#protocol/xdr.js'
-import { EventDaemon, eventsIn } from '../support/event-daemon.js'
+import { EventDaemon, encodeDomain, eventsIn, registrationArgs } from '../support/event-daemon.js'
 import { frame, type Frame } from '../support/frame-socket.js'
 import { settle } from '../support/memory-session.js'
 import { pattern } from '../support/pattern.js'
@@ -18,10 +19,8 @@ const {
   domainEventLifecycle, domainEventCallbackLifecycle: LIFECYCLE, domainEventReboot, domainEventCallbackReboot: REBOOT
 } = REMOTE
 const UUID = '07'.repeat(16)
-const domain = (uuid = UUID, name = 'x', id = -1): Buffer =>
-  new XdrWriter().string(name).fixed(Buffer.from(uuid, 'hex')).i32(id).finish()
-const args = (event: number, object?: Buffer): Buffer =>
-  Buffer.concat([new XdrWriter().i32(event).bool(object !== undefined).finish(), object ?? Buffer.alloc(0)])
+const domain = (uuid = UUID, name = 'x', id = -1): Buffer => encodeDomain(uuid, name, id)
+const args = registrationArgs
 const number = (n: number): Buffer => new XdrWriter().i32(n).finish()
 
 describe('events of clients that share driver connections', () => {
@@ -367,7 +366,7 @@ describe('events of clients that share driver connections', () => {
     b.call(networks, args(0))
     await settle()
     const [call] = trial.upstreams[1]!.take()
-    trial.upstreams[1]!.transport.receive(errorReply(call!, rpcError('client socket is closed')))
+    trial.upstreams[1]!.transport.receive(errorReply(call!, driverClosed()))
     expect(b.answers()).to.have.length(1)
     b.call(networks, args(0))
     await settle()

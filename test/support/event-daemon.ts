@@ -5,8 +5,17 @@ import { frameProcedure, HEADER_BYTES, MESSAGE, PROGRAM } from '#protocol/header
 import { readTopic, registrationKind, repeats, type Topic } from '#protocol/messages/event-forms.js'
 import { encodeCallbackId } from '#protocol/messages/events.js'
 import { lookup } from '#protocol/procedures.js'
+import { XdrWriter } from '#protocol/xdr.js'
 import { frame, type Frame } from './frame-socket.js'
 import type { Upstream } from './shared-trial.js'
+
+/** A domain as calls name it. `uuid`: in hex. */
+export const encodeDomain = (uuid: string, name = 'x', id = -1): Buffer =>
+  new XdrWriter().string(name).fixed(Buffer.from(uuid, 'hex')).i32(id).finish()
+
+/** Arguments of a call that registers for an event in the form with an id, of one object or of all. */
+export const registrationArgs = (event: number, object?: Buffer): Buffer =>
+  Buffer.concat([new XdrWriter().i32(event).bool(object !== undefined).finish(), object ?? Buffer.alloc(0)])
 
 /** Carries out registrations on one connection in memory as a daemon does, and sends events to it. */
 export class EventDaemon {

@@ -1,6 +1,7 @@
 import { Timer, type Clock, type Timed } from '../base/clock.js'
 import type { GuestPort } from './guest-port.js'
 import type { SharedConnection } from './shared-connection.js'
+import { WaitingGuests } from './waiting-guests.js'
 
 /** A call that has been out for so long waits for something, and the place that it takes is no place to wait for. */
 const STUCK_MS = 100
@@ -8,6 +9,7 @@ const STUCK_MS = 100
 const MOST = 32
 const RETRY_MS = 1000
 const NEVER = -1
+const nowhere = (): number => 0
 
 export interface GroupOwner {
   /** Opens one more, for `opened` or `notOpened`. */
@@ -31,10 +33,7 @@ export class ConnectionGroup implements Timed {
   readonly #owner: GroupOwner
   readonly #services: GroupServices
   readonly #kept: () => number
-  /** Sessions that have calls for which there was no room, in the order in which they came, and since when. */
-  readonly #waiting = new Map<GuestPort, number>()
-  /** Goes on with those that come while it is not at its end, and need not pass those that have gone. */
-  #next = this.#waiting.keys()
+  readonly #waiting = new WaitingGuests()
   /** Whose turn it is. */
   #turn: GuestPort | undefined
   #opening = 0
@@ -62,24 +61,27 @@ export class ConnectionGroup implements Timed {
     return this.#waiting.size
   }
 
-  /** Nobody waits for one. */
+  /** Nobody waits for room. */
   get isCalm(): boolean {
-    return this.#waiting.size === 0
+    return this.#waiting.inLine === 0
   }
 
-  get hasRoom(): boolean {
-    return this.connections.some(one => one.hasRoom(0))
+  /** How many more calls there is room for that need what `secondaryOf` says. */
+  places(secondary: number): number {
+    let places = 0
+    for (const one of this.connections) places += one.places(secondary)
+    return places
   }
 
   /** A connection with room for the guest's next call, if it is its turn. */
   pick(guest: GuestPort, secondary: number): SharedConnection | undefined {
-    if (this.#waiting.size > 0 && this.#turn !== guest) return undefined
+    if (this.#turn !== guest && this.#waiting.precede(secondary)) return undefined
     this.#turn = undefined
     const tied = this.#tied(guest)
-    if (tied !== undefined) return tied.hasRoom(secondary) ? tied : undefined
+    if (tied !== undefined) return tied.places(secondary) > 0 ? tied : undefined
     let best: SharedConnection | undefined
     for (const one of this.connections) {
-      if (one.hasRoom(secondary) && (best === undefined || one.out < best.out)) best = one
+      if (one.places(secondary) > 0 && (best === undefined || one.out < best.out)) best = one
     }
     return best
   }
@@ -99,9 +101,18 @@ export class ConnectionGroup implements Timed {
   }
 
   /** It is told when to ask again. */
-  wait(guest: GuestPort): void {
-    this.#waiting.set(guest, this.#services.clock.now)
+  wait(guest: GuestPort, secondary: number): void {
+    this.#waiting.add(guest, this.#lacks(guest, secondary), this.#services.clock.now)
     if (this.#completeAt !== this.#services.clock.now) this.#grow()
+  }
+
+  /** What keeps it though there is room, as `WaitingGuests.add` wants it. */
+  #lacks(guest: GuestPort, secondary: number): number | undefined {
+    if (this.places(0) === 0) return undefined
+    if (secondary !== 0 && this.#waiting.hasApart(secondary)) return secondary
+    const tied = this.#tied(guest)
+    if (tied !== undefined) return tied.places(secondary) > 0 ? undefined : 0
+    return this.places(secondary) > 0 ? undefined : secondary
   }
 
   forget(guest: GuestPort): void {
@@ -114,11 +125,12 @@ export class ConnectionGroup implements Timed {
   }
 
   /** There may be room, here or `elsewhere`. */
-  serve(elsewhere = (): boolean => false): void {
+  serve(elsewhere: (secondary: number) => number = nowhere): void {
     if (this.#serving || this.#waiting.size === 0) return
     this.#serving = true
-    for (let count = this.#waiting.size; count > 0 && (this.hasRoom || elsewhere()); count--) {
-      const guest = this.#shift()
+    this.#waiting.readmit(secondary => this.places(secondary) + elsewhere(secondary))
+    for (let count = this.#waiting.inLine; count > 0 && (this.places(0) > 0 || elsewhere(0) > 0); count--) {
+      const guest = this.#waiting.shift()
       if (guest === undefined) break
       this.#turn = guest
       guest.judged()
@@ -126,18 +138,6 @@ export class ConnectionGroup implements Timed {
     this.#turn = undefined
     this.#serving = false
     if (this.#completeAt !== this.#services.clock.now) this.#grow()
-  }
-
-  /** The one that has waited longest waits no more. */
-  #shift(): GuestPort | undefined {
-    let next = this.#next.next()
-    if (next.done === true) {
-      this.#next = this.#waiting.keys()
-      next = this.#next.next()
-    }
-    if (next.done === true) return undefined
-    this.#waiting.delete(next.value)
-    return next.value
   }
 
   /** One more is being opened. */
@@ -173,8 +173,8 @@ export class ConnectionGroup implements Timed {
     const waiting = this.#waiting.size
     if (waiting === 0) return
     const { clock, settings: { driverMaxRequests } } = this.#services
-    let stuck = 0
-    for (const one of this.connections) stuck += one.outFor(STUCK_MS)
+    let stuck = this.#stuckFor(0)
+    for (const secondary of this.#waiting.needs()) stuck = Math.max(stuck, this.#stuckFor(secondary))
     const wanted = this.#kept() + Math.floor(stuck / driverMaxRequests)
     const most = Math.min(MOST, wanted)
     const needed = Math.ceil(waiting / driverMaxRequests)
@@ -190,10 +190,16 @@ export class ConnectionGroup implements Timed {
     if (there + this.#opening >= most) this.#completeAt = clock.now
   }
 
+  /** How many places are none to wait for, to a call that needs what `secondaryOf` says. */
+  #stuckFor(secondary: number): number {
+    let stuck = 0
+    for (const one of this.connections) stuck += one.outFor(STUCK_MS, secondary)
+    return stuck
+  }
+
   /** Each time that somebody has waited twice as long as anybody before. */
   #tellCrowded(): void {
-    const [since] = this.#waiting.values()
-    const waitedMs = this.#services.clock.now - since!
+    const waitedMs = this.#services.clock.now - this.#waiting.since!
     if (waitedMs < this.#usualWaitMs) return
     this.#usualWaitMs = 2 * waitedMs
     this.#owner.crowded(this.connections.length, this.#waiting.size, waitedMs)

@@ -52,7 +52,7 @@ interface Call {
 
 /**
  * The connection to a driver daemon on which all who share connections are registered for events. It is opened for the first
- * registration, and closed when there has been none for a while.
+ * registration, and closed when there has been none for a while, or at once if it is of no more use.
  */
 export class EventConnection extends SessionlessUser implements RegistrationCalls, Timed {
   readonly registrations: SharedRegistrations
@@ -177,7 +177,8 @@ export class EventConnection extends SessionlessUser implements RegistrationCall
   // DriverEvents
 
   driverJudged(): void {
-    if (this.#opened !== undefined) this.#release()
+    if (this.isSpent && this.registrations.size === 0) this.stop()
+    else if (this.#opened !== undefined) this.#release()
   }
 
   driverDrained(): void {

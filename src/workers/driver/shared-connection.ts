@@ -11,7 +11,7 @@ import type { Candidate } from './driver-sockets.js'
 import type { OpenedDriver } from './drivers.js'
 import { GatheredCalls, type GatheringOwner } from './gathered-calls.js'
 import { JoinedCalls, type JoinedCall } from './joined-calls.js'
-import { losesSecondary } from './secondaries.js'
+import { isRpcError, losesSecondary } from './secondaries.js'
 import { SessionlessUser } from './sessionless-user.js'
 import { Slots } from './slots.js'
 
@@ -125,15 +125,24 @@ export class SharedConnection extends SessionlessUser implements GatheringOwner,
     return this.#retired
   }
 
-  /** How many of its calls have been out for so many milliseconds. */
-  outFor(ms: number): number {
-    return this.#slots.takenBy(this.#services.clock.now - ms)
+  /**
+   * How many of its places have been taken for so many milliseconds: all, to a call that needs what `secondaryOf` says and
+   * waits for the first such one, if that has been out for so long.
+   */
+  outFor(ms: number, secondary: number): number {
+    const time = this.#services.clock.now - ms
+    for (const [given, one] of this.#firsts) {
+      if (one === secondary && this.#slots.sinceAt(this.#slots.find(given)) <= time) return this.#services.settings.driverMaxRequests
+    }
+    return this.#slots.takenBy(time)
   }
 
-  /** Whether it takes another call that needs what `secondaryOf` says. */
-  hasRoom(secondary: number): boolean {
-    if (this.#full || this.#retired || this.#slots.size >= this.#services.settings.driverMaxRequests) return false
-    return secondary === 0 || (this.#ready & secondary) !== 0 || !this.#readying(secondary)
+  /** How many more calls it takes that need what `secondaryOf` says. */
+  places(secondary: number): number {
+    if (this.#full || this.#retired) return 0
+    const places = Math.max(0, this.#services.settings.driverMaxRequests - this.#slots.size)
+    if (secondary === 0 || (this.#ready & secondary) !== 0) return places
+    return this.#readying(secondary) ? 0 : Math.min(places, 1)
   }
 
   /** A first call of a driver goes alone: several at once make the daemon open as many connections, and keep them. */
@@ -257,7 +266,8 @@ export class SharedConnection extends SessionlessUser implements GatheringOwner,
     const first = this.#firsts.get(given)
     if (first !== undefined) {
       this.#firsts.delete(given)
-      this.#ready |= first
+      // What has failed before may be the first still.
+      if (!here || !isRpcError(bytes, at)) this.#ready |= first
     }
     if (here && losesSecondary(bytes, at)) this.#retired = true
     this.#slots.remove(place)

@@ -26,6 +26,8 @@ import type { SharedRegistrations } from './shared-registrations.js'
 
 /** Calls that wait for no hypervisor have one connection, opened when the others are full. */
 const KEPT_FOR_PRIORITY = 1
+/** Connections for events, of which all but the latest are there for those only who have registered on them. */
+const MOST_FOR_EVENTS = 8
 /** A daemon that takes no more clients leaves them waiting without a word. */
 const LATE_MS = 1000
 
@@ -175,7 +177,7 @@ export class SharedDriver implements GuestHost, GroupOwner, SharedOwner, EventCo
     }
     const group = high && !this.#ordinary.isEmpty ? this.#priority : this.#ordinary
     const found = high ? this.#priority.pick(guest, secondary) : undefined
-    if (found === undefined) group.wait(guest)
+    if (found === undefined) group.wait(guest, secondary)
     return found
   }
 
@@ -193,8 +195,11 @@ export class SharedDriver implements GuestHost, GroupOwner, SharedOwner, EventCo
   }
 
   get registrations(): SharedRegistrations {
-    let events = this.#events.at(-1)
-    if (events === undefined || events.isSpent) this.#events.push((events = new EventConnection(this, this.#services)))
+    const latest = this.#events.at(-1)
+    const isOfUse = latest !== undefined && (!latest.isSpent || this.#events.length >= MOST_FOR_EVENTS)
+    if (isOfUse) return latest.registrations
+    const events = new EventConnection(this, this.#services)
+    this.#events.push(events)
     return events.registrations
   }
 
@@ -303,7 +308,7 @@ export class SharedDriver implements GuestHost, GroupOwner, SharedOwner, EventCo
 
   #serve(): void {
     this.#ordinary.serve()
-    this.#priority.serve(() => this.#ordinary.isCalm && this.#ordinary.hasRoom)
+    this.#priority.serve(secondary => (this.#ordinary.isCalm ? this.#ordinary.places(secondary) : 0))
   }
 
   used(connection: SharedConnection, yes: boolean): void {

@@ -51,6 +51,11 @@ export class Slots<User extends object> {
     return this.#serials[place]! >>> 0
   }
 
+  /** When it was taken. */
+  sinceAt(place: number): number {
+    return this.#since[place]!
+  }
+
   remove(place: number): void {
     removeAt(this.#users, place)
     removeAt(this.#serials, place)
