@@ -154,9 +154,13 @@ export class Bench {
   /** Those of the rounds that there is time for; of the first there must be figures. */
   *inTime(rounds: readonly number[] = this.rounds): Generator<number> {
     for (const round of rounds) {
-      if (round > 0 && performance.now() - this.#began >= this.scale.entryMs) return
+      if (round > 0 && this.#isLate) return
       yield round
     }
+  }
+
+  get #isLate(): boolean {
+    return performance.now() - this.#began >= this.scale.entryMs
   }
 
   /** Starts drivers and peers, does `work`, and stops everything again. */
@@ -175,7 +179,7 @@ export class Bench {
    */
   async onStages(wish: StageWish, work: (stage: Stage, rounds: readonly number[]) => Promise<void>): Promise<void> {
     const { rounds, roundsPerStart } = this.scale
-    for (let first = 0; first < rounds; first += roundsPerStart) {
+    for (let first = 0; first < rounds && !(first > 0 && this.#isLate); first += roundsPerStart) {
       await this.onStage(wish, stage => work(stage, this.rounds.slice(first, first + roundsPerStart)))
     }
   }

@@ -12,6 +12,7 @@ import { plots } from './report/plots.js'
 import { reportPage } from './report/page.js'
 import { resultTable } from './results/table.js'
 import { FULL, QUICK, SMOKE, type Scale } from './scale.js'
+import { beforeEnd } from './system/at-exit.js'
 import { describeMachine, type Machine } from './system/machine.js'
 import { requirePrograms } from './system/packages.js'
 import { Progress } from './system/progress.js'
@@ -106,6 +107,7 @@ async function main(): Promise<void> {
       progress: text => progress.show(text)
     })
     const machine = describeMachine(project)
+    beforeEnd(() => report(bench, entries, machine, options.out))
     for (const entry of entries) {
       bench.begin(entry.name)
       await entry.run(bench)

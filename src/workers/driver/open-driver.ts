@@ -74,7 +74,7 @@ class Opening implements DriverOpening {
     this.#guarded = guarded
     this.#starter = starter
     this.#order = order
-    this.opened = this.#counted()
+    this.opened = this.#open()
   }
 
   abandon(): void {
@@ -82,56 +82,27 @@ class Opening implements DriverOpening {
     this.#driver?.close()
   }
 
-  async #counted(): Promise<OpenedDriver> {
-    const { counters } = this.#services
-    const began = performance.now()
-    try {
-      const opened = await this.#open()
-      const driver = driverOf(opened.uri)
-      counters.observe(FAMILIES.driverConnectTime, Math.round(1000 * (performance.now() - began)), driver)
-      this.#ended('ok', driver, opened.candidate, began)
-      return opened
-    } catch (error) {
-      // There is none for what no driver has.
-      const [candidate] = this.#order.way.candidates
-      this.#ended(this.#outcome(error), driverOf(candidate?.uri ?? candidate?.name ?? ''), candidate, began, error as Error)
-      throw error
-    }
-  }
-
-  #ended(outcome: ConnectOutcome, driver: number, candidate: Candidate | undefined, began: number, error?: Error): void {
-    this.#services.counters.add(FAMILIES.driverConnects, 1, driver, CONNECT_OUTCOMES.indexOf(outcome))
-    const { way, readonly } = this.#order
-    tellOpen(() => ({
-      connection: this.#driver?.number, socket: candidate?.path ?? way.sought, name: candidate?.name, driver: DRIVERS[driver]!, readonly,
-      outcome, error, seconds: (performance.now() - began) / 1000
-    }))
-  }
-
-  #outcome(error: unknown): ConnectOutcome {
-    if (this.up) return 'given_up'
-    if (this.#absent) return 'absent'
-    return error instanceof RemoteError && error.int1 === ETIMEDOUT ? 'late' : 'failed'
-  }
-
   async #open(): Promise<OpenedDriver> {
     const { clock, io, settings } = this.#services
     const { user, way } = this.#order
-    const tried = this.#connect()
-    let connected = tried instanceof Promise ? await tried : tried
-    if (nobodyThere(connected, way) && (await this.#started())) connected = await this.#connect()
-    const candidate = this.#connectedTo(connected)
-    const fd = connected.outcome
-    // Descriptors are asked for only where the client can get them: it costs a little on every read.
-    const options = { daemon: true, sender: user.sender }
-    const driver = new DriverConnection(this.#services, user, handler => new PolledTransport(io, fd, handler, options))
-    this.#driver = driver
-    const late = notOpenedInTime(candidate.path, settings.driverOpenTimeoutMs)
-    const deadline = new Timer({ session: user.session, timeUp: () => driver.end(late()) })
-    clock.set(deadline, settings.driverOpenTimeoutMs)
+    const began = performance.now()
+    let deadline: Timer | undefined
     try {
+      const tried = this.#connect()
+      let connected = tried instanceof Promise ? await tried : tried
+      if (nobodyThere(connected, way) && (await this.#started())) connected = await this.#connect()
+      const candidate = this.#connectedTo(connected)
+      const fd = connected.outcome
+      // Descriptors are asked for only where the client can get them: it costs a little on every read.
+      const options = { daemon: true, sender: user.sender }
+      const driver = new DriverConnection(this.#services, user, handler => new PolledTransport(io, fd, handler, options))
+      this.#driver = driver
+      const late = notOpenedInTime(candidate.path, settings.driverOpenTimeoutMs)
+      deadline = new Timer({ session: user.session, timeUp: () => driver.end(late()) })
+      clock.set(deadline, settings.driverOpenTimeoutMs)
       const uri = await this.#shakeHands(driver, candidate)
       driver.opened()
+      this.#count('ok', uri, candidate, began)
       return {
         port: driver,
         source: driver.source,
@@ -140,12 +111,35 @@ class Opening implements DriverOpening {
         call: (proc, args, prog) => driver.call(proc, args, prog),
         serve: () => driver.serve()
       }
-    } catch (error) {
-      driver.close()
-      throw clientError(error)
+    } catch (thrown) {
+      this.#driver?.close()
+      const error = clientError(thrown)
+      // There is none for what no driver has.
+      const [candidate] = way.candidates
+      this.#count(this.#outcome(error), candidate?.uri ?? candidate?.name ?? '', candidate, began, error)
+      throw error
     } finally {
-      clock.cancel(deadline)
+      if (deadline !== undefined) clock.cancel(deadline)
     }
+  }
+
+  #count(outcome: ConnectOutcome, uri: string, candidate: Candidate | undefined, began: number, error?: Error): void {
+    const { counters } = this.#services
+    const driver = driverOf(uri)
+    const ms = performance.now() - began
+    if (outcome === 'ok') counters.observe(FAMILIES.driverConnectTime, Math.round(1000 * ms), driver)
+    counters.add(FAMILIES.driverConnects, 1, driver, CONNECT_OUTCOMES.indexOf(outcome))
+    const { way, readonly } = this.#order
+    tellOpen(() => ({
+      connection: this.#driver?.number, socket: candidate?.path ?? way.sought, name: candidate?.name, driver: DRIVERS[driver]!, readonly,
+      outcome, error, seconds: ms / 1000
+    }))
+  }
+
+  #outcome(error: RemoteError): ConnectOutcome {
+    if (this.up) return 'given_up'
+    if (this.#absent) return 'absent'
+    return error.int1 === ETIMEDOUT ? 'late' : 'failed'
   }
 
   #connect(): Connected | Promise<Connected> {
