@@ -71,6 +71,7 @@ export class MemorySession {
     const access = { drivers: this.drivers, policy: new Policy([], false, audit && (audit.reads ? AUDITED.all : AUDITED.notable)) }
     const owner: SessionOwner = {
       changed: ({ state, opened }) => this.told.push([state, opened]),
+      opened: ({ state, opened }) => this.told.push([state, opened]),
       ended: (_, why) => (this.ended = why),
       loginRefused: (_, why) => this.refusedLogins.push(why)
     }

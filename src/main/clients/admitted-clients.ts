@@ -160,11 +160,12 @@ export class AdmittedClients {
     this.places.enter(client)
   }
 
-  /** `state`: the last that it had come to, of which nothing may have been heard. */
-  ended(id: number, why: string, state?: ClientState): void {
+  /** `state`, `opened`: the last that it had come to, of which nothing may have been heard. */
+  ended(id: number, why: string, state?: ClientState, opened?: string): void {
     const client = this.all.get(id)
     if (client === undefined) return
     if (state !== undefined) this.#advance(client, state)
+    client.opened = opened ?? client.opened
     this.closed.add(client, why)
     this.owner.watcher?.ended(client, why)
     this.all.delete(client)

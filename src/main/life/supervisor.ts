@@ -365,7 +365,7 @@ export class Supervisor implements Drainable, ListenerHandler {
     switch (news.kind) {
       case 'ended':
         this.#counters.gone(admitted?.all.get(news.id)?.at.kind, news.of, news.why)
-        return admitted?.ended(news.id, news.why, news.state)
+        return admitted?.ended(news.id, news.why, news.state, news.opened)
       case 'refused':
         return admitted?.loginRefused(news.id, news.why, news.identity)
       case 'client':

@@ -193,7 +193,7 @@ export class Actor implements ActorControl, DrainOwner, ThreadServices, SessionA
     this.#traces.ended(record.id, why)
     this.#busy.leave(record.id)
     this.#outbox.forget(record)
-    const ended = (): void => this.#ended(record.id, why, kind, record.state)
+    const ended = (): void => this.#ended(record.id, why, kind, record.state, record.opened)
     if (sender === undefined) ended()
     else this.io.closer.whenRoom(sender, ended)
   }
@@ -236,6 +236,11 @@ export class Actor implements ActorControl, DrainOwner, ThreadServices, SessionA
     // The audit is to hear of a login however soon its client goes.
     if (this.audit === undefined) this.#outbox.changed(record)
     else this.#outbox.step(changeOf(record))
+  }
+
+  opened(record: ServedRecord): void {
+    this.observer?.changed(record)
+    this.#outbox.opened(record)
   }
 
   // ActorControl
@@ -324,8 +329,8 @@ export class Actor implements ActorControl, DrainOwner, ThreadServices, SessionA
     this.changed(record)
   }
 
-  #ended(id: number, why: string, of: LogKind, state: ClientState): void {
-    this.#outbox.tell({ kind: 'ended', id, why, of, state })
+  #ended(id: number, why: string, of: LogKind, state: ClientState, opened?: string): void {
+    this.#outbox.tell({ kind: 'ended', id, why, of, state, opened })
     this.#finishIfEmpty()
   }
 

@@ -2,6 +2,7 @@ import type { ServedRecord } from '../thread/client-record.js'
 import type { ActorNews, AuditNews, FromActor, LoadNews } from '../thread/control.js'
 
 const NEWS_MS = 5
+const OPENED_MS = 100
 
 /**
  * What a thread has to tell its supervisor. News of a few milliseconds travels in one message: each wakes the supervisor's
@@ -14,8 +15,11 @@ export class Outbox {
   #steps: ActorNews[] = []
   /** Clients of whose records the supervisor has not heard yet. */
   readonly #changed = new Set<ServedRecord>()
+  /** Of these it is told what they have opened. */
+  readonly #opened = new Set<ServedRecord>()
   #news: (ActorNews | LoadNews)[] = []
   #toFlush = false
+  #toTellOpened = false
 
   /** `takeLines`: records of the audit that are to go along. */
   constructor(post: (news: FromActor) => void, takeLines: () => readonly string[]) {
@@ -40,9 +44,24 @@ export class Outbox {
     this.flushSoon()
   }
 
+  /** A client has opened a name. Nobody waits to hear of that, and many have gone again by then. */
+  opened(record: ServedRecord): void {
+    this.#opened.add(record)
+    if (this.#toTellOpened) return
+    this.#toTellOpened = true
+    setTimeout(() => this.#tellOpened(), OPENED_MS).unref()
+  }
+
+  #tellOpened(): void {
+    this.#toTellOpened = false
+    for (const record of this.#opened) this.changed(record)
+    this.#opened.clear()
+  }
+
   /** It has ended, and what it was comes with that. */
   forget(record: ServedRecord): void {
     this.#changed.delete(record)
+    this.#opened.delete(record)
   }
 
   flushSoon(): void {

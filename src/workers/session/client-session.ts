@@ -292,7 +292,7 @@ export class ClientSession implements
     this.uri = uri
     this.record.driver = driverOf(uri)
     this.record.opened = openedName(uri)
-    this.owner.changed(this.record)
+    this.owner.opened(this.record)
     this.#log.driver = candidate.path
     this.#log.nowKnown()
     const verdicts = this.access.policy.verdictsFor(subjectOf(this.record), readonly)

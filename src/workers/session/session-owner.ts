@@ -15,6 +15,8 @@ export interface SessionAccess extends Pick<AuthServices, 'polkit' | 'sasl'> {
 export interface SessionOwner {
   /** Something has changed in the record. */
   changed(record: ServedRecord): void
+  /** It has opened a name, which stands in the record. */
+  opened(record: ServedRecord): void
   /** A client could not prove who it is, or may not come in. It may try again. */
   loginRefused(record: ServedRecord, why: string): void
   /**

@@ -62,8 +62,8 @@ export type ActorNews =
   | { kind: 'peer'; id: number; peer: string }
   /** Its TLS connection ends at the proxy: as what it counts from now on. */
   | { kind: 'listener'; id: number; listener: ListenerKind }
-  /** `state`: the last that it had come to, of which nothing may have been told. */
-  | { kind: 'ended'; id: number; why: string; of: LogKind; state: ClientState }
+  /** `state`, `opened`: the last that it had come to, of which nothing may have been told. */
+  | { kind: 'ended'; id: number; why: string; of: LogKind; state: ClientState; opened: string | undefined }
   /** With an audit: a login has failed. */
   | { kind: 'refused'; id: number; why: string; identity: Identity }
   /** It was to make room, and is in. */
