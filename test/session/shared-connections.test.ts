@@ -4,10 +4,11 @@ import { HEADER_BYTES, MESSAGE, STATUS } from '#protocol/header.js'
 import { REMOTE } from '#protocol/procedures.js'
 import { frame } from '../support/frame-socket.js'
 import { GuestCrowd } from '../support/guest-crowd.js'
+import { ManualClock } from '../support/manual-clock.js'
 import { settle } from '../support/memory-session.js'
 import { pattern } from '../support/pattern.js'
 import { Random } from '../support/random.js'
-import { eachTrial, type SharedTrial, wayTo } from '../support/shared-trial.js'
+import { eachTrial, SharedTrial, wayTo } from '../support/shared-trial.js'
 import { waitFor } from '../support/waiting.js'
 
 const CALL = REMOTE.domainGetInfo
@@ -156,6 +157,35 @@ describe('shared driver connections', () => {
       expect(trial.upstreams.map(upstream => upstream.take().length)).to.deep.equal([2, 2])
     })
 
+    it('on no more than these while calls come back, whenever the clock ticks, and on more when some do not', async () => {
+      const clock = new ManualClock()
+      const trial = new SharedTrial(clock.asClock)
+      const guests = await Promise.all(Array.from({ length: 12 }, () => trial.open()))
+      for (const guest of guests) guest.call(CALL)
+      await settle()
+      for (let i = 0; i < 10; i++) {
+        clock.advance(100)
+        await settle()
+        for (const upstream of trial.upstreams) for (const call of upstream.take()) upstream.reply(call)
+        for (const guest of guests) if (guest.answers().length > 0) guest.call(CALL)
+      }
+      expect(trial.upstreams).to.have.length(2)
+      for (let i = 0; i < 2; i++) {
+        clock.advance(100)
+        await settle()
+      }
+      expect(trial.upstreams).to.have.length.above(2)
+      trial.pool.stop()
+      expect(trial.failures).to.deep.equal([])
+    })
+
+    it('on as many when all their calls wait for no hypervisor, and one more', async () => {
+      const guests = await Promise.all(Array.from({ length: 12 }, () => trial.open()))
+      for (const guest of guests) guest.call(HIGH)
+      await settle()
+      expect(trial.upstreams.map(upstream => upstream.take().length)).to.deep.equal([2, 2, 2])
+    })
+
     it('past calls that are stuck for ever, up to 32 connections, which the log tells', async () => {
       const stuck = await Promise.all(Array.from({ length: 40 }, () => trial.open()))
       for (const guest of stuck) guest.call(CALL)
@@ -165,7 +195,7 @@ describe('shared driver connections', () => {
       neighbour.call(CALL, latin('neighbour'))
       await waitFor('the neighbour to be out', () => sent() === 41)
       for (const guest of await Promise.all(Array.from({ length: 60 }, () => trial.open()))) guest.call(CALL)
-      const told = /calls of \d+ clients wait, the first for 0\.\d s: .* all 32 driver/
+      const told = /calls of \d+ clients wait, the first for \d\.\d s: .* all 32 driver/
       await waitFor('the log', () => trial.log.some(line => told.test(line)))
       expect(trial.upstreams).to.have.length(32)
     })

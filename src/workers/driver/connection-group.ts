@@ -3,8 +3,12 @@ import type { GuestPort } from './guest-port.js'
 import type { SharedConnection } from './shared-connection.js'
 import { WaitingGuests } from './waiting-guests.js'
 
-/** A call that has been out for so long waits for something, and the place that it takes is no place to wait for. */
-const STUCK_MS = 100
+/**
+ * A call that has been out for so long waits for something, and the place that it takes is no place to wait for. By the clock,
+ * whose ticks are as long as half of it: so it is half of it at least.
+ */
+const STUCK_MS = 200
+const LOOK_AGAIN_MS = 100
 /** Connections of one group, whatever is stuck on them. */
 const MOST = 32
 const RETRY_MS = 1000
@@ -148,7 +152,6 @@ export class ConnectionGroup implements Timed {
   opened(connection: SharedConnection): void {
     this.#opening--
     this.connections.push(connection)
-    this.serve()
   }
 
   /** It is tried again for those who still wait, but not at once. */
@@ -176,7 +179,22 @@ export class ConnectionGroup implements Timed {
     let stuck = this.#stuckFor(0)
     for (const secondary of this.#waiting.needs()) stuck = Math.max(stuck, this.#stuckFor(secondary))
     const wanted = this.#kept() + Math.floor(stuck / driverMaxRequests)
-    const most = Math.min(MOST, wanted)
+    const complete = this.#openFor(waiting, Math.min(MOST, wanted))
+    if (wanted > MOST) this.#tellCrowded()
+    // Those that are slow now may turn out to be stuck.
+    clock.set(this.#timer, LOOK_AGAIN_MS)
+    if (complete) this.#completeAt = clock.now
+  }
+
+  /** So many wait elsewhere who could use connections here. No more of these are opened than are kept. */
+  widen(waiting: number): void {
+    const kept = this.#kept()
+    if (this.connections.length + this.#opening < kept) this.#openFor(waiting, kept)
+  }
+
+  /** Returns whether there are as many as there may be. */
+  #openFor(waiting: number, most: number): boolean {
+    const { clock, settings: { driverMaxRequests } } = this.#services
     const needed = Math.ceil(waiting / driverMaxRequests)
     const may = clock.now >= this.#notBefore
     const there = this.connections.filter(one => !one.isRetired).length
@@ -184,10 +202,7 @@ export class ConnectionGroup implements Timed {
       this.begun()
       this.#owner.openFor(this)
     }
-    if (wanted > MOST) this.#tellCrowded()
-    // Those that are slow now may turn out to be stuck.
-    clock.set(this.#timer, STUCK_MS)
-    if (there + this.#opening >= most) this.#completeAt = clock.now
+    return there + this.#opening >= most
   }
 
   /** How many places are none to wait for, to a call that needs what `secondaryOf` says. */

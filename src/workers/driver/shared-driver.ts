@@ -177,8 +177,10 @@ export class SharedDriver implements GuestHost, GroupOwner, SharedOwner, EventCo
     }
     const group = high && !this.#ordinary.isEmpty ? this.#priority : this.#ordinary
     const found = high ? this.#priority.pick(guest, secondary) : undefined
-    if (found === undefined) group.wait(guest, secondary)
-    return found
+    if (found !== undefined) return found
+    group.wait(guest, secondary)
+    this.#widen()
+    return undefined
   }
 
   openOwn(user: DriverUser): DriverOpening {
@@ -271,6 +273,7 @@ export class SharedDriver implements GuestHost, GroupOwner, SharedOwner, EventCo
       this.#openings.delete(opening)
     }
     group.opened(connection)
+    this.#serve()
     // It may have stayed because there was no other.
     this.#endpoint!.kept?.goIfSpent()
     this.#closeTooIdle()
@@ -309,6 +312,13 @@ export class SharedDriver implements GuestHost, GroupOwner, SharedOwner, EventCo
   #serve(): void {
     this.#ordinary.serve()
     this.#priority.serve(secondary => (this.#ordinary.isCalm ? this.#ordinary.places(secondary) : 0))
+    this.#widen()
+  }
+
+  /** Calls that wait for no hypervisor may use ordinary connections beyond the one that is for them alone. */
+  #widen(): void {
+    const { connections, waiting } = this.#priority
+    if (waiting > 0 && connections.length > 0) this.#ordinary.widen(waiting)
   }
 
   used(connection: SharedConnection, yes: boolean): void {
