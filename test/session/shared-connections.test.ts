@@ -67,6 +67,21 @@ describe('shared driver connections', () => {
       await trial.open()
       expect(trial.upstreams).to.have.length(1)
     })
+
+    it('by one who comes while another is given up that was being opened for those who have gone', async () => {
+      const gone = await trial.open()
+      for (let i = 0; i < 3; i++) gone.call(CALL)
+      expect(trial.upstreams).to.have.length(2)
+      gone.port.close()
+      let answer: (() => void) | undefined
+      trial.drivers.gate = new Promise(resolve => (answer = resolve))
+      const next = trial.open()
+      await settle()
+      answer!()
+      const guest = await next
+      guest.call(CALL)
+      expect([trial.upstreams[2]!.take().length, guest.heard]).to.deep.equal([1, []])
+    })
   })
 
   describe('bring each reply to its caller', () => {

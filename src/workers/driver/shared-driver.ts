@@ -248,8 +248,8 @@ export class SharedDriver implements GuestHost, GroupOwner, SharedOwner, EventCo
   #notOpened(error: unknown): void {
     if (!(error instanceof RemoteError)) return this.#services.io.failed(undefined, error)
     if (this.guests.size === 0) return this.#leaveIfUnused()
-    // Without any there is no way to the daemon; with others those who wait go on waiting for them.
-    const others = this.#ordinary.connections.length + this.#priority.connections.length > 0
+    // Without any there is no way to the daemon; with others, there or to come, those who wait go on waiting for them.
+    const others = !this.#ordinary.isEmpty || !this.#priority.isEmpty
     if (others) this.#log.logTrouble('driver-refused', `no further driver connection: ${error.message}`)
     else this.#loseAll(this.guests, error, CLOSE_REASON.error)
     this.#leaveIfUnused()
