@@ -316,6 +316,19 @@ for (const kind of ['own', 'shared'] as PortKind[]) {
       expect(trial.session.state).to.equal('lost')
     })
 
+    it('hears of a daemon that goes as soon as it is back', async () => {
+      const trial = await open()
+      trial.port.lose()
+      trial.call(CALL)
+      const { last } = trial.drivers
+      // Before anything else that waits for a promise.
+      last.served = () => queueMicrotask(() => last.port.lose())
+      last.succeed()
+      await settle()
+      expect(trial.session.state).to.equal('lost')
+      expect(trial.take().map(errorOf)).to.deep.equal(['gone'])
+    })
+
     it('gives up what is being opened when it is closed', async () => {
       const trial = new MemorySession(clock, kind)
       trial.connectOpen()

@@ -146,6 +146,8 @@ export class MemoryOpening implements DriverOpening {
   /** Own calls that wait for their answers. */
   readonly calls: { proc: number; args: Buffer; resolve: (body: Buffer) => void; reject: (error: Error) => void }[] = []
   abandoned = false
+  /** Is called when the session has begun to use it. */
+  served: () => void = () => undefined
   #resolve!: (opened: OpenedDriver) => void
   #reject!: (error: Error) => void
   readonly opened = new Promise<OpenedDriver>((resolve, reject) => {
@@ -187,6 +189,7 @@ export class MemoryOpening implements DriverOpening {
       serve: () => {
         if (port.state !== 'opening') return false
         port.state = 'serving'
+        this.served()
         return true
       }
     })

@@ -132,11 +132,10 @@ export class Reconnection implements Timed, Waiter {
       const what = `an event registration was refused by the restarted daemon: ${String(error)}`
       owner.log('registration-refused', what, SOURCE.driver)
     }
-    // It may have gone again meanwhile.
-    let serves = false
-    const serve = (): boolean => (serves = opened.serve())
-    await this.#registrations.renew((prog, proc, args) => opened.call(proc, args, prog), refused, serve)
-    if (!serves) throw rpcError('driver daemon was lost again')
+    const outcomes = await this.#registrations.askAgain((prog, proc, args) => opened.call(proc, args, prog))
+    // It may have gone again meanwhile. From here on at once: a loss that is told before the client is open is told to nobody.
+    if (!opened.serve()) throw rpcError('driver daemon was lost again')
+    this.#registrations.renewed(outcomes, refused)
     this.#count('ok', candidate)
     owner.reconnected(opened, readonly)
     this.#comebacks.seen(candidate.path)

@@ -21,6 +21,9 @@ interface Asked {
 const MAX_KEPT = 1024
 const MAX_KEPT_BYTES = 256 * 1024
 
+/** What became of registrations that were made again, in their order. */
+type Outcomes = readonly PromiseSettledResult<Buffer>[]
+
 const KINDS = new Map(
   REGISTRATIONS.flatMap(kind => [
     [key(kind.prog, kind.register), kind] as const,
@@ -102,19 +105,15 @@ export class Registrations {
   }
 
   /**
-   * Makes all of them again at a new daemon: `register` resolves to the body of its reply. One that is refused now,
-   * because its object is gone perhaps, is dropped; `dropped` hears of it. If the daemon is lost meanwhile, as `there`
-   * says in the end, nothing has changed.
+   * Makes all of them again at a new daemon: `register` resolves to the body of its reply. Resolves when all are answered, for
+   * `renewed`; until that is called nothing has changed.
    */
-  async renew(
-    register: (prog: number, proc: number, args: Buffer) => Promise<Buffer>,
-    dropped: (error: unknown) => void,
-    there: () => boolean
-  ): Promise<void> {
-    const outcomes = await Promise.allSettled(
-      this.#kept.map(({ kind, args }) => register(kind.prog, kind.register, args))
-    )
-    if (!there()) return
+  askAgain(register: (prog: number, proc: number, args: Buffer) => Promise<Buffer>): Promise<Outcomes> {
+    return Promise.allSettled(this.#kept.map(({ kind, args }) => register(kind.prog, kind.register, args)))
+  }
+
+  /** One that was refused, because its object is gone perhaps, is dropped; `dropped` hears of it. */
+  renewed(outcomes: Outcomes, dropped: (error: unknown) => void): void {
     const kept = this.#kept.splice(0)
     for (const [i, outcome] of outcomes.entries()) {
       const registration = kept[i]!
