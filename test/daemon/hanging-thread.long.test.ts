@@ -68,6 +68,8 @@ describe('an actor thread that hangs', function () {
     const admin = await AdminConnection.to(cleanup, stage.broker)
     const others = await AdminConnection.to(cleanup, stage.broker)
     const listed = await admin.clients()
+    // What a thread has told of them is all that is known when it hangs.
+    for (const { id } of listed) await waitFor('it to be in', async () => (await admin.info(id))['state'] === 'serving')
     program.child.kill('SIGXCPU')
     await waitFor('a thread that hangs', () => program.stderr.includes('a thread hangs'))
     const since = performance.now()

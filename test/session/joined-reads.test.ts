@@ -4,10 +4,10 @@ import { HEADER_BYTES, MESSAGE, readHeader, STATUS } from '#protocol/header.js'
 import { REMOTE } from '#protocol/procedures.js'
 import { FAMILIES } from '#workers/thread/metric-families.js'
 import { frame, type Frame } from '../support/frame-socket.js'
+import type { ManualClock } from '../support/manual-clock.js'
 import { settle } from '../support/memory-session.js'
 import { pattern } from '../support/pattern.js'
 import { eachTrial, type MemoryGuest, type SharedTrial, type Upstream } from '../support/shared-trial.js'
-import { waitFor } from '../support/waiting.js'
 
 const { domainGetXmlDesc: READ, domainGetInfo: OTHER, domainSetMetadata: WRITE, domainOpenConsole: CONSOLE } = REMOTE
 const HIGH = REMOTE.connectListAllDomains
@@ -18,8 +18,10 @@ const ask = latin('what')
 
 describe('reads of clients that share driver connections', () => {
   let trial: SharedTrial
-  eachTrial(made => {
+  let clock: ManualClock
+  eachTrial((made, its) => {
     trial = made
+    clock = its
     Object.assign(trial.settings, { collapseReads: true, driverMaxRequests: 1, driverPoolSize: 1 })
   })
 
@@ -116,7 +118,7 @@ describe('reads of clients that share driver connections', () => {
       const more = only().take()
       expect([calls.length, more.length]).to.deep.equal([1, 1])
       only().reply(more[0]!)
-      await waitFor('all replies', () => all.every(({ calls }) => calls.size === 0))
+      await clock.until('all replies', () => all.every(({ calls }) => calls.size === 0))
     })
 
     it('so that 200 who ask in the same few turns make a daemon work a dozen times at most', async () => {
@@ -321,7 +323,7 @@ describe('reads of clients that share driver connections', () => {
       const [kept] = trial.upstreams
       expect(asked(kept)).to.deep.equal([WAITS_FOR_ROOM])
       for (const guest of all.slice(0, 3)) guest.call(READ, ask)
-      await waitFor('another connection', () => trial.upstreams[1])
+      await clock.until('another connection', () => trial.upstreams[1])
       await settle()
       const second = trial.upstreams[1]!
       expect(asked(second)).to.deep.equal([READ])
@@ -330,7 +332,7 @@ describe('reads of clients that share driver connections', () => {
       second.transport.lose(104)
       const lost = ['lost: Cannot recv data: Connection reset by peer, 1, false']
       expect([holder!, ...all].map(({ heard }) => heard)).to.deep.equal([[], lost, lost, lost, []])
-      await waitFor('a third', () => trial.upstreams[2])
+      await clock.until('a third', () => trial.upstreams[2])
       await settle()
       expect(asked(trial.upstreams[2])).to.deep.equal([READ])
     })
@@ -457,7 +459,7 @@ describe('reads of clients that share driver connections', () => {
       only().reply(other!, latin('quick'))
       expect(texts(neighbour)).to.deep.equal(['quick'])
       expect(done(), 'by then').to.be.below(200)
-      await waitFor('all', () => {
+      await clock.until('all', () => {
         for (const guest of all) guest.taken()
         return done() === 200
       })

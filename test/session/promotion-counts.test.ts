@@ -2,8 +2,8 @@ import { expect } from 'chai'
 import { MESSAGE, PROGRAM, type Header } from '#protocol/header.js'
 import { REMOTE } from '#protocol/procedures.js'
 import { FAMILIES, PROMOTIONS, type Promotion } from '#workers/thread/metric-families.js'
+import type { ManualClock } from '../support/manual-clock.js'
 import { eachTrial, type SharedTrial } from '../support/shared-trial.js'
-import { waitFor } from '../support/waiting.js'
 
 const AUTODESTROY = Buffer.from([0, 0, 0, 2])
 
@@ -22,17 +22,23 @@ const CALLS: Readonly<Record<Promotion, readonly [proc: number, payload?: Buffer
 
 describe('connections that clients get for themselves', () => {
   let trial: SharedTrial
-  eachTrial(made => (trial = made))
+  let clock: ManualClock
+  eachTrial((made, its) => {
+    trial = made
+    clock = its
+  })
 
   for (const reason of PROMOTIONS) {
     it(`are counted by why: ${reason}`, async () => {
       const guest = await trial.open()
       guest.bound = true
       guest.call(...CALLS[reason])
-      await waitFor('its own', () => trial.upstreams.length === 2)
+      await clock.until('its own', () => trial.upstreams.length === 2)
       const counts = PROMOTIONS.map((_, index) => trial.counters.get(FAMILIES.promotions, index))
       expect(counts).to.deep.equal(PROMOTIONS.map(one => (one === reason ? 1 : 0)))
-      await waitFor('it to be in use', () => trial.links.reports(0).connections.some(({ kind, why }) => kind === 'own' && why === reason))
+      await clock.until('it to be in use', () =>
+        trial.links.reports(0).connections.some(({ kind, why }) => kind === 'own' && why === reason)
+      )
       guest.port.close()
     })
   }

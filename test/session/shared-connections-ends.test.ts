@@ -5,10 +5,10 @@ import { DISPOSITION } from '#protocol/frame-reader.js'
 import { MESSAGE, readHeader, STATUS } from '#protocol/header.js'
 import { QEMU, REMOTE } from '#protocol/procedures.js'
 import { frame } from '../support/frame-socket.js'
+import type { ManualClock } from '../support/manual-clock.js'
 import { settle } from '../support/memory-session.js'
 import { pattern } from '../support/pattern.js'
 import { eachTrial, wayTo, type SharedTrial } from '../support/shared-trial.js'
-import { waitFor } from '../support/waiting.js'
 
 const CALL = REMOTE.domainGetInfo
 const CONSOLE = REMOTE.domainOpenConsole
@@ -17,7 +17,11 @@ const latin = (text: string): Buffer => Buffer.from(text, 'latin1')
 
 describe('shared driver connections in the end', () => {
   let trial: SharedTrial
-  eachTrial(made => (trial = made))
+  let clock: ManualClock
+  eachTrial((made, its) => {
+    trial = made
+    clock = its
+  })
 
   describe('end', () => {
     it('for those with calls there, and for all when the one is lost that stands for the daemon', async () => {
@@ -96,13 +100,13 @@ describe('shared driver connections in the end', () => {
       trial.settings.driverIdleTimeoutMs = 100
       const guests = [await trial.open({ saslUserName: 'a' }), await trial.open({ saslUserName: 'b' })]
       const [first, second] = trial.upstreams
-      await waitFor('the goodbye', () => second!.take().some(({ proc }) => proc === REMOTE.connectClose))
+      await clock.until('the goodbye', () => second!.take().some(({ proc }) => proc === REMOTE.connectClose))
       expect(first!.take()).to.deep.equal([])
       guests[1]!.call(CALL)
       await settle()
       expect(trial.upstreams[2]!.order.identity).to.deep.equal({ saslUserName: 'b' })
       for (const guest of guests) guest.port.leave()
-      await waitFor('the other goodbye', () => first!.take().some(({ proc }) => proc === REMOTE.connectClose))
+      await clock.until('the other goodbye', () => first!.take().some(({ proc }) => proc === REMOTE.connectClose))
     })
 
     it('when there are too many that are idle, the one that is so longest first', async () => {

@@ -5,10 +5,10 @@ import { DISPOSITION } from '#protocol/frame-reader.js'
 import { MESSAGE, readHeader } from '#protocol/header.js'
 import { REMOTE } from '#protocol/procedures.js'
 import { frame } from '../support/frame-socket.js'
+import type { ManualClock } from '../support/manual-clock.js'
 import { settle } from '../support/memory-session.js'
 import { pattern } from '../support/pattern.js'
 import { eachTrial, type SharedTrial, type MemoryGuest, type Upstream } from '../support/shared-trial.js'
-import { waitFor } from '../support/waiting.js'
 
 const CALL = REMOTE.domainGetInfo
 const GOODBYE = REMOTE.connectClose
@@ -16,7 +16,11 @@ const MiB = 2 ** 20
 
 describe('shared driver connections and what they bound', () => {
   let trial: SharedTrial
-  eachTrial(made => (trial = made))
+  let clock: ManualClock
+  eachTrial((made, its) => {
+    trial = made
+    clock = its
+  })
 
   const guests = (count: number): Promise<MemoryGuest[]> => Promise.all(Array.from({ length: count }, () => trial.open()))
   const procedures = (upstream: Upstream): number[] => upstream.take().map(({ proc }) => proc)
@@ -63,7 +67,8 @@ describe('shared driver connections and what they bound', () => {
     gone!.port.close()
     expect(only!.closed).to.equal(false)
     stays!.call(CALL)
-    await waitFor('another, because those calls are stuck', () => trial.upstreams[1])
+    await clock.until('another, because those calls are stuck', () => trial.upstreams[1])
+    await settle()
     expect(procedures(trial.upstreams[1]!)).to.deep.equal([CALL])
     expect([only!.closed, stays!.heard]).to.deep.equal([true, []])
   })
@@ -95,7 +100,7 @@ describe('shared driver connections and what they bound', () => {
     let answer: (() => void) | undefined
     trial.drivers.gate = new Promise(resolve => (answer = resolve))
     const next = trial.open({ saslUserName: 'c' })
-    await waitFor('the goodbye', () => procedures(idle!).includes(GOODBYE))
+    await clock.until('the goodbye', () => procedures(idle!).includes(GOODBYE))
     answer!()
     await next
     expect(trial.upstreams[0]!.closed).to.equal(false)

@@ -6,9 +6,9 @@ import { encodeCallbackId } from '#protocol/messages/events.js'
 import { REMOTE } from '#protocol/procedures.js'
 import { encodeDomain, registrationArgs } from '../support/event-daemon.js'
 import type { Frame } from '../support/frame-socket.js'
+import type { ManualClock } from '../support/manual-clock.js'
 import { settle } from '../support/memory-session.js'
 import { eachTrial, type MemoryGuest, type SharedTrial, type Upstream } from '../support/shared-trial.js'
-import { waitFor } from '../support/waiting.js'
 
 const CALL = REMOTE.domainGetInfo
 const GOODBYE = REMOTE.connectClose
@@ -22,7 +22,11 @@ const latin = (text: string): Buffer => Buffer.from(text, 'latin1')
 
 describe('shared driver connections, and other daemons that a driver daemon needs', () => {
   let trial: SharedTrial
-  eachTrial(made => (trial = made))
+  let clock: ManualClock
+  eachTrial((made, its) => {
+    trial = made
+    clock = its
+  })
 
   const guests = (count: number): Promise<MemoryGuest[]> => Promise.all(Array.from({ length: count }, () => trial.open()))
   const procedures = (upstream: Upstream): number[] => upstream.take().map(({ proc }) => proc)
@@ -117,7 +121,7 @@ describe('shared driver connections, and other daemons that a driver daemon need
       trial.settings.driverPoolSize = 1
       trial.settings.driverMaxRequests = 4
       for (const guest of await guests(4)) guest.call(STORAGE)
-      await waitFor('one more for each', () => trial.upstreams.length === 4 && trial.upstreams[3]!.transport.frames.length > 0)
+      await clock.until('one more for each', () => trial.upstreams.length === 4 && trial.upstreams[3]!.transport.frames.length > 0)
       expect(trial.upstreams.map(procedures)).to.deep.equal([[STORAGE], [STORAGE], [STORAGE], [STORAGE]])
     })
 

@@ -4,12 +4,11 @@ import { HEADER_BYTES, MESSAGE, STATUS } from '#protocol/header.js'
 import { REMOTE } from '#protocol/procedures.js'
 import { frame } from '../support/frame-socket.js'
 import { GuestCrowd } from '../support/guest-crowd.js'
-import { ManualClock } from '../support/manual-clock.js'
+import type { ManualClock } from '../support/manual-clock.js'
 import { settle } from '../support/memory-session.js'
 import { pattern } from '../support/pattern.js'
 import { Random } from '../support/random.js'
-import { eachTrial, SharedTrial, wayTo } from '../support/shared-trial.js'
-import { waitFor } from '../support/waiting.js'
+import { eachTrial, type SharedTrial, wayTo } from '../support/shared-trial.js'
 
 const CALL = REMOTE.domainGetInfo
 const HIGH = REMOTE.connectGetLibVersion
@@ -17,7 +16,11 @@ const latin = (text: string): Buffer => Buffer.from(text, 'latin1')
 
 describe('shared driver connections', () => {
   let trial: SharedTrial
-  eachTrial(made => (trial = made))
+  let clock: ManualClock
+  eachTrial((made, its) => {
+    trial = made
+    clock = its
+  })
 
   describe('are shared', () => {
     it('by sessions of one identity, name and read-only flag, and by nobody else', async () => {
@@ -173,8 +176,6 @@ describe('shared driver connections', () => {
     })
 
     it('on no more than these while calls come back, whenever the clock ticks, and on more when some do not', async () => {
-      const clock = new ManualClock()
-      const trial = new SharedTrial(clock.asClock)
       const guests = await Promise.all(Array.from({ length: 12 }, () => trial.open()))
       for (const guest of guests) guest.call(CALL)
       await settle()
@@ -190,8 +191,6 @@ describe('shared driver connections', () => {
         await settle()
       }
       expect(trial.upstreams).to.have.length.above(2)
-      trial.pool.stop()
-      expect(trial.failures).to.deep.equal([])
     })
 
     it('on as many when all their calls wait for no hypervisor, and one more', async () => {
@@ -205,13 +204,13 @@ describe('shared driver connections', () => {
       const stuck = await Promise.all(Array.from({ length: 40 }, () => trial.open()))
       for (const guest of stuck) guest.call(CALL)
       const sent = (): number => trial.upstreams.reduce((sum, { transport }) => sum + transport.frames.length, 0)
-      await waitFor('all to be out', () => sent() === 40)
+      await clock.until('all to be out', () => sent() === 40)
       const neighbour = await trial.open()
       neighbour.call(CALL, latin('neighbour'))
-      await waitFor('the neighbour to be out', () => sent() === 41)
+      await clock.until('the neighbour to be out', () => sent() === 41)
       for (const guest of await Promise.all(Array.from({ length: 60 }, () => trial.open()))) guest.call(CALL)
       const told = /calls of \d+ clients wait, the first for \d\.\d s: .* all 32 driver/
-      await waitFor('the log', () => trial.log.some(line => told.test(line)))
+      await clock.until('the log', () => trial.log.some(line => told.test(line)))
       expect(trial.upstreams).to.have.length(32)
     })
 

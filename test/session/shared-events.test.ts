@@ -6,10 +6,10 @@ import { QEMU, REMOTE } from '#protocol/procedures.js'
 import { XdrWriter } from '#protocol/xdr.js'
 import { EventDaemon, encodeDomain, eventsIn, registrationArgs } from '../support/event-daemon.js'
 import { frame, type Frame } from '../support/frame-socket.js'
+import type { ManualClock } from '../support/manual-clock.js'
 import { settle } from '../support/memory-session.js'
 import { pattern } from '../support/pattern.js'
 import { eachTrial, type SharedTrial, type MemoryGuest } from '../support/shared-trial.js'
-import { waitFor } from '../support/waiting.js'
 
 const CALL = REMOTE.domainGetInfo
 const CONSOLE = REMOTE.domainOpenConsole
@@ -25,7 +25,11 @@ const number = (n: number): Buffer => new XdrWriter().i32(n).finish()
 
 describe('events of clients that share driver connections', () => {
   let trial: SharedTrial
-  eachTrial(made => (trial = made))
+  let clock: ManualClock
+  eachTrial((made, its) => {
+    trial = made
+    clock = its
+  })
 
   /** Makes a call that registers or deregisters, and lets the daemon answer on the connection for events. The body, or the error. */
   async function ask(guest: MemoryGuest, proc: number, body?: Buffer, prog: number = PROGRAM.remote): Promise<Buffer | string> {
@@ -381,7 +385,7 @@ describe('events of clients that share driver connections', () => {
     trial.settings.driverIdleTimeoutMs = 100
     const guest = await trial.open()
     await ask(guest, OFF, number(await idOf(guest)))
-    await waitFor('its end', () => trial.upstreams[1]!.take().some(({ proc }) => proc === REMOTE.connectClose))
+    await clock.until('its end', () => trial.upstreams[1]!.take().some(({ proc }) => proc === REMOTE.connectClose))
     guest.call(ON, args(0))
     await settle()
     await settle()

@@ -5,7 +5,7 @@ import { frameProcedure, frameSerial, frameStatus, HEADER_BYTES, MESSAGE, PROGRA
 import type { Identity } from '#protocol/identity.js'
 import { lookup } from '#protocol/procedures.js'
 import { Counters } from '#workers/thread/counters.js'
-import { Clock } from '#workers/base/clock.js'
+import type { Clock } from '#workers/base/clock.js'
 import { Comebacks } from '#workers/driver/comebacks.js'
 import { DriverConnection } from '#workers/driver/driver-connection.js'
 import { DriverPool } from '#workers/driver/driver-pool.js'
@@ -17,6 +17,7 @@ import { Leaving } from '#workers/driver/leaving.js'
 import type { ConnectionUse } from '#workers/thread/driver-report.js'
 import { Turns } from '#workers/thread/turns.js'
 import { frame, type Frame } from './frame-socket.js'
+import { ManualClock } from './manual-clock.js'
 import { MemoryTransport } from './memory-transport.js'
 
 export const NAME = 'qemu:///system'
@@ -235,13 +236,14 @@ export class SharedTrial {
 }
 
 /** In a `describe`: hands a pool of its own to each of the tests, in which nothing may have failed in the end. */
-export function eachTrial(use: (trial: SharedTrial) => void): void {
-  const clock = new Clock(() => undefined)
+export function eachTrial(use: (trial: SharedTrial, clock: ManualClock) => void): void {
   let trial: SharedTrial
-  beforeEach(() => use((trial = new SharedTrial(clock))))
+  beforeEach(() => {
+    const clock = new ManualClock()
+    use((trial = new SharedTrial(clock.asClock)), clock)
+  })
   afterEach(() => {
     trial.pool.stop()
     expect(trial.failures).to.deep.equal([])
   })
-  after(() => clock.stop())
 }
