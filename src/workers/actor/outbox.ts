@@ -73,7 +73,10 @@ export class Outbox {
   flush(): void {
     this.#toFlush = false
     const news: (ActorNews | LoadNews | AuditNews)[] = [...this.#steps]
-    for (const record of this.#changed) news.push(changeOf(record))
+    for (const record of this.#changed) {
+      news.push(changeOf(record))
+      this.#opened.delete(record)
+    }
     const lines = this.#takeLines()
     if (lines.length > 0) news.push({ kind: 'audit', lines })
     news.push(...this.#news)

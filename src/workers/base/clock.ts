@@ -13,7 +13,7 @@ export interface Timed {
 }
 
 /** Times are kept in steps of this, in milliseconds: deadlines of thousands of connections cost one timer a thread. */
-const TICK_MS = 100
+export const TICK_MS = 100
 const IDLE = -1
 
 /** One waiting place, made once and set again and again. */

@@ -1,14 +1,13 @@
-import { Timer, type Clock, type Timed } from '../base/clock.js'
+import { TICK_MS, Timer, type Clock, type Timed } from '../base/clock.js'
 import type { GuestPort } from './guest-port.js'
 import type { SharedConnection } from './shared-connection.js'
 import { WaitingGuests } from './waiting-guests.js'
 
 /**
- * A call that has been out for so long waits for something, and the place that it takes is no place to wait for. By the clock,
- * whose ticks are as long as half of it: so it is half of it at least.
+ * A call that has been out for 100 ms waits for something, and the place that it takes is no place to wait for. By the clock it
+ * may have been out for a tick less.
  */
-const STUCK_MS = 200
-const LOOK_AGAIN_MS = 100
+const STUCK_MS = 100 + TICK_MS
 /** Connections of one group, whatever is stuck on them. */
 const MOST = 32
 const RETRY_MS = 1000
@@ -182,7 +181,7 @@ export class ConnectionGroup implements Timed {
     const complete = this.#openFor(waiting, Math.min(MOST, wanted))
     if (wanted > MOST) this.#tellCrowded()
     // Those that are slow now may turn out to be stuck.
-    clock.set(this.#timer, LOOK_AGAIN_MS)
+    clock.set(this.#timer, TICK_MS)
     if (complete) this.#completeAt = clock.now
   }
 

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { endpointText } from '../../../workers/os/address.js'
+import { endpointIn, endpointText } from '../../../workers/os/address.js'
 import { processInfo, tcpListener, unixListener } from '../../../workers/os/process-info.js'
 import type { Config } from '../../config/load.js'
 import { SYSTEM_RUN_DIR } from '../../config/paths.js'
@@ -59,8 +59,7 @@ async function networkEnds(config: Config): Promise<NetworkEnd[]> {
     const places = await networkPlaces(await networkPorts(config), listenAddr)
     return places.flatMap(({ name, port, ips }) => ips.map(ip => ({ name, ip, port })))
   }
-  return (['tcp', 'tls'] as const).flatMap(name => (passed.get(name) ?? []).flatMap(({ place, reach }) =>
-    'ip' in reach ? [{ name, ip: reach.ip, port: Number(place.slice(place.lastIndexOf(':') + 1)) }] : []))
+  return (['tcp', 'tls'] as const).flatMap(name => (passed.get(name) ?? []).map(({ place }) => ({ name, ...endpointIn(place) })))
 }
 
 async function tcpPlace({ name, ip, port }: NetworkEnd, isRunning: boolean): Promise<Finding> {

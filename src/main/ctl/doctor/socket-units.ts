@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs'
+import { endpointIn } from '../../../workers/os/address.js'
 import { processInfo } from '../../../workers/os/process-info.js'
 import type { ListenerName, PassedSocket, PassedSockets } from '../../config/listeners.js'
 import { shownUnits, type Unit } from './systemctl.js'
@@ -38,5 +39,5 @@ export function socketsOf(units: readonly Unit[]): PassedSockets | undefined {
 
 function reachOf(listener: ListenerName, place: string, mode: string): PassedSocket['reach'] {
   if (listener !== 'tcp' && listener !== 'tls') return { mode: parseInt(mode, 8) }
-  return { ip: place.slice(0, place.lastIndexOf(':')).replace(/^\[|\]$/g, '') }
+  return { ip: endpointIn(place).ip }
 }
