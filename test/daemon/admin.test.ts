@@ -223,7 +223,7 @@ describe('an administrator', () => {
       for (const client of two) client.destroy()
       await waitFor('the lines', () => closed() === before + 2)
     }
-    await waitFor('nobody', async () => (await admin.clients()).length === 0)
+    await admin.untilNobody()
     await admin.setFilters('1:netserverclient')
     await leave()
     const threads = threadCount(program.pid)
@@ -272,7 +272,7 @@ describe('an administrator', () => {
       })
       return thread
     }
-    await waitFor('nobody', async () => (await admin.clients()).length === 0)
+    await admin.untilNobody()
     expect(await workers()).to.deep.include({ minWorkers: 2, maxWorkers: 2, nWorkers: 2, prioWorkers: 0, jobQueueDepth: 0 })
     const [first, second] = [(await stage.open()).client, (await stage.open()).client]
     const [one, other] = [await threadOf(first), await threadOf(second)]
@@ -340,7 +340,7 @@ describe('an administrator', () => {
     const client = await RawClient.connect(cleanup, broker.socket)
     await admin.ask(ADMIN.connectSetDaemonTimeout, flags(1).u32(0))
     client.destroy()
-    await waitFor('its end', async () => (await admin.clients()).length === 0)
+    await admin.untilNobody()
     expect(broker.program.ended).to.equal(false)
     admin.client.destroy()
     expect(await broker.program.exited).to.deep.equal({ status: 0, signal: null })

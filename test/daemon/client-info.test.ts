@@ -20,15 +20,10 @@ describe('an administrator is told of a client', () => {
   const cleanup = new Cleanup()
   afterEach(() => cleanup.run())
 
-  /** The connections are gone that have found out that the broker is there. */
-  const nobody = async (admin: AdminConnection): Promise<void> => {
-    await waitFor('nobody', async () => (await admin.clients()).length === 0)
-  }
-
   it('what it is doing', async () => {
     const stage = await Stage.start(cleanup, { driver_max_requests: 1 })
     const admin = await AdminConnection.to(cleanup, stage.broker)
-    await nobody(admin)
+    await admin.untilNobody()
     const { client, daemon } = await stage.open()
     stage.driver.on(REMOTE.domainSave, () => undefined)
     for (let i = 0; i < 3; i++) client.post(REMOTE.domainSave)
@@ -50,7 +45,7 @@ describe('an administrator is told of a client', () => {
       ca_file: pki.ca.certificate, cert_file: server.certificate, key_file: server.key
     })
     const admin = await AdminConnection.to(cleanup, stage.broker)
-    await nobody(admin)
+    await admin.untilNobody()
     const places: (() => Promise<RawClient>)[] = [
       () => stage.connect(stage.broker.socket),
       () => stage.connect(),
@@ -66,7 +61,7 @@ describe('an administrator is told of a client', () => {
       expect(await admin.info(id)).to.deep.include({ bytes_in: BigInt(sent), bytes_out: BigInt(client.received) })
       expect(sent).to.be.greaterThan(CALLS * CALLS * 400)
       await admin.disconnect(id)
-      await nobody(admin)
+      await admin.untilNobody()
     }
   })
 
@@ -74,7 +69,7 @@ describe('an administrator is told of a client', () => {
     const stage = await Stage.start(cleanup, { actor_threads: 1 }, { nodeOptions: ['--import', killer] })
     const { program } = stage.broker
     const admin = await AdminConnection.to(cleanup, stage.broker)
-    await nobody(admin)
+    await admin.untilNobody()
     await stage.open()
     const { id } = (await admin.clients())[0]!
     await waitFor('its session', async () => 'uri' in await admin.info(id))

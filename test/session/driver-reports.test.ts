@@ -1,19 +1,14 @@
 import { expect } from 'chai'
 import { REMOTE } from '#protocol/procedures.js'
 import type { ConnectionReport } from '#workers/thread/driver-report.js'
-import type { ManualClock } from '../support/manual-clock.js'
-import { eachTrial, NAME, type SharedTrial, wayTo } from '../support/shared-trial.js'
+import { eachTrial, NAME, type TimedTrial, wayTo } from '../support/shared-trial.js'
 
 const CALL = REMOTE.domainGetInfo
 const HIGH = REMOTE.connectGetLibVersion
 
 describe('what is told of connections to driver daemons', () => {
-  let trial: SharedTrial
-  let clock: ManualClock
-  eachTrial((made, its) => {
-    trial = made
-    clock = its
-  })
+  let trial: TimedTrial
+  eachTrial(made => (trial = made))
 
   const all = (): readonly ConnectionReport[] => trial.links.reports(0).connections
 
@@ -26,7 +21,7 @@ describe('what is told of connections to driver daemons', () => {
     await trial.open()
     first.call(CALL)
     first.call(CALL)
-    await clock.until('a while', () => (all()[0]?.oldestMs ?? 0) > 0)
+    await trial.time.until('a while', () => (all()[0]?.oldestMs ?? 0) > 0)
     const [ann, ...others] = all()
     const { oldestMs, ...rest } = ann!
     expect(oldestMs).to.be.greaterThan(0)
@@ -47,9 +42,9 @@ describe('what is told of connections to driver daemons', () => {
   it('is what each is for', async () => {
     const [guest, other, third] = [await trial.open(), await trial.open(), await trial.open()]
     for (const one of [guest, other]) for (let count = 0; count < 2; count++) one.call(CALL)
-    await clock.until('their calls', () => all().length === 2 && all().every(({ calls }) => calls === 2))
+    await trial.time.until('their calls', () => all().length === 2 && all().every(({ calls }) => calls === 2))
     third.call(HIGH)
-    const priority = await clock.until('one for priority', () => all().find(({ kind }) => kind === 'priority'))
+    const priority = await trial.time.until('one for priority', () => all().find(({ kind }) => kind === 'priority'))
     expect(priority).to.include({ calls: 1, clients: 3 })
     expect(all().slice(0, 2).map(({ kind, calls }) => [kind, calls])).to.deep.equal([['shared', 2], ['shared', 2]])
   })
@@ -58,7 +53,7 @@ describe('what is told of connections to driver daemons', () => {
     const guest = await trial.open({ saslUserName: 'ann' })
     guest.bound = true
     guest.call(REMOTE.domainOpenConsole)
-    await clock.until('its own', () => all().length === 2)
+    await trial.time.until('its own', () => all().length === 2)
     expect(all()[1]).to.include({ connection: 2, kind: 'own', why: 'stream', client: 1, clients: 1, calls: 1, identity: 'ann' })
     guest.port.close()
     expect(all().map(({ connection, clients }) => [connection, clients])).to.deep.equal([[1, 0]])
@@ -66,7 +61,7 @@ describe('what is told of connections to driver daemons', () => {
 
   it('comes in pages, in the order in which they were made', async () => {
     trial.settings.driverSharing = 'off'
-    const users = await Promise.all(Array.from({ length: 300 }, () => trial.open()))
+    const users = await trial.guests(300)
     users[100]!.port.close()
     const seen: number[] = []
     for (let more = true; more;) {

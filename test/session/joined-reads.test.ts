@@ -4,10 +4,9 @@ import { HEADER_BYTES, MESSAGE, readHeader, STATUS } from '#protocol/header.js'
 import { REMOTE } from '#protocol/procedures.js'
 import { FAMILIES } from '#workers/thread/metric-families.js'
 import { frame, type Frame } from '../support/frame-socket.js'
-import type { ManualClock } from '../support/manual-clock.js'
 import { settle } from '../support/memory-session.js'
 import { pattern } from '../support/pattern.js'
-import { eachTrial, type MemoryGuest, type SharedTrial, type Upstream } from '../support/shared-trial.js'
+import { eachTrial, type MemoryGuest, type TimedTrial, type Upstream } from '../support/shared-trial.js'
 
 const { domainGetXmlDesc: READ, domainGetInfo: OTHER, domainSetMetadata: WRITE, domainOpenConsole: CONSOLE } = REMOTE
 const HIGH = REMOTE.connectListAllDomains
@@ -17,17 +16,14 @@ const latin = (text: string): Buffer => Buffer.from(text, 'latin1')
 const ask = latin('what')
 
 describe('reads of clients that share driver connections', () => {
-  let trial: SharedTrial
-  let clock: ManualClock
-  eachTrial((made, its) => {
+  let trial: TimedTrial
+  eachTrial(made => {
     trial = made
-    clock = its
     Object.assign(trial.settings, { collapseReads: true, driverMaxRequests: 1, driverPoolSize: 1 })
   })
 
   const only = (): Upstream => trial.upstreams[0]!
-  const guests = (count: number): Promise<MemoryGuest[]> => Promise.all(Array.from({ length: count }, () => trial.open()))
-  const asked = (upstream = only()): number[] => upstream.take().map(({ proc }) => proc)
+  const asked = (upstream = only()): number[] => upstream.procedures()
   const texts = (guest: MemoryGuest | undefined): string[] => guest!.answers().map(({ payload }) => payload)
 
   /** The only place is taken until `free` is called. */
@@ -61,7 +57,7 @@ describe('reads of clients that share driver connections', () => {
 
   describe('become one', () => {
     it('while they wait for room, and each gets the reply, under its own serial', async () => {
-      const all = await guests(5)
+      const all = await trial.guests(5)
       all[3]!.call(WRITE)
       for (const call of only().take()) only().reply(call)
       all[3]!.answers()
@@ -76,7 +72,7 @@ describe('reads of clients that share driver connections', () => {
 
     it('until the one leaves, which is at the end of the turn', async () => {
       trial.settings.driverMaxRequests = 4
-      const [a, b, late] = await guests(3)
+      const [a, b, late] = await trial.guests(3)
       a!.call(READ, ask)
       b!.call(READ, ask)
       const calls = only().take()
@@ -88,7 +84,7 @@ describe('reads of clients that share driver connections', () => {
     })
 
     it('never with one that has left, though it waits for room', async () => {
-      const [a, b] = await guests(2)
+      const [a, b] = await trial.guests(2)
       a!.call(READ, ask)
       const [first] = only().take()
       b!.call(READ, ask)
@@ -100,7 +96,7 @@ describe('reads of clients that share driver connections', () => {
     })
 
     it('several times for one client that asks at once', async () => {
-      const [a, b] = await guests(2)
+      const [a, b] = await trial.guests(2)
       const { free } = await occupied()
       for (const guest of [a!, b!, b!, a!]) guest.call(READ, ask)
       free()
@@ -112,18 +108,18 @@ describe('reads of clients that share driver connections', () => {
     })
 
     it('up to 1,025 of them', async () => {
-      const all = await guests(1100)
+      const all = await trial.guests(1100)
       const calls = await askAtOnce(all)
       only().reply(calls[0]!)
       const more = only().take()
       expect([calls.length, more.length]).to.deep.equal([1, 1])
       only().reply(more[0]!)
-      await clock.until('all replies', () => all.every(({ calls }) => calls.size === 0))
+      await trial.time.until('all replies', () => all.every(({ calls }) => calls.size === 0))
     })
 
     it('so that 200 who ask in the same few turns make a daemon work a dozen times at most', async () => {
       Object.assign(trial.settings, { driverMaxRequests: 4, driverPoolSize: 4 })
-      const all = await guests(200)
+      const all = await trial.guests(200)
       const calls: { upstream: Upstream; call: Frame }[] = []
       const hear = (): void => {
         for (const upstream of trial.upstreams) for (const call of upstream.take()) calls.push({ upstream, call })
@@ -144,7 +140,7 @@ describe('reads of clients that share driver connections', () => {
 
     it('with arguments of up to 4 KiB', async () => {
       for (const [bytes, expected] of [[4096, 1], [4100, 2]] as const) {
-        const all = await guests(2)
+        const all = await trial.guests(2)
         const calls = await answerAll(await askAtOnce(all, pattern(bytes)))
         expect(calls.map(({ payload }) => payload.equals(pattern(bytes))), `${bytes} bytes`).to.deep.equal(
           Array.from({ length: expected }, () => true)
@@ -154,7 +150,7 @@ describe('reads of clients that share driver connections', () => {
     })
 
     it('whatever the reply is: an error is copied as well', async () => {
-      const all = await guests(3)
+      const all = await trial.guests(3)
       const [call] = await askAtOnce(all)
       only().transport.receive(errorReply(readHeader(call!.bytes), rpcError('no such thing')))
       await settle()
@@ -166,7 +162,7 @@ describe('reads of clients that share driver connections', () => {
 
     for (const pieces of [1, 28, 29, 5000]) {
       it(`also when the reply comes in pieces of ${pieces} bytes`, async () => {
-        const all = await guests(3)
+        const all = await trial.guests(3)
         const [call] = await askAtOnce(all)
         const reply = frame({ proc: READ, serial: call!.serial, type: MESSAGE.reply }, pattern(20_000))
         only().transport.receive(reply, pieces)
@@ -180,7 +176,7 @@ describe('reads of clients that share driver connections', () => {
 
   describe('stay apart', () => {
     async function apart(first: Parameters<MemoryGuest['call']>, second: typeof first, length = 2): Promise<void> {
-      const [a, b] = await guests(2)
+      const [a, b] = await trial.guests(2)
       const { free } = await occupied()
       a!.call(...first)
       b!.call(...second)
@@ -201,7 +197,7 @@ describe('reads of clients that share driver connections', () => {
 
     it('if they wait for no hypervisor', async () => {
       trial.settings.driverMaxRequests = 4
-      for (const guest of await guests(3)) guest.call(HIGH, ask)
+      for (const guest of await trial.guests(3)) guest.call(HIGH, ask)
       expect(asked()).to.deep.equal([HIGH, HIGH, HIGH])
     })
 
@@ -214,13 +210,13 @@ describe('reads of clients that share driver connections', () => {
     it('if that is off', async () => {
       trial.settings.collapseReads = false
       trial.settings.driverMaxRequests = 4
-      for (const guest of await guests(3)) guest.call(READ, ask)
+      for (const guest of await trial.guests(3)) guest.call(READ, ask)
       expect(asked()).to.deep.equal([READ, READ, READ])
     })
 
     it('from those of a client with a call out that is no read, until that is answered', async () => {
       trial.settings.driverMaxRequests = 2
-      const [a, writer] = await guests(2)
+      const [a, writer] = await trial.guests(2)
       writer!.call(WRITE)
       const [write] = only().take()
       const other = await trial.open()
@@ -241,7 +237,7 @@ describe('reads of clients that share driver connections', () => {
 
     it('but not from those of a client that has other reads out', async () => {
       trial.settings.driverMaxRequests = 2
-      const [a, reader] = await guests(2)
+      const [a, reader] = await trial.guests(2)
       reader!.call(OTHER)
       only().take()
       a!.call(READ, ask)
@@ -252,7 +248,7 @@ describe('reads of clients that share driver connections', () => {
 
     it('if they would overtake what the client has just sent by another connection', async () => {
       Object.assign(trial.settings, { driverMaxRequests: 1, driverPoolSize: 2 })
-      const [a, reader, third] = await guests(3)
+      const [a, reader, third] = await trial.guests(3)
       a!.call(WAITS_FOR_ROOM)
       reader!.call(OTHER)
       await settle()
@@ -268,7 +264,7 @@ describe('reads of clients that share driver connections', () => {
 
   describe('end as each would', () => {
     it('for those that are left when the first caller goes', async () => {
-      const all = await guests(3)
+      const all = await trial.guests(3)
       const [call] = await askAtOnce(all)
       all[0]!.port.close()
       only().reply(call!, latin('x'))
@@ -279,7 +275,7 @@ describe('reads of clients that share driver connections', () => {
 
     it('also when it goes before the call has left', async () => {
       trial.settings.driverMaxRequests = 4
-      const all = await guests(3)
+      const all = await trial.guests(3)
       all[0]!.call(READ, ask)
       all[1]!.call(READ, ask)
       all[0]!.port.close()
@@ -293,7 +289,7 @@ describe('reads of clients that share driver connections', () => {
     })
 
     it('for the others when one that has joined goes, before the reply or while it is copied', async () => {
-      const all = await guests(4)
+      const all = await trial.guests(4)
       const [call] = await askAtOnce(all)
       all[1]!.port.close()
       only().reply(call!, latin('x'))
@@ -304,7 +300,7 @@ describe('reads of clients that share driver connections', () => {
 
     it('with the connection, if nobody waits any more', async () => {
       const bystander = await trial.open({ saslUserName: 'other' })
-      const all = await guests(3)
+      const all = await trial.guests(3)
       const upstream = trial.upstreams[1]!
       for (const guest of all) guest.call(READ, ask)
       expect(asked(upstream)).to.deep.equal([READ])
@@ -317,13 +313,13 @@ describe('reads of clients that share driver connections', () => {
 
     it('by the loss of the connection for all who had the call there, and for nobody who waits for another', async () => {
       Object.assign(trial.settings, { driverPoolSize: 2 })
-      const [holder, ...all] = await guests(5)
+      const [holder, ...all] = await trial.guests(5)
       holder!.call(WAITS_FOR_ROOM)
       await settle()
       const [kept] = trial.upstreams
       expect(asked(kept)).to.deep.equal([WAITS_FOR_ROOM])
       for (const guest of all.slice(0, 3)) guest.call(READ, ask)
-      await clock.until('another connection', () => trial.upstreams[1])
+      await trial.time.until('another connection', () => trial.upstreams[1])
       await settle()
       const second = trial.upstreams[1]!
       expect(asked(second)).to.deep.equal([READ])
@@ -332,13 +328,13 @@ describe('reads of clients that share driver connections', () => {
       second.transport.lose(104)
       const lost = ['lost: Cannot recv data: Connection reset by peer, 1, false']
       expect([holder!, ...all].map(({ heard }) => heard)).to.deep.equal([[], lost, lost, lost, []])
-      await clock.until('a third', () => trial.upstreams[2])
+      await trial.time.until('a third', () => trial.upstreams[2])
       await settle()
       expect(asked(trial.upstreams[2])).to.deep.equal([READ])
     })
 
     it('on a connection of its own, for one that needs it afterwards', async () => {
-      const all = await guests(2)
+      const all = await trial.guests(2)
       const [call] = await askAtOnce(all)
       all[1]!.call(CONSOLE)
       await settle()
@@ -350,7 +346,7 @@ describe('reads of clients that share driver connections', () => {
     })
 
     it('and where one is being opened for it before its call is sent, the call goes there', async () => {
-      const all = await guests(2)
+      const all = await trial.guests(2)
       const { free } = await occupied()
       all[0]!.call(READ, ask)
       all[1]!.call(CONSOLE)
@@ -362,7 +358,7 @@ describe('reads of clients that share driver connections', () => {
     })
 
     it('when it is turned off meanwhile, and back on', async () => {
-      const all = await guests(4)
+      const all = await trial.guests(4)
       const { free } = await occupied()
       for (const guest of all) guest.call(READ, ask)
       trial.settings.collapseReads = false
@@ -382,7 +378,7 @@ describe('reads of clients that share driver connections', () => {
   describe('cost no more than each would', () => {
     it('of memory: a reply of more than 1 MiB is not copied, and the other calls are sent after all, each alone', async () => {
       for (const [bytes, calls] of [[MiB - HEADER_BYTES, 1], [MiB - HEADER_BYTES + 4, 3]] as const) {
-        const all = await guests(3)
+        const all = await trial.guests(3)
         let count = 0
         await answerAll(await askAtOnce(all), () => pattern(bytes, ++count))
         expect(count, `${bytes} bytes`).to.equal(calls)
@@ -394,7 +390,7 @@ describe('reads of clients that share driver connections', () => {
     })
 
     it('nor what those clients have called since', async () => {
-      const all = await guests(2)
+      const all = await trial.guests(2)
       const [call] = await askAtOnce(all)
       all[1]!.call(OTHER)
       all[1]!.call(WRITE)
@@ -407,7 +403,7 @@ describe('reads of clients that share driver connections', () => {
     })
 
     it('not before a client reads again that does not', async () => {
-      const all = await guests(2)
+      const all = await trial.guests(2)
       const [call] = await askAtOnce(all)
       all[1]!.port.pause()
       only().reply(call!, Buffer.alloc(MiB))
@@ -419,7 +415,7 @@ describe('reads of clients that share driver connections', () => {
 
     it('of memory for those who do not read: with 32 MiB kept, what was joined is sent after all', async () => {
       trial.settings.driverMaxRequests = 40
-      const [slow, ...all] = await guests(3)
+      const [slow, ...all] = await trial.guests(3)
       slow!.port.pause()
       const fill = async (count: number): Promise<void> => {
         slow!.port.resume()
@@ -447,7 +443,7 @@ describe('reads of clients that share driver connections', () => {
     it('of time: copies for many are made in more turns than one, in which others are served', async () => {
       trial.settings.driverMaxRequests = 2
       const neighbour = await trial.open()
-      const all = await guests(200)
+      const all = await trial.guests(200)
       for (const guest of all) guest.call(READ, ask)
       const [call] = only().take()
       only().reply(call!, Buffer.alloc(MiB - 100))
@@ -459,14 +455,14 @@ describe('reads of clients that share driver connections', () => {
       only().reply(other!, latin('quick'))
       expect(texts(neighbour)).to.deep.equal(['quick'])
       expect(done(), 'by then').to.be.below(200)
-      await clock.until('all', () => {
+      await trial.time.until('all', () => {
         for (const guest of all) guest.taken()
         return done() === 200
       })
     })
 
     it('of the patience of a daemon: a call that joins takes no place, and one that waits goes in its turn', async () => {
-      const all = await guests(3)
+      const all = await trial.guests(3)
       const { free } = await occupied()
       all[0]!.call(OTHER)
       all[1]!.call(READ, ask)

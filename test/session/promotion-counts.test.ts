@@ -2,8 +2,7 @@ import { expect } from 'chai'
 import { MESSAGE, PROGRAM, type Header } from '#protocol/header.js'
 import { REMOTE } from '#protocol/procedures.js'
 import { FAMILIES, PROMOTIONS, type Promotion } from '#workers/thread/metric-families.js'
-import type { ManualClock } from '../support/manual-clock.js'
-import { eachTrial, type SharedTrial } from '../support/shared-trial.js'
+import { eachTrial, type TimedTrial } from '../support/shared-trial.js'
 
 const AUTODESTROY = Buffer.from([0, 0, 0, 2])
 
@@ -21,22 +20,18 @@ const CALLS: Readonly<Record<Promotion, readonly [proc: number, payload?: Buffer
 }
 
 describe('connections that clients get for themselves', () => {
-  let trial: SharedTrial
-  let clock: ManualClock
-  eachTrial((made, its) => {
-    trial = made
-    clock = its
-  })
+  let trial: TimedTrial
+  eachTrial(made => (trial = made))
 
   for (const reason of PROMOTIONS) {
     it(`are counted by why: ${reason}`, async () => {
       const guest = await trial.open()
       guest.bound = true
       guest.call(...CALLS[reason])
-      await clock.until('its own', () => trial.upstreams.length === 2)
+      await trial.time.until('its own', () => trial.upstreams.length === 2)
       const counts = PROMOTIONS.map((_, index) => trial.counters.get(FAMILIES.promotions, index))
       expect(counts).to.deep.equal(PROMOTIONS.map(one => (one === reason ? 1 : 0)))
-      await clock.until('it to be in use', () =>
+      await trial.time.until('it to be in use', () =>
         trial.links.reports(0).connections.some(({ kind, why }) => kind === 'own' && why === reason)
       )
       guest.port.close()

@@ -5,10 +5,9 @@ import { DISPOSITION } from '#protocol/frame-reader.js'
 import { MESSAGE, readHeader, STATUS } from '#protocol/header.js'
 import { QEMU, REMOTE } from '#protocol/procedures.js'
 import { frame } from '../support/frame-socket.js'
-import type { ManualClock } from '../support/manual-clock.js'
 import { settle } from '../support/memory-session.js'
 import { pattern } from '../support/pattern.js'
-import { eachTrial, wayTo, type SharedTrial } from '../support/shared-trial.js'
+import { eachTrial, wayTo, type TimedTrial } from '../support/shared-trial.js'
 
 const CALL = REMOTE.domainGetInfo
 const CONSOLE = REMOTE.domainOpenConsole
@@ -16,17 +15,13 @@ const HIGH = REMOTE.connectGetLibVersion
 const latin = (text: string): Buffer => Buffer.from(text, 'latin1')
 
 describe('shared driver connections in the end', () => {
-  let trial: SharedTrial
-  let clock: ManualClock
-  eachTrial((made, its) => {
-    trial = made
-    clock = its
-  })
+  let trial: TimedTrial
+  eachTrial(made => (trial = made))
 
   describe('end', () => {
     it('for those with calls there, and for all when the one is lost that stands for the daemon', async () => {
       trial.settings.driverPoolSize = 2
-      const guests = await Promise.all(Array.from({ length: 4 }, () => trial.open()))
+      const guests = await trial.guests(4)
       const idle = await trial.open({ saslUserName: 'other' })
       for (const guest of guests) guest.call(CALL)
       await settle()
@@ -52,7 +47,7 @@ describe('shared driver connections in the end', () => {
     })
 
     it('also when it is another that is lost, and the one that has the rest is given up with it', async () => {
-      const guests = await Promise.all(Array.from({ length: 4 }, () => trial.open()))
+      const guests = await trial.guests(4)
       for (const guest of guests) guest.call(CALL)
       await settle()
       const [kept, second] = trial.upstreams
@@ -93,20 +88,20 @@ describe('shared driver connections in the end', () => {
       expect(shared!.take(), 'within the reply').to.deep.equal([])
       shared!.transport.receive(long.subarray(2 ** 20))
       callOfOther()
-      expect([reader.taken().length, shared!.take().map(({ proc }) => proc)]).to.deep.equal([long.length, [REMOTE.connectClose]])
+      expect([reader.taken().length, shared!.procedures()]).to.deep.equal([long.length, [REMOTE.connectClose]])
     })
 
     it('when they have been idle for long, but for one as long as a session has the name open', async () => {
       trial.settings.driverIdleTimeoutMs = 100
       const guests = [await trial.open({ saslUserName: 'a' }), await trial.open({ saslUserName: 'b' })]
       const [first, second] = trial.upstreams
-      await clock.until('the goodbye', () => second!.take().some(({ proc }) => proc === REMOTE.connectClose))
+      await trial.time.until('the goodbye', () => second!.take().some(({ proc }) => proc === REMOTE.connectClose))
       expect(first!.take()).to.deep.equal([])
       guests[1]!.call(CALL)
       await settle()
       expect(trial.upstreams[2]!.order.identity).to.deep.equal({ saslUserName: 'b' })
       for (const guest of guests) guest.port.leave()
-      await clock.until('the other goodbye', () => first!.take().some(({ proc }) => proc === REMOTE.connectClose))
+      await trial.time.until('the other goodbye', () => first!.take().some(({ proc }) => proc === REMOTE.connectClose))
     })
 
     it('when there are too many that are idle, the one that is so longest first', async () => {
@@ -140,11 +135,11 @@ describe('shared driver connections in the end', () => {
       a.call(CALL)
       await settle()
       expect(trial.upstreams[1]!.take()).to.have.length(1)
-      expect(upstream!.take().map(({ proc }) => proc)).to.deep.equal([REMOTE.connectClose])
+      expect(upstream!.procedures()).to.deep.equal([REMOTE.connectClose])
     })
 
     it('so that those who wait for them get others', async () => {
-      const guests = await Promise.all(Array.from({ length: 5 }, () => trial.open()))
+      const guests = await trial.guests(5)
       for (const guest of guests) guest.call(CALL)
       await settle()
       trial.upstreams[1]!.transport.lose(0)
@@ -165,7 +160,7 @@ describe('shared driver connections in the end', () => {
       expect(trial.log).to.deep.equal(['driver-refused: no further driver connection: too many'])
       const [upstream] = trial.upstreams
       for (const call of upstream!.take()) upstream!.reply(call)
-      expect(upstream!.take().map(({ proc }) => proc)).to.deep.equal([HIGH])
+      expect(upstream!.procedures()).to.deep.equal([HIGH])
     })
 
     it('never with what a daemon needs of another one opened more than once', async () => {
@@ -202,7 +197,7 @@ describe('shared driver connections in the end', () => {
       a.call(CALL)
       const [last] = own!.take()
       own!.reply(last!)
-      expect(own!.take().map(({ proc }) => proc)).to.deep.equal([REMOTE.connectClose])
+      expect(own!.procedures()).to.deep.equal([REMOTE.connectClose])
       a.call(CALL)
       expect(shared!.take()).to.have.length(2)
     })
@@ -229,7 +224,7 @@ describe('shared driver connections in the end', () => {
 
     it('by a session whose call comes in pieces while too much of that is kept already', async () => {
       const half = frame({ proc: CALL, serial: 7 }, pattern(60_000)).subarray(0, 100)
-      const guests = await Promise.all(Array.from({ length: 600 }, () => trial.open()))
+      const guests = await trial.guests(600)
       const found = guests.map(({ port }) => port.begin(Buffer.from(half), 0, false))
       const most = Math.floor(2 ** 25 / 60_028)
       expect([found[0], found[most - 1], found[most], found[599]]).to.deep.equal([
@@ -260,7 +255,7 @@ describe('shared driver connections in the end', () => {
       own.transport.receive(event)
       expect(guest.taken().length).to.equal(event.length)
       own.reply(console!)
-      expect(own.take().map(({ proc }) => proc)).to.deep.equal([REMOTE.connectClose])
+      expect(own.procedures()).to.deep.equal([REMOTE.connectClose])
       guest.taken()
       own.transport.receive(event)
       expect(guest.taken().length).to.equal(0)

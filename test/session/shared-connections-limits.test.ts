@@ -5,29 +5,21 @@ import { DISPOSITION } from '#protocol/frame-reader.js'
 import { MESSAGE, readHeader } from '#protocol/header.js'
 import { REMOTE } from '#protocol/procedures.js'
 import { frame } from '../support/frame-socket.js'
-import type { ManualClock } from '../support/manual-clock.js'
 import { settle } from '../support/memory-session.js'
 import { pattern } from '../support/pattern.js'
-import { eachTrial, type SharedTrial, type MemoryGuest, type Upstream } from '../support/shared-trial.js'
+import { eachTrial, type TimedTrial } from '../support/shared-trial.js'
 
 const CALL = REMOTE.domainGetInfo
 const GOODBYE = REMOTE.connectClose
 const MiB = 2 ** 20
 
 describe('shared driver connections and what they bound', () => {
-  let trial: SharedTrial
-  let clock: ManualClock
-  eachTrial((made, its) => {
-    trial = made
-    clock = its
-  })
-
-  const guests = (count: number): Promise<MemoryGuest[]> => Promise.all(Array.from({ length: count }, () => trial.open()))
-  const procedures = (upstream: Upstream): number[] => upstream.take().map(({ proc }) => proc)
+  let trial: TimedTrial
+  eachTrial(made => (trial = made))
 
   it('take the calls of one turn in one write, in their order, however long they are', async () => {
     trial.settings.driverMaxRequests = 8
-    const all = await guests(5)
+    const all = await trial.guests(5)
     const [upstream] = trial.upstreams
     const before = upstream!.transport.writes
     const lengths = [100, 200, 5000, 3000, 3000]
@@ -41,7 +33,7 @@ describe('shared driver connections and what they bound', () => {
   })
 
   it('are closed at once when nobody waits for what is out on them', async () => {
-    const all = await guests(4)
+    const all = await trial.guests(4)
     for (const guest of all) guest.call(CALL)
     await settle()
     const [first, second] = trial.upstreams
@@ -58,7 +50,7 @@ describe('shared driver connections and what they bound', () => {
 
   it('stay all the same while there is no other to that daemon, and go as soon as there is', async () => {
     trial.settings.driverPoolSize = 1
-    const [gone, stays] = await guests(2)
+    const [gone, stays] = await trial.guests(2)
     gone!.call(CALL)
     gone!.call(CALL)
     await settle()
@@ -67,14 +59,14 @@ describe('shared driver connections and what they bound', () => {
     gone!.port.close()
     expect(only!.closed).to.equal(false)
     stays!.call(CALL)
-    await clock.until('another, because those calls are stuck', () => trial.upstreams[1])
+    await trial.time.until('another, because those calls are stuck', () => trial.upstreams[1])
     await settle()
-    expect(procedures(trial.upstreams[1]!)).to.deep.equal([CALL])
+    expect(trial.upstreams[1]!.procedures()).to.deep.equal([CALL])
     expect([only!.closed, stays!.heard]).to.deep.equal([true, []])
   })
 
   it('go when the last session has gone, with calls out or without', async () => {
-    const [a] = await guests(1)
+    const [a] = await trial.guests(1)
     a!.call(CALL)
     trial.upstreams[0]!.take()
     a!.port.close()
@@ -83,14 +75,14 @@ describe('shared driver connections and what they bound', () => {
 
   it('are replaced before they go when a daemon has lost another one that it needs', async () => {
     trial.settings.driverPoolSize = 1
-    const [a] = await guests(1)
+    const [a] = await trial.guests(1)
     a!.call(REMOTE.secretLookupByUuid)
     const [upstream] = trial.upstreams
     upstream!.transport.receive(errorReply(readHeader(upstream!.take()[0]!.bytes), driverClosed()))
-    expect(procedures(upstream!), 'the only one').to.deep.equal([])
+    expect(upstream!.procedures(), 'the only one').to.deep.equal([])
     a!.call(CALL)
     await settle()
-    expect([procedures(upstream!), procedures(trial.upstreams[1]!)]).to.deep.equal([[GOODBYE], [CALL]])
+    expect([upstream!.procedures(), trial.upstreams[1]!.procedures()]).to.deep.equal([[GOODBYE], [CALL]])
   })
 
   it('make room for others when a daemon does not answer the next', async () => {
@@ -100,7 +92,7 @@ describe('shared driver connections and what they bound', () => {
     let answer: (() => void) | undefined
     trial.drivers.gate = new Promise(resolve => (answer = resolve))
     const next = trial.open({ saslUserName: 'c' })
-    await clock.until('the goodbye', () => procedures(idle!).includes(GOODBYE))
+    await trial.time.until('the goodbye', () => idle!.procedures().includes(GOODBYE))
     answer!()
     await next
     expect(trial.upstreams[0]!.closed).to.equal(false)
@@ -109,7 +101,7 @@ describe('shared driver connections and what they bound', () => {
   it('serve neighbours of a slow reader, of half a call, and of a call that hangs, in the turn in which they call', async () => {
     trial.settings.driverPoolSize = 1
     trial.settings.driverMaxRequests = 30
-    const [slow, unfinished, hanging, neighbour] = await guests(4)
+    const [slow, unfinished, hanging, neighbour] = await trial.guests(4)
     const [upstream] = trial.upstreams
     for (let i = 0; i < 20; i++) slow!.call(CALL)
     slow!.port.pause()
@@ -132,7 +124,7 @@ describe('shared driver connections and what they bound', () => {
   })
 
   it('are read for a client that does not read, until it has the most of 64 MiB', async () => {
-    const [slow, slower, quick] = await guests(3)
+    const [slow, slower, quick] = await trial.guests(3)
     trial.settings.driverMaxRequests = 200
     for (const [guest, count] of [[slow!, 20], [slower!, 60]] as const) {
       for (let i = 0; i < count; i++) guest.call(CALL)

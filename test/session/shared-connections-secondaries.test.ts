@@ -6,9 +6,8 @@ import { encodeCallbackId } from '#protocol/messages/events.js'
 import { REMOTE } from '#protocol/procedures.js'
 import { encodeDomain, registrationArgs } from '../support/event-daemon.js'
 import type { Frame } from '../support/frame-socket.js'
-import type { ManualClock } from '../support/manual-clock.js'
 import { settle } from '../support/memory-session.js'
-import { eachTrial, type MemoryGuest, type SharedTrial, type Upstream } from '../support/shared-trial.js'
+import { eachTrial, type MemoryGuest, type TimedTrial, type Upstream } from '../support/shared-trial.js'
 
 const CALL = REMOTE.domainGetInfo
 const GOODBYE = REMOTE.connectClose
@@ -21,22 +20,16 @@ const {
 const latin = (text: string): Buffer => Buffer.from(text, 'latin1')
 
 describe('shared driver connections, and other daemons that a driver daemon needs', () => {
-  let trial: SharedTrial
-  let clock: ManualClock
-  eachTrial((made, its) => {
-    trial = made
-    clock = its
-  })
+  let trial: TimedTrial
+  eachTrial(made => (trial = made))
 
-  const guests = (count: number): Promise<MemoryGuest[]> => Promise.all(Array.from({ length: count }, () => trial.open()))
-  const procedures = (upstream: Upstream): number[] => upstream.take().map(({ proc }) => proc)
   const fail = (upstream: Upstream, { bytes }: Frame, error: RemoteError): void =>
     upstream.transport.receive(errorReply(readHeader(bytes), error))
 
   describe('are not given up', () => {
     it('for what a client has done wrong, nor for a daemon that is not there', async () => {
       trial.settings.driverPoolSize = 1
-      const [hostile, neighbour] = await guests(2)
+      const [hostile, neighbour] = await trial.guests(2)
       const [upstream] = trial.upstreams
       const errors = [
         undecodable(), internalError('maxnames > REMOTE_NETWORK_NAME_LIST_MAX'),
@@ -54,7 +47,7 @@ describe('shared driver connections, and other daemons that a driver daemon need
     })
 
     it('for events that there are not: whoever registers for them opens none', async () => {
-      const [hostile] = await guests(1)
+      const [hostile] = await trial.guests(1)
       for (let i = 0; i < 20; i++) {
         hostile!.call(NETWORKS, registrationArgs(999))
         await settle()
@@ -78,33 +71,33 @@ describe('shared driver connections, and other daemons that a driver daemon need
     }
 
     it('go at once when nobody has registered there', async () => {
-      const [guest] = await guests(1)
+      const [guest] = await trial.guests(1)
       const [upstream, call] = await registers(guest!, NETWORKS)
       fail(upstream, call, driverClosed())
-      expect(procedures(upstream)).to.deep.equal([GOODBYE])
+      expect(upstream.procedures()).to.deep.equal([GOODBYE])
       const [next] = await registers(guest!, NETWORKS)
       expect(next).to.equal(trial.upstreams[2])
     })
 
     it('go with the last who has', async () => {
-      const [a, b] = await guests(2)
+      const [a, b] = await trial.guests(2)
       const [upstream, first] = await registers(a!, DOMAINS)
       upstream.reply(first, encodeCallbackId(3))
       await settle()
       const [answer] = a!.answers()
       const [, second] = await registers(b!, NETWORKS)
       fail(upstream, second, driverClosed())
-      expect(procedures(upstream)).to.deep.equal([])
+      expect(upstream.procedures()).to.deep.equal([])
       a!.call(DOMAINS_OFF, latin(answer!.payload))
       await settle()
       const [off] = upstream.take()
       expect(off!.proc).to.equal(DOMAINS_OFF)
       upstream.reply(off!)
-      expect(procedures(upstream)).to.deep.equal([GOODBYE])
+      expect(upstream.procedures()).to.deep.equal([GOODBYE])
     })
 
     it('are no more than eight, whatever is registered on them', async () => {
-      const [guest] = await guests(1)
+      const [guest] = await trial.guests(1)
       for (let i = 0; i < 20; i++) {
         const [upstream, call] = await registers(guest!, DOMAINS, encodeDomain(i.toString(16).padStart(32, '0')))
         upstream.reply(call, encodeCallbackId(i))
@@ -120,30 +113,30 @@ describe('shared driver connections, and other daemons that a driver daemon need
     it('are joined by others, for those who need it as well', async () => {
       trial.settings.driverPoolSize = 1
       trial.settings.driverMaxRequests = 4
-      for (const guest of await guests(4)) guest.call(STORAGE)
-      await clock.until('one more for each', () => trial.upstreams.length === 4 && trial.upstreams[3]!.transport.frames.length > 0)
-      expect(trial.upstreams.map(procedures)).to.deep.equal([[STORAGE], [STORAGE], [STORAGE], [STORAGE]])
+      for (const guest of await trial.guests(4)) guest.call(STORAGE)
+      await trial.time.until('one more for each', () => trial.upstreams.length === 4 && trial.upstreams[3]!.transport.frames.length > 0)
+      expect(trial.upstreams.map(upstream => upstream.procedures())).to.deep.equal([[STORAGE], [STORAGE], [STORAGE], [STORAGE]])
     })
 
     it('take the calls of all who need none in the turn in which they come', async () => {
       trial.settings.driverPoolSize = 1
       trial.settings.driverMaxRequests = 4
-      const [first, second, other] = await guests(3)
+      const [first, second, other] = await trial.guests(3)
       const [upstream] = trial.upstreams
       first!.call(STORAGE)
       first!.call(STORAGE)
       second!.call(STORAGE)
-      expect(procedures(upstream!)).to.deep.equal([STORAGE])
+      expect(upstream!.procedures()).to.deep.equal([STORAGE])
       other!.call(CALL)
       other!.call(NETWORK)
-      expect(procedures(upstream!)).to.deep.equal([CALL, NETWORK])
+      expect(upstream!.procedures()).to.deep.equal([CALL, NETWORK])
       expect(trial.pool.figures.waiting).to.equal(2)
       for (const guest of [first, second]) guest!.port.close()
       expect(trial.pool.figures.waiting).to.equal(0)
     })
 
     it('take turns of those who wait for it, also with one who has had calls there before', async () => {
-      const [first, a, b, c, hanging, greedy, modest] = await guests(7)
+      const [first, a, b, c, hanging, greedy, modest] = await trial.guests(7)
       const [ready] = trial.upstreams
       first!.call(STORAGE)
       ready!.reply(ready!.take()[0]!)
@@ -165,7 +158,7 @@ describe('shared driver connections, and other daemons that a driver daemon need
 
     it('are alone with the next when the first has failed before it got there', async () => {
       trial.settings.driverPoolSize = 1
-      const [a, b] = await guests(2)
+      const [a, b] = await trial.guests(2)
       const [upstream] = trial.upstreams
       a!.call(STORAGE, Buffer.alloc(3))
       fail(upstream!, upstream!.take()[0]!, undecodable())
@@ -174,12 +167,12 @@ describe('shared driver connections, and other daemons that a driver daemon need
       const [first, ...more] = upstream!.take()
       expect(more).to.deep.equal([])
       upstream!.reply(first!)
-      expect(procedures(upstream!)).to.deep.equal([STORAGE])
+      expect(upstream!.procedures()).to.deep.equal([STORAGE])
     })
   })
 
   it('keep nobody waiting for one whose calls have to stay on a connection that is full', async () => {
-    const [a, b, pipelining, other] = await guests(4)
+    const [a, b, pipelining, other] = await trial.guests(4)
     for (const guest of [a, a, b]) guest!.call(CALL)
     await settle()
     for (const upstream of trial.upstreams) for (const call of upstream.take()) upstream.reply(call)

@@ -4,23 +4,18 @@ import { HEADER_BYTES, MESSAGE, STATUS } from '#protocol/header.js'
 import { REMOTE } from '#protocol/procedures.js'
 import { frame } from '../support/frame-socket.js'
 import { GuestCrowd } from '../support/guest-crowd.js'
-import type { ManualClock } from '../support/manual-clock.js'
 import { settle } from '../support/memory-session.js'
 import { pattern } from '../support/pattern.js'
 import { Random } from '../support/random.js'
-import { eachTrial, type SharedTrial, wayTo } from '../support/shared-trial.js'
+import { eachTrial, type TimedTrial, wayTo } from '../support/shared-trial.js'
 
 const CALL = REMOTE.domainGetInfo
 const HIGH = REMOTE.connectGetLibVersion
 const latin = (text: string): Buffer => Buffer.from(text, 'latin1')
 
 describe('shared driver connections', () => {
-  let trial: SharedTrial
-  let clock: ManualClock
-  eachTrial((made, its) => {
-    trial = made
-    clock = its
-  })
+  let trial: TimedTrial
+  eachTrial(made => (trial = made))
 
   describe('are shared', () => {
     it('by sessions of one identity, name and read-only flag, and by nobody else', async () => {
@@ -168,7 +163,7 @@ describe('shared driver connections', () => {
     })
 
     it('on no more connections than are kept, as long as nothing is stuck', async () => {
-      const guests = await Promise.all(Array.from({ length: 12 }, () => trial.open()))
+      const guests = await trial.guests(12)
       for (const guest of guests) guest.call(CALL)
       await settle()
       expect(trial.upstreams).to.have.length(2)
@@ -176,41 +171,41 @@ describe('shared driver connections', () => {
     })
 
     it('on no more than these while calls come back, whenever the clock ticks, and on more when some do not', async () => {
-      const guests = await Promise.all(Array.from({ length: 12 }, () => trial.open()))
+      const guests = await trial.guests(12)
       for (const guest of guests) guest.call(CALL)
       await settle()
       for (let i = 0; i < 10; i++) {
-        clock.advance(100)
+        trial.time.advance(100)
         await settle()
         for (const upstream of trial.upstreams) for (const call of upstream.take()) upstream.reply(call)
         for (const guest of guests) if (guest.answers().length > 0) guest.call(CALL)
       }
       expect(trial.upstreams).to.have.length(2)
       for (let i = 0; i < 2; i++) {
-        clock.advance(100)
+        trial.time.advance(100)
         await settle()
       }
       expect(trial.upstreams).to.have.length.above(2)
     })
 
     it('on as many when all their calls wait for no hypervisor, and one more', async () => {
-      const guests = await Promise.all(Array.from({ length: 12 }, () => trial.open()))
+      const guests = await trial.guests(12)
       for (const guest of guests) guest.call(HIGH)
       await settle()
       expect(trial.upstreams.map(upstream => upstream.take().length)).to.deep.equal([2, 2, 2])
     })
 
     it('past calls that are stuck for ever, up to 32 connections, which the log tells', async () => {
-      const stuck = await Promise.all(Array.from({ length: 40 }, () => trial.open()))
+      const stuck = await trial.guests(40)
       for (const guest of stuck) guest.call(CALL)
       const sent = (): number => trial.upstreams.reduce((sum, { transport }) => sum + transport.frames.length, 0)
-      await clock.until('all to be out', () => sent() === 40)
+      await trial.time.until('all to be out', () => sent() === 40)
       const neighbour = await trial.open()
       neighbour.call(CALL, latin('neighbour'))
-      await clock.until('the neighbour to be out', () => sent() === 41)
-      for (const guest of await Promise.all(Array.from({ length: 60 }, () => trial.open()))) guest.call(CALL)
+      await trial.time.until('the neighbour to be out', () => sent() === 41)
+      for (const guest of await trial.guests(60)) guest.call(CALL)
       const told = /calls of \d+ clients wait, the first for \d\.\d s: .* all 32 driver/
-      await clock.until('the log', () => trial.log.some(line => told.test(line)))
+      await trial.time.until('the log', () => trial.log.some(line => told.test(line)))
       expect(trial.upstreams).to.have.length(32)
     })
 
@@ -221,7 +216,7 @@ describe('shared driver connections', () => {
       const other = await trial.open()
       other.call(HIGH)
       await settle()
-      expect(trial.upstreams[1]!.take().map(({ proc }) => proc)).to.deep.equal([HIGH])
+      expect(trial.upstreams[1]!.procedures()).to.deep.equal([HIGH])
     })
 
     it('and a client that does not take its replies keeps nobody from theirs, and gets no further calls out', async () => {

@@ -6,10 +6,9 @@ import { QEMU, REMOTE } from '#protocol/procedures.js'
 import { XdrWriter } from '#protocol/xdr.js'
 import { EventDaemon, encodeDomain, eventsIn, registrationArgs } from '../support/event-daemon.js'
 import { frame, type Frame } from '../support/frame-socket.js'
-import type { ManualClock } from '../support/manual-clock.js'
 import { settle } from '../support/memory-session.js'
 import { pattern } from '../support/pattern.js'
-import { eachTrial, type SharedTrial, type MemoryGuest } from '../support/shared-trial.js'
+import { eachTrial, type TimedTrial, type MemoryGuest } from '../support/shared-trial.js'
 
 const CALL = REMOTE.domainGetInfo
 const CONSOLE = REMOTE.domainOpenConsole
@@ -24,12 +23,8 @@ const args = registrationArgs
 const number = (n: number): Buffer => new XdrWriter().i32(n).finish()
 
 describe('events of clients that share driver connections', () => {
-  let trial: SharedTrial
-  let clock: ManualClock
-  eachTrial((made, its) => {
-    trial = made
-    clock = its
-  })
+  let trial: TimedTrial
+  eachTrial(made => (trial = made))
 
   /** Makes a call that registers or deregisters, and lets the daemon answer on the connection for events. The body, or the error. */
   async function ask(guest: MemoryGuest, proc: number, body?: Buffer, prog: number = PROGRAM.remote): Promise<Buffer | string> {
@@ -59,7 +54,7 @@ describe('events of clients that share driver connections', () => {
     })
 
   it('are registered for once, on one connection more, and each gets them once, with ids of its own', async () => {
-    const guests = await Promise.all(Array.from({ length: 5 }, () => trial.open()))
+    const guests = await trial.guests(5)
     await idOf(guests[0]!, ON, args(5))
     const ids = []
     for (const guest of guests) ids.push(await idOf(guest))
@@ -164,7 +159,7 @@ describe('events of clients that share driver connections', () => {
     const calls = trial.upstreams[1]!.take()
     expect(calls.map(({ proc }) => proc)).to.deep.equal([OFF])
     daemon!.answer(calls[0]!)
-    expect(trial.upstreams[1]!.take().map(({ proc }) => proc)).to.deep.equal([ON])
+    expect(trial.upstreams[1]!.procedures()).to.deep.equal([ON])
   })
 
   it('stay with the others of the key when a session gets a connection of its own, and while it has one', async () => {
@@ -182,7 +177,7 @@ describe('events of clients that share driver connections', () => {
     a.call(CALL)
     const [call] = own.take()
     own.reply(call!)
-    expect(own.take().map(({ proc }) => proc), 'its own goes').to.deep.equal([REMOTE.connectClose])
+    expect(own.procedures(), 'its own goes').to.deep.equal([REMOTE.connectClose])
     daemon!.send(LIFECYCLE, 0, Buffer.from('efgh'))
     daemon!.send(REBOOT, 1, Buffer.from('ijkl'))
     expect(heard(a)).to.deep.equal([`${LIFECYCLE} ${ids[0]} efgh`, `${REBOOT} ${more} ijkl`])
@@ -211,7 +206,7 @@ describe('events of clients that share driver connections', () => {
     b.taken()
     // By its id it is found again, wherever it is.
     b.call(MONITOR_OFF, number(0), { prog: PROGRAM.qemu })
-    expect(own.take().map(({ proc }) => proc)).to.deep.equal([MONITOR_OFF])
+    expect(own.procedures()).to.deep.equal([MONITOR_OFF])
     expect(await ask(b, MONITOR_OFF, number(ids[2]!), PROGRAM.qemu)).to.deep.equal(Buffer.alloc(0))
   })
 
@@ -226,11 +221,11 @@ describe('events of clients that share driver connections', () => {
     guest.call(ON, args(1))
     await settle()
     expect(trial.upstreams).to.have.length(3)
-    expect(trial.upstreams[2]!.take().map(({ proc }) => proc)).to.deep.equal([ON])
+    expect(trial.upstreams[2]!.procedures()).to.deep.equal([ON])
     const other = await trial.open()
     other.call(ON, args(0, domain(UUID, 'x'.repeat(2000))))
     await settle()
-    expect(trial.upstreams[3]!.take().map(({ proc }) => proc)).to.deep.equal([ON])
+    expect(trial.upstreams[3]!.procedures()).to.deep.equal([ON])
   })
 
   it('are kept for a client that does not read, up to 1 MiB, and then it is cut off', async () => {
@@ -298,7 +293,7 @@ describe('events of clients that share driver connections', () => {
     })
 
     it('are made again by those who come back, with one call for all', async () => {
-      const guests = await Promise.all(Array.from({ length: 500 }, () => trial.open()))
+      const guests = await trial.guests(500)
       for (const guest of guests) guest.call(ON, args(0))
       await settle()
       await settle()
@@ -385,13 +380,13 @@ describe('events of clients that share driver connections', () => {
     trial.settings.driverIdleTimeoutMs = 100
     const guest = await trial.open()
     await ask(guest, OFF, number(await idOf(guest)))
-    await clock.until('its end', () => trial.upstreams[1]!.take().some(({ proc }) => proc === REMOTE.connectClose))
+    await trial.time.until('its end', () => trial.upstreams[1]!.take().some(({ proc }) => proc === REMOTE.connectClose))
     guest.call(ON, args(0))
     await settle()
     await settle()
     const [, , second] = trial.upstreams
     new EventDaemon(second!).serve()
     guest.port.close()
-    expect(second!.take().map(({ proc }) => proc)).to.deep.equal([REMOTE.connectClose])
+    expect(second!.procedures()).to.deep.equal([REMOTE.connectClose])
   })
 })

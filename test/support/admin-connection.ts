@@ -67,6 +67,11 @@ export class AdminConnection {
     return clientsIn(await this.ask(ADMIN.serverListClients, listOf(server)), server)
   }
 
+  /** Those too have gone by which the test has seen that the broker is there. */
+  async untilNobody(): Promise<void> {
+    await waitFor('nobody', async () => (await this.clients()).length === 0)
+  }
+
   async info(id: number, server = 'virtproxyd'): Promise<Record<string, unknown>> {
     const params = await this.params(ADMIN.clientGetInfo, clientName(server, id).u32(0))
     return Object.fromEntries(params.map(({ field, value }) => [field, value]))

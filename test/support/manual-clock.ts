@@ -1,6 +1,5 @@
-import type { Clock, Timer } from '#workers/base/clock.js'
+import { TICK_MS, type Clock, type Timer } from '#workers/base/clock.js'
 
-const TICK_MS = 100
 /** Turns of the loop for each tick: what is on its way does not take more. */
 const TURNS_A_TICK = 10
 const MOST_TICKS = 10_000

@@ -45,6 +45,11 @@ export class Upstream {
     return this.transport.take()
   }
 
+  /** Which procedures these were of. */
+  procedures(): number[] {
+    return this.take().map(({ proc }) => proc)
+  }
+
   reply({ prog, proc, serial }: Header, payload?: Buffer, pieces = Infinity, header: Partial<Header> = {}): void {
     this.transport.receive(frame({ prog, proc, serial, type: MESSAGE.reply, ...header }, payload), pieces)
   }
@@ -221,6 +226,11 @@ export class SharedTrial {
     return this.drivers.upstreams
   }
 
+  /** So many of one identity. */
+  guests(count: number): Promise<MemoryGuest[]> {
+    return Promise.all(Array.from({ length: count }, () => this.open()))
+  }
+
   async open(identity: Identity = {}, way = wayTo(), readonly = false): Promise<MemoryGuest> {
     const user = new MemoryGuest()
     user.begin(await this.opened(user, identity, way, readonly))
@@ -235,13 +245,17 @@ export class SharedTrial {
   }
 }
 
+/** One in which time passes only when the test waits. */
+export class TimedTrial extends SharedTrial {
+  constructor(readonly time = new ManualClock()) {
+    super(time.asClock)
+  }
+}
+
 /** In a `describe`: hands a pool of its own to each of the tests, in which nothing may have failed in the end. */
-export function eachTrial(use: (trial: SharedTrial, clock: ManualClock) => void): void {
-  let trial: SharedTrial
-  beforeEach(() => {
-    const clock = new ManualClock()
-    use((trial = new SharedTrial(clock.asClock)), clock)
-  })
+export function eachTrial(use: (trial: TimedTrial) => void): void {
+  let trial: TimedTrial
+  beforeEach(() => use((trial = new TimedTrial())))
   afterEach(() => {
     trial.pool.stop()
     expect(trial.failures).to.deep.equal([])
