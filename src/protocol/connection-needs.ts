@@ -1,6 +1,6 @@
 import { HEADER_BYTES, frameLength, frameProcedure, frameProgram, frameType, MESSAGE, PROGRAM } from './header.js'
 import type { Binds } from './procedure-row.js'
-import { proceduresOf } from './procedures.js'
+import { proceduresOf, REMOTE } from './procedures.js'
 
 /**
  * Which connection to its driver daemon a call needs.
@@ -32,6 +32,8 @@ const NEEDS: Record<Binds, Need> = {
 
 /** VIR_DOMAIN_START_AUTODESTROY */
 const AUTODESTROY = 2
+/** Bytes of a domain behind its name: UUID and id. */
+const DOMAIN_REST_BYTES = 20
 
 const tableOf = (program: number): readonly Need[] => [NEED.ownForGood, ...proceduresOf(program).map(({ binds }) => NEEDS[binds])]
 
@@ -49,14 +51,25 @@ function tableFor(prog: number): readonly Need[] | undefined {
 export function needOf(bytes: Uint8Array, at: number): Need {
   const need = tableFor(frameProgram(bytes, at))?.[frameProcedure(bytes, at)] ?? NEED.ownForGood
   if (frameType(bytes, at) === MESSAGE.call) return need
-  return need === NEED.ownForGood ? need : NEED.own
+  // Its arguments stand elsewhere, so that nobody looks what they bind.
+  return need === NEED.any || need === NEED.own ? NEED.own : NEED.ownForGood
 }
 
 /** As `needOf`, of a call that stands there whole: never `arguments`. */
-export function needOfWhole(bytes: Uint8Array, at: number): Need {
+export function needOfWhole(bytes: Buffer, at: number): Need {
   const need = needOf(bytes, at)
   if (need !== NEED.arguments) return need
   const end = at + frameLength(bytes, at)
-  if (end - at < HEADER_BYTES + 4) return NEED.any
-  return (bytes[end - 1]! & AUTODESTROY) !== 0 ? NEED.ownForGood : NEED.any
+  const flags = flagsAt(bytes, at + HEADER_BYTES, end, frameProcedure(bytes, at))
+  // What does not decode starts no guest.
+  if (flags + 4 > end) return NEED.any
+  return (bytes.readUInt32BE(flags) & AUTODESTROY) !== 0 ? NEED.ownForGood : NEED.any
+}
+
+/** Where flags stand behind a description or a domain: bytes that follow mean nothing to a daemon. */
+function flagsAt(bytes: Buffer, at: number, end: number, proc: number): number {
+  if (at + 4 > end) return end
+  const length = bytes.readUInt32BE(at)
+  const behind = at + 4 + 4 * Math.ceil(length / 4)
+  return proc === REMOTE.domainCreateXml ? behind : behind + DOMAIN_REST_BYTES
 }

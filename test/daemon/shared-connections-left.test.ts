@@ -13,13 +13,14 @@ import { waitFor } from '../support/waiting.js'
 
 const CALL = REMOTE.domainGetXmlDesc
 const HANDSHAKE: readonly number[] = [REMOTE.connectOpen, REMOTE.connectSetIdentity, REMOTE.connectSupportsFeature]
-const AUTODESTROY = Buffer.from([0, 0, 0, 2])
+/** Behind a description, and behind a domain, of which neither has a text. */
+const [AFTER_XML, AFTER_DOMAIN] = [4, 24].map(bytes => Buffer.concat([Buffer.alloc(bytes), Buffer.from([0, 0, 0, 2])])) as [Buffer, Buffer]
 const REGISTER_CLOSE = REMOTE.connectRegisterCloseCallback
 
 /** What binds something to the connection that it is called on. */
 const deeds: readonly [what: string, proc: number, payload: Buffer][] = [
-  ['an auto-destroy guest', REMOTE.domainCreateXml, AUTODESTROY],
-  ['a defined guest that is started to die with its client', REMOTE.domainCreateWithFlags, AUTODESTROY],
+  ['an auto-destroy guest', REMOTE.domainCreateXml, AFTER_XML],
+  ['a defined guest that is started to die with its client', REMOTE.domainCreateWithFlags, AFTER_DOMAIN],
   ['the first step of a migration', REMOTE.domainMigrateBegin3Params, pattern(40)],
   ['the last step of a migration', REMOTE.domainMigrateConfirm3Params, pattern(40)],
   ['a console', REMOTE.domainOpenConsole, pattern(40)],

@@ -4,7 +4,7 @@ import { REMOTE } from '#protocol/procedures.js'
 import { FAMILIES, PROMOTIONS, type Promotion } from '#workers/thread/metric-families.js'
 import { eachTrial, type TimedTrial } from '../support/shared-trial.js'
 
-const AUTODESTROY = Buffer.from([0, 0, 0, 2])
+const AUTODESTROY = Buffer.from([0, 0, 0, 0, 0, 0, 0, 2])
 
 /** A call that needs a connection of its own for each reason that is told. */
 const CALLS: Readonly<Record<Promotion, readonly [proc: number, payload?: Buffer, header?: Partial<Header>]>> = {

@@ -12,6 +12,8 @@ import { eachTrial, wayTo, type TimedTrial } from '../support/shared-trial.js'
 const CALL = REMOTE.domainGetInfo
 const CONSOLE = REMOTE.domainOpenConsole
 const HIGH = REMOTE.connectGetLibVersion
+/** A guest without a description, to be ended with its client. */
+const AUTODESTROY = Buffer.from([0, 0, 0, 0, 0, 0, 0, 2])
 const latin = (text: string): Buffer => Buffer.from(text, 'latin1')
 
 describe('shared driver connections in the end', () => {
@@ -203,8 +205,7 @@ describe('shared driver connections in the end', () => {
     })
 
     it('for good by a session that migrates, or starts a guest that dies with it', async () => {
-      const autodestroy = Buffer.from([0, 0, 0, 2])
-      for (const [proc, payload] of [[REMOTE.domainMigratePerform3Params], [REMOTE.domainCreateXml, autodestroy]] as const) {
+      for (const [proc, payload] of [[REMOTE.domainMigratePerform3Params], [REMOTE.domainCreateXml, AUTODESTROY]] as const) {
         const guest = await trial.open({ saslUserName: `of ${proc}` })
         guest.call(proc, payload)
         await settle()

@@ -3,6 +3,7 @@ import { NEED, needOf, needOfWhole } from '#protocol/connection-needs.js'
 import { MESSAGE, PROGRAM } from '#protocol/header.js'
 import { REGISTRATIONS } from '#protocol/messages/events.js'
 import { proceduresOf, REMOTE } from '#protocol/procedures.js'
+import { XdrWriter } from '#protocol/xdr.js'
 import { frame } from '../support/frame-socket.js'
 
 const PROGRAMS = [PROGRAM.remote, PROGRAM.qemu, PROGRAM.lxc]
@@ -50,18 +51,35 @@ describe('the connection that a call needs', () => {
   })
 
   it('depends on the flags where a guest may be started that dies with the connection', () => {
-    const start = (flags: number): Buffer => Buffer.concat([Buffer.alloc(28, 'x'), Buffer.from([0, 0, 0, flags])])
-    for (const proc of [REMOTE.domainCreateXml, REMOTE.domainCreateWithFlags]) {
+    const xml = (length: number): XdrWriter => new XdrWriter().string('x'.repeat(length))
+    const domain = (length: number): XdrWriter => xml(length).fixed(Buffer.alloc(16)).i32(-1)
+    for (const [proc, guest] of [[REMOTE.domainCreateXml, xml], [REMOTE.domainCreateWithFlags, domain]] as const) {
+      const start = (flags: number, length = 5): Buffer => guest(length).u32(flags).finish()
       expect(needOf(frame({ proc }), 0)).to.equal(NEED.arguments)
       expect([0, 1, 2, 3, 4].map(flags => need(proc, start(flags)))).to.deep.equal([
         NEED.any, NEED.any, NEED.ownForGood, NEED.ownForGood, NEED.any
       ])
-      expect(need(proc), 'without arguments, which the daemon refuses').to.equal(NEED.any)
+      expect([0, 1, 3, 4, 300].map(length => need(proc, start(2, length)))).to.deep.equal(Array(5).fill(NEED.ownForGood))
+      for (let cut = 0; cut < start(2).length; cut++) {
+        expect(need(proc, start(2).subarray(0, cut)), 'refused by the daemon').to.equal(NEED.any)
+      }
+      expect(need(proc, Buffer.from('ffffffff00000002', 'hex')), 'refused by the daemon').to.equal(NEED.any)
     }
   })
 
+  it('does not depend on bytes behind the arguments, which daemons ignore', () => {
+    const [none, autodestroy] = [0, 2].map(flags => new XdrWriter().string('<domain/>').u32(flags).finish())
+    expect(need(REMOTE.domainCreateXml, Buffer.concat([autodestroy!, Buffer.alloc(4)]))).to.equal(NEED.ownForGood)
+    expect(need(REMOTE.domainCreateXml, Buffer.concat([none!, Buffer.from([0, 0, 0, 2])]))).to.equal(NEED.any)
+  })
+
   it('is its own, whatever the procedure, with descriptors', () => {
-    expect(need(REMOTE.domainGetInfo, Buffer.alloc(4), PROGRAM.remote, MESSAGE.callWithFds)).to.equal(NEED.own)
+    const needs = (proc: number): number => need(proc, Buffer.alloc(4), PROGRAM.remote, MESSAGE.callWithFds)
+    for (const proc of [REMOTE.domainGetInfo, REMOTE.domainOpenGraphics, REMOTE.domainOpenConsole]) expect(needs(proc)).to.equal(NEED.own)
+    const { domainCreateXml, domainCreateXmlWithFiles, domainFdAssociate, connectDomainEventRegisterAny } = REMOTE
+    for (const proc of [domainCreateXml, domainCreateXmlWithFiles, domainFdAssociate, connectDomainEventRegisterAny]) {
+      expect(needs(proc), 'what it may bind stays').to.equal(NEED.ownForGood)
+    }
   })
 
   it('is its own for good where the procedure, or the program, is not known', () => {
