@@ -188,6 +188,27 @@ describe('shared driver connections', () => {
       expect(trial.upstreams).to.have.length.above(2)
     })
 
+    it('on no more than 32, however many are to be kept, of which nothing is told as long as not all are stuck', async () => {
+      trial.settings.driverPoolSize = 100
+      const guests = await trial.guests(300)
+      for (const guest of guests) guest.call(CALL)
+      await settle()
+      expect(trial.upstreams).to.have.length(32)
+      const [stuck, ...others] = trial.upstreams
+      for (let i = 0; i < 4; i++) {
+        trial.time.advance(100)
+        for (const upstream of others) for (const call of upstream.take()) upstream.reply(call)
+      }
+      expect([stuck!.take().length, guests.filter(({ waiting }) => waiting.length > 0).length, trial.log]).to.deep.equal([2, 0, []])
+    })
+
+    it('on no more than these, and one, with calls that wait for no hypervisor', async () => {
+      trial.settings.driverPoolSize = 100
+      for (const guest of await trial.guests(300)) guest.call(HIGH)
+      await settle()
+      expect(trial.upstreams).to.have.length(33)
+    })
+
     it('on as many when all their calls wait for no hypervisor, and one more', async () => {
       const guests = await trial.guests(12)
       for (const guest of guests) guest.call(HIGH)

@@ -179,7 +179,7 @@ export class ConnectionGroup implements Timed {
     for (const secondary of this.#waiting.needs()) stuck = Math.max(stuck, this.#stuckFor(secondary))
     const wanted = this.#kept() + Math.floor(stuck / driverMaxRequests)
     const complete = this.#openFor(waiting, Math.min(MOST, wanted))
-    if (wanted > MOST) this.#tellCrowded()
+    if (complete && stuck >= MOST * driverMaxRequests) this.#tellCrowded()
     // Those that are slow now may turn out to be stuck.
     clock.set(this.#timer, TICK_MS)
     if (complete) this.#completeAt = clock.now
@@ -187,7 +187,7 @@ export class ConnectionGroup implements Timed {
 
   /** So many wait elsewhere who could use connections here. No more of these are opened than are kept. */
   widen(waiting: number): void {
-    const kept = this.#kept()
+    const kept = Math.min(MOST, this.#kept())
     if (this.connections.length + this.#opening < kept) this.#openFor(waiting, kept)
   }
 
