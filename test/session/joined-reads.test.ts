@@ -413,6 +413,29 @@ describe('reads of clients that share driver connections', () => {
       expect(asked()).to.deep.equal([READ])
     })
 
+    it('but for its answer, if no connection can be had for it any more', async () => {
+      await trial.open({ saslUserName: 'other' })
+      const all = await trial.guests(2)
+      const shared = trial.upstreams[1]!
+      for (const guest of all) guest.call(READ, ask)
+      const [call, ...more] = shared.take()
+      expect(more).to.deep.equal([])
+      trial.settings.driverMaxIdle = 0
+      trial.drivers.refusal = rpcError('no more')
+      shared.reply(call!, Buffer.alloc(MiB))
+      await settle()
+      await settle()
+      const answers = all.map(guest => guest.answers().map(({ serial, status }) => [serial, status]))
+      expect(answers).to.deep.equal([[[1, STATUS.ok]], [[1, STATUS.error]]])
+      trial.drivers.refusal = undefined
+      for (const guest of all) guest.call(OTHER)
+      const next = await trial.time.until('the next try', () => trial.upstreams[2])
+      await settle()
+      next.reply(next.take()[0]!)
+      await settle()
+      expect(all.map(guest => [guest.answers().length, guest.heard])).to.deep.equal([[1, []], [1, []]])
+    })
+
     it('of memory for those who do not read: with 32 MiB kept, what was joined is sent after all', async () => {
       trial.settings.driverMaxRequests = 40
       const [slow, ...all] = await trial.guests(3)

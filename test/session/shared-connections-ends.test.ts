@@ -165,6 +165,31 @@ describe('shared driver connections in the end', () => {
       expect(upstream!.procedures()).to.deep.equal([HIGH])
     })
 
+    it('neither for those who wait nor for anybody else, when none can be opened though that daemon lives', async () => {
+      trial.settings.driverIdleTimeoutMs = 100
+      await trial.open({ saslUserName: 'other' })
+      const [bound, caller, idle] = [await trial.open(), await trial.open(), await trial.open()]
+      const [kept, shared] = trial.upstreams
+      bound.call(REMOTE.domainCreateXml, AUTODESTROY)
+      await settle()
+      const own = trial.upstreams[2]!
+      own.reply(own.take()[0]!)
+      await trial.time.until('the goodbye', () => shared!.procedures().includes(REMOTE.connectClose))
+      trial.drivers.refusal = rpcError('no more')
+      for (const text of ['first', 'second']) caller.call(CALL, latin(text))
+      await settle()
+      await settle()
+      const [answer, ...others] = caller.answers()
+      expect([answer!.serial, answer!.status, others.length]).to.deep.equal([1, STATUS.error, 0])
+      expect(decodeError(latin(answer!.payload)).message).to.equal('no more')
+      trial.drivers.refusal = undefined
+      const again = await trial.time.until('the next try', () => trial.upstreams[3])
+      await settle()
+      expect(again.take().map(({ payload }) => payload.toString())).to.deep.equal(['second'])
+      expect([bound, caller, idle].map(({ heard }) => heard)).to.deep.equal([[], [], []])
+      expect([kept!.closed, own.closed]).to.deep.equal([false, false])
+    })
+
     it('never with what a daemon needs of another one opened more than once', async () => {
       trial.settings.driverPoolSize = 1
       const [a, b] = [await trial.open(), await trial.open()]

@@ -1,3 +1,4 @@
+import type { RemoteError } from '../../protocol/errors.js'
 import { TICK_MS, Timer, type Clock, type Timed } from '../base/clock.js'
 import type { GuestPort } from './guest-port.js'
 import type { SharedConnection } from './shared-connection.js'
@@ -157,6 +158,11 @@ export class ConnectionGroup implements Timed {
   notOpened(): void {
     this.#opening--
     this.#notBefore = this.#services.clock.now + RETRY_MS
+  }
+
+  /** There is none for those who wait. Each hears why. */
+  refuse(error: RemoteError): void {
+    for (const guest of this.#waiting.takeAll()) guest.refused(error)
   }
 
   remove(connection: SharedConnection): boolean {

@@ -82,7 +82,7 @@ export class GuestPort implements DriverPort, CallWriter, FrameSource, Guest, Ow
   #part: OwnPart | undefined
   /** It has asked for something on its own connection of which nobody can tell the end. */
   #forGood = false
-  /** Why it has no connection of its own, for the call that needs one. */
+  /** Why there is no connection for the call that waits for one. */
   #refusal: RemoteError | undefined
 
   constructor(user: DriverUser, host: GuestHost, services: GuestServices) {
@@ -121,6 +121,7 @@ export class GuestPort implements DriverPort, CallWriter, FrameSource, Guest, Ow
     if (!whole) return this.#collects(length) ? DISPOSITION.collect : this.#beginFirstOwn(bytes, at)
     if (this.#paused) return this.#holdPaused()
     if (this.#again !== undefined && !hasPriority(frameProgram(bytes, at), frameProcedure(bytes, at))) return DISPOSITION.hold
+    if (this.#refusal !== undefined) return this.#refuse(bytes, at)
     if (!this.#host.call(this, bytes, at, false)) return DISPOSITION.hold
     this.out++
     this.#sent += length
@@ -159,10 +160,13 @@ export class GuestPort implements DriverPort, CallWriter, FrameSource, Guest, Ow
   }
 
   #answer(bytes: Buffer, at: number, error: RemoteError | undefined): Disposition {
-    this.#answers ??= new OwnAnswers(this.user, this.#services.turns)
-    this.#answers.answer(bytes, at, error)
+    this.#ownAnswers.answer(bytes, at, error)
     this.#sent += frameLength(bytes, at)
     return DISPOSITION.pass
+  }
+
+  get #ownAnswers(): OwnAnswers {
+    return (this.#answers ??= new OwnAnswers(this.user, this.#services.turns))
   }
 
   #beginOwn(port: DriverPort, bytes: Buffer, at: number, whole: boolean, need: number): Disposition {
@@ -178,10 +182,14 @@ export class GuestPort implements DriverPort, CallWriter, FrameSource, Guest, Ow
     if (registrationKind(frameProgram(bytes, at), frameProcedure(bytes, at)) !== undefined) this.#listening.isElsewhere = true
   }
 
-  #beginFirstOwn(bytes: Buffer, at: number): Disposition {
+  #refuse(bytes: Buffer, at: number): Disposition {
     const refusal = this.#refusal
     this.#refusal = undefined
-    if (refusal !== undefined) return this.#answer(bytes, at, refusal)
+    return this.#answer(bytes, at, refusal)
+  }
+
+  #beginFirstOwn(bytes: Buffer, at: number): Disposition {
+    if (this.#refusal !== undefined) return this.#refuse(bytes, at)
     this.#promote(promotionOf(bytes, at)).then(
       () => this.user.driverEvents.driverJudged(),
       (error: unknown) => this.#notPromoted(error)
@@ -322,6 +330,20 @@ export class GuestPort implements DriverPort, CallWriter, FrameSource, Guest, Ow
     if (this.#paused) this.#held = true
     else while (again.length > 0 && this.#host.call(this, again[0]!, 0, true)) again.shift()
     if (again.length === 0) this.#again = undefined
+  }
+
+  /** There is no connection for the call that waits for one: it fails, and the session goes on. */
+  refused(error: RemoteError): void {
+    if (this.#gone) return
+    const again = this.#again?.shift()
+    if (again === undefined) this.#refusal = error
+    else {
+      this.out--
+      this.#ownAnswers.answer(again, 0, error)
+    }
+    this.judged()
+    // It may not have waited any more.
+    this.#refusal = undefined
   }
 
   // Events

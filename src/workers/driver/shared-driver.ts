@@ -248,10 +248,11 @@ export class SharedDriver implements GuestHost, GroupOwner, SharedOwner, EventCo
   #notOpened(error: unknown): void {
     if (!(error instanceof RemoteError)) return this.#services.io.failed(undefined, error)
     if (this.guests.size === 0) return this.#leaveIfUnused()
-    // Without any there is no way to the daemon; with others, there or to come, those who wait go on waiting for them.
+    // Those who wait go on waiting for others, there or to come. Without any they cannot call now, though the daemon may live.
     const others = !this.#ordinary.isEmpty || !this.#priority.isEmpty
     if (others) this.#log.logTrouble('driver-refused', `no further driver connection: ${error.message}`)
-    else this.#loseAll(this.guests, error, CLOSE_REASON.error)
+    else if (this.#endpoint?.kept !== undefined) for (const group of [this.#ordinary, this.#priority]) group.refuse(error)
+    else this.#loseShared(this.guests, error, CLOSE_REASON.error)
     this.#leaveIfUnused()
   }
 
@@ -351,7 +352,7 @@ export class SharedDriver implements GuestHost, GroupOwner, SharedOwner, EventCo
     if (cut !== undefined) (cut as GuestPort).lost(error, reason, true)
     this.#loseAll(hit, error, reason)
     // It stands for the daemon.
-    if (kept) this.#loseAll([...endpoint.guests].filter(guest => !guest.isOwn), error, reason)
+    if (kept) this.#loseShared(endpoint.guests, error, reason)
     this.#serve()
     this.#leaveIfUnused()
   }
@@ -360,6 +361,11 @@ export class SharedDriver implements GuestHost, GroupOwner, SharedOwner, EventCo
     this.#ordinary.remove(connection)
     this.#priority.remove(connection)
     this.#endpoint?.remove(connection)
+  }
+
+  /** Not those who have connections of their own: what these have bound lives on with them. */
+  #loseShared(guests: Iterable<GuestPort>, error: RemoteError, reason: number): void {
+    this.#loseAll([...guests].filter(guest => !guest.isOwn), error, reason)
   }
 
   #loseAll(guests: Iterable<GuestPort>, error: RemoteError, reason: number): void {

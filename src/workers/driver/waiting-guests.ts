@@ -83,6 +83,13 @@ export class WaitingGuests {
     return next.value
   }
 
+  /** None of them waits any more. */
+  takeAll(): GuestPort[] {
+    const all = [this.#queue, ...this.#apart.values()].flatMap(some => [...some.keys()])
+    for (const guest of all) this.delete(guest)
+    return all
+  }
+
   /** Since when the first of them waits; undefined if nobody does. */
   get since(): number | undefined {
     let first: number | undefined
