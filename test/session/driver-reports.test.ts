@@ -1,6 +1,8 @@
 import { expect } from 'chai'
 import { REMOTE } from '#protocol/procedures.js'
 import type { ConnectionReport } from '#workers/thread/driver-report.js'
+import type { Candidate } from '#workers/driver/driver-sockets.js'
+import { MemorySession, settle } from '../support/memory-session.js'
 import { eachTrial, NAME, type TimedTrial, wayTo } from '../support/shared-trial.js'
 
 const CALL = REMOTE.domainGetInfo
@@ -57,6 +59,18 @@ describe('what is told of connections to driver daemons', () => {
     expect(all()[1]).to.include({ connection: 2, kind: 'own', why: 'stream', client: 1, clients: 1, calls: 1, identity: 'ann' })
     guest.port.close()
     expect(all().map(({ connection, clients }) => [connection, clients])).to.deep.equal([[1, 0]])
+  })
+
+  it('is why one has it to whom nothing was to be shared, or nothing that it has opened, or could have', async () => {
+    const [qemu, vbox] = ['qemu:///system', 'vbox:///system'].map(name => wayTo(name).candidates[0]!) as [Candidate, Candidate]
+    for (const [candidates, why] of [[[qemu], 'off'], [[vbox], 'name'], [[qemu, vbox], 'name']] as const) {
+      const memory = new MemorySession(trial.time.asClock, 'own')
+      memory.drivers.way = { candidates, sought: undefined, starts: [] }
+      memory.connectOpen()
+      memory.drivers.last.succeed(candidates[0])
+      await settle()
+      expect(memory.port.user.use()).to.include({ kind: 'own', why, candidate: candidates[0] })
+    }
   })
 
   it('comes in pages, in the order in which they were made', async () => {

@@ -5,7 +5,7 @@ import { frameLength, frameSerial, frameType, HEADER_BYTES, MESSAGE, readHeader,
 import { CLOSE_REASON } from '#protocol/messages/connect.js'
 import { Comebacks } from '#workers/driver/comebacks.js'
 import type { CallWriter, DriverPort, DriverUser } from '#workers/driver/driver-port.js'
-import type { Way } from '#workers/driver/driver-sockets.js'
+import type { Candidate, Way } from '#workers/driver/driver-sockets.js'
 import type { DriverOpening, Drivers, OpenedDriver, OpenOrder } from '#workers/driver/drivers.js'
 import { frame, type Frame } from './frame-socket.js'
 
@@ -178,13 +178,13 @@ export class MemoryOpening implements DriverOpening {
     this.#reject(error)
   }
 
-  succeed(): void {
+  succeed(candidate: Candidate = { path: '/memory', named: true, name: 'test:///memory', uri: undefined }): void {
     const { port } = this
     this.#resolve({
       port,
       source: { get inPassedFrame() { return port.inPassedFrame }, cutAtFrameEnd: () => undefined },
       uri: 'test:///memory',
-      candidate: { path: '/memory', named: true, name: 'test:///memory', uri: undefined },
+      candidate,
       call: (proc, args) => new Promise((resolve, reject) => this.calls.push({ proc, args, resolve, reject })),
       serve: () => {
         if (port.state !== 'opening') return false
@@ -200,12 +200,13 @@ export class MemoryOpening implements DriverOpening {
 export class MemoryDrivers implements Drivers {
   readonly comebacks = new Comebacks()
   readonly openings: MemoryOpening[] = []
+  way: Way = { candidates: [], sought: undefined, starts: [] }
 
   constructor(readonly kind: PortKind) {}
 
   find(name: string | undefined): Way {
     if (name === 'nowhere:///') throw rpcError('leads nowhere')
-    return { candidates: [], sought: undefined, starts: [] }
+    return this.way
   }
 
   open(order: OpenOrder): MemoryOpening {

@@ -15,6 +15,7 @@ import type { LogKind } from '../base/log-kinds.js'
 import type { DriverPort } from '../driver/driver-port.js'
 import type { Way } from '../driver/driver-sockets.js'
 import type { OpenedDriver } from '../driver/drivers.js'
+import { isShareable } from '../driver/shareable.js'
 import { EIO, EMFILE, errorText } from '../os/libc.js'
 import { tellReconnect } from '../observe/driver-channels.js'
 import { subjectOf } from '../policy/subject.js'
@@ -60,6 +61,8 @@ export class ClientSession implements
   #opens: Header | undefined
   /** What CONNECT_GET_URI says. */
   uri = ''
+  /** Connections that lead wherever that way may lead can be shared. */
+  #shareable = false
   /** Made when the client, or the broker, thinks of the end. */
   #leave: Leave | undefined
   readonly #log: ClientLog
@@ -272,6 +275,7 @@ export class ClientSession implements
   // The driver
 
   open(way: Way, readonly: boolean): Promise<OpenedDriver> {
+    this.#shareable = isShareable(way)
     return this.#driver.open(this.access.drivers, { way, readonly, identity: this.record.identity, log: this.#log })
   }
 
@@ -326,7 +330,7 @@ export class ClientSession implements
   }
 
   driverUse(): ConnectionUse | undefined {
-    return this.#reconnection.target && ownUse(this.#reconnection.target, this.record, this.flow)
+    return this.#reconnection.target && ownUse(this.#reconnection.target, this.#shareable, this.record, this.flow)
   }
 
   failed(error: unknown): void {
