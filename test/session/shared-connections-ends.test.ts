@@ -229,6 +229,23 @@ describe('shared driver connections in the end', () => {
       expect(shared!.take()).to.have.length(2)
     })
 
+    it('also while the one that is left has not taken all, and then the client is read again', async () => {
+      const guest = await trial.open()
+      const serial = guest.call(CONSOLE)
+      await settle()
+      const own = trial.upstreams[1]!
+      guest.bound = true
+      own.reply(own.take()[0]!)
+      const packet = frame({ proc: CONSOLE, serial, type: MESSAGE.stream, status: STATUS.continue }, pattern(40))
+      own.transport.slow = true
+      expect([guest.port.writer.relay(packet, 0, packet.length), guest.drained]).to.deep.equal([false, 0])
+      guest.bound = false
+      own.transport.receive(frame({ proc: CONSOLE, serial, type: MESSAGE.stream, status: STATUS.error }))
+      expect([own.procedures(), guest.drained]).to.deep.equal([[CONSOLE, REMOTE.connectClose], 1])
+      guest.call(CALL)
+      expect(trial.upstreams[0]!.procedures()).to.deep.equal([CALL])
+    })
+
     it('for good by a session that migrates, or starts a guest that dies with it', async () => {
       for (const [proc, payload] of [[REMOTE.domainMigratePerform3Params], [REMOTE.domainCreateXml, AUTODESTROY]] as const) {
         const guest = await trial.open({ saslUserName: `of ${proc}` })

@@ -101,6 +101,8 @@ export class MemoryGuest implements DriverUser {
   readonly sender = undefined
   readonly waiting: Buffer[] = []
   bound = false
+  /** How often it was told that all it had written is out. */
+  drained = 0
   order: OpenOrder | undefined
   #opened: OpenedDriver | undefined
   #serial = 0
@@ -129,7 +131,7 @@ export class MemoryGuest implements DriverUser {
 
   readonly driverEvents = {
     driverJudged: (): void => this.release(),
-    driverDrained: (): void => undefined,
+    driverDrained: (): void => void this.drained++,
     driverLost: (_: DriverPort, { message }: Error, reason: number, cut: boolean): void => {
       this.heard.push(`lost: ${message}, ${reason}, ${cut}`)
       this.#opened = undefined

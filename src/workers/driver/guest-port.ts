@@ -411,6 +411,8 @@ export class GuestPort implements DriverPort, CallWriter, FrameSource, Guest, Ow
     this.#own = undefined
     this.#part!.used = false
     own.port.leave()
+    // What it has not taken yet keeps nobody from reading the client.
+    this.user.driverEvents.driverDrained()
   }
 
   ownLost(error: RemoteError, reason: number, cut: boolean): void {
