@@ -190,6 +190,27 @@ describe('shared driver connections in the end', () => {
       expect([kept!.closed, own.closed]).to.deep.equal([false, false])
     })
 
+    it('but for calls that only what is there for high priority is left for', async () => {
+      trial.settings.driverPoolSize = 1
+      const guest = await trial.open()
+      const [ordinary] = trial.upstreams
+      for (const proc of [REMOTE.secretLookupByUuid, CALL, HIGH]) guest.call(proc)
+      await settle()
+      const priority = trial.upstreams[1]!
+      expect(priority.procedures()).to.deep.equal([HIGH])
+      trial.drivers.refusal = rpcError('no more')
+      const [secret, call] = ordinary!.take()
+      ordinary!.reply(call!)
+      ordinary!.transport.receive(errorReply(readHeader(secret!.bytes), driverClosed()))
+      expect(ordinary!.procedures()).to.deep.equal([REMOTE.connectClose])
+      guest.answers()
+      const serial = guest.call(CALL)
+      await settle()
+      await settle()
+      expect(guest.answers().map(answer => [answer.serial, answer.status])).to.deep.equal([[serial, STATUS.error]])
+      expect([guest.heard, priority.closed]).to.deep.equal([[], false])
+    })
+
     it('never with what a daemon needs of another one opened more than once', async () => {
       trial.settings.driverPoolSize = 1
       const [a, b] = [await trial.open(), await trial.open()]

@@ -249,10 +249,10 @@ export class SharedDriver implements GuestHost, GroupOwner, SharedOwner, EventCo
     if (!(error instanceof RemoteError)) return this.#services.io.failed(undefined, error)
     if (this.guests.size === 0) return this.#leaveIfUnused()
     // Those who wait go on waiting for others, there or to come. Without any they cannot call now, though the daemon may live.
-    const others = !this.#ordinary.isEmpty || !this.#priority.isEmpty
-    if (others) this.#log.logTrouble('driver-refused', `no further driver connection: ${error.message}`)
-    else if (this.#endpoint?.kept !== undefined) for (const group of [this.#ordinary, this.#priority]) group.refuse(error)
-    else this.#loseShared(this.guests, error, CLOSE_REASON.error)
+    const stranded = [this.#ordinary, this.#priority].filter(group => this.#ordinary.isEmpty && group.isEmpty)
+    if (stranded.length === 0) this.#log.logTrouble('driver-refused', `no further driver connection: ${error.message}`)
+    else if (this.#endpoint?.kept === undefined) this.#loseShared(this.guests, error, CLOSE_REASON.error)
+    else for (const group of stranded) group.refuse(error)
     this.#leaveIfUnused()
   }
 
