@@ -86,7 +86,7 @@ export function brokerProgram(broker: Operated): readonly (Procedure<AdminClient
       const wanted = wholeNumber(id, 'id')
       const client = clients.get(wanted)
       if (client === undefined) throw noClient(BigInt(wanted))
-      await threads.disconnect(client)
+      await threads.questions.disconnect(client)
     },
     [BROKER.drain]: () => requested(life.request('drain'), life),
     [BROKER.resume]: () => requested(life.request('resume'), life),
@@ -118,8 +118,8 @@ export function brokerProgram(broker: Operated): readonly (Procedure<AdminClient
       return { procedures: all.slice(0, MAX_PROCEDURES), others: Math.max(0, all.length - MAX_PROCEDURES) }
     },
     [BROKER.connections]: async ({ thread, after = 0 }) =>
-      connectionsOf(await threads.connections(wholeNumber(thread, 'thread'), wholeNumber(after, 'after'))),
-    [BROKER.busiest]: async () => busiestOf(await threads.busiest(), clients),
+      connectionsOf(await threads.questions.connections(wholeNumber(thread, 'thread'), wholeNumber(after, 'after'))),
+    [BROKER.busiest]: async () => busiestOf(await threads.questions.busiest(), clients),
     [BROKER.trace]: (wanted, { id }) => trace(broker, wanted, id)
   }
   const program: (Procedure<AdminClient> | undefined)[] = []

@@ -32,14 +32,8 @@ export interface ThreadState {
   readonly figures: { readonly driverConnections: number }
 }
 
-/** The actor threads, as far as administrators have to do with them. */
-export interface AdministeredThreads extends ThreadNumbers {
-  /** Those that serve. */
-  readonly threads: readonly ThreadState[]
-  /** What each has counted, those that are gone included. */
-  readonly counters: readonly Counters[]
-  /** Whether the thread was given the descriptor, and has not taken it up. */
-  isGiven(fd: number, thread: number): boolean
+/** What may be asked of the threads about their clients. */
+export interface ThreadAnswers {
   /** What the client's thread has to say of it; undefined if it does not answer in time. */
   activity(client: Client): Promise<ClientActivity | undefined>
   /** Connections of a thread to driver daemons. 'silent': it does not answer in time; undefined: it is gone. */
@@ -50,6 +44,17 @@ export interface AdministeredThreads extends ThreadNumbers {
   trace(thread: number, id: number, by: number): Promise<TraceAnswer | 'silent' | undefined>
   /** Closes the client; one whose thread does not answer in time loses its connection all the same. */
   disconnect(client: Client): Promise<void>
+}
+
+/** The actor threads, as far as administrators have to do with them. */
+export interface AdministeredThreads extends ThreadNumbers {
+  /** Those that serve. */
+  readonly threads: readonly ThreadState[]
+  /** What each has counted, those that are gone included. */
+  readonly counters: readonly Counters[]
+  /** Whether the thread was given the descriptor, and has not taken it up. */
+  isGiven(fd: number, thread: number): boolean
+  readonly questions: ThreadAnswers
 }
 
 /** The server `virtproxyd`: what the broker is for. */
@@ -110,13 +115,13 @@ class BrokerClients implements ServerClients {
   async details({ id, state }: ClientRecord): Promise<readonly TypedParam[]> {
     const client = this.clients.get(id)
     if (client === undefined) return [stringParam('state', state)]
-    const activity = await this.threads.activity(client)
+    const activity = await this.threads.questions.activity(client)
     return [stringParam('state', state), uintParam('thread', client.thread), ...(activity === undefined ? [] : described(activity))]
   }
 
   async disconnect({ id }: ClientRecord): Promise<void> {
     const client = this.clients.get(id)
-    if (client !== undefined) await this.threads.disconnect(client)
+    if (client !== undefined) await this.threads.questions.disconnect(client)
   }
 }
 

@@ -276,7 +276,7 @@ export class Supervisor implements Drainable, ListenerHandler {
       closeUnserved: (kind, fd) => this.#closeUnserved(kind, fd),
       mayAcceptAgain: kind => this.#mayAcceptAgain(kind),
       refused: reason => this.#counters.refused(reason),
-      disconnect: client => void pool.disconnect(client),
+      disconnect: client => void pool.questions.disconnect(client),
       idle: idle => this.#idle(idle)
     }
   }

@@ -4,15 +4,8 @@ import { Piscina } from 'piscina'
 import type { ActorNews } from '../../workers/thread/control.js'
 import type { LastHeard } from '../../workers/os/last-heard.js'
 import type { DescriptorLimits } from '../../workers/os/descriptor-limits.js'
-import { peerCredentials } from '../../workers/os/accounts.js'
-import { endpoint, endpointText, unixPath } from '../../workers/os/address.js'
-import type { FdLedger } from '../../workers/os/fd-ledger.js'
-import { SHUT_RDWR, shutdown } from '../../workers/os/libc.js'
 import type { ForeignCloser } from '../../workers/os/foreign-close.js'
-import type { ClientActivity, ClientRecord, HandOver } from '../../workers/thread/client-record.js'
-import type { BusyReport } from '../../workers/thread/busy-report.js'
-import type { ConnectionPage } from '../../workers/thread/driver-report.js'
-import type { TraceAnswer } from '../../workers/thread/trace-report.js'
+import type { HandOver } from '../../workers/thread/client-record.js'
 import type { Figures, Left } from '../../workers/thread/figures.js'
 import type { AuditProduct } from '../../workers/thread/audit.js'
 import type { AuditWindow } from '../../workers/thread/audit-window.js'
@@ -26,6 +19,7 @@ import { HangWatch } from './hang-watch.js'
 import { Keeper, type Kept } from './keeper.js'
 import type { NameService } from './name-service.js'
 import { placeFor } from './placement.js'
+import { ThreadQuestions } from './thread-questions.js'
 import { ThreadSlots, type ThreadBounds } from './thread-slots.js'
 import type { SaslService } from './sasl-service.js'
 import type { SessionDaemons } from './session-daemons.js'
@@ -75,17 +69,12 @@ export interface SharedLedgers {
   readonly lastHeard: LastHeard
 }
 
-/** A client that was handed to a thread. */
-export type Connected = HandOver & Pick<ClientRecord, 'identity'> & { readonly thread: number }
-
 /** How long threads may take to begin. */
 const START_MS = 10_000
 /** How long threads may take to close their clients. */
 const SHUTDOWN_MS = 5000
 /** How long threads may take to answer. */
 const APPLY_MS = 5000
-/** How long whoever asks about one client waits for its thread. */
-const ANSWER_MS = 1000
 /** A thread that dies at once again and again is not replaced faster than this. */
 const RESTART_PAUSE_MS = 500
 const LOOK_MS = 1000
@@ -94,6 +83,7 @@ const HANGS = 'its event loop had not turned for ten seconds'
 /** The actor threads: piscina keeps them, each runs one task that lasts as long as the thread. */
 export class ActorPool {
   readonly threads: ActorThread[] = []
+  readonly questions: ThreadQuestions
   #minClients: number
   readonly #limits: DescriptorLimits
   readonly #pool: Piscina
@@ -128,6 +118,7 @@ export class ActorPool {
     this.#closer = closer
     this.#lastHeard = lastHeard
     this.#handler = handler
+    this.questions = new ThreadQuestions(this.threads, closer.ledger, message => this.#say('thread-silent', message))
     this.#helpers = helpers
     // There are as many threads as cores already. Helpers in the collection of young objects, of which few are left each
     // time, cost more than they do, and the thread waits for the last of them.
@@ -228,50 +219,6 @@ export class ActorPool {
   /** Numbers of those whose loops have not turned for two seconds. */
   get stuck(): number[] {
     return this.threads.filter(({ stuck }) => stuck).map(({ number }) => number)
-  }
-
-  /** What a client is doing. Undefined if its thread does not answer in time, which the log says, or does not have it. */
-  async activity({ id, thread: number }: Connected): Promise<ClientActivity | undefined> {
-    let activity: ClientActivity | undefined
-    const asked = this.#numbered(number)?.control.activity(id).then(answer => (activity = answer))
-    if (asked !== undefined && !(await within(ANSWER_MS, asked))) {
-      this.#say('thread-silent', `thread ${number} has not told of client ${id} in time`)
-    }
-    return activity
-  }
-
-  /** Connections of a thread to driver daemons, after the one with that number. 'silent' as in `trace`; undefined: it is gone. */
-  async connections(thread: number, after: number): Promise<ConnectionPage | 'silent' | undefined> {
-    let page: ConnectionPage | undefined
-    const asked = this.#numbered(thread)?.control.connections(after).then(told => (page = told))
-    return asked === undefined || (await within(ANSWER_MS, asked)) ? page : 'silent'
-  }
-
-  /** The clients of each thread that do most; 'silent' as in `trace`. */
-  busiest(): Promise<{ thread: number; report: BusyReport | 'silent' }[]> {
-    return Promise.all(this.threads.map(async ({ number: thread, control }) => {
-      let report: BusyReport | undefined
-      await within(ANSWER_MS, control.busiest().then(told => (report = told)))
-      return { thread, report: report ?? 'silent' as const }
-    }))
-  }
-
-  /** What a trace of a client has to tell, see Traces. 'silent': its thread does not answer in time. */
-  async trace(thread: number, id: number, by: number): Promise<TraceAnswer | 'silent' | undefined> {
-    let answer: TraceAnswer | undefined
-    const asked = this.#numbered(thread)?.control.trace(id, by).then(told => (answer = told))
-    return asked === undefined || (await within(ANSWER_MS, asked)) ? answer : 'silent'
-  }
-
-  /**
-   * Closes a client at once. Where its thread does not answer in time, or has not taken it up yet, its connection is shut
-   * down: its peer sees the end of it, whatever the thread does.
-   */
-  async disconnect(client: Connected): Promise<void> {
-    let closed = false
-    const asked = this.#numbered(client.thread)?.control.disconnect(client.id).then(done => (closed = done))
-    if (asked !== undefined) await within(ANSWER_MS, asked)
-    if (!closed && isStill(this.#closer.ledger, client)) shutdown(client.fd, SHUT_RDWR)
   }
 
   /** In all threads. Resolves when all of them know. */
@@ -417,19 +364,4 @@ const sum = (one: Left, other: Left): Left => ({
 function leftIn({ cutOff, left }: Figures, clients: number): Left {
   if (cutOff) return left
   return clients === 0 ? NOTHING : { ...left, clients }
-}
-
-/**
- * Whether the descriptor is still the client's: its thread may have closed it, of which the news is on its way, and opened
- * another by its number.
- */
-function isStill(ledger: FdLedger, { fd, thread, listener, peer, via, identity }: Connected): boolean {
-  if (!ledger.isOwn(fd, thread)) return false
-  if (listener.transport === 'unix') {
-    const { processId } = identity
-    // A connection to a driver daemon has no name at this end.
-    return unixPath(fd) !== undefined && (processId === undefined || peerCredentials(fd)?.pid === Math.max(0, processId))
-  }
-  const now = endpoint(fd, 'peer')
-  return now !== undefined && endpointText(now) === (via ?? peer)
 }
