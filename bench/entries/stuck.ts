@@ -6,7 +6,7 @@ import { TEST_URI, type Entry } from './entry.js'
 
 const STUCK = 40
 const NEIGHBOURS = 4
-const CALLS_PER_SECOND = 500
+const CALLS_PER_SECOND = 2000
 
 /** Some make calls that never come back; what do others of the same identity notice, who share connections with them? */
 export const stuck: Entry = {
