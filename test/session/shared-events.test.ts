@@ -332,6 +332,16 @@ describe('events of clients that share driver connections', () => {
     expect(guest.serve(), 'it is there').to.equal(false)
   })
 
+  it('are not asked for by one that comes back and is lost before it asks', async () => {
+    const guest = await trial.opened()
+    trial.upstreams[0]!.transport.lose(0)
+    trial.drivers.refusal = rpcError('away')
+    let outcome: unknown
+    guest.call(ON, args(0), PROGRAM.remote).catch((error: unknown) => (outcome = error))
+    for (let turn = 0; turn < 3; turn++) await settle()
+    expect([String(outcome), trial.upstreams.length]).to.deep.equal([String(driverClosed()), 1])
+  })
+
   it('cannot be had where no connection can, and the session goes on', async () => {
     const guest = await trial.open()
     trial.drivers.refusal = rpcError('no more')

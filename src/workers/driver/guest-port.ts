@@ -360,6 +360,8 @@ export class GuestPort implements DriverPort, CallWriter, FrameSource, Guest, Ow
 
   /** For the broker's own calls on the session's behalf, which register for events. */
   async call(proc: number, args: Buffer, prog: number): Promise<Buffer> {
+    // What is begun after the end would never come to one.
+    if (this.#gone) throw driverClosed()
     if (!this.#listening.needsOwn(prog, proc, args)) return this.#listening.renew(prog, proc, args)
     this.#forGood = this.#listening.isElsewhere = true
     if (this.#own === undefined) await this.#promote('registration')
