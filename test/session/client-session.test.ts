@@ -10,6 +10,7 @@ import { frame, type Frame } from '../support/frame-socket.js'
 import type { PortKind } from '../support/memory-driver.js'
 import { MemorySession, settle } from '../support/memory-session.js'
 import { pattern } from '../support/pattern.js'
+import { waitFor } from '../support/waiting.js'
 
 const CALL = REMOTE.domainGetInfo
 const REGISTER = REMOTE.connectDomainEventCallbackRegisterAny
@@ -327,6 +328,22 @@ for (const kind of ['own', 'shared'] as PortKind[]) {
       await settle()
       expect(trial.session.state).to.equal('lost')
       expect(trial.take().map(errorOf)).to.deep.equal(['gone'])
+    })
+
+    it('ends when it is reconnected, if its client has asked for that meanwhile', async () => {
+      const trial = await open()
+      trial.call(REGISTER, id(0))
+      trial.port.reply(trial.port.take()[0]!, id(3))
+      trial.port.lose()
+      trial.take()
+      await waitFor('the reconnection of one who listens', () => trial.session.state === 'reopening')
+      const serial = trial.call(REMOTE.connectClose)
+      expect(trial.take()).to.deep.equal([])
+      trial.drivers.last.succeed()
+      await settle()
+      trial.drivers.last.calls.shift()!.resolve(id(8))
+      await settle()
+      expect([trial.take().map(reply => reply.serial), trial.ended]).to.deep.equal([[serial], 'closed by the client'])
     })
 
     it('gives up what is being opened when it is closed', async () => {

@@ -318,6 +318,7 @@ export class ClientSession implements
     this.#connected(opened, readonly)
     tellReconnect(this.record, 'ok')
     this.flow.release()
+    this.#leave?.goOn()
   }
 
   notReconnected(error: RemoteError): boolean {
