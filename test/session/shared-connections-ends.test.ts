@@ -48,6 +48,17 @@ describe('shared driver connections in the end', () => {
       expect([a, b].map(({ heard }) => /true$/.test(heard[0]!))).to.deep.equal([true, false])
     })
 
+    it('also when something unexpected has ended it', async () => {
+      const [other, reader] = [await trial.open({ saslUserName: 'other' }), await trial.open()]
+      reader.call(CALL)
+      const [, shared] = trial.upstreams
+      const [call] = shared!.take()
+      const long = frame({ proc: CALL, serial: call!.serial, type: MESSAGE.reply }, pattern(2 ** 21))
+      shared!.transport.receive(long.subarray(0, 2 ** 20))
+      shared!.order.user.session.close('wanted', 'internal-failure')
+      expect([reader.heard, other.heard]).to.deep.equal([['lost: wanted, 0, true'], []])
+    })
+
     it('also when it is another that is lost, and the one that has the rest is given up with it', async () => {
       const guests = await trial.guests(4)
       for (const guest of guests) guest.call(CALL)
@@ -72,6 +83,29 @@ describe('shared driver connections in the end', () => {
       expect(shared!.closed, 'within the reply').to.equal(false)
       shared!.transport.receive(long.subarray(2 ** 20))
       expect([reader.taken().length, shared!.closed, other.heard]).to.deep.equal([long.length, true, []])
+    })
+
+    it('for the calls that one held back who had his answer just before, which go elsewhere', async () => {
+      const [other, guest] = [await trial.open({ saslUserName: 'other' }), await trial.open()]
+      guest.most = 1
+      guest.call(CALL)
+      guest.call(CALL)
+      const [, shared] = trial.upstreams
+      const [call] = shared!.take()
+      const reply = frame({ proc: CALL, serial: call!.serial, type: MESSAGE.reply })
+      shared!.transport.receive(Buffer.concat([reply, reply]))
+      expect(shared!.closed, 'a second reply').to.equal(true)
+      await settle()
+      expect([guest.heard, other.heard, trial.upstreams[2]?.procedures()]).to.deep.equal([[], [], [CALL]])
+    })
+
+    it('for all, though one of those who hear of it fails', async () => {
+      const [first, second] = await trial.guests(2)
+      first!.driverEvents.driverLost = () => {
+        throw new Error('wanted')
+      }
+      trial.upstreams[0]!.transport.lose(0)
+      expect([second!.heard.length, trial.failures.splice(0).map(String)]).to.deep.equal([1, ['Error: wanted']])
     })
 
     it('nor because it is one too many', async () => {

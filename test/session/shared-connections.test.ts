@@ -162,6 +162,19 @@ describe('shared driver connections', () => {
       expect(order.filter(text => text !== 'modest')).to.deep.equal(Array.from({ length: 10 }, (_, i) => `greedy ${i}`))
     })
 
+    it('also when one of those whose turn it is fails', async () => {
+      trial.settings.driverPoolSize = 1
+      const guests = await trial.guests(4)
+      for (const guest of guests) guest.call(CALL)
+      guests[2]!.driverEvents.driverJudged = () => {
+        throw new Error('wanted')
+      }
+      const [upstream] = trial.upstreams
+      for (const call of upstream!.take()) upstream!.reply(call)
+      expect(upstream!.take()).to.have.length(1)
+      expect(trial.failures.splice(0).map(String)).to.deep.equal(['Error: wanted'])
+    })
+
     it('on no more connections than are kept, as long as nothing is stuck', async () => {
       const guests = await trial.guests(12)
       for (const guest of guests) guest.call(CALL)

@@ -103,6 +103,8 @@ export class MemoryGuest implements DriverUser {
   bound = false
   /** How often it was told that all it had written is out. */
   drained = 0
+  /** So many of its calls are out at a time. */
+  most = Infinity
   order: OpenOrder | undefined
   #opened: OpenedDriver | undefined
   #serial = 0
@@ -170,7 +172,7 @@ export class MemoryGuest implements DriverUser {
 
   /** Gives the daemon what it takes. */
   release(): void {
-    while (this.waiting.length > 0 && this.#opened !== undefined) {
+    while (this.waiting.length > 0 && this.calls.size < this.most && this.#opened !== undefined) {
       const call = this.waiting[0]!
       const serial = frameSerial(call, 0)
       if (this.port.begin(call, 0, true) !== DISPOSITION.pass) return

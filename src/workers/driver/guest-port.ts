@@ -12,7 +12,7 @@ import { FAMILIES, PROMOTIONS, type Promotion } from '../thread/metric-families.
 import type { Turns } from '../thread/turns.js'
 import { CloseCallback } from './close-callback.js'
 import { CollectedCall, type CollectedCalls } from './collected-calls.js'
-import type { CallWriter, DriverPort, DriverUser } from './driver-port.js'
+import type { CallWriter, DriverEvents, DriverPort, DriverUser } from './driver-port.js'
 import type { DriverOpening, OpenedDriver } from './drivers.js'
 import { GuestRegistrations, type RegistrationsOwner } from './guest-registrations.js'
 import type { HeldReplies } from './held-replies.js'
@@ -23,6 +23,8 @@ import type { SharedRegistrations } from './shared-registrations.js'
 
 /** A longer call is not kept until it is whole: its session gets a connection of its own for it. */
 const MAX_SHARED_CALL_BYTES = 64 * 1024
+
+const tellJudged = (events: DriverEvents): void => events.driverJudged()
 
 /** Whose guest it is: a name that is open at a driver daemon, on connections that are shared. */
 export interface GuestHost {
@@ -249,7 +251,16 @@ export class GuestPort implements DriverPort, CallWriter, FrameSource, Guest, Ow
     // The one that is lost may be another than that which has the rest of a reply.
     const lacksRest = cut || this.inPassedFrame
     this.close()
-    if (this.#serving) this.user.driverEvents.driverLost(this, error, reason, lacksRest)
+    if (this.#serving) this.#tell(events => events.driverLost(this, error, reason, lacksRest))
+  }
+
+  /** Others who share its connections have something to hear after it. */
+  #tell(what: (events: DriverEvents) => void): void {
+    try {
+      what(this.user.driverEvents)
+    } catch (error) {
+      this.#services.io.failed(this.user.session, error)
+    }
   }
 
   // CallWriter
@@ -316,7 +327,7 @@ export class GuestPort implements DriverPort, CallWriter, FrameSource, Guest, Ow
   judged(): void {
     this.#useReady()
     this.#sendAgain()
-    this.user.driverEvents.driverJudged()
+    this.#tell(tellJudged)
   }
 
   callAgain(frame: Buffer): void {

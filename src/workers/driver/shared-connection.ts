@@ -219,8 +219,9 @@ export class SharedConnection extends SessionlessUser implements GatheringOwner,
 
   /** An unexpected failure is as good as its loss. */
   close(why: string): void {
+    const cut = this.#isPassing
     this.#opened?.port.close()
-    this.#lose(rpcError(why), CLOSE_REASON.error, false)
+    this.#lose(rpcError(why), CLOSE_REASON.error, cut)
   }
 
   // ReplyJudge
@@ -288,16 +289,24 @@ export class SharedConnection extends SessionlessUser implements GatheringOwner,
   // DriverEvents
 
   driverJudged(): void {
-    const passed = this.#passing
-    if (passed !== undefined && !this.#opened!.source.inPassedFrame) {
-      this.#passing = undefined
-      passed.passing = undefined
-      passed.judged()
-    }
-    // One that is told may leave, and others with it.
-    for (let guest = this.#answered.shift(); guest !== undefined; guest = this.#answered.shift()) guest.judged()
+    if (!this.#opened!.source.inPassedFrame) this.#passedOn()
+    this.#tellAnswered()
     this.goIfSpent()
     this.#owner.judged()
+  }
+
+  /** The reply that went on in parts is through. */
+  #passedOn(): void {
+    const passed = this.#passing
+    if (passed === undefined) return
+    this.#passing = undefined
+    passed.passing = undefined
+    passed.judged()
+  }
+
+  #tellAnswered(): void {
+    // One that is told may leave, and others with it.
+    for (let guest = this.#answered.shift(); guest !== undefined; guest = this.#answered.shift()) guest.judged()
   }
 
   driverDrained(): void {
@@ -316,6 +325,9 @@ export class SharedConnection extends SessionlessUser implements GatheringOwner,
   #lose(error: RemoteError, reason: number, cut: boolean): void {
     this.#services.clock.cancel(this.#timer)
     this.#owner.lost(this, error, reason, cut ? this.#passing : undefined)
+    // Who had an answer just before may have held back something for it, and loses nothing here.
+    if (!cut) this.#passedOn()
+    this.#tellAnswered()
   }
 
   /** Who has calls here. */
