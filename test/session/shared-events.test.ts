@@ -325,11 +325,15 @@ describe('events of clients that share driver connections', () => {
   })
 
   it('cost one that comes back its way there where no connection can be had, so that it comes back again with all of them', async () => {
-    const guest = await trial.opened()
-    trial.drivers.refusal = rpcError('gone again')
-    const renewed = guest.call(ON, args(0), PROGRAM.remote).then(() => 'registered', (error: unknown) => (error as Error).message)
-    expect(await renewed).to.equal('internal error: client socket is closed')
-    expect(guest.serve(), 'it is there').to.equal(false)
+    const condition = new XdrWriter().bool(false).bool(true).string('STOP').u32(0).finish()
+    const wishes = [[ON, args(0), PROGRAM.remote], [QEMU.connectDomainMonitorEventRegister, condition, PROGRAM.qemu]] as const
+    for (const [proc, body, prog] of wishes) {
+      const guest = await trial.opened()
+      trial.drivers.refusal = rpcError('gone again')
+      await guest.call(proc, body, prog).then(() => expect.fail('registered'), () => undefined)
+      expect(guest.serve(), 'it is there').to.equal(false)
+      trial.drivers.refusal = undefined
+    }
   })
 
   it('are not asked for by one that comes back and is lost before it asks', async () => {

@@ -3,6 +3,7 @@ import { NEED, needOf, needOfWhole } from '../../protocol/connection-needs.js'
 import { RemoteError } from '../../protocol/errors.js'
 import { DISPOSITION, type Disposition } from '../../protocol/frame-reader.js'
 import { frameLength, frameProcedure, frameProgram } from '../../protocol/header.js'
+import { CLOSE_REASON } from '../../protocol/messages/connect.js'
 import { registrationKind } from '../../protocol/messages/event-forms.js'
 import { hasPriority } from '../../protocol/procedures.js'
 import type { Closable } from '../base/clock.js'
@@ -375,10 +376,16 @@ export class GuestPort implements DriverPort, CallWriter, FrameSource, Guest, Ow
     if (this.#gone) throw driverClosed()
     if (!this.#listening.needsOwn(prog, proc, args)) return this.#listening.renew(prog, proc, args)
     this.#forGood = this.#listening.isElsewhere = true
-    if (this.#own === undefined) await this.#promote('registration')
+    if (this.#own === undefined) await this.#promote('registration').catch((error: unknown) => this.#notRenewed(error))
     const own = this.#own ?? this.#ready
     if (own === undefined) throw driverClosed()
     return own.call(proc, args, prog)
+  }
+
+  /** As with those that are shared: it must not lose what it listens for, and comes back later. */
+  #notRenewed(error: unknown): void {
+    if (error instanceof RemoteError) this.lost(error, CLOSE_REASON.error, false)
+    throw error
   }
 
   #promote(why: Promotion): Promise<void> {
