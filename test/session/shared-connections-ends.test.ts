@@ -99,6 +99,17 @@ describe('shared driver connections in the end', () => {
       expect([guest.heard, other.heard, trial.upstreams[2]?.procedures()]).to.deep.equal([[], [], [CALL]])
     })
 
+    it('not before one is told that he has his answer whose neighbour goes just then', async () => {
+      const [guest, gone] = [await trial.open(), await trial.open(), await trial.open({ saslUserName: 'other' })]
+      guest.most = 1
+      for (const one of [gone, guest, guest]) one.call(CALL)
+      const [shared] = trial.upstreams
+      const [, call] = shared!.take()
+      guest.replies.relay = () => gone.port.close()
+      shared!.reply(call!)
+      expect(guest.waiting).to.deep.equal([])
+    })
+
     it('for all, though one of those who hear of it fails', async () => {
       const [first, second] = await trial.guests(2)
       first!.driverEvents.driverLost = () => {

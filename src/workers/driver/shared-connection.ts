@@ -207,7 +207,8 @@ export class SharedConnection extends SessionlessUser implements GatheringOwner,
   /** If nobody waits for what is out there, or it takes no more calls. */
   goIfSpent(): void {
     const spent = this.#slots.abandoned && !this.#isPassing && (this.#retired || this.#slots.size > 0)
-    if (spent && this.#owner.spent(this)) this.leave()
+    // Nor before those are told whose calls have just been answered.
+    if (spent && this.#answered.length === 0 && this.#owner.spent(this)) this.leave()
   }
 
   /** Takes leave of the daemon. */
