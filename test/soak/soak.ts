@@ -49,6 +49,8 @@ export async function soak(cleanup: Cleanup, seconds: number, seed: number): Pro
   const conf = {
     driver_socket_dir: dir, driver_sockets: [`test=${real.socket}`], actor_threads: 3, client_stall_timeout: 3,
     keepalive_interval: 2, keepalive_count: 3, driver_connect_timeout: 10,
+    // What nobody uses is gone well before it is looked for.
+    driver_idle_timeout: 5,
     metrics_listen: `unix:${join(dir, 'metrics')}`
   }
   const broker = await Broker.start(cleanup, conf, { nodeOptions: ['--import', killer] })
