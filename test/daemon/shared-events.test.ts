@@ -1,10 +1,11 @@
 import { expect } from 'chai'
-import { MESSAGE, STATUS } from '#protocol/header.js'
+import { MESSAGE, PROGRAM, STATUS } from '#protocol/header.js'
 import { decodeCallbackId, encodeCallbackId } from '#protocol/messages/events.js'
-import { REMOTE } from '#protocol/procedures.js'
+import { QEMU, REMOTE } from '#protocol/procedures.js'
 import { XdrWriter } from '#protocol/xdr.js'
 import { Cleanup } from '../support/cleanup.js'
 import type { DriverConnection } from '../support/fake-driver.js'
+import type { Frame } from '../support/frame-socket.js'
 import { pattern } from '../support/pattern.js'
 import type { RawClient } from '../support/raw-client.js'
 import { Stage } from '../support/stage.js'
@@ -86,6 +87,24 @@ describe('clients that share driver connections and listen for events', () => {
     const { payload } = await client!.next({ type: MESSAGE.event })
     expect(payload.equals(Buffer.concat([encodeCallbackId(first), pattern(8)]))).to.equal(true)
     expect((await client!.call(OFF, encodeCallbackId(third))).status).to.equal(STATUS.error)
+    client!.destroy()
+  })
+
+  it('deregister by the ids that they know, also what was on a connection of their own before a restart', async () => {
+    const [client] = await clients(1)
+    const condition = new XdrWriter().bool(false).bool(true).string('STOP').u32(0).finish()
+    const watch = (): Promise<Frame> =>
+      client!.call(QEMU.connectDomainMonitorEventRegister, condition, { prog: PROGRAM.qemu })
+    const watching = decodeCallbackId((await watch()).payload)
+    const id = await register(client!, 0)
+    await client!.call(QEMU.connectDomainMonitorEventDeregister, encodeCallbackId(watching), { prog: PROGRAM.qemu })
+    ids = 40
+    await restart(1)
+    const daemon = await waitFor('its registration', () => registered()[0])
+    expect((await watch()).status).to.equal(STATUS.ok)
+    expect((await client!.call(OFF, encodeCallbackId(id))).status).to.equal(STATUS.ok)
+    const given = await waitFor('the daemon to hear of it', () => daemon.calls.find(({ proc }) => proc === OFF))
+    expect(decodeCallbackId(given.payload)).to.equal(40)
     client!.destroy()
   })
 

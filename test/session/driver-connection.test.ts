@@ -67,7 +67,8 @@ class Trial {
         onlyReads: true,
         replied: (bytes, at) => (this.calls.delete(frameSerial(bytes, at)) ? DISPOSITION.pass : undefined),
         streamPacket: () => undefined,
-        event: () => DISPOSITION.pass
+        event: () => DISPOSITION.pass,
+        driverId: (_, id) => id
       },
       driverEvents: {
         driverJudged: () => undefined,

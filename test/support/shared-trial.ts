@@ -122,7 +122,8 @@ export class MemoryGuest implements DriverUser {
     replied: (bytes: Buffer, at: number): Disposition | undefined =>
       guest.calls.delete(frameSerial(bytes, at)) ? DISPOSITION.pass : undefined,
     streamPacket: (): Disposition | undefined => undefined,
-    event: (): Disposition => DISPOSITION.pass
+    event: (): Disposition => DISPOSITION.pass,
+    driverId: (_: unknown, id: number): number => id
   }))(this)
 
   use(): ConnectionUse | undefined {

@@ -1,5 +1,6 @@
 import type { RemoteError } from '../../protocol/errors.js'
 import type { Disposition } from '../../protocol/frame-reader.js'
+import type { RegistrationKind } from '../../protocol/messages/events.js'
 import type { Closable } from '../base/clock.js'
 import type { FrameSource } from '../framing/frame-writer.js'
 import type { ConnectionUse } from '../thread/driver-report.js'
@@ -52,6 +53,8 @@ export interface ReplyJudge {
    */
   streamPacket(bytes: Buffer, at: number): Disposition | undefined
   event(bytes: Buffer, at: number, here: boolean): Disposition
+  /** How the daemon calls the registration that the session knows by that id. */
+  driverId(kind: RegistrationKind, id: number): number
 }
 
 /** Where that which passes goes on to. */

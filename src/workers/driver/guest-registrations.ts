@@ -85,8 +85,7 @@ export class GuestRegistrations implements Unfinished {
     const kind = registrationKind(prog, proc)!
     const wish = readWish(kind, proc, args)
     if (wish instanceof RemoteError) return false
-    // Which of its own ids a client that was reconnected means is not told before the call goes out.
-    if ('id' in wish) return this.isElsewhere && wish.id < FIRST_ID
+    if ('id' in wish) return this.isElsewhere && this.#owner.user.judge.driverId(kind, wish.id) < FIRST_ID
     if ('event' in wish) return this.isElsewhere && this.#find(kind, wish) === undefined
     const { topic } = wish
     if (this.#has(topic)) return false

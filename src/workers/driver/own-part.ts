@@ -1,6 +1,7 @@
 import type { RemoteError } from '../../protocol/errors.js'
 import { DISPOSITION, type Disposition } from '../../protocol/frame-reader.js'
 import { frameProcedure, frameProgram, frameType, MESSAGE } from '../../protocol/header.js'
+import type { RegistrationKind } from '../../protocol/messages/events.js'
 import { lookup } from '../../protocol/procedures.js'
 import type { Closable } from '../base/clock.js'
 import type { FrameSource } from '../framing/frame-writer.js'
@@ -80,6 +81,10 @@ export class OwnPart implements DriverUser, ReplyJudge, DriverEvents {
 
   event(bytes: Buffer, at: number, here: boolean): Disposition {
     return this.used ? this.#user.judge.event(bytes, at, here) : DISPOSITION.skip
+  }
+
+  driverId(kind: RegistrationKind, id: number): number {
+    return this.#user.judge.driverId(kind, id)
   }
 
   driverJudged(): void {

@@ -1,5 +1,6 @@
 import type { RemoteError } from '../../protocol/errors.js'
 import type { Disposition } from '../../protocol/frame-reader.js'
+import type { RegistrationKind } from '../../protocol/messages/events.js'
 import type { ConnectionUse } from '../thread/driver-report.js'
 import type { DriverEvents, DriverPort, DriverUser, ReplyJudge, ReplySink } from './driver-port.js'
 
@@ -31,6 +32,10 @@ export abstract class SessionlessUser implements DriverUser, DriverEvents, Reply
 
   streamPacket(): Disposition | undefined {
     return undefined
+  }
+
+  driverId(_: RegistrationKind, id: number): number {
+    return id
   }
 
   relayWithDescriptors(): void {

@@ -15,6 +15,7 @@ import {
   type Header
 } from '../../protocol/header.js'
 import { CLOSE_REASON, connectionClosedFrame } from '../../protocol/messages/connect.js'
+import type { RegistrationKind } from '../../protocol/messages/events.js'
 import { hasPriority, lookup, procedureName, REMOTE } from '../../protocol/procedures.js'
 import { giveBackSmall } from '../../protocol/spare-buffers.js'
 import { SOURCE } from '../base/log.js'
@@ -334,6 +335,10 @@ export class CallFlow implements CallSink, ReplyJudge {
     const frame = bytes.subarray(at, at + frameLength(bytes, at))
     const known = this.registrations.translate(frameProgram(bytes, at), frameProcedure(bytes, at), frame)
     return known ? DISPOSITION.pass : DISPOSITION.skip
+  }
+
+  driverId(kind: RegistrationKind, id: number): number {
+    return this.registrations.driverId(kind, id)
   }
 
   // From the session

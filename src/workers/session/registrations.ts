@@ -1,4 +1,5 @@
 import { HEADER_BYTES } from '../../protocol/header.js'
+import { withIds } from '../../protocol/messages/event-forms.js'
 import { carriesCallbackId, kindOfEvent, REGISTRATIONS, type RegistrationKind } from '../../protocol/messages/events.js'
 
 interface Registration {
@@ -35,6 +36,12 @@ function key(prog: number, proc: number): string {
   return `${prog}:${proc}`
 }
 
+/** The event of domains that arguments name; -1 if they name none. The oldest form knows one only, and says nothing. */
+function eventOf({ form }: RegistrationKind, args: Buffer): number {
+  if (form === 'single') return 0
+  return args.length >= 4 ? args.readInt32BE(0) : -1
+}
+
 /**
  * The event registrations of one client, kept so that they can be made again at a restarted daemon. The daemon then
  * gives them other ids, while the client goes on with those it knows: from then on ids are translated both ways.
@@ -62,9 +69,12 @@ export class Registrations {
     this.#asked ??= new Map()
     this.#asked.set(serial, { kind, args, registers })
     if (registers || kind.form !== 'byId' || args.length < 4) return
-    const id = args.readInt32BE(0)
-    const known = this.#kept.find(kept => kept.clientId === id && kept.kind === kind)
-    if (known !== undefined) frame.writeInt32BE(known.driverId, HEADER_BYTES)
+    frame.writeInt32BE(this.driverId(kind, args.readInt32BE(0)), HEADER_BYTES)
+  }
+
+  /** How the daemon calls what the client knows by that id: by the same, if the client has nothing like it. */
+  driverId(kind: RegistrationKind, id: number): number {
+    return this.#kept.find(kept => kept.kind === kind && kept.clientId === id)?.driverId ?? id
   }
 
   /** The reply has come; `ok`: it is no error. The id in it is put into the client's terms, in place. */
@@ -139,14 +149,22 @@ export class Registrations {
   }
 
   #forget(kind: RegistrationKind, args: Buffer): void {
-    const at = this.#kept.findIndex(kept => {
-      if (kept.kind !== kind) return false
-      if (kind.form === 'byId') return args.length >= 4 && kept.clientId === args.readInt32BE(0)
-      return kind.form === 'single' || kept.args.equals(args)
-    })
+    const at = kind.form === 'byId' ? this.#placeOf(kind, args) : this.#firstOf(kind, args)
     if (at < 0) return
     this.#bytes -= this.#kept[at]!.args.length
     this.#kept.splice(at, 1)
+  }
+
+  #placeOf(kind: RegistrationKind, args: Buffer): number {
+    if (args.length < 4) return -1
+    const id = args.readInt32BE(0)
+    return this.#kept.findIndex(kept => kept.kind === kind && kept.clientId === id)
+  }
+
+  /** The older forms give up the first registration for their event, in whatever form it was made. */
+  #firstOf(kind: RegistrationKind, args: Buffer): number {
+    const [of, event] = [withIds(kind), eventOf(kind, args)]
+    return this.#kept.findIndex(kept => withIds(kept.kind) === of && eventOf(kept.kind, kept.args) === event)
   }
 
   /** The daemon's own id, unless the client knows something else by it. */
