@@ -1,7 +1,8 @@
 import { MESSAGE, STATUS } from '#protocol/header.js'
 import type { Connection, User } from './connection.js'
 import { OutgoingFrame } from './connection.js'
-import { errorMessage, idle } from './opening.js'
+import { errorMessage } from './error-message.js'
+import { idle } from './opening.js'
 import type { Call, Outcome } from './orders.js'
 import { Tally } from './outcome.js'
 import { PreciseTimer } from './precise-timer.js'
@@ -14,7 +15,8 @@ export function closedLoop(
   clients: readonly Connection[],
   call: Call,
   ms: number,
-  tally = new Tally()
+  tally = new Tally(),
+  graceMs = GRACE_MS
 ): Promise<Outcome> {
   return new Promise(resolve => {
     const frame = OutgoingFrame.call(call)
@@ -47,9 +49,9 @@ export function closedLoop(
       }
     }
     const patience = setTimeout(() => {
-      tally.fail(`${inFlight} calls had no reply ${GRACE_MS} ms after the end`)
+      tally.fail(`${inFlight} calls had no reply ${graceMs} ms after the end`, inFlight)
       resolve(finish(clients, tally))
-    }, ms + GRACE_MS)
+    }, ms + graceMs)
     for (const client of clients) {
       if (client.closed) continue
       client.user = user
@@ -72,7 +74,8 @@ export function fixedRate(
   call: Call,
   ms: number,
   callsPerSecond: number,
-  tally = new Tally()
+  tally = new Tally(),
+  graceMs = GRACE_MS
 ): Promise<Outcome> {
   return new Promise(resolve => {
     const frame = OutgoingFrame.call(call)
@@ -85,7 +88,9 @@ export function fixedRate(
     const finishAll = (): void => {
       timer.stop()
       clearTimeout(patience)
-      resolve(finish(clients, tally))
+      for (const client of clients) client.user = idle
+      // The time until the next would be due belongs to the last as well.
+      setTimeout(() => resolve(tally.finish()), Math.max(0, tally.started + total * spacing - performance.now()))
     }
     const sendDue = (): void => {
       const now = performance.now()
@@ -120,9 +125,9 @@ export function fixedRate(
     for (const client of clients) client.user = user
     const timer = new PreciseTimer(Math.min(spacing, 1), sendDue)
     const patience = setTimeout(() => {
-      tally.fail(`${total - ended} calls had no reply ${GRACE_MS} ms after the end`)
+      tally.fail(`${total - ended} calls had no reply ${graceMs} ms after the end`, total - ended)
       finishAll()
-    }, ms + GRACE_MS)
+    }, ms + graceMs)
   })
 }
 

@@ -159,7 +159,7 @@ export class Connection implements Pollable {
     if (result > 0) this.#write()
     // What a client writes in a handshake always fits.
     else if (result === AGAIN) this.#want(READABLE)
-    else this.#lose('TLS handshake failed')
+    else this.#lose(`TLS handshake failed: ${tls.fault}`)
   }
 
   /** The errno of a call that returned `count`. */

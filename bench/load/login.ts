@@ -2,6 +2,7 @@ import { HEADER_BYTES, MESSAGE, STATUS } from '#protocol/header.js'
 import { AUTH, decodeAuthList } from '#protocol/messages/auth.js'
 import { REMOTE } from '#protocol/procedures.js'
 import { type Connection, OutgoingFrame, type User } from './connection.js'
+import { errorMessage } from './error-message.js'
 
 const authList = OutgoingFrame.call({ procedure: REMOTE.authList, body: new Uint8Array(0) })
 const authPolkit = OutgoingFrame.call({ procedure: REMOTE.authPolkit, body: new Uint8Array(0) })
@@ -32,7 +33,8 @@ export function loginBefore(
     drained: connection => connection.send(authList),
     frame(connection, type, status, length, bytes, bodyAt) {
       if (type !== MESSAGE.reply) return
-      const wanted = status === STATUS.ok ? decodeAuthList(bytes.subarray(bodyAt, bodyAt + length - HEADER_BYTES)) : []
+      if (status !== STATUS.ok) return refused(connection, `AUTH_LIST was refused: ${errorMessage(bytes, bodyAt, length)}`)
+      const wanted = decodeAuthList(bytes.subarray(bodyAt, bodyAt + length - HEADER_BYTES))
       if (wanted.includes(AUTH.none)) return goOn(connection)
       if (!wanted.includes(AUTH.polkit)) return refused(connection, 'the server wants a password (SASL), and there is none')
       connection.user = proving

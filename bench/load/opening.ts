@@ -1,8 +1,8 @@
-import { decodeError } from '#protocol/errors.js'
-import { HEADER_BYTES, MESSAGE, STATUS } from '#protocol/header.js'
+import { MESSAGE, STATUS } from '#protocol/header.js'
 import { encodeOpen } from '#protocol/messages/connect.js'
 import { REMOTE } from '#protocol/procedures.js'
 import { Connection, ConnectFailure, OutgoingFrame, type User } from './connection.js'
+import { errorMessage } from './error-message.js'
 import { loginBefore } from './login.js'
 import type { Outcome, Target } from './orders.js'
 import { Tally } from './outcome.js'
@@ -100,12 +100,3 @@ export function openClients(
 
 /** Nobody expects anything from this client now. */
 export const idle: User = { frame() {}, lost() {} }
-
-/** What an error reply says, as far as it came with the first read. */
-export function errorMessage(bytes: Buffer, bodyAt: number, length: number): string {
-  try {
-    return decodeError(bytes, bodyAt, bodyAt + length - HEADER_BYTES).message
-  } catch {
-    return 'an error that cannot be read'
-  }
-}

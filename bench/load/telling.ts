@@ -1,6 +1,7 @@
 import { MESSAGE, STATUS } from '#protocol/header.js'
 import { OutgoingFrame, type Connection, type User } from './connection.js'
-import { errorMessage, idle } from './opening.js'
+import { errorMessage } from './error-message.js'
+import { idle } from './opening.js'
 import type { Call, Outcome } from './orders.js'
 import { Tally } from './outcome.js'
 

@@ -75,6 +75,11 @@ export class TlsWire {
     return this.#result(openssl().SSL_read(this.#ssl, at, length))
   }
 
+  /** Why it is broken, in OpenSSL's words, if they say. */
+  get fault(): string {
+    return firstError() ?? 'the other end has closed the connection'
+  }
+
   free(): void {
     openssl().SSL_free(this.#ssl)
   }

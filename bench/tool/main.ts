@@ -1,4 +1,4 @@
-import { writeFile } from 'node:fs/promises'
+import { open, writeFile } from 'node:fs/promises'
 import { Command, InvalidArgumentError } from 'commander'
 import { Latencies } from '../load/latencies.js'
 import { latencyPlot } from '../report/plots.js'
@@ -55,7 +55,9 @@ function command(): Command {
 }
 
 async function planOf(uri: string, options: Options): Promise<Plan> {
-  const { clients, parallel, rate, duration: seconds, procedure, arguments: args, allowChanges = false } = options
+  const { clients, parallel, rate, duration: seconds, procedure, arguments: args, allowChanges = false, page } = options
+  // That it cannot be written must not come out at the end.
+  if (page !== undefined) await (await open(page, 'a')).close()
   return { target: await targetOf(uri), call: callOf(procedure, args, allowChanges), clients, parallel, rate, seconds }
 }
 
@@ -86,7 +88,8 @@ async function main(): Promise<number> {
   const progress = new Progress(process.stderr)
   const what = describe(uri, options)
   progress.note(what)
-  const result = await run(plan, text => progress.show(text))
+  const interrupted = new Promise<void>(resolve => process.once('SIGINT', resolve))
+  const result = await run(plan, text => progress.show(text), interrupted)
   progress.clear()
   await report(what, plan, result, options)
   return result.opening.failures + (result.calling?.failures ?? 1) > 0 ? EXIT.failures : 0

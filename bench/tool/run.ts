@@ -31,31 +31,35 @@ const SATURATED = 0.9
 const STOLEN = 0.1
 /** Less of what was asked for than this was not asked of the server. */
 const ON_TIME = 0.95
+const EARLY = 'it was ended early: these are the figures until then'
 
-/** Carries a plan out in this process; `show` is told every second how far it is. */
-export async function run(plan: Plan, show: (text: string) => void): Promise<Result> {
+/** Carries a plan out in this process; `show` is told every second how far it is. What there is `whenEnded` is the result then. */
+export async function run(plan: Plan, show: (text: string) => void, whenEnded: Promise<void>): Promise<Result> {
   const { target, call, clients, parallel, rate, seconds } = plan
   const crowd: Connection[] = []
   const open = new Tally()
+  let ended = false
+  const end = whenEnded.then(() => void (ended = true))
   const opening = await watched(
     () => show(`${open.count} of ${clients} clients are in, ${open.failures} failures`),
-    () => openClients(target, clients, parallel, crowd, open)
+    () => Promise.race([openClients(target, clients, parallel, crowd, open), end.then(() => open.finish())])
   )
-  if (crowd.length === 0) return { opening, calling: undefined, warnings: [] }
+  if (crowd.length === 0 || ended) return { opening, calling: undefined, warnings: ended ? [EARLY] : [] }
   const tally = new Tally()
   const look = (): void => show(`${tally.count} calls of ${crowd.length} clients, ${tally.failures} failures`)
   const before = { own: process.cpuUsage(), machine: readMachineCpu() }
   const ms = seconds * 1000
-  const calling = await watched(look, () =>
+  const calls = (): Promise<Outcome> =>
     rate === undefined ? closedLoop(crowd, call, ms, tally) : fixedRate(crowd, call, ms, rate * crowd.length, tally)
-  )
+  const calling = await watched(look, () => Promise.race([calls(), end.then(() => tally.finish())]))
   const own = process.cpuUsage(before.own)
   const machine = readMachineCpu()
   for (const client of crowd) client.close()
   const busy = (own.user + own.system) / 1e6
   const total = machine.total - before.machine.total
   const stolen = machine.stolen - before.machine.stolen
-  return { opening, calling, warnings: warningsOf(plan, calling, { busy, total, stolen }) }
+  const asked = rate && rate * crowd.length
+  return { opening, calling, warnings: [...ended ? [EARLY] : [], ...warningsOf(asked, calling, { busy, total, stolen })] }
 }
 
 async function watched<T>(look: () => void, work: () => Promise<T>): Promise<T> {
@@ -67,14 +71,15 @@ async function watched<T>(look: () => void, work: () => Promise<T>): Promise<T> 
   }
 }
 
+/** `asked`: calls a second of all. */
 function warningsOf(
-  { rate, clients }: Plan, { count, ms }: Outcome, cpu: { busy: number; total: number; stolen: number }
+  asked: number | undefined, { count, ms }: Outcome, cpu: { busy: number; total: number; stolen: number }
 ): string[] {
   const warnings: string[] = []
   if (cpu.busy > SATURATED * (ms / 1000)) {
     warnings.push('this program was busy all the time: calls a second and latency are its own limit')
   }
-  if (rate !== undefined && count / (ms / 1000) < ON_TIME * rate * clients) {
+  if (asked !== undefined && count / (ms / 1000) < ON_TIME * asked) {
     warnings.push('the server did not keep up with the rate: the longer this runs, the higher are latencies')
   }
   if (cpu.stolen > STOLEN * cpu.total) warnings.push('the hypervisor gave over 10 % of this machine to others')

@@ -112,8 +112,8 @@ function isUnix(transport: string, host: string): boolean {
   return lower === 'unix'
 }
 
-// Meant for the opener, so they do not travel on. All but three have no meaning for a local socket.
-const CONSUMED = new Set([
+/** Parameters that are meant for the opener, so that they do not travel on. All but three have no meaning for a local socket. */
+export const CONSUMED: ReadonlySet<string> = new Set([
   'name', 'command', 'socket', 'auth', 'sshauth', 'netcat', 'keyfile', 'pkipath', 'known_hosts', 'known_hosts_verify',
   'tls_priority', 'mode', 'proxy', 'no_sanity', 'no_verify', 'no_tty', 'authfile'
 ])

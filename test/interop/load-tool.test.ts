@@ -2,12 +2,16 @@ import { execFile } from 'node:child_process'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect } from 'chai'
+import { rpcError } from '#protocol/errors.js'
+import { REMOTE } from '#protocol/procedures.js'
 import { Broker } from '../support/broker.js'
 import { Cleanup } from '../support/cleanup.js'
+import { FakeDriver } from '../support/fake-driver.js'
 import { freePort } from '../support/free-port.js'
 import { Libvirtd } from '../support/libvirtd.js'
 import { Pki } from '../support/pki.js'
 import { PrivateHost } from '../support/private-host.js'
+import { Program } from '../support/processes.js'
 import { canConnect } from '../support/sockets.js'
 import { tempDir } from '../support/temp-dir.js'
 import { waitFor } from '../support/waiting.js'
@@ -94,6 +98,24 @@ describe('npm run load', function () {
     const unknown = await load(broker.tcpUri('qemu', '/system'), '--clients', '2')
     expect(unknown.status).to.equal(1)
     expect(unknown.stdout).to.match(/first: CONNECT_OPEN was refused: /)
+    const plain = await load(`test+tls://127.0.0.1:${broker.tcpPort}/default`)
+    expect([plain.status, /first: TLS handshake failed: .+/.test(plain.stdout)], plain.stdout).to.deep.equal([1, true])
+    const daemon = await FakeDriver.listen(cleanup, join(await tempDir(cleanup), 'sock'))
+    daemon.on(REMOTE.authList, () => rpcError('not today'))
+    const unwilling = await load(`test:///default?socket=${daemon.path}`)
+    expect(unwilling.status).to.equal(1)
+    expect(unwilling.stdout).to.match(/first: AUTH_LIST was refused: .*not today/)
+  })
+
+  it('ends early when it is interrupted, with what there is', async () => {
+    const program = new Program([process.execPath, tool, broker.tcpUri('test', '/default'), '--duration', '60', '--json'])
+    await program.hasSaid(/[1-9]\d* calls of 1 clients/)
+    await program.stop('SIGINT')
+    expect((await program.exited).status).to.equal(0)
+    const { opening, calls, warnings } = JSON.parse(program.stdout) as Told
+    expect([opening.count, calls!.failures]).to.deep.equal([1, 0])
+    expect(calls!.count).to.be.above(0)
+    expect(warnings).to.include('it was ended early: these are the figures until then')
   })
 
   it('prints a table and writes a page with a plot', async () => {
@@ -112,11 +134,13 @@ describe('npm run load', function () {
       [[uri, '--procedure', 'NOTHING'], /no procedure 'NOTHING'/], [[uri, '--procedure', 'DOMAIN_GET_INFO'], /needs arguments/],
       [[uri, '--procedure', 'CONNECT_OPEN'], /cannot be called again and again/],
       [[uri, '--procedure', 'DOMAIN_DESTROY', '--arguments', '00'], /--allow-changes/],
-      [[uri, '--arguments', 'xyz'], /hexadecimal/], [[`test+tls://localhost/default?pkipath=/nonexistent`], /no clientcert\.pem/]
+      [[uri, '--arguments', 'xyz'], /hexadecimal/], [[`test+tls://localhost/default?pkipath=/nowhere`], /no clientcert\.pem/],
+      [['test+tcp://127.0.0.1:99999/default'], /no port 99999/], [[`test:///default?socket=/${'x'.repeat(107)}`], /up to 107 bytes/],
+      [[uri, '--page', '/nowhere/load.html'], /ENOENT/]
     ]
-    for (const [args, message] of cases) {
+    await Promise.all(cases.map(async ([args, message]) => {
       const { status, stderr } = await load(...args)
       expect([status, stderr], args.join(' ')).to.satisfy(([code, text]: [number, string]) => code === 2 && message.test(text))
-    }
+    }))
   })
 })
