@@ -9,7 +9,6 @@ import { hasPriority } from '../../protocol/procedures.js'
 import type { Closable } from '../base/clock.js'
 import type { FrameSource } from '../framing/frame-writer.js'
 import type { Counters } from '../thread/counters.js'
-import { FAMILIES, PROMOTIONS, type Promotion } from '../thread/metric-families.js'
 import type { Turns } from '../thread/turns.js'
 import { CloseCallback } from './close-callback.js'
 import { CollectedCall, type CollectedCalls } from './collected-calls.js'
@@ -18,7 +17,8 @@ import type { DriverOpening, OpenedDriver } from './drivers.js'
 import { GuestRegistrations, type RegistrationsOwner } from './guest-registrations.js'
 import type { HeldReplies } from './held-replies.js'
 import { OwnAnswers } from './own-answers.js'
-import { OwnPart, promotionOf, type OwnPartOwner } from './own-part.js'
+import { OwnConnection, type OwnConnectionOwner } from './own-connection.js'
+import { promotionOf } from './own-part.js'
 import type { Guest, SharedConnection } from './shared-connection.js'
 import type { SharedRegistrations } from './shared-registrations.js'
 
@@ -52,7 +52,7 @@ export interface GuestServices {
  * The way of a session to its driver daemon that is a part in connections which several share, as long as it asks for
  * nothing that belongs to one connection. The first such call opens one for it alone, on which all goes until that is over.
  */
-export class GuestPort implements DriverPort, CallWriter, FrameSource, Guest, OwnPartOwner, RegistrationsOwner {
+export class GuestPort implements DriverPort, CallWriter, FrameSource, Guest, OwnConnectionOwner, RegistrationsOwner {
   readonly user: DriverUser
   readonly #host: GuestHost
   readonly #services: GuestServices
@@ -77,14 +77,8 @@ export class GuestPort implements DriverPort, CallWriter, FrameSource, Guest, Ow
   #collecting: CollectedCall | undefined
   /** Bytes of calls that are sent or answered, and are still to come by `relay`. */
   #sent = 0
-  /** What is being opened, and the connection for it alone once that is there. */
-  #opening: DriverOpening | undefined
-  #promotion: Promise<void> | undefined
-  #ready: OpenedDriver | undefined
-  #own: OpenedDriver | undefined
-  #part: OwnPart | undefined
-  /** It has asked for something on its own connection of which nobody can tell the end. */
-  #forGood = false
+  /** Made when it is first needed. */
+  #own: OwnConnection | undefined
   /** Why there is no connection for the call that waits for one. */
   #refusal: RemoteError | undefined
 
@@ -99,7 +93,11 @@ export class GuestPort implements DriverPort, CallWriter, FrameSource, Guest, Ow
   }
 
   get isOwn(): boolean {
-    return this.#own !== undefined
+    return this.#usedOwn !== undefined
+  }
+
+  get #usedOwn(): OpenedDriver | undefined {
+    return this.#own?.used
   }
 
   /** False: it has been lost meanwhile. */
@@ -117,8 +115,8 @@ export class GuestPort implements DriverPort, CallWriter, FrameSource, Guest, Ow
     const need = this.#needOf(bytes, at, whole)
     if (need === NEED.events) return this.#register(whole)
     if (need === NEED.none) return whole ? this.#keepCloseCallback(bytes, at) : DISPOSITION.collect
-    if (this.#own !== undefined) return this.#beginOwn(this.#own.port, bytes, at, whole, need)
-    if (this.#promotion !== undefined) return DISPOSITION.hold
+    if (this.isOwn) return this.#beginOwn(bytes, at, whole, need)
+    if (this.#own?.isComing === true) return DISPOSITION.hold
     const length = frameLength(bytes, at)
     if (need === NEED.own || need === NEED.ownForGood || length > MAX_SHARED_CALL_BYTES) return this.#beginFirstOwn(bytes, at)
     if (!whole) return this.#collects(length) ? DISPOSITION.collect : this.#beginFirstOwn(bytes, at)
@@ -172,17 +170,14 @@ export class GuestPort implements DriverPort, CallWriter, FrameSource, Guest, Ow
     return (this.#answers ??= new OwnAnswers(this.user, this.#services.turns))
   }
 
-  #beginOwn(port: DriverPort, bytes: Buffer, at: number, whole: boolean, need: number): Disposition {
-    const disposition = port.begin(bytes, at, whole)
+  #beginOwn(bytes: Buffer, at: number, whole: boolean, need: number): Disposition {
+    const own = this.#own!
+    const disposition = own.begin(bytes, at, whole)
     if (disposition !== DISPOSITION.pass) return disposition
-    if (need === NEED.ownForGood || (need === NEED.arguments && !whole)) this.#bindForGood(bytes, at)
-    this.#part!.out++
-    return disposition
-  }
-
-  #bindForGood(bytes: Buffer, at: number): void {
-    this.#forGood = true
+    if (need !== NEED.ownForGood && (need !== NEED.arguments || whole)) return disposition
+    own.forGood = true
     if (registrationKind(frameProgram(bytes, at), frameProcedure(bytes, at)) !== undefined) this.#listening.isElsewhere = true
+    return disposition
   }
 
   #refuse(bytes: Buffer, at: number): Disposition {
@@ -193,7 +188,7 @@ export class GuestPort implements DriverPort, CallWriter, FrameSource, Guest, Ow
 
   #beginFirstOwn(bytes: Buffer, at: number): Disposition {
     if (this.#refusal !== undefined) return this.#refuse(bytes, at)
-    this.#promote(promotionOf(bytes, at)).then(
+    this.#ownToBe.promote(promotionOf(bytes, at)).then(
       () => this.user.driverEvents.driverJudged(),
       (error: unknown) => this.#notPromoted(error)
     ).catch((error: unknown) => this.#services.io.failed(this.user.session, error))
@@ -209,13 +204,13 @@ export class GuestPort implements DriverPort, CallWriter, FrameSource, Guest, Ow
 
   pause(): void {
     this.#paused = true
-    this.#own?.port.pause()
+    this.#usedOwn?.port.pause()
   }
 
   resume(): void {
     this.#paused = false
     this.#registrations?.allRead()
-    this.#own?.port.resume()
+    this.#usedOwn?.port.resume()
     this.#services.held.forget(this)
     if (!this.#held) return
     this.#held = false
@@ -224,21 +219,18 @@ export class GuestPort implements DriverPort, CallWriter, FrameSource, Guest, Ow
   }
 
   leave(): void {
-    this.#own?.port.leave()
+    this.#own?.end(true)
     this.#end()
   }
 
   close(): void {
-    this.#own?.port.close()
+    this.#own?.end(false)
     this.#end()
   }
 
   #end(): void {
     if (this.#gone) return
     this.#gone = true
-    this.#own = undefined
-    this.#ready?.port.close()
-    this.#opening?.abandon()
     this.#answers?.drop()
     this.#collecting?.done()
     this.#services.held.forget(this)
@@ -267,7 +259,7 @@ export class GuestPort implements DriverPort, CallWriter, FrameSource, Guest, Ow
   // CallWriter
 
   get spliceTarget(): number | undefined {
-    return this.#sent === 0 ? this.#own?.port.writer.spliceTarget : undefined
+    return this.#sent === 0 ? this.#usedOwn?.port.writer.spliceTarget : undefined
   }
 
   relay(bytes: Buffer, from: number, to: number): boolean {
@@ -280,24 +272,26 @@ export class GuestPort implements DriverPort, CallWriter, FrameSource, Guest, Ow
     this.#sent -= sent
     // A piece without bytes says that a frame is at its end which the kernel has moved.
     if (sent > 0 && from + sent === to) return true
-    return this.#own?.port.writer.relay(bytes, from + sent, to) !== false
+    return this.#usedOwn?.port.writer.relay(bytes, from + sent, to) !== false
   }
 
   relayWithDescriptors(frame: Buffer, descriptors: readonly number[]): boolean {
     const sent = Math.min(this.#sent, frame.length)
     this.#sent -= sent
-    if (this.#own === undefined) throw new Error('descriptors of a call that needs no connection of its own')
-    return this.#own.port.writer.relayWithDescriptors(frame.subarray(sent), descriptors)
+    const own = this.#usedOwn
+    if (own === undefined) throw new Error('descriptors of a call that needs no connection of its own')
+    return own.port.writer.relayWithDescriptors(frame.subarray(sent), descriptors)
   }
 
   // FrameSource: what goes to the client comes from here
 
   get inPassedFrame(): boolean {
-    return this.#own?.source.inPassedFrame === true || this.#passedTo !== undefined
+    return this.#usedOwn?.source.inPassedFrame === true || this.isPassing
   }
 
   cutAtFrameEnd(): void {
-    if (this.#own?.source.inPassedFrame === true) this.#own.source.cutAtFrameEnd()
+    const own = this.#usedOwn
+    if (own?.source.inPassedFrame === true) own.source.cutAtFrameEnd()
     this.#passedTo?.cutAtFrameEnd()
   }
 
@@ -311,7 +305,7 @@ export class GuestPort implements DriverPort, CallWriter, FrameSource, Guest, Ow
   // Guest
 
   get wholeOnly(): boolean {
-    return this.#own !== undefined || this.#passedTo !== undefined
+    return this.isOwn || this.isPassing
   }
 
   answered(): void {
@@ -326,7 +320,7 @@ export class GuestPort implements DriverPort, CallWriter, FrameSource, Guest, Ow
   }
 
   judged(): void {
-    this.#useReady()
+    this.#own?.use()
     this.#sendAgain()
     this.#tell(tellJudged)
   }
@@ -370,15 +364,30 @@ export class GuestPort implements DriverPort, CallWriter, FrameSource, Guest, Ow
 
   // The connection of its own
 
+  get isPaused(): boolean {
+    return this.#paused
+  }
+
+  get isPassing(): boolean {
+    return this.#passedTo !== undefined
+  }
+
+  openOwn(user: DriverUser): DriverOpening {
+    return this.#host.openOwn(user)
+  }
+
+  get #ownToBe(): OwnConnection {
+    return (this.#own ??= new OwnConnection(this, this.#services.counters))
+  }
+
   /** For the broker's own calls on the session's behalf, which register for events. */
   async call(proc: number, args: Buffer, prog: number): Promise<Buffer> {
     // What is begun after the end would never come to one.
     if (this.#gone) throw driverClosed()
     if (!this.#listening.needsOwn(prog, proc, args)) return this.#listening.renew(prog, proc, args)
-    this.#forGood = this.#listening.isElsewhere = true
-    if (this.#own === undefined) await this.#promote('registration').catch((error: unknown) => this.#notRenewed(error))
-    const own = this.#own ?? this.#ready
-    if (own === undefined) throw driverClosed()
+    const own = this.#ownToBe
+    own.forGood = this.#listening.isElsewhere = true
+    if (!this.isOwn) await own.promote('registration').catch((error: unknown) => this.#notRenewed(error))
     return own.call(proc, args, prog)
   }
 
@@ -386,58 +395,5 @@ export class GuestPort implements DriverPort, CallWriter, FrameSource, Guest, Ow
   #notRenewed(error: unknown): void {
     if (error instanceof RemoteError) this.lost(error, CLOSE_REASON.error, false)
     throw error
-  }
-
-  #promote(why: Promotion): Promise<void> {
-    return (this.#promotion ??= this.#openOwn(why))
-  }
-
-  async #openOwn(why: Promotion): Promise<void> {
-    this.#services.counters.add(FAMILIES.promotions, 1, PROMOTIONS.indexOf(why))
-    const part = new OwnPart(this.user, this, why)
-    const opening = this.#host.openOwn(part)
-    this.#opening = opening
-    try {
-      const opened = await opening.opened
-      if (this.#gone || !opened.serve()) throw driverClosed()
-      this.#part = part
-      this.#ready = opened
-      this.#useReady()
-    } catch (error) {
-      this.#promotion = undefined
-      throw error
-    } finally {
-      this.#opening = undefined
-    }
-  }
-
-  /** Not while a part of a reply from elsewhere has gone on. */
-  #useReady(): void {
-    const ready = this.#ready
-    if (ready === undefined || this.#passedTo !== undefined) return
-    this.#ready = undefined
-    this.#promotion = undefined
-    this.#own = ready
-    this.#part!.used = true
-    if (this.#paused) ready.port.pause()
-  }
-
-  ownJudged(): void {
-    this.user.driverEvents.driverJudged()
-    const own = this.#own
-    if (own === undefined || this.#forGood || this.#part!.out > 0 || this.user.judge.bound) return
-    // Nor before what has begun, there or here, is through.
-    if (own.source.inPassedFrame || this.user.relayed.inPassedFrame) return
-    this.#own = undefined
-    this.#part!.used = false
-    own.port.leave()
-    // What it has not taken yet keeps nobody from reading the client.
-    this.user.driverEvents.driverDrained()
-  }
-
-  ownLost(error: RemoteError, reason: number, cut: boolean): void {
-    this.#own = undefined
-    this.#ready = undefined
-    this.lost(error, reason, cut)
   }
 }
