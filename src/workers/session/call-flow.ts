@@ -28,6 +28,7 @@ import { CallTable } from './call-table.js'
 import { PAUSE, type CallSink, type ClientPort, type FlowOwner } from './ports.js'
 import { Registrations } from './registrations.js'
 import { OpenStreams } from './streams.js'
+import { tellAnswered } from './tell-answered.js'
 import { WaitingCalls } from './waiting-calls.js'
 
 /** A reply to a registration is four bytes; one that is longer than this goes on without having been looked into. */
@@ -270,7 +271,7 @@ export class CallFlow implements CallSink, ReplyJudge {
     const audit = (kind & KIND.audited) === 0 ? undefined : this.#audit
     if (!whole && (lookedInto || audit?.isToldBy(bytes, at) === true)) return DISPOSITION.collect
     audit?.answered(bytes, at, whole)
-    if (this.#observer !== undefined) this.#observed(this.#observer, place, repliedCode(bytes, at))
+    if (this.#observer !== undefined) this.#tellAnswered(this.#observer, place, repliedCode(bytes, at))
     this.calls.remove(place)
     if (this.#port === undefined) return DISPOSITION.skip
     if ((kind & KIND_REPLY) === 0) return DISPOSITION.pass
@@ -284,22 +285,6 @@ export class CallFlow implements CallSink, ReplyJudge {
       this.#closeCallback = proc === REMOTE.connectRegisterCloseCallback
     }
     return DISPOSITION.pass
-  }
-
-  /** `code`: as an observer is told it. */
-  #observed(observer: SessionObserver, place: number, code: number): void {
-    const { calls } = this
-    const prog = calls.programAt(place)
-    const proc = calls.procedureAt(place)
-    const serial = calls.serialAt(place)
-    if (!observer.timing) return observer.answered(this.#owner.record, prog, proc, code, 0, 0, serial)
-    const given = calls.givenAt(place)
-    if (given === 0) return observer.answered(this.#owner.record, prog, proc, code, 0, 0, serial)
-    const queued = Math.round(1000 * (given - calls.cameAt(place)))
-    const atDriver = Math.round(1000 * (this.#services.turns.clock.now - given))
-    observer.answered(this.#owner.record, prog, proc, code, queued, atDriver, serial)
-    if (queued + atDriver < observer.slowUs || code < 0) return
-    observer.slow(this.#owner.record, { prog, proc, code, queued, atDriver, head: calls.headAt(place) })
   }
 
   streamPacket(bytes: Buffer, at: number): Disposition | undefined {
@@ -389,7 +374,11 @@ export class CallFlow implements CallSink, ReplyJudge {
   #observeLost(code: typeof LOST | typeof TIMED_OUT): void {
     const observer = this.#observer
     if (observer === undefined || this.calls.size === 0) return
-    for (let place = 0; place >= 0; place = this.calls.after(place)) this.#observed(observer, place, code)
+    for (let place = 0; place >= 0; place = this.calls.after(place)) this.#tellAnswered(observer, place, code)
+  }
+
+  #tellAnswered(observer: SessionObserver, place: number, code: number): void {
+    tellAnswered(observer, this.#owner.record, this.calls, place, code, this.#services.turns.clock)
   }
 
   /** The client is about to be closed. It gets its event if it asked for it. */
