@@ -2,6 +2,7 @@ import { open, writeFile } from 'node:fs/promises'
 import { Command, InvalidArgumentError } from 'commander'
 import { Latencies } from '../load/latencies.js'
 import { latencyPlot } from '../report/plots.js'
+import { mostDescriptors } from '../system/descriptors.js'
 import { Progress } from '../system/progress.js'
 import { callOf } from './procedure.js'
 import { jsonOf, pageOf, textOf } from './report.js'
@@ -22,6 +23,8 @@ interface Options {
 
 const EXIT = { failures: 1, usage: 2 }
 const MOST_CLIENTS = 15_000
+/** What this process has open beside its clients, and a few to spare. */
+const OWN_DESCRIPTORS = 64
 
 function above(least: number, most: number, value: string): number {
   const number = Number(value)
@@ -56,6 +59,8 @@ function command(): Command {
 
 async function planOf(uri: string, options: Options): Promise<Plan> {
   const { clients, parallel, rate, duration: seconds, procedure, arguments: args, allowChanges = false, page } = options
+  const most = mostDescriptors() - OWN_DESCRIPTORS
+  if (clients > most) throw new Error(`descriptors for no more than ${most} clients: see ulimit -n`)
   // That it cannot be written must not come out at the end.
   if (page !== undefined) await (await open(page, 'a')).close()
   return { target: await targetOf(uri), call: callOf(procedure, args, allowChanges), clients, parallel, rate, seconds }

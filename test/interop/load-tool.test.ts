@@ -11,7 +11,7 @@ import { freePort } from '../support/free-port.js'
 import { Libvirtd } from '../support/libvirtd.js'
 import { Pki } from '../support/pki.js'
 import { PrivateHost } from '../support/private-host.js'
-import { Program } from '../support/processes.js'
+import { Program, run } from '../support/processes.js'
 import { canConnect } from '../support/sockets.js'
 import { tempDir } from '../support/temp-dir.js'
 import { waitFor } from '../support/waiting.js'
@@ -142,5 +142,7 @@ describe('npm run load', function () {
       const { status, stderr } = await load(...args)
       expect([status, stderr], args.join(' ')).to.satisfy(([code, text]: [number, string]) => code === 2 && message.test(text))
     }))
+    const few = await run(['sh', '-c', `ulimit -n 400; exec "$@"`, 'sh', process.execPath, tool, uri, '--clients', '400'])
+    expect([few.status, few.stderr]).to.deep.equal([2, 'load: descriptors for no more than 336 clients: see ulimit -n\n'])
   })
 })
