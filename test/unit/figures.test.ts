@@ -21,7 +21,7 @@ describe('the figures on the front page', () => {
     const { short } = (await import(bench('results/table.js'))) as { short: (value: number) => string }
     const sections = readFileSync('docs/performance.md', 'utf8').split(/^### /m)
     const besideIdle = crowds.map(({ idle, peers }): Headline =>
-      ({ entry: 'crowd', figure: 'CPU of proxy and daemon', unit: 'µs', point: { callers: 16, 'idle clients': idle }, peers }))
+      ({ entry: 'crowd', figure: 'rate', unit: '1/s', point: { callers: 16, 'idle clients': idle }, peers }))
     for (const { entry, figure, unit, point, peers } of [...figures, ...besideIdle]) {
       const section = sections.find(text => text.startsWith(`${entry}\n`))!
       const rows = section.split('\n').map(line => line.split('|').map(cell => cell.trim()))
