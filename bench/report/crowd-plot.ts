@@ -30,7 +30,7 @@ export function crowdFigures(summaries: readonly Summary[]): CrowdFigure[] {
   const sizes = [...new Set(rates.map(({ point }) => Number(point['idle clients'])))].sort((one, other) => one - other)
   return sizes.map(idle => {
     const there = rates.filter(({ point }) => point['idle clients'] === idle)
-    return { idle, peers: Object.fromEntries(there.map(({ peer, median }) => [peer, Number(median.toPrecision(6))])) }
+    return { idle, peers: Object.fromEntries(there.map(({ peer, median }) => [peer, Number(median.toPrecision(8))])) }
   })
 }
 
