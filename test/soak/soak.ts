@@ -48,7 +48,8 @@ export async function soak(cleanup: Cleanup, seconds: number, seed: number): Pro
   const real = await Libvirtd.start(await PrivateHost.start(cleanup), cleanup, { drivers: [] })
   const conf = {
     driver_socket_dir: dir, driver_sockets: [`test=${real.socket}`], actor_threads: 3, client_stall_timeout: 3,
-    keepalive_interval: 2, keepalive_count: 3, driver_connect_timeout: 10,
+    // Deadlines of the broker come before the clients' patience ends.
+    keepalive_interval: 2, keepalive_count: 3, driver_connect_timeout: 10, driver_open_timeout: 10,
     // What nobody uses is gone well before it is looked for.
     driver_idle_timeout: 5,
     metrics_listen: `unix:${join(dir, 'metrics')}`

@@ -83,7 +83,7 @@ class Opening implements DriverOpening {
   }
 
   async #open(): Promise<OpenedDriver> {
-    const { clock, io, settings } = this.#services
+    const { clock, settings } = this.#services
     const { user, way } = this.#order
     const began = performance.now()
     let deadline: Timer | undefined
@@ -93,10 +93,7 @@ class Opening implements DriverOpening {
       if (nobodyThere(connected, way) && (await this.#started())) connected = await this.#connect()
       const candidate = this.#connectedTo(connected)
       const fd = connected.outcome
-      // Descriptors are asked for only where the client can get them: it costs a little on every read.
-      const options = { daemon: true, sender: user.sender }
-      const driver = new DriverConnection(this.#services, user, handler => new PolledTransport(io, fd, handler, options))
-      this.#driver = driver
+      const driver = (this.#driver = this.#connection(fd))
       const late = notOpenedInTime(candidate.path, settings.driverOpenTimeoutMs)
       deadline = new Timer({ session: user.session, timeUp: () => driver.end(late()) })
       clock.set(deadline, settings.driverOpenTimeoutMs)
@@ -120,6 +117,20 @@ class Opening implements DriverOpening {
       throw error
     } finally {
       if (deadline !== undefined) clock.cancel(deadline)
+    }
+  }
+
+  #connection(fd: number): DriverConnection {
+    const { io } = this.#services
+    const { user } = this.#order
+    // Descriptors are asked for only where the client can get them: it costs a little on every read.
+    const options = { daemon: true, sender: user.sender }
+    try {
+      return new DriverConnection(this.#services, user, handler => new PolledTransport(io, fd, handler, options))
+    } catch (error) {
+      // No memory for one more in the kernel's tables, for instance.
+      io.closer.closeSocket(fd)
+      throw error
     }
   }
 
