@@ -52,7 +52,8 @@ for (const [release, options] of RELEASES) {
 
     function expectUnnoticed({ calls, failures }: Calls): void {
       expect(failures).to.deep.equal([])
-      expect(calls).to.be.above(2)
+      // One meanwhile at least, and one after it.
+      expect(calls).to.be.above(1)
     }
 
     it('is installed by apt without anybody noticing, and switches nothing on', async () => {
