@@ -30,33 +30,26 @@ export class ThreadQuestions {
 
   /** What a client is doing. Undefined if its thread does not answer in time, which the log says, or does not have it. */
   async activity({ id, thread: number }: Connected): Promise<ClientActivity | undefined> {
-    let activity: ClientActivity | undefined
-    const asked = this.#control(number)?.activity(id).then(answer => (activity = answer))
-    if (asked !== undefined && !(await within(ANSWER_MS, asked))) this.#warn(`thread ${number} has not told of client ${id} in time`)
-    return activity
+    const activity = await inTime(this.#control(number)?.activity(id))
+    if (activity !== 'silent') return activity
+    this.#warn(`thread ${number} has not told of client ${id} in time`)
+    return undefined
   }
 
   /** Connections of a thread to driver daemons, after the one with that number. 'silent' as in `trace`; undefined: it is gone. */
-  async connections(thread: number, after: number): Promise<ConnectionPage | 'silent' | undefined> {
-    let page: ConnectionPage | undefined
-    const asked = this.#control(thread)?.connections(after).then(told => (page = told))
-    return asked === undefined || (await within(ANSWER_MS, asked)) ? page : 'silent'
+  connections(thread: number, after: number): Promise<ConnectionPage | 'silent' | undefined> {
+    return inTime(this.#control(thread)?.connections(after))
   }
 
   /** The clients of each thread that do most; 'silent' as in `trace`. */
   busiest(): Promise<{ thread: number; report: BusyReport | 'silent' }[]> {
-    return Promise.all(this.#threads.map(async ({ number: thread, control }) => {
-      let report: BusyReport | undefined
-      await within(ANSWER_MS, control.busiest().then(told => (report = told)))
-      return { thread, report: report ?? 'silent' as const }
-    }))
+    return Promise.all(this.#threads.map(async ({ number: thread, control }) =>
+      ({ thread, report: (await inTime(control.busiest())) ?? 'silent' as const })))
   }
 
   /** What a trace of a client has to tell, see Traces. 'silent': its thread does not answer in time. */
-  async trace(thread: number, id: number, by: number): Promise<TraceAnswer | 'silent' | undefined> {
-    let answer: TraceAnswer | undefined
-    const asked = this.#control(thread)?.trace(id, by).then(told => (answer = told))
-    return asked === undefined || (await within(ANSWER_MS, asked)) ? answer : 'silent'
+  trace(thread: number, id: number, by: number): Promise<TraceAnswer | 'silent' | undefined> {
+    return inTime<TraceAnswer | undefined>(this.#control(thread)?.trace(id, by))
   }
 
   /**
@@ -64,15 +57,20 @@ export class ThreadQuestions {
    * down: its peer sees the end of it, whatever the thread does.
    */
   async disconnect(client: Connected): Promise<void> {
-    let closed = false
-    const asked = this.#control(client.thread)?.disconnect(client.id).then(done => (closed = done))
-    if (asked !== undefined) await within(ANSWER_MS, asked)
-    if (!closed && isStill(this.#ledger, client)) shutdown(client.fd, SHUT_RDWR)
+    const closed = await inTime(this.#control(client.thread)?.disconnect(client.id))
+    if (closed !== true && isStill(this.#ledger, client)) shutdown(client.fd, SHUT_RDWR)
   }
 
   #control(wanted: number): ActorThread['control'] | undefined {
     return this.#threads.find(({ number }) => number === wanted)?.control
   }
+}
+
+/** What a thread answers; undefined if there is none to ask. */
+async function inTime<Answer>(asked: Promise<Answer> | undefined): Promise<Answer | 'silent' | undefined> {
+  let answer: Answer | undefined
+  const told = asked === undefined || (await within(ANSWER_MS, asked.then(given => (answer = given))))
+  return told ? answer : 'silent'
 }
 
 /**
