@@ -36,11 +36,11 @@ function key(prog: number, proc: number): string {
   return `${prog}:${proc}`
 }
 
-/** The event of domains that arguments name; -1 if they name none. The oldest form knows one only, and says nothing. */
-function eventOf({ form }: RegistrationKind, args: Buffer): number {
-  if (form === 'single') return 0
-  return args.length >= 4 ? args.readInt32BE(0) : -1
-}
+/** An id or an event, where arguments begin with one. */
+const firstNumber = (args: Buffer): number | undefined => (args.length >= 4 ? args.readInt32BE(0) : undefined)
+
+/** The event of domains that arguments name. The oldest form knows one only, and says nothing. */
+const eventOf = ({ form }: RegistrationKind, args: Buffer): number | undefined => (form === 'single' ? 0 : firstNumber(args))
 
 /**
  * The event registrations of one client, kept so that they can be made again at a restarted daemon. The daemon then
@@ -74,7 +74,7 @@ export class Registrations {
 
   /** How the daemon calls what the client knows by that id: by the same, if the client has nothing like it. */
   driverId(kind: RegistrationKind, id: number): number {
-    return this.#kept.find(kept => kept.kind === kind && kept.clientId === id)?.driverId ?? id
+    return this.#kept[this.#placeOf(kind, id)]?.driverId ?? id
   }
 
   /** The reply has come; `ok`: it is no error. The id in it is put into the client's terms, in place. */
@@ -149,15 +149,14 @@ export class Registrations {
   }
 
   #forget(kind: RegistrationKind, args: Buffer): void {
-    const at = kind.form === 'byId' ? this.#placeOf(kind, args) : this.#firstOf(kind, args)
+    const at = kind.form === 'byId' ? this.#placeOf(kind, firstNumber(args)) : this.#firstOf(kind, args)
     if (at < 0) return
     this.#bytes -= this.#kept[at]!.args.length
     this.#kept.splice(at, 1)
   }
 
-  #placeOf(kind: RegistrationKind, args: Buffer): number {
-    if (args.length < 4) return -1
-    const id = args.readInt32BE(0)
+  /** -1 if the client has nothing by that id. */
+  #placeOf(kind: RegistrationKind, id: number | undefined): number {
     return this.#kept.findIndex(kept => kept.kind === kind && kept.clientId === id)
   }
 
