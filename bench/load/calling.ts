@@ -88,7 +88,7 @@ export function fixedRate(
     const finishAll = (): void => {
       timer.stop()
       clearTimeout(patience)
-      for (const client of clients) client.user = idle
+      letGo(clients)
       // The time until the next would be due belongs to the last as well.
       setTimeout(() => resolve(tally.finish()), Math.max(0, tally.started + total * spacing - performance.now()))
     }
@@ -132,8 +132,12 @@ export function fixedRate(
 }
 
 function finish(clients: readonly Connection[], tally: Tally): Outcome {
-  for (const client of clients) client.user = idle
+  letGo(clients)
   return tally.finish()
+}
+
+function letGo(clients: readonly Connection[]): void {
+  for (const client of clients) client.user = idle
 }
 
 /** One call by one client. The reply's body is handed out as far as it came with the first read. */

@@ -26,13 +26,14 @@ export async function listening(program: Program, address: Address): Promise<voi
   }
 }
 
-function canConnect(address: Address): Promise<boolean> {
+/** Whether somebody takes connections there; `patienceMs`: how long that may take, 0 as long as the kernel has patience. */
+export function canConnect(address: Address, patienceMs = 0): Promise<boolean> {
   return new Promise(resolve => {
-    const socket = connect(address)
-    socket.once('connect', () => {
+    const socket = connect({ ...address, timeout: patienceMs })
+    const end = (yes: boolean): void => {
       socket.destroy()
-      resolve(true)
-    })
-    socket.once('error', () => resolve(false))
+      resolve(yes)
+    }
+    socket.once('connect', () => end(true)).once('error', () => end(false)).once('timeout', () => end(false))
   })
 }

@@ -1,12 +1,12 @@
 import { existsSync } from 'node:fs'
 import { lookup } from 'node:dns/promises'
-import net from 'node:net'
 import { homedir } from 'node:os'
 import path from 'node:path'
 import { CONSUMED } from '#protocol/uri.js'
 import { fitsUnixAddress } from '#workers/os/address.js'
 import { formatLocalUri, parseQuery, parseUri, type ParsedUri, type UriParameter } from '#protocol/uri-syntax.js'
 import type { Address, Target } from '../load/orders.js'
+import { canConnect } from '../system/listening.js'
 
 const PORT = { tcp: 16509, tls: 16514 }
 /** For one of a host's addresses. */
@@ -51,19 +51,9 @@ async function addressOf(
 /** The first of a host's addresses at which somebody listens, or else the first; as libvirt's clients try one after the other. */
 async function answering(addresses: readonly string[], port: number): Promise<string> {
   const [first, ...others] = addresses
-  if (others.length > 0) for (const address of addresses) if (await listens(address, port)) return address
+  if (others.length > 0) for (const address of addresses) if (await canConnect({ host: address, port }, PATIENCE_MS)) return address
   return first!
 }
-
-const listens = (host: string, port: number): Promise<boolean> =>
-  new Promise(resolve => {
-    const socket = net.connect({ host, port, timeout: PATIENCE_MS })
-    const end = (yes: boolean): void => {
-      socket.destroy()
-      resolve(yes)
-    }
-    socket.once('connect', () => end(true)).once('error', () => end(false)).once('timeout', () => end(false))
-  })
 
 function fitting(socket: string): string {
   if (!fitsUnixAddress(socket)) throw new Error(`the path of a socket has up to 107 bytes, not as ${socket}`)
