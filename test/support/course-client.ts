@@ -4,23 +4,20 @@ import { encodeOpen } from '#protocol/messages/connect.js'
 import { streamAbort, streamData, streamFinish } from '#protocol/messages/streams.js'
 import { QEMU, REMOTE } from '#protocol/procedures.js'
 import { XdrWriter } from '#protocol/xdr.js'
-import { Newcomer } from '#workers/arrival/newcomer.js'
-import { LastHeard } from '#workers/os/last-heard.js'
 import { Policy } from '#workers/policy/policy.js'
 import { ClientSession } from '#workers/session/client-session.js'
 import type { SessionAccess } from '#workers/session/session-owner.js'
-import { NO_DRIVER } from '#workers/thread/metric-families.js'
 import type { ThreadServices } from '#workers/thread/services.js'
 import { CourseBytes } from './course-bytes.js'
 import { STREAMS } from './course-daemon.js'
 import { registrationArgs } from './event-daemon.js'
 import { frame, type Frame } from './frame-socket.js'
-import { MemoryTransport } from './memory-transport.js'
+import { arrivedInMemory } from './memory-session.js'
+import type { MemoryTransport } from './memory-transport.js'
 import { pattern } from './pattern.js'
 import type { Random } from './random.js'
 import { NAME } from './shared-trial.js'
 
-const lastHeard = new LastHeard()
 const listener = { name: 'unix', transport: 'unix', readonly: false, auth: 'none' } as const
 const AUTODESTROY = 2
 const EVENTS = 3
@@ -64,21 +61,12 @@ export class CourseClient {
     drivers: SessionAccess['drivers'],
     readonly random: Random
   ) {
-    let made: MemoryTransport | undefined
+    const [arrived, transport] = arrivedInMemory({ id: number, listener, identity: { saslUserName: random.pick(['a', 'b']) } })
     const access = { drivers, policy: new Policy([], false, undefined) } as unknown as SessionAccess
     this.session = new ClientSession(services, access, {
       changed: () => undefined, opened: () => undefined, loginRefused: () => undefined, ended: () => undefined
-    }, {
-      record: {
-        id: number, since: 0, listener, peer: undefined, via: undefined, identity: { saslUserName: random.pick(['a', 'b']) },
-        state: 'serving', driver: NO_DRIVER, opened: undefined
-      },
-      fd: 9,
-      newcomer: new Newcomer(lastHeard, 9, 0),
-      failure: undefined,
-      transport: handler => (made = new MemoryTransport(handler))
-    })
-    this.transport = made!
+    }, arrived)
+    this.transport = transport()
     this.out = new CourseBytes(this.transport, random)
   }
 

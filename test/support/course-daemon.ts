@@ -16,7 +16,7 @@ import { CourseBytes } from './course-bytes.js'
 import { frame, type Frame } from './frame-socket.js'
 import { MemoryTransport } from './memory-transport.js'
 import type { Random } from './random.js'
-import { wayTo } from './shared-trial.js'
+import { openedBy, wayTo } from './shared-trial.js'
 
 const OPEN_MS = 4000
 const ECONNREFUSED = 111
@@ -194,11 +194,7 @@ export class CourseDaemon implements Drivers {
     } finally {
       clock.cancel(deadline)
     }
-    return {
-      port: connection, source: connection.source, uri: candidate!.uri!, candidate: candidate!,
-      call: (proc, args, prog) => connection.call(proc, args, prog),
-      serve: () => connection.serve()
-    }
+    return openedBy(connection, candidate!)
   }
 
   /** Its process dies. Who is connected hears of it one after the other. */

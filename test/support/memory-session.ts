@@ -6,7 +6,8 @@ import { Newcomer } from '#workers/arrival/newcomer.js'
 import { Clock } from '#workers/base/clock.js'
 import { LastHeard } from '#workers/os/last-heard.js'
 import type { AuthMethod } from '#workers/os/listener-kind.js'
-import type { ClientState } from '#workers/thread/client-record.js'
+import type { Arrived } from '#workers/arrival/arriving-client.js'
+import type { ClientState, ServedRecord } from '#workers/thread/client-record.js'
 import { NO_DRIVER } from '#workers/thread/metric-families.js'
 import type { ThreadAudit } from '#workers/thread/audit.js'
 import type { SessionObserver } from '#workers/thread/session-observer.js'
@@ -32,6 +33,21 @@ export function suiteClock(use: (clock: Clock) => void): void {
 
 /** Lets what was promised happen. */
 export const settle = (): Promise<void> => new Promise(resolve => setImmediate(resolve))
+
+/** A client whose session is to begin, and its transport once that has begun. */
+export function arrivedInMemory(
+  { id, listener, identity }: Pick<ServedRecord, 'id' | 'listener' | 'identity'>
+): [Arrived, () => MemoryTransport] {
+  let made: MemoryTransport | undefined
+  const state = listener.auth === 'none' ? 'serving' : 'authenticating'
+  return [{
+    record: { id, since: 0, listener, peer: undefined, via: undefined, identity, state, driver: NO_DRIVER, opened: undefined },
+    fd: 9,
+    newcomer: new Newcomer(lastHeard, 9, 0),
+    failure: undefined,
+    transport: handler => (made = new MemoryTransport(handler))
+  }, () => made!]
+}
 
 interface MemoryOptions {
   auth?: AuthMethod
@@ -75,19 +91,10 @@ export class MemorySession {
       ended: (_, why) => (this.ended = why),
       loginRefused: (_, why) => this.refusedLogins.push(why)
     }
-    let made: MemoryTransport | undefined
     const listener = { name: 'unix', transport: 'unix', readonly, auth } as const
-    this.session = new ClientSession(services as unknown as ThreadServices, access as unknown as SessionAccess, owner, {
-      record: {
-        id: 1, since: 0, listener, peer: undefined, via: undefined, identity: {}, state: auth === 'none' ? 'serving' : 'authenticating',
-        driver: NO_DRIVER, opened: undefined
-      },
-      fd: 9,
-      newcomer: new Newcomer(lastHeard, 9, 0),
-      failure: undefined,
-      transport: handler => (made = new MemoryTransport(handler))
-    })
-    this.transport = made!
+    const [arrived, transport] = arrivedInMemory({ id: 1, listener, identity: {} })
+    this.session = new ClientSession(services as unknown as ThreadServices, access as unknown as SessionAccess, owner, arrived)
+    this.transport = transport()
   }
 
   /** The client calls. Returns the serial. */

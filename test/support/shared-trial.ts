@@ -10,7 +10,7 @@ import { Comebacks } from '#workers/driver/comebacks.js'
 import { DriverConnection } from '#workers/driver/driver-connection.js'
 import { DriverPool } from '#workers/driver/driver-pool.js'
 import type { DriverPort, DriverUser } from '#workers/driver/driver-port.js'
-import type { Way } from '#workers/driver/driver-sockets.js'
+import type { Candidate, Way } from '#workers/driver/driver-sockets.js'
 import type { DriverOpening, Drivers, OpenedDriver, OpenOrder } from '#workers/driver/drivers.js'
 import { DriverLinks } from '#workers/driver/driver-links.js'
 import { Leaving } from '#workers/driver/leaving.js'
@@ -24,6 +24,16 @@ export const NAME = 'qemu:///system'
 const PATH = '/memory/virtqemud-sock'
 
 export const wayTo = (name = NAME, path = PATH): Way => ({ candidates: [{ path, named: true, name, uri: name }], sought: path, starts: [] })
+
+/** The name of `candidate` is open there. */
+export const openedBy = (connection: DriverConnection, candidate: Candidate): OpenedDriver => ({
+  port: connection,
+  source: connection.source,
+  uri: candidate.uri!,
+  candidate,
+  call: (proc, args, prog) => connection.call(proc, args, prog),
+  serve: () => connection.serve()
+})
 
 /** The daemon's end of a connection: the test answers what comes there. */
 export class Upstream {
@@ -80,14 +90,7 @@ class UpstreamDrivers implements Drivers {
     const upstream = new Upstream(order, this.services)
     this.upstreams.push(upstream)
     const { connection } = upstream
-    const opened: OpenedDriver = {
-      port: connection,
-      source: connection.source,
-      uri: order.way.candidates[0]!.uri!,
-      candidate: order.way.candidates[0]!,
-      call: (proc, args, prog) => connection.call(proc, args, prog),
-      serve: () => connection.serve()
-    }
+    const opened = openedBy(connection, order.way.candidates[0]!)
     return { opened: this.gate.then(() => opened), abandon: () => connection.close() }
   }
 }
