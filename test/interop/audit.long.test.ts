@@ -4,13 +4,13 @@ import { expect } from 'chai'
 import { AuditLines, deed, LOGON, type AuditRecord } from '../support/audit-lines.js'
 import { Broker } from '../support/broker.js'
 import { Cleanup } from '../support/cleanup.js'
-import { clientEnv, startPython, virsh, virshOk } from '../support/clients.js'
+import { clientEnv, guestJobs, startPython, virsh, virshOk } from '../support/clients.js'
 import { freePort } from '../support/free-port.js'
 import { guestXml } from '../support/guest.js'
 import { Libvirtd, startVirtlogd } from '../support/libvirtd.js'
 import { Pki } from '../support/pki.js'
 import { PrivateHost } from '../support/private-host.js'
-import { printed, run } from '../support/processes.js'
+import { mustRun, printed, run } from '../support/processes.js'
 import { SaslFiles } from '../support/sasl.js'
 import { tempDir } from '../support/temp-dir.js'
 import { waitFor } from '../support/waiting.js'
@@ -145,13 +145,15 @@ describe('the audit of what real clients do', function () {
     const found = await does(broker.unixUri('test', '/default'), [
       'snapshot-create-as test before', 'snapshot-revert test before', 'snapshot-delete test before',
       `iface-define ${dir}/iface.xml`, 'iface-start eth7', 'iface-destroy eth7', 'iface-undefine eth7',
-      'save test /dev/null', 'managedsave-remove test', 'suspend test'
+      'managedsave-remove test', 'destroy test', 'suspend test', 'start test'
     ], [
       'DOMAIN_SNAPSHOT_CREATE_XML before in test done', 'DOMAIN_REVERT_TO_SNAPSHOT before in test done',
       'DOMAIN_SNAPSHOT_DELETE before in test done',
       'INTERFACE_DEFINE_XML eth7 done', 'INTERFACE_CREATE eth7 done', 'INTERFACE_DESTROY eth7 done', 'INTERFACE_UNDEFINE eth7 done',
-      'DOMAIN_SAVE test done', 'DOMAIN_SUSPEND test failed 1'
+      'DOMAIN_DESTROY test done', 'DOMAIN_SUSPEND test failed 1', 'DOMAIN_CREATE test done'
     ], 'test:///default')
+    await mustRun(guestJobs(broker.unixUri('test', '/default'), 'save test /dev/null'), { env: clientEnv })
+    await told(['login done', 'CONNECT_OPEN test:///default done', 'DOMAIN_SAVE test done', 'end done'])
     expect(found.flatMap(({ resources = [] }) => resources)).to.deep.include({ type: 'interface', name: 'eth7', uid: 'aa:bb:cc:dd:ee:07' })
   })
 

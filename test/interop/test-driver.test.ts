@@ -4,6 +4,7 @@ import { expect } from 'chai'
 import { startTestDriver } from '#workers/test-driver/main.js'
 import { PrivateFiles } from '#workers/test-driver/private-files.js'
 import { Cleanup } from '../support/cleanup.js'
+import { guestJobs, isGuestJob } from '../support/clients.js'
 import { printed, Program, run } from '../support/processes.js'
 import { startReferenceDriver } from '../support/reference-driver.js'
 import { tempDir } from '../support/temp-dir.js'
@@ -33,31 +34,15 @@ async function holder(uri: string): Promise<Program> {
   return program
 }
 
-/**
- * virsh 9.0 runs `migrate` in a thread and waits for it in a main loop. If the answer comes before that loop has begun,
- * it waits for ever, with no call under way: once in a hundred times here. The command changes nothing, so it is
- * simply run again.
- */
-async function runJob(argv: readonly string[]): ReturnType<typeof run> {
-  for (let attempts = 4; attempts > 1; attempts--) {
-    try {
-      return await run(argv, { env: ENV, timeout: 5000 })
-    } catch {
-      // Too late.
-    }
-  }
-  return run(argv, { env: ENV })
-}
-
-/** Runs one virsh a command, on one hypervisor. Gives what each said, errors included, and its exit status. */
+/** Runs one client a command, on one hypervisor. Gives what each said, errors included, and its exit status. */
 async function answers(uri: string, side: string, dir: string, commands: readonly string[]): Promise<string[]> {
   const stays = await holder(uri)
   const said: string[] = []
   for (const command of commands) {
     const line = command.replaceAll('@/', `${dir}/`).replaceAll('SIDE', side)
+    const argv = isGuestJob(line) ? guestJobs(uri, line) : ['virsh', '-q', '-c', uri, line]
     // Both outputs go through one pipe: virsh empties the one before it writes to the other.
-    const argv = ['sh', '-c', 'exec virsh -q -c "$1" "$2" 2>&1', 'sh', uri, line]
-    const { stdout, status } = await (command.startsWith('migrate ') ? runJob(argv) : run(argv, { env: ENV }))
+    const { stdout, status } = await run(['sh', '-c', 'exec "$@" 2>&1', 'sh', ...argv], { env: ENV })
     said.push(steady(`${stdout.trim()}\n${status}`))
   }
   stays.child.stdin.end()

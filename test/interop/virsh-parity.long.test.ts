@@ -3,12 +3,12 @@ import { join } from 'node:path'
 import { expect } from 'chai'
 import { Broker } from '../support/broker.js'
 import { Cleanup } from '../support/cleanup.js'
-import { interactiveVirsh, virsh } from '../support/clients.js'
+import { clientEnv, guestJobs, interactiveVirsh, isGuestJob, virsh } from '../support/clients.js'
 import { DriverRelay } from '../support/driver-relay.js'
 import { Libvirtd, startVirtlogd } from '../support/libvirtd.js'
 import type { Conf } from '../support/conf-file.js'
 import { PrivateHost } from '../support/private-host.js'
-import type { Outcome } from '../support/processes.js'
+import { run, type Outcome } from '../support/processes.js'
 import { tempDir } from '../support/temp-dir.js'
 import type { ParityCommand } from './commands/command.js'
 import { poolPath, qemuCommands, qemuFiles } from './commands/qemu.js'
@@ -99,7 +99,8 @@ async function runScenario(scenario: Scenario, route: Route, clientDir: string):
     const outcomes: Outcome[] = []
     for (const command of scenario.commands) {
       const line = command.line.replaceAll('@/', `${clientDir}/`)
-      outcomes.push(steady(await virsh(uri, line, { readonly: command.readonly }), command))
+      const job = isGuestJob(line) ? run(guestJobs(uri, line), { env: clientEnv }) : undefined
+      outcomes.push(steady(await (job ?? virsh(uri, line, { readonly: command.readonly })), command))
     }
     return { outcomes, calls: relay?.calls }
   } finally {
@@ -118,17 +119,17 @@ for (const scenario of scenarios) {
       const clientDir = await tempDir(cleanup)
       for (const [name, text] of Object.entries(scenario.files)) await writeFile(join(clientDir, name), text)
       for (const route of ['direct', 'tcp', 'unix', 'shared'] as const) {
-        const run = await runScenario(scenario, route, clientDir)
-        outcomes[route] = run.outcomes
-        if (run.calls !== undefined) calls = run.calls
+        const done = await runScenario(scenario, route, clientDir)
+        outcomes[route] = done.outcomes
+        if (done.calls !== undefined) calls = done.calls
       }
     })
 
     after(() => cleanup.run())
 
     for (const [index, command] of scenario.commands.entries()) {
-      const who = command.readonly ? 'virsh -r' : 'virsh'
-      it(`"${who} ${command.line}" prints what it prints without the broker`, () => {
+      const who = isGuestJob(command.line) ? 'a client of libvirt' : command.readonly ? 'virsh -r' : 'virsh'
+      it(`"${command.line}" of ${who} prints what it prints without the broker`, () => {
         const direct = outcomes.direct[index]
         expect(direct?.status, direct?.stderr).to.equal(command.status)
         expect(outcomes.tcp[index], 'over TCP').to.deep.equal(direct)

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { type Outcome, printed, Program, run, type RunOptions } from './processes.js'
 
 /**
@@ -34,6 +35,18 @@ export async function interactiveVirsh(uri: string): Promise<Program> {
   await printed(program, /connected/)
   return program
 }
+
+/**
+ * The command line that does commands of virsh which make a guest's job: virsh makes their call in a thread of its own,
+ * beside a watch over the job, and can miss an answer that is there before the watch has begun, as a test driver's is.
+ */
+export function guestJobs(uri: string, ...commands: readonly string[]): string[] {
+  // Its text, because not every user can read the file.
+  return [python, '-c', readFileSync(`${scripts}guest_jobs.py`, 'utf8'), uri, ...commands]
+}
+
+/** Whether virsh does that command as `guestJobs` says. */
+export const isGuestJob = (command: string): boolean => /^(save|dump|managedsave|migrate) /.test(command)
 
 /** Starts a script of test/interop/python with libvirt's binding. */
 export function startPython(script: string, ...args: string[]): Program {
