@@ -317,6 +317,29 @@ for (const kind of ['own', 'shared'] as PortKind[]) {
       expect(trial.session.state).to.equal('lost')
     })
 
+    it('is not reconnected when the daemon is there and makes no registrations, and tries again', async () => {
+      const trial = new MemorySession(clock, kind, { openTimeoutMs: 300 })
+      await trial.open()
+      trial.call(REGISTER, id(0))
+      trial.port.reply(trial.port.take()[0]!, id(3))
+      trial.port.lose()
+      trial.take()
+      const serial = trial.call(CALL)
+      const { last } = trial.drivers
+      last.succeed()
+      await waitFor('the answer', () => trial.transport.frames.length > 0)
+      const [reply] = trial.take()
+      expect(reply!.serial).to.equal(serial)
+      expect(errorOf(reply!)).to.match(/did not open the connection within 0.3 s/)
+      expect(last.abandoned).to.equal(true)
+      await waitFor('another reconnection', () => trial.session.state === 'reopening')
+      trial.drivers.last.succeed()
+      await settle()
+      trial.drivers.last.calls.shift()!.resolve(id(8))
+      await settle()
+      expect(trial.session.state).to.equal('open')
+    })
+
     it('hears of a daemon that goes as soon as it is back', async () => {
       const trial = await open()
       trial.port.lose()

@@ -18,7 +18,8 @@ import { MemoryTransport } from './memory-transport.js'
 import type { Random } from './random.js'
 import { openedBy, wayTo } from './shared-trial.js'
 
-const OPEN_MS = 4000
+/** What a daemon has to open a connection, and to make registrations again. */
+export const OPEN_MS = 4000
 const ECONNREFUSED = 111
 const ECONNRESET = 104
 /** Longer than what is kept until it is whole. */

@@ -52,6 +52,7 @@ export function arrivedInMemory(
 interface MemoryOptions {
   auth?: AuthMethod
   reconnects?: boolean
+  openTimeoutMs?: number
   observer?: SessionObserver
   audit?: ThreadAudit
   readonly?: boolean
@@ -71,7 +72,9 @@ export class MemorySession {
   ended: string | undefined
   #serial = 0
 
-  constructor(clock: Clock, kind: PortKind, { auth = 'none', reconnects = true, observer, audit, readonly = false }: MemoryOptions = {}) {
+  constructor(clock: Clock, kind: PortKind, {
+    auth = 'none', reconnects = true, openTimeoutMs = 60_000, observer, audit, readonly = false
+  }: MemoryOptions = {}) {
     this.drivers = new MemoryDrivers(kind)
     const write = (level: string, _source: string, message: string): void => void this.log.push(`${level}: ${message}`)
     const failed = (_: unknown, error: unknown): void => void this.failures.push(error)
@@ -80,7 +83,7 @@ export class MemorySession {
       io: { closer: { close: () => undefined }, failed },
       log: { write, strangers: write, hears: () => true }, observer, audit,
       settings: {
-        keepalive: { intervalMs: 0, count: 0 }, maxClientRequests: 5, driverReconnect: reconnects,
+        keepalive: { intervalMs: 0, count: 0 }, maxClientRequests: 5, driverReconnect: reconnects, driverOpenTimeoutMs: openTimeoutMs,
         loginTimeoutMs: 0, firstFrameTimeoutMs: 0, closeTimeoutMs: 60_000, clientStallTimeoutMs: 0
       }
     }

@@ -8,7 +8,7 @@ import { Turns } from '#workers/thread/turns.js'
 import type { ThreadServices } from '#workers/thread/services.js'
 import { UnopenedMemory } from '#workers/thread/unopened-memory.js'
 import { CourseClient } from './course-client.js'
-import { CourseDaemon, type CourseLink } from './course-daemon.js'
+import { CourseDaemon, OPEN_MS, type CourseLink } from './course-daemon.js'
 import { ManualClock } from './manual-clock.js'
 import { settle } from './memory-session.js'
 import type { Random } from './random.js'
@@ -51,8 +51,9 @@ export class RandomCourse {
   constructor(readonly random: Random) {
     const settings = {
       keepalive: { intervalMs: 2000, count: 2 }, maxClientRequests: random.integer(1, 4), driverMaxRequests: random.integer(1, 3),
-      driverReconnect: true, driverSharing: random.pick(['identity', 'identity', 'off']), driverPoolSize: random.integer(1, 2),
-      driverIdleTimeoutMs: IDLE_MS, driverMaxIdle: random.integer(0, 3), collapseReads: random.chance(0.5),
+      driverReconnect: true, driverOpenTimeoutMs: OPEN_MS, driverSharing: random.pick(['identity', 'identity', 'off']),
+      driverPoolSize: random.integer(1, 2), driverIdleTimeoutMs: IDLE_MS, driverMaxIdle: random.integer(0, 3),
+      collapseReads: random.chance(0.5),
       loginTimeoutMs: 0, firstFrameTimeoutMs: 0, closeTimeoutMs: 2000, clientStallTimeoutMs: 3000
     }
     const write = (kind: string, _: string, message: string): void => void this.#log.push(`${kind}: ${message}`)

@@ -94,9 +94,9 @@ class Opening implements DriverOpening {
       const candidate = this.#connectedTo(connected)
       const fd = connected.outcome
       const driver = (this.#driver = this.#connection(fd))
-      const late = notOpenedInTime(candidate.path, settings.driverOpenTimeoutMs)
-      deadline = new Timer({ session: user.session, timeUp: () => driver.end(late()) })
-      clock.set(deadline, settings.driverOpenTimeoutMs)
+      const ms = settings.driverOpenTimeoutMs
+      deadline = new Timer({ session: user.session, timeUp: () => driver.end(notOpenedInTime(candidate.path, ms)) })
+      clock.set(deadline, ms)
       const uri = await this.#shakeHands(driver, candidate)
       driver.opened()
       this.#count('ok', uri, candidate, began)
@@ -240,7 +240,8 @@ function isAuthenticationRequired(error: unknown): boolean {
   return error instanceof RemoteError && error.message === authenticationRequired().message
 }
 
-const notOpenedInTime = (path: string, ms: number) => (): RemoteError =>
+/** What a client gets whose daemon has taken the connection, and then more than so many milliseconds to open it. */
+export const notOpenedInTime = (path: string, ms: number): RemoteError =>
   timedOut(`The driver daemon at '${path}' did not open the connection`, ms, 'driver_open_timeout')
 
 function timedOut(what: string, ms: number, key: string): RemoteError {

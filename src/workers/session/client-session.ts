@@ -234,7 +234,7 @@ export class ClientSession implements
         this.client.answer(call)
       },
       (error: unknown) => {
-        this.#driver.notOpened()
+        this.#driver.drop(true)
         if (!(error instanceof RemoteError)) return this.failed(error)
         this.audit?.opened(call, name ?? '', readonly, error)
         if (this.#become('authenticated')) this.#refuseOpen(error)
@@ -322,7 +322,7 @@ export class ClientSession implements
   }
 
   notReconnected(error: RemoteError): boolean {
-    this.#driver.notOpened()
+    this.#driver.drop(true)
     if (!this.#become('lost')) return false
     tellReconnect(this.record, 'failed', error)
     this.flow.failWaiting(error)

@@ -52,14 +52,10 @@ export class DriverSide implements DriverUser {
     return this.#port === undefined ? undefined : this.#owner.driverUse()
   }
 
-  /** Rejects with the RemoteError that the client gets; `notOpened` is to be called then. */
+  /** Rejects with the RemoteError that the client gets; `drop` is to be called then. */
   open(drivers: Drivers, order: Omit<OpenOrder, 'user'>): Promise<OpenedDriver> {
     this.#opening = drivers.open({ ...order, user: this })
     return this.#opening.opened
-  }
-
-  notOpened(): void {
-    this.#opening = undefined
   }
 
   /** The session uses it from now on. */
@@ -82,8 +78,9 @@ export class DriverSide implements DriverUser {
   }
 
   /**
-   * Gives up what is there or is being opened. The daemon itself ends streams and registrations of a client whose
-   * connection closes, and calls that are still running (`busy`): for those it must not wait until they are done.
+   * Gives up what is there or is being opened, or was opened and is of no use. The daemon itself ends streams and
+   * registrations of a client whose connection closes, and calls that are still running (`busy`): for those it must not
+   * wait until they are done.
    */
   drop(busy: boolean): void {
     const port = this.#port

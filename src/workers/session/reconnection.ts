@@ -5,6 +5,7 @@ import type { LogKind } from '../base/log-kinds.js'
 import type { Comebacks, Waiter } from '../driver/comebacks.js'
 import type { OpenedDriver } from '../driver/drivers.js'
 import type { Candidate, Way } from '../driver/driver-sockets.js'
+import { notOpenedInTime } from '../driver/open-driver.js'
 import type { Counters } from '../thread/counters.js'
 import { driverOf, FAMILIES, RECONNECT_OUTCOMES } from '../thread/metric-families.js'
 import type { Registrations } from './registrations.js'
@@ -31,7 +32,7 @@ export interface ReconnectionOwner {
 /** What it needs of its thread. */
 export interface ReconnectionServices {
   readonly clock: Clock
-  readonly settings: { readonly driverReconnect: boolean }
+  readonly settings: { readonly driverReconnect: boolean; readonly driverOpenTimeoutMs: number }
   readonly counters: Counters
 }
 
@@ -55,6 +56,8 @@ export class Reconnection implements Timed, Waiter {
   #notBefore = 0
   /** Made when it is first needed. */
   #timer: Timer | undefined
+  /** While registrations are made again, the timer is for that. */
+  #late: (() => void) | undefined
 
   constructor(owner: ReconnectionOwner, services: ReconnectionServices, comebacks: Comebacks, registrations: Registrations) {
     this.#comebacks = comebacks
@@ -110,6 +113,7 @@ export class Reconnection implements Timed, Waiter {
 
   /** The clock's ticks are not as fine as its time: the timer may go off a few milliseconds before `#notBefore`. */
   timeUp(): void {
+    if (this.#late !== undefined) return this.#late()
     this.#notBefore = 0
     this.begin()
   }
@@ -132,7 +136,8 @@ export class Reconnection implements Timed, Waiter {
       const what = `an event registration was refused by the restarted daemon: ${String(error)}`
       owner.log('registration-refused', what, SOURCE.driver)
     }
-    const outcomes = await this.#registrations.askAgain((prog, proc, args) => opened.call(proc, args, prog))
+    const asked = this.#registrations.askAgain((prog, proc, args) => opened.call(proc, args, prog))
+    const outcomes = await this.#inTime(asked, candidate.path)
     // It may have gone again meanwhile. From here on at once: a loss that is told before the client is open is told to nobody.
     if (!opened.serve()) throw rpcError('driver daemon was lost again')
     this.#registrations.renewed(outcomes, refused)
@@ -141,6 +146,21 @@ export class Reconnection implements Timed, Waiter {
     this.#comebacks.seen(candidate.path)
     const count = this.#registrations.size
     owner.log('info', `reconnected to the restarted driver daemon, ${count} registrations renewed`, SOURCE.driver)
+  }
+
+  /** They take as long as an opening may: a daemon whose workers are all stuck answers pings, and no calls. */
+  async #inTime<T>(asked: Promise<T>, path: string): Promise<T> {
+    if (this.#registrations.size === 0) return asked
+    const { clock, settings } = this.#services
+    const ms = settings.driverOpenTimeoutMs
+    clock.set((this.#timer ??= new Timer(this)), ms)
+    const late = new Promise<never>((_, reject) => (this.#late = () => reject(notOpenedInTime(path, ms))))
+    try {
+      return await Promise.race([asked, late])
+    } finally {
+      this.#late = undefined
+      clock.cancel(this.#timer)
+    }
   }
 
   #count(outcome: (typeof RECONNECT_OUTCOMES)[number], { uri, name }: Candidate): void {
