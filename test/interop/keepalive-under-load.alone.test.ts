@@ -10,7 +10,7 @@ import { PrivateHost } from '../support/private-host.js'
 import { run } from '../support/processes.js'
 
 /** How long under each load. Each client asks after a second of silence, and gives up a second later. */
-const SECONDS = Number(process.env['KEEPALIVE_TEST_SECONDS'] ?? 10)
+const SECONDS = Number(process.env['KEEPALIVE_TEST_SECONDS'] ?? 8)
 
 interface Outcome {
   /** Reasons with which the close callback was called. */
