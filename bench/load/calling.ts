@@ -21,7 +21,8 @@ export function closedLoop(
   return new Promise(resolve => {
     const frame = OutgoingFrame.call(call)
     const end = tally.started + ms
-    let inFlight = 0
+    // One is kept until all have begun: a client may be lost as it does.
+    let inFlight = 1
 
     const send = (client: Connection, now: number): void => {
       client.since = now
@@ -58,10 +59,7 @@ export function closedLoop(
       inFlight++
       send(client, performance.now())
     }
-    if (inFlight === 0) {
-      inFlight = 1
-      settled()
-    }
+    settled()
   })
 }
 
@@ -82,6 +80,7 @@ export function fixedRate(
     const spacing = 1000 / callsPerSecond
     const total = Math.max(1, Math.floor(ms / spacing))
     const free = clients.filter(client => !client.closed)
+    let left = free.length
     let sent = 0
     let ended = 0
 
@@ -89,8 +88,9 @@ export function fixedRate(
       timer.stop()
       clearTimeout(patience)
       letGo(clients)
-      // The time until the next would be due belongs to the last as well.
-      setTimeout(() => resolve(tally.finish()), Math.max(0, tally.started + total * spacing - performance.now()))
+      // The time until the next would be due belongs to the last as well; but nobody is left to make another.
+      const ms = left === 0 ? 0 : tally.started + total * spacing - performance.now()
+      setTimeout(() => resolve(tally.finish()), Math.max(0, ms))
     }
     const sendDue = (): void => {
       const now = performance.now()
@@ -119,7 +119,7 @@ export function fixedRate(
         const idle = free.indexOf(client)
         if (idle >= 0) free.splice(idle, 1)
         else ended++
-        if (ended === total || clients.every(({ closed }) => closed)) finishAll()
+        if (--left === 0 || ended === total) finishAll()
       }
     }
     for (const client of clients) client.user = user
@@ -128,6 +128,7 @@ export function fixedRate(
       tally.fail(`${total - ended} calls had no reply ${graceMs} ms after the end`, total - ended)
       finishAll()
     }, ms + graceMs)
+    if (left === 0) finishAll()
   })
 }
 

@@ -1,5 +1,5 @@
 import net from 'node:net'
-import { frameLength, frameSerial, frameStatus, frameType, HEADER_BYTES } from '#protocol/header.js'
+import { frameLength, frameSerial, frameStatus, frameType, HEADER_BYTES, legalFrameLength } from '#protocol/header.js'
 import { callFrame } from '#protocol/messages/frames.js'
 import { ADDRESS_BYTES, writeIpAddress, writeUnixAddress } from '#workers/os/address.js'
 import {
@@ -225,7 +225,8 @@ export class Connection implements Pollable {
     this.#type = frameType(bytes, at)
     this.#status = frameStatus(bytes, at)
     this.#left = this.#length - HEADER_BYTES
-    if (this.#type === 1 && frameSerial(bytes, at) !== this.serial) this.#lose('a reply to no call')
+    if (!legalFrameLength(this.#length)) this.#lose('what answers there does not speak libvirt\'s protocol')
+    else if (this.#type === 1 && frameSerial(bytes, at) !== this.serial) this.#lose('a reply to no call')
   }
 
   #skip(at: number, end: number): number {

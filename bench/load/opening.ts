@@ -78,7 +78,7 @@ export function openClients(
         if (status === STATUS.ok) {
           tally.count++
           tally.latencies.record(performance.now() - connection.since)
-          connection.user = idle
+          connection.user = staying
           into.push(connection)
           over(connection)
         } else refused(connection, `CONNECT_OPEN was refused: ${errorMessage(bytes, bodyAt, length)}`)
@@ -88,6 +88,8 @@ export function openClients(
         over(connection)
       }
     }
+    // Who is let in is to stay at least until the others are.
+    const staying: User = { frame() {}, lost: (_connection, reason) => tally.fail(reason) }
     const refused = (connection: Connection, why: string): void => {
       connection.close()
       tally.fail(why)

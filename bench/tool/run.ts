@@ -44,21 +44,22 @@ export async function run(plan: Plan, show: (text: string) => void, whenEnded: P
     () => show(`${open.count} of ${clients} clients are in, ${open.failures} failures`),
     () => Promise.race([openClients(target, clients, parallel, crowd, open), end.then(() => open.finish())])
   )
-  if (crowd.length === 0 || ended) return { opening, calling: undefined, warnings: ended ? [EARLY] : [] }
+  const callers = crowd.filter(client => !client.closed)
+  if (callers.length === 0 || ended) return { opening, calling: undefined, warnings: ended ? [EARLY] : [] }
   const tally = new Tally()
-  const look = (): void => show(`${tally.count} calls of ${crowd.length} clients, ${tally.failures} failures`)
+  const look = (): void => show(`${tally.count} calls of ${callers.length} clients, ${tally.failures} failures`)
   const before = { own: process.cpuUsage(), machine: readMachineCpu() }
   const ms = seconds * 1000
   const calls = (): Promise<Outcome> =>
-    rate === undefined ? closedLoop(crowd, call, ms, tally) : fixedRate(crowd, call, ms, rate * crowd.length, tally)
+    rate === undefined ? closedLoop(callers, call, ms, tally) : fixedRate(callers, call, ms, rate * callers.length, tally)
   const calling = await watched(look, () => Promise.race([calls(), end.then(() => tally.finish())]))
   const own = process.cpuUsage(before.own)
   const machine = readMachineCpu()
-  for (const client of crowd) client.close()
+  for (const client of callers) client.close()
   const busy = (own.user + own.system) / 1e6
   const total = machine.total - before.machine.total
   const stolen = machine.stolen - before.machine.stolen
-  const asked = rate && rate * crowd.length
+  const asked = rate && rate * callers.length
   return { opening, calling, warnings: [...ended ? [EARLY] : [], ...warningsOf(asked, calling, { busy, total, stolen })] }
 }
 
