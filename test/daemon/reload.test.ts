@@ -315,6 +315,15 @@ describe('a reload', () => {
     await waitFor('a death', () => /; 2 clients are lost with it/.test(stage.broker.program.stderr))
   })
 
+  it('closes driver connections that have been idle for longer than they may be now', async () => {
+    const stage = await Stage.start(cleanup, { log_level: 2, driver_sharing: 'identity', driver_idle_timeout: NEVER })
+    const { client, daemon } = await stage.open()
+    await client.call(CLOSE)
+    await client.end()
+    await stage.broker.reload({ driver_idle_timeout: 1 })
+    await waitFor('its end', () => daemon.closed)
+  })
+
   it('names what has changed and needs a restart, and leaves it as it is', async () => {
     const stage = await Stage.start(cleanup, { log_level: 2 })
     await stage.broker.reload({ unix_sock_dir: '/tmp', auth_tcp: 'polkit', actor_threads: 1 })

@@ -158,6 +158,21 @@ describe('shared driver connections in the end', () => {
       expect(leaving).to.deep.equal([false, true, false])
     })
 
+    it('in the time, and as many, that the settings say once they have changed', async () => {
+      for (const saslUserName of ['a', 'b', 'c', 'd']) await trial.open({ saslUserName })
+      const leaving = (): boolean[] =>
+        trial.upstreams.map(upstream => upstream.take().some(({ proc }) => proc === REMOTE.connectClose))
+      trial.time.advance(1000)
+      trial.settings.driverMaxIdle = 3
+      trial.pool.reconsider()
+      expect(leaving()).to.deep.equal([false, true, false, false])
+      trial.settings.driverIdleTimeoutMs = 2000
+      trial.pool.reconsider()
+      expect(leaving()).to.deep.equal([false, false, false, false])
+      trial.time.advance(1000)
+      expect(leaving()).to.deep.equal([false, false, true, true])
+    })
+
     it('whatever names they have open at that socket, but for the last of each', async () => {
       trial.settings.driverMaxIdle = 2
       const network = wayTo('network:///system')

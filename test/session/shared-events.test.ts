@@ -390,6 +390,23 @@ describe('events of clients that share driver connections', () => {
     expect(heard(a), 'hears as before').to.deep.equal([`${LIFECYCLE} ${id} abcd`])
   })
 
+  it('leave a connection behind for as long as the settings say, also when they change', async () => {
+    const guest = await trial.open()
+    const id = await idOf(guest)
+    const second = await idOf(guest, ON, args(1))
+    await ask(guest, OFF, number(id))
+    trial.settings.driverIdleTimeoutMs = 100
+    trial.pool.reconsider()
+    trial.time.advance(100)
+    expect(trial.upstreams[1]!.procedures(), 'while there is another').to.deep.equal([])
+    trial.settings.driverIdleTimeoutMs = 60_000
+    await ask(guest, OFF, number(second))
+    trial.settings.driverIdleTimeoutMs = 100
+    trial.pool.reconsider()
+    trial.time.advance(100)
+    expect(trial.upstreams[1]!.procedures()).to.deep.equal([REMOTE.connectClose])
+  })
+
   it('leave no connection behind, once nobody has registered for a while, or nobody is left', async () => {
     trial.settings.driverIdleTimeoutMs = 100
     const guest = await trial.open()

@@ -281,6 +281,7 @@ export class Actor implements ActorControl, DrainOwner, ThreadServices, SessionA
     this.#proxied = settings.proxiedTls && new ProxiedIdentity(settings.proxiedTls)
     this.settings = settings
     this.policy = this.#policyBy(settings)
+    this.drivers.reconsider()
   }
 
   #policyBy({ policy, shield, auditing, auditReads }: ActorSettings): Policy {

@@ -122,6 +122,11 @@ export class DriverPool implements Drivers, SharedDriverOwner {
     if (this.#sockets.get(path)?.left(name) === true) this.#sockets.delete(path)
   }
 
+  /** What is idle may be so for another time from now on, and as many as the settings say. */
+  reconsider(): void {
+    for (const driver of new Set(this.#shared.values())) driver.reconsider()
+  }
+
   /** Closes what no session has. */
   stop(): void {
     for (const driver of new Set(this.#shared.values())) driver.stop()

@@ -207,6 +207,11 @@ export class EventConnection extends SessionlessUser implements RegistrationCall
 
   // The end
 
+  /** The time for which it is to stay may be another. */
+  reconsider(): void {
+    this.used(this.registrations.size > 0)
+  }
+
   /** Nobody has had a registration for a while. */
   timeUp(): void {
     if (this.registrations.size === 0) this.stop()

@@ -353,6 +353,11 @@ export class SharedConnection extends SessionlessUser implements GatheringOwner,
   }
 
   timeUp(): void {
+    this.reconsider()
+  }
+
+  /** Whether it has been idle for long enough, as the settings are now. */
+  reconsider(): void {
     const { clock, settings } = this.#services
     if (this.#slots.size > 0) return
     const left = this.#isPassing ? settings.driverIdleTimeoutMs : this.#idleSince + settings.driverIdleTimeoutMs - clock.now

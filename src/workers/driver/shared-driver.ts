@@ -294,6 +294,13 @@ export class SharedDriver implements GuestHost, GroupOwner, SharedOwner, EventCo
     return endpoint
   }
 
+  /** The settings are others: how long what is idle may stay, and how many. */
+  reconsider(): void {
+    for (const events of [...this.#events]) events.reconsider()
+    for (const connection of this.connections) connection.reconsider()
+    for (let count = this.connections.length; count > 0; count--) this.#closeTooIdle()
+  }
+
   #closeTooIdle(): void {
     this.#endpoint?.idle.tooIdle(this.#services.settings.driverMaxIdle)?.goIdle()
   }
