@@ -151,6 +151,17 @@ describe('shared driver connections in the end', () => {
       await trial.time.until('the other goodbye', () => first!.take().some(({ proc }) => proc === REMOTE.connectClose))
     })
 
+    it('but for one, also of those who come while one is given up that was being opened for who has gone', async () => {
+      trial.settings.driverIdleTimeoutMs = 100
+      const gone = await trial.open()
+      for (let i = 0; i < 3; i++) gone.call(CALL)
+      gone.port.close()
+      await Promise.all([trial.open(), trial.open({ saslUserName: 'other' })])
+      const [, , first, second] = trial.upstreams
+      await trial.time.until('a goodbye', () => [first!, second!].some(upstream => upstream.procedures().includes(REMOTE.connectClose)))
+      expect([first!.procedures(), second!.procedures()]).to.deep.equal([[], []])
+    })
+
     it('when there are too many that are idle, the one that is so longest first', async () => {
       trial.settings.driverMaxIdle = 2
       for (const saslUserName of ['a', 'b', 'c']) await trial.open({ saslUserName })

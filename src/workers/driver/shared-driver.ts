@@ -289,7 +289,8 @@ export class SharedDriver implements GuestHost, GroupOwner, SharedOwner, EventCo
   /** The first connection says where all lead to. */
   #settle(candidate: Candidate): Endpoint {
     this.#candidate ??= candidate
-    const endpoint = (this.#endpoint ??= this.#owner.endpoint(this, candidate))
+    // All may have left the one before, and others have begun with another.
+    const endpoint = (this.#endpoint = this.#owner.endpoint(this, candidate))
     for (const guest of this.guests) endpoint.guests.add(guest)
     return endpoint
   }
