@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { mkdir, open, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect } from 'chai'
+import { AdminConnection } from '../support/admin-connection.js'
 import { Broker } from '../support/broker.js'
 import { Cleanup } from '../support/cleanup.js'
 import { clientEnv, virshOk } from '../support/clients.js'
@@ -36,6 +37,13 @@ describe('libvirt\'s own programs when the broker stops', function () {
     expect(await program.exited).to.deep.equal({ status: 0, signal: null })
   }
 
+  /** Resolves when a call of its client has come. */
+  async function hasCalled(broker: Broker): Promise<void> {
+    const admin = await AdminConnection.to(cleanup, broker)
+    await admin.untilCalled(1)
+    admin.client.destroy()
+  }
+
   for (const route of ['TCP', 'UNIX'] as const) {
     const uri = (broker: Broker, driver: string, path: string): string =>
       route === 'TCP' ? broker.tcpUri(driver, path) : broker.unixUri(driver, path)
@@ -60,7 +68,7 @@ describe('libvirt\'s own programs when the broker stops', function () {
       const watcher = await Watcher.start(cleanup, uri(broker, 'test', '/default'), [5, 5])
       await daemon.signal('SIGSTOP')
       const call = watcher.call('numOfDomains')
-      await watcher.waitFor(({ calling }) => calling !== undefined)
+      await hasCalled(broker)
       broker.program.child.kill('SIGTERM')
       await broker.program.hasSaid('no more clients are taken')
       await daemon.signal('SIGCONT')
@@ -74,7 +82,7 @@ describe('libvirt\'s own programs when the broker stops', function () {
       await daemon.signal('SIGSTOP')
       try {
         const call = watcher.call('numOfDomains')
-        await watcher.waitFor(({ calling }) => calling !== undefined)
+        await hasCalled(broker)
         broker.program.child.kill('SIGTERM')
         await ends(broker)
         expect((await call).message).to.equal('the broker was stopped while this was in progress')

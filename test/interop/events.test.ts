@@ -1,10 +1,10 @@
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
+import { AdminConnection } from '../support/admin-connection.js'
 import { Broker } from '../support/broker.js'
 import { Cleanup } from '../support/cleanup.js'
-import { virshOk } from '../support/clients.js'
+import { commandOk } from '../support/clients.js'
 import { guestXml } from '../support/guest.js'
 import { Libvirtd, startVirtlogd } from '../support/libvirtd.js'
 import { PrivateHost } from '../support/private-host.js'
@@ -104,7 +104,7 @@ describe('events through the broker', function () {
     it(`of a ${family} reach python-libvirt in order`, async () => {
       const expected: string[] = []
       for (const [command, ...events] of steps) {
-        await virshOk(daemon.uri('qemu', '/system'), command.replaceAll('@/', `${dir}/`))
+        await commandOk(daemon.uri('qemu', '/system'), command.replaceAll('@/', `${dir}/`))
         expected.push(...events)
         // Some events come later than the end of the command.
         await waitFor(`the events of ${command}`, () =>
@@ -154,8 +154,9 @@ describe('a client of the broker when the driver daemon is killed', () => {
       expect((await watcher.call('numOfDomains')).result).to.equal(1)
       await daemon.signal('SIGSTOP')
       const pending = watcher.call('numOfDomains')
-      // Nothing shows that a call has come to a daemon that does not read.
-      await sleep(1000)
+      const admin = await AdminConnection.to(cleanup, broker)
+      await admin.untilCalled(1)
+      admin.client.destroy()
       await daemon.stop('SIGKILL')
       const { code, domain, message } = await pending
       expect({ code, domain }).to.deep.equal({ code: 38, domain: 7 })

@@ -13,6 +13,7 @@ import { canConnect } from './sockets.js'
 import { waitFor } from './waiting.js'
 
 const HEADER = { prog: PROGRAM.admin }
+const NO_CALLS: Record<string, unknown> = { calls_in_flight: 0, calls_waiting: 0 }
 
 export interface ListedClient { id: number; since: number; transport: number }
 
@@ -70,6 +71,19 @@ export class AdminConnection {
   /** Those too have gone by which the test has seen that the broker is there. */
   async untilNobody(): Promise<void> {
     await waitFor('nobody', async () => (await this.clients()).length === 0)
+  }
+
+  /** So many calls of clients have been taken, and are not answered. */
+  async untilCalled(count: number): Promise<void> {
+    await waitFor(`${count} calls`, async () => {
+      let calls = 0
+      for (const { id } of await this.clients()) {
+        // Who has gone since has none.
+        const { calls_in_flight: inFlight, calls_waiting: waiting } = await this.info(id).catch(() => NO_CALLS)
+        calls += Number(inFlight) + Number(waiting)
+      }
+      return calls === count
+    })
   }
 
   async info(id: number, server = 'virtproxyd'): Promise<Record<string, unknown>> {

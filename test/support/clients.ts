@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import { type Outcome, printed, Program, run, type RunOptions } from './processes.js'
+import { mustRun, type Outcome, printed, Program, run, type RunOptions } from './processes.js'
 
 /**
  * What libvirt's clients get to see of our environment: nothing of the developer's own libvirt settings, English
@@ -47,6 +47,11 @@ export function guestJobs(uri: string, ...commands: readonly string[]): string[]
 
 /** Whether virsh does that command as `guestJobs` says. */
 export const isGuestJob = (command: string): boolean => /^(save|dump|managedsave|migrate) /.test(command)
+
+/** Does one command, by virsh or as `guestJobs` says; it must succeed. Gives what was printed. */
+export async function commandOk(uri: string, command: string): Promise<string> {
+  return isGuestJob(command) ? (await mustRun(guestJobs(uri, command), { env: clientEnv })).stdout : virshOk(uri, command)
+}
 
 /** Starts a script of test/interop/python with libvirt's binding. */
 export function startPython(script: string, ...args: string[]): Program {

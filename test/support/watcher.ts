@@ -12,8 +12,6 @@ export interface Notice {
   closed?: number
   keepalive?: number
   watching?: boolean
-  /** What is about to be called. */
-  calling?: string
   call?: string
   result?: unknown
   code?: number

@@ -96,7 +96,6 @@ def main():
     say(watching=True)
     for line in sys.stdin:
         method = line.strip()
-        say(calling=method)
         try:
             say(call=method, result=getattr(connection, method)())
         except libvirt.libvirtError as error:
