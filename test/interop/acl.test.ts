@@ -25,8 +25,7 @@ const poolXml = (name: string): string =>
   `<pool type='dir'><name>${name}</name><target><path>/tmp/pool-${name}</path></target></pool>`
 
 /** The daemon asks polkit about the process and user that the broker tells it of. */
-describe("a libvirtd that checks each call's access", function () {
-  this.timeout(30_000)
+describe("a libvirtd that checks each call's access", () => {
   const cleanup = new Cleanup()
   let daemon: Libvirtd
   let broker: Broker

@@ -17,8 +17,7 @@ let daemon: Libvirtd
 let idleSince: number
 
 // Hooks of the root suite: the minute passes while all other tests run.
-before(async function () {
-  this.timeout(30000)
+before(async () => {
   const host = await PrivateHost.start(cleanup)
   daemon = await Libvirtd.start(host, cleanup, { drivers: [] })
   const broker = await Broker.start(cleanup, { driver_sockets: [`*=${daemon.socket}`] })

@@ -62,7 +62,9 @@ describe('a python-libvirt client without a close callback, when libvirtd is kil
   let broker: Broker
   before(async () => {
     daemon = await Libvirtd.start(await PrivateHost.start(cleanup), cleanup, { drivers: [] })
-    broker = await Broker.start(cleanup, { driver_sockets: [`*=${daemon.socket}`], log_level: 2 })
+    // A call that waited for the daemon to be there again would wait longer than anybody here.
+    const conf = { driver_sockets: [`*=${daemon.socket}`], driver_connect_timeout: 600, log_level: 2 }
+    broker = await Broker.start(cleanup, conf)
   })
   after(() => cleanup.run())
 
@@ -73,18 +75,13 @@ describe('a python-libvirt client without a close callback, when libvirtd is kil
     it(`goes on over ${route}: its calls, its streams, its events and the end of these`, async () => {
       const uri = route === 'tcp' ? broker.tcpUri('test', '/default') : broker.unixUri('test', '/default')
       const stayer = await Stayer.start(cleanup, uri)
-      const time = async (): Promise<number> => {
-        const began = performance.now()
-        await stayer.call('numOfDomains')
-        return performance.now() - began
-      }
       expect((await stayer.call('numOfDomains')).result).to.equal(1)
-      const usual = await time()
       const [lostBefore, before] = [lost(), reconnected()]
       await daemon.stop('SIGKILL')
       await waitFor('the loss to be noticed', () => lost() > lostBefore)
-      expect((await stayer.call('numOfDomains')).code, 'error code while the daemon is down').to.be.oneOf([1, 38])
-      expect(await time(), 'ms until that error').to.be.lessThan(1000 + 10 * usual)
+      for (let calls = 0; calls < 2; calls++) {
+        expect((await stayer.call('numOfDomains')).code, 'error code while the daemon is down').to.be.oneOf([1, 38])
+      }
       await daemon.restart()
       // Without a call of the client's: it is reconnected because it listens.
       await waitFor('the registrations', () => reconnected() > before)

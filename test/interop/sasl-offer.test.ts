@@ -22,8 +22,7 @@ const hiding = (files: string): string[] => isolated(`for file in ${files}; do m
 
 const PLUGINS = '/usr/lib/*/sasl2'
 
-describe('SASL mechanisms in the log', function () {
-  this.timeout(30_000)
+describe('SASL mechanisms in the log', () => {
   const cleanup = new Cleanup()
   after(() => cleanup.run())
 

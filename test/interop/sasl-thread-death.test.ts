@@ -15,8 +15,7 @@ import { waitFor } from '../support/waiting.js'
 
 const killer = new URL('../support/thread-killer.js', import.meta.url).href
 
-describe('the SASL thread that dies', function () {
-  this.timeout(30_000)
+describe('the SASL thread that dies', () => {
   const cleanup = new Cleanup()
   let sasl: SaslFiles
   let stage: Stage
@@ -55,7 +54,8 @@ describe('the SASL thread that dies', function () {
     expect(opening.status).to.equal(STATUS.ok)
 
     kill()
-    await waitFor('its death', () => threadCount(stage.broker.program.pid) < threads)
+    // It may have been replaced before anybody has looked.
+    await waitFor('its death', () => threadCount(stage.broker.program.pid) < threads || deaths() === 1)
     const late = await stage.connect(stage.broker.socket)
     const asked = late.post(REMOTE.authSaslInit)
     await waitFor('its replacement', () => deaths() === 1)
@@ -85,6 +85,6 @@ describe('the SASL thread that dies', function () {
       }
       await encrypted()
     }
-    expect(threadCount(stage.broker.program.pid), 'threads').to.equal(threads)
+    await waitFor('as many threads as before', () => threadCount(stage.broker.program.pid) === threads)
   })
 })

@@ -22,8 +22,7 @@ const logger = { info: () => undefined, log: () => undefined } as unknown as Log
 const PAST = { activation_date: '2020-01-01 00:00:00', expiration_date: '2021-01-01 00:00:00' }
 const FUTURE = { activation_date: '2040-01-01 00:00:00', expiration_date: '2041-01-01 00:00:00' }
 
-describe('TLS files', function () {
-  this.timeout(20_000)
+describe('TLS files', () => {
   const cleanup = new Cleanup()
   let pki: Pki
   let good: Credentials
@@ -244,8 +243,7 @@ describe('TLS files', function () {
   })
 })
 
-describe('names in certificates', function () {
-  this.timeout(20_000)
+describe('names in certificates', () => {
   const cleanup = new Cleanup()
   let pki: Pki
 

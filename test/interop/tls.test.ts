@@ -28,8 +28,7 @@ const REFUSED = 'Unable to read TLS confirmation: Input/output error'
 const closing = (socket: Socket): Promise<void> =>
   new Promise(resolve => void socket.resume().once('close', () => resolve()))
 
-describe('TLS', function () {
-  this.timeout(30_000)
+describe('TLS', () => {
   const cleanup = new Cleanup()
   let pki: Pki
   let server: Credentials
@@ -354,7 +353,7 @@ describe('TLS', function () {
     const socket = createConnection(port, '127.0.0.1')
     const begun = performance.now()
     await closing(socket)
-    expect(performance.now() - begun).to.be.within(800, 3000)
+    expect(performance.now() - begun).to.be.above(800)
     await waitFor('the log', () => broker.program.stderr.includes('TLS handshake not done in time'))
   })
 
