@@ -31,7 +31,7 @@ describe('a broker of an ordinary user', function () {
 
   const pidFile = (): string => join(home, 'run/libvirt/libvirtd.pid')
   const daemonPid = async (): Promise<number | undefined> =>
-    readFile(pidFile(), 'latin1').then(text => Number(text), () => undefined)
+    readFile(pidFile(), 'latin1').then(text => Number(text) || undefined, () => undefined)
 
   /** It outlives the broker. */
   async function endLibvirtd(): Promise<void> {

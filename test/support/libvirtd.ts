@@ -78,8 +78,8 @@ export class Libvirtd {
   async signal(signal: NodeJS.Signals): Promise<void> {
     const pid = await readFile(join(this.socketDir, 'pid'), 'utf8')
     await this.host.exec(['kill', '-s', signal.slice(3), pid.trim()])
-    // nsenter(1) stops with what it started, and would stay stopped.
-    if (signal === 'SIGKILL' || signal === 'SIGCONT') this.#program?.child.kill('SIGCONT')
+    // nsenter(1) stops with what it started, as soon as it sees that, and would stay stopped.
+    if (signal !== 'SIGSTOP') this.#program?.child.kill('SIGCONT')
   }
 
   /** Sends a signal and waits until the daemon is gone. */
@@ -87,7 +87,8 @@ export class Libvirtd {
     const program = this.#program
     if (program === undefined || program.ended) return
     await this.signal(signal)
-    const timer = setTimeout(() => { void this.signal('SIGKILL') }, 10000)
+    // The file with its id may be gone by then, and it is at its end.
+    const timer = setTimeout(() => { this.signal('SIGKILL').catch(() => undefined) }, 10000)
     await program.exited
     clearTimeout(timer)
   }

@@ -79,12 +79,17 @@ export async function run(argv: readonly string[], options: RunOptions = {}): Pr
   if (options.cwd !== undefined) spawnOptions.cwd = options.cwd
   const program = new Program(argv, spawnOptions)
   program.child.stdin.end(options.input ?? '')
-  let late = false
   const limit = options.timeout ?? 30000
-  const timer = setTimeout(() => { late = true; program.child.kill('SIGKILL') }, limit)
+  let timer: NodeJS.Timeout | undefined
+  // What it has started itself, as nsenter(1) does, may go on and hold its pipes open: that is not waited for.
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => {
+      program.child.kill('SIGKILL')
+      reject(new Error(`no end within ${limit} ms: ${program.describe()}`))
+    }, limit)
+  })
   try {
-    const { status, signal } = await program.exited
-    if (late) throw new Error(`no end within ${limit} ms: ${program.describe()}`)
+    const { status, signal } = await Promise.race([program.exited, late])
     return { status, signal, stdout: program.stdout, stderr: program.stderr }
   } finally {
     clearTimeout(timer)
