@@ -1,9 +1,10 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect } from 'chai'
+import { AuditLines, deed } from '../support/audit-lines.js'
 import { Broker } from '../support/broker.js'
 import { Cleanup } from '../support/cleanup.js'
-import { startPython, virsh, virshOk } from '../support/clients.js'
+import { commandOk, startPython, virsh, virshOk } from '../support/clients.js'
 import { guestXml } from '../support/guest.js'
 import { Libvirtd, startVirtlogd } from '../support/libvirtd.js'
 import { PrivateHost } from '../support/private-host.js'
@@ -20,13 +21,23 @@ for (const route of ['TCP', 'UNIX'] as const) {
     const uuid = '33333333-aaaa-4aaa-8aaa-000000000001'
     let dir: string
     let uri: string
+    let lines: AuditLines
+    let opened = 0
 
     const state = async (): Promise<string> => (await virshOk(uri, 'domstate tiny --reason')).trim()
 
     /** `virsh console` as a person runs it, at a terminal. */
-    const openConsole = (options = ''): Program => {
+    const startConsole = (options = ''): Program => {
       const program = startPython('under_pty.py', 'virsh', '-c', uri, `console tiny ${options}`)
       cleanup.defer(() => program.stop())
+      return program
+    }
+
+    /** One that has the console: it says so before. */
+    const openConsole = async (options = ''): Promise<Program> => {
+      const program = startConsole(options)
+      await printed(program, /Escape character is/)
+      await lines.until('the console', record => deed(record) === 'DOMAIN_OPEN_CONSOLE tiny done', ++opened)
       return program
     }
 
@@ -34,9 +45,10 @@ for (const route of ['TCP', 'UNIX'] as const) {
       const host = await PrivateHost.start(cleanup)
       await startVirtlogd(host, cleanup)
       const daemon = await Libvirtd.start(host, cleanup)
-      const broker = await Broker.start(cleanup, { driver_sockets: [`*=${daemon.socket}`] })
-      uri = route === 'TCP' ? broker.tcpUri('qemu', '/system') : broker.unixUri('qemu', '/system')
       dir = await tempDir(cleanup)
+      lines = new AuditLines(join(dir, 'audit.json'))
+      const broker = await Broker.start(cleanup, { driver_sockets: [`*=${daemon.socket}`], audit_output: `file:${lines.path}` })
+      uri = route === 'TCP' ? broker.tcpUri('qemu', '/system') : broker.unixUri('qemu', '/system')
       await writeFile(join(dir, 'tiny.xml'), guestXml('tiny', uuid))
     })
 
@@ -50,8 +62,7 @@ for (const route of ['TCP', 'UNIX'] as const) {
     it('shows its firmware on the console and takes keys from there', async () => {
       // Nothing that the firmware says is missed if it only begins when the console is there.
       await virshOk(uri, 'destroy tiny; start tiny --paused')
-      const console = openConsole()
-      await printed(console, /Escape character is/)
+      const console = await openConsole()
       await virshOk(uri, 'resume tiny')
       await printed(console, new RegExp(`Machine UUID ${uuid}`))
       await printed(console, /Press ESC for boot menu/)
@@ -62,16 +73,11 @@ for (const route of ['TCP', 'UNIX'] as const) {
     })
 
     it('has one console session at a time, and lets a newcomer take it over by force', async () => {
-      const first = openConsole()
-      await printed(first, /Escape character is/)
-      // It says so before it has the console.
-      await virshOk(uri, 'reset tiny')
-      await printed(first, /Press ESC for boot menu/)
-      const second = openConsole()
+      const first = await openConsole()
+      const second = startConsole()
       expect((await second.exited).status).to.equal(1)
       expect(second.stdout).to.contain('Active console session exists for this domain')
-      const third = openConsole('--force')
-      await printed(third, /Escape character is/)
+      const third = await openConsole('--force')
       await first.exited
       third.child.stdin.write(leaveConsole)
       expect((await third.exited).status).to.equal(0)
@@ -100,15 +106,14 @@ for (const route of ['TCP', 'UNIX'] as const) {
     })
 
     it('is saved to a file and restored from it', async () => {
-      await virshOk(uri, `save tiny ${dir}/tiny.save`)
+      await commandOk(uri, `save tiny ${dir}/tiny.save`)
       expect(await state()).to.equal('shut off (saved)')
       await virshOk(uri, `restore ${dir}/tiny.save`)
       expect(await state()).to.equal('running (restored)')
     })
 
     it('still has a working console after that', async () => {
-      const console = openConsole()
-      await printed(console, /Escape character is/)
+      const console = await openConsole()
       await virshOk(uri, 'reset tiny')
       await printed(console, /Press ESC for boot menu/)
       console.child.stdin.write(leaveConsole)
@@ -116,8 +121,7 @@ for (const route of ['TCP', 'UNIX'] as const) {
     })
 
     it('has its console closed when it is destroyed', async () => {
-      const console = openConsole()
-      await printed(console, /Escape character is/)
+      const console = await openConsole()
       await virshOk(uri, 'reset tiny')
       await printed(console, /Press ESC for boot menu/)
       expect(console.ended).to.equal(false)
