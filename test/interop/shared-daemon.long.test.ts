@@ -43,11 +43,14 @@ describe('a real libvirtd behind shared connections', function () {
     const dir = await tempDir(cleanup)
     const broker = await startBroker(join(dir, 'sock'))
     const daemon = await Libvirtd.start(host, cleanup, { drivers: [], args: ['--timeout', '2'] })
+    // It stays until they are there, however long that takes.
+    const early = await RawClient.connect(cleanup, daemon.socket)
     const relay = await DriverRelay.listen(cleanup, join(dir, 'sock'), daemon.socket)
     const uri = broker.unixUri('test', '/default')
     const clients = [await interactiveVirsh(uri), await interactiveVirsh(uri), await interactiveVirsh(uri)]
     for (const client of clients) cleanup.defer(() => client.stop())
     await waitFor('the idle connections to go, but for one', () => relay.connections.length >= 3 && relay.open === 1)
+    early.destroy()
     await new Promise(resolve => setTimeout(resolve, 3000))
     expect(daemon.ended).to.equal(false)
     for (const client of clients) {

@@ -77,6 +77,11 @@ export class InstalledService {
     await waitFor(`${unit ?? 'the service'} to be ${state}`, async () => (await this.state(unit)) === state, 60_000)
   }
 
+  /** Resolves when it has said that in its log: what it has done may be seen before. */
+  async hasSaid(what: RegExp): Promise<void> {
+    await waitFor(`${String(what)} in the log`, async () => what.test(await this.log()))
+  }
+
   /** What it has said on standard error and in the log; there is no journal here. */
   log(): Promise<string> {
     return this.host.exec(['cat', LOG]).then(({ stdout }) => stdout)

@@ -104,7 +104,10 @@ except libvirt.libvirtError: pass`
     const program = new Program(host.page.host.inside(['/usr/bin/python3', '-c', script]), { env: clientEnv })
     host.cleanup.defer(() => program.stop())
     await waitFor('the program', () => program.stdout.includes('connected'))
+    const lost = (): number => host.log.split('driver daemon lost').length
+    const before = lost()
     await own.stop()
+    await waitFor('the broker to notice', () => lost() > before)
     await own.restart()
     return ended(program)
   },
