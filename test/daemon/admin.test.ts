@@ -249,6 +249,7 @@ describe('an administrator', () => {
     await Promise.all([admin.disconnect(first!.id), others.disconnect(second!.id)])
     await Promise.all([client.end(), local.end()])
     expect(neighbour.inbox).to.deep.equal([])
+    process.kill(program.pid, 'SIGURG')
     expect((await neighbour.next({ serial })).status).to.equal(STATUS.ok)
     await waitFor('the end of them', async () => (await admin.clients()).length === 1)
   })

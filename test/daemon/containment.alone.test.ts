@@ -75,6 +75,7 @@ describe('the supervisor', () => {
     const held = client.call(REMOTE.domainGetInfo).finally(() => (busy = false))
     for (let i = 0; i < 20; i++) await (await stage.connect()).end()
     expect(busy, 'the threads are still busy').to.equal(true)
+    process.kill(stage.broker.program.pid, 'SIGURG')
     expect((await held).status).to.equal(STATUS.ok)
   })
 

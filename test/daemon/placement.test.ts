@@ -7,6 +7,8 @@ import { waitFor } from '../support/waiting.js'
 
 const killer = new URL('../support/thread-killer.js', import.meta.url).href
 const TRIES = 5
+/** Long enough to make a thread a busy one. */
+const HANG_MS = 2000
 
 describe('clients', () => {
   const cleanup = new Cleanup()
@@ -47,6 +49,8 @@ describe('clients', () => {
       const { client } = await stage.open()
       process.kill(stage.broker.program.pid, 'SIGURG')
       await waitFor('all threads to hang', () => stage.broker.program.stderr.split('a thread hangs').length > 2)
+      await sleep(HANG_MS)
+      process.kill(stage.broker.program.pid, 'SIGURG')
       await client.call(REMOTE.domainGetInfo)
       await sleep(300)
       await open(stage, 4)

@@ -6,7 +6,7 @@
  *     SIGWINCH  a thread meets an exception that nobody catches
  *     SIGIO     a thread uses up its memory (start with a small --max-old-space-size)
  *     SIGPWR    the same for the thread that calls libsasl2
- *     SIGURG    all threads do nothing for three seconds; each says so on standard error
+ *     SIGURG    all threads do nothing until it comes once more; each says so on standard error
  *     SIGXCPU   a thread goes round in a circle, and comes to no end
  *     SIGSTKFLT a thread waits in the kernel, for longer than anybody has patience
  */
@@ -19,6 +19,8 @@ interface Order {
   /** A thread's id, or the file that it runs. */
   thread: number | string
   deed: keyof typeof deeds
+  /** Until when it lasts, if it does: the word is 0 so long. */
+  until?: Int32Array
 }
 
 const deeds = {
@@ -29,10 +31,10 @@ const deeds = {
     const kept: number[][] = []
     for (;;) kept.push(new Array<number>(10_000).fill(kept.length))
   },
-  hang: () => {
+  hang: (until?: Int32Array) => {
     // Not by way of the main thread, which would hear of it when it is over.
     writeSync(2, 'a thread hangs\n')
-    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 3000)
+    Atomics.wait(until!, 0, 0)
   },
   circle: () => {
     writeSync(2, 'a thread hangs\n')
@@ -65,12 +67,20 @@ if (isMainThread) {
   process.on('SIGPWR', () => channel.postMessage({ thread: 'sasl-thread.js', deed: 'throw' } satisfies Order))
   process.on('SIGXCPU', () => order('circle'))
   process.on('SIGSTKFLT', () => order('sleep'))
+  let until: Int32Array | undefined
   process.on('SIGURG', () => {
-    for (const { threadId: thread } of workers) channel.postMessage({ thread, deed: 'hang' } satisfies Order)
+    if (until === undefined) {
+      until = new Int32Array(new SharedArrayBuffer(4))
+      for (const { threadId: thread } of workers) channel.postMessage({ thread, deed: 'hang', until } satisfies Order)
+    } else {
+      Atomics.store(until, 0, 1)
+      Atomics.notify(until, 0)
+      until = undefined
+    }
   })
 } else {
   channel.onmessage = message => {
-    const { thread, deed } = (message as { data: Order }).data
-    if (thread === threadId || thread === basename(process.argv[1] ?? '')) setImmediate(deeds[deed])
+    const { thread, deed, until } = (message as { data: Order }).data
+    if (thread === threadId || thread === basename(process.argv[1] ?? '')) setImmediate(deeds[deed], until)
   }
 }
