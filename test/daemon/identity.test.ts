@@ -90,7 +90,7 @@ describe('the identity of a client, as its driver daemon hears it,', () => {
 describe('a client that has not authenticated', () => {
   const cleanup = new Cleanup()
   let stage: Stage
-  before(async () => (stage = await Stage.start(cleanup, { auth_unix_rw: 'polkit', login_timeout: 2 })))
+  before(async () => (stage = await Stage.start(cleanup, { auth_unix_rw: 'polkit' })))
   after(() => cleanup.run())
 
   for (const [what, proc, prog] of [
@@ -121,9 +121,10 @@ describe('a client that has not authenticated', () => {
   })
 
   it('is closed after login_timeout', async () => {
-    const client = await stage.connect(stage.broker.socket)
+    const own = await Stage.start(cleanup, { auth_unix_rw: 'polkit', login_timeout: 2 })
     const start = performance.now()
-    await client.end()
-    expect(performance.now() - start).to.be.within(1500, 3500)
+    await (await own.connect(own.broker.socket)).end()
+    // By default it would be a minute, and it is given up sooner.
+    expect(performance.now() - start).to.be.above(1800)
   })
 })

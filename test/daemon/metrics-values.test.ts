@@ -12,7 +12,7 @@ import { Metrics } from '../support/metrics.js'
 import { pattern } from '../support/pattern.js'
 import { openDescriptors } from '../support/process-state.js'
 import { Stage } from '../support/stage.js'
-import { waitFor } from '../support/waiting.js'
+import { settled, waitFor } from '../support/waiting.js'
 import { Watched } from '../support/watched-metrics.js'
 
 const { domainGetXmlDesc: CALL, connectOpen: OPEN } = REMOTE
@@ -26,7 +26,7 @@ describe('the metrics tell apart', function () {
 
   it('clients that have not logged in, and what became of them', async () => {
     const watched = await Watched.start(cleanup, {
-      auth_unix_rw: 'polkit', auth_unix_ro: 'none', system_bus_address: 'unix:path=/nonexistent', login_timeout: 2, max_clients: 77,
+      auth_unix_rw: 'polkit', auth_unix_ro: 'none', system_bus_address: 'unix:path=/nonexistent', max_clients: 77,
       max_anonymous_clients: 33, max_handshakes: 22
     })
     const { stage } = watched
@@ -43,9 +43,13 @@ describe('the metrics tell apart', function () {
       ['clients_limit', { limit: 'max_anonymous_clients' }, 33],
       ['clients_limit', { limit: 'max_handshakes' }, 22]
     )
-    for (const client of silent) await client.end()
+    for (const client of silent) client.destroy()
+    await watched.become(['client_disconnects_total', { transport: 'unix', reason: 'client' }, 2], ['clients_unauthenticated', {}, 0])
+    await stage.broker.reload({ login_timeout: 1 })
+    const late = [await stage.connect(stage.broker.socket), await stage.connect(stage.broker.socket)]
+    for (const client of late) await client.end()
     await watched.become(
-      ['client_disconnects_total', { transport: 'unix', reason: 'login' }, 2], ['client_disconnects_total', {}, 2],
+      ['client_disconnects_total', { transport: 'unix', reason: 'login' }, 2], ['client_disconnects_total', {}, 4],
       ['clients_unauthenticated', {}, 0]
     )
     const ctl = new Ctl(cleanup, stage.broker)
@@ -64,9 +68,7 @@ describe('the metrics tell apart', function () {
   })
 
   it('why a driver daemon could not be had, and calls that it has left without an answer', async () => {
-    const watched = await Watched.start(cleanup, {
-      driver_open_timeout: 1, keepalive_interval: 1, keepalive_count: 1, driver_sharing: 'off'
-    })
+    const watched = await Watched.start(cleanup)
     const { stage } = watched
     stage.driver.on(OPEN, () => undefined)
     const leaver = await stage.connect()
@@ -75,18 +77,21 @@ describe('the metrics tell apart', function () {
     leaver.destroy()
     await watched.become(['driver_connects_total', { driver: 'qemu', outcome: 'given_up' }, 1])
     const client = await stage.connect()
-    expect((await client.open('qemu:///system')).status).to.equal(STATUS.error)
     stage.driver.on(OPEN, () => rpcError('no'))
+    expect((await client.open('qemu:///system')).status).to.equal(STATUS.error)
+    await stage.broker.reload({ driver_open_timeout: 1 })
+    stage.driver.on(OPEN, () => undefined)
     expect((await client.open('qemu:///system')).status).to.equal(STATUS.error)
     await watched.become(
       ['driver_connects_total', { driver: 'qemu', outcome: 'late' }, 1],
       ['driver_connects_total', { driver: 'qemu', outcome: 'failed' }, 1],
       ['driver_connects_total', {}, 3]
     )
+    await stage.broker.reload({ keepalive_interval: 1, keepalive_count: 1 })
     stage.driver.on(OPEN, () => EMPTY).on(CALL, () => undefined)
-    expect((await client.open('qemu:///system')).status).to.equal(STATUS.ok)
-    stage.driver.latest.answerPings = false
-    expect((await client.call(CALL, EMPTY)).status).to.equal(STATUS.error)
+    const { client: other, daemon } = await stage.open()
+    daemon.answerPings = false
+    expect((await other.call(CALL, EMPTY)).status).to.equal(STATUS.error)
     await watched.become(
       ['calls_total', { procedure: 'DOMAIN_GET_XML_DESC', driver: 'qemu', outcome: 'timeout' }, 1],
       ['calls_total', { procedure: 'DOMAIN_GET_XML_DESC', driver: 'qemu', outcome: 'lost' }, 0],
@@ -130,6 +135,7 @@ describe('the metrics tell apart', function () {
     const watched = await Watched.start(cleanup, { driver_sharing: 'off' })
     const { stage, port } = watched
     const { pid } = stage.broker.program
+    const descriptors = await settled('descriptors', () => openDescriptors(pid))
     const first = await Metrics.of(port)
     expect(first.value('start_time_seconds')).to.be.within(before - 5, Date.now() / 1000)
     expect(first.values('build_info', 'node')).to.deep.equal([process.versions.node])
@@ -138,9 +144,9 @@ describe('the metrics tell apart', function () {
     const [, kilobytes] = /^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))!
     expect(first.value('resident_memory_bytes')).to.be.within(700 * Number(kilobytes), 1400 * Number(kilobytes))
     await Promise.all(Array.from({ length: 10 }, () => stage.open()))
-    // Of the page's own connection, too.
-    await waitFor('the descriptors', async () => (await Metrics.of(port)).value('open_fds') === first.value('open_fds')! + 20)
-    expect(openDescriptors(pid)).to.be.within(first.value('open_fds')! + 19, first.value('open_fds')! + 20)
+    // And that of the page's own connection.
+    await waitFor('the descriptors', async () => (await Metrics.of(port)).value('open_fds') === descriptors + 20 + 1)
+    await waitFor('the end of that', () => openDescriptors(pid) === descriptors + 20)
   })
 
   it('lines of the log that say what was said, and those that nobody took', async () => {

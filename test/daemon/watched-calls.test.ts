@@ -32,8 +32,10 @@ describe('virtbrokerctl', function () {
     daemon.fail(calls[0]!, rpcError('no'))
     for (let i = 0; i < 2; i++) await client.next({ type: MESSAGE.reply })
     const listed = await waitFor('both', async () => {
-      const list = await ctl.json<SlowCallList>('slow')
-      return list.calls.length === 2 && list.calls
+      // The machine may have been slow with the other.
+      const { calls: all } = await ctl.json<SlowCallList>('slow')
+      const slow = all.filter(({ procedure }) => procedure === 'DOMAIN_GET_XML_DESC')
+      return slow.length === 2 && slow
     })
     expect(listed.map(({ object, code }) => [object, code])).to.deep.equal([['guest-1', 0], ['guest-0', CODE.rpc]])
     for (const { procedure, driver, from, queuedUs, driverUs, at } of listed) {
@@ -44,7 +46,7 @@ describe('virtbrokerctl', function () {
       expect(driverUs).to.be.within(90_000, 20_000_000)
       expect(at).to.be.closeTo(Date.now(), 60_000)
     }
-    expect(await ctl.ok('slow')).to.match(/^ENDED .*\n.* DOMAIN_GET_XML_DESC +guest-1 +qemu +- +[\d.]+ µs +[\d.]+ m?s\n/)
+    expect(await ctl.ok('slow')).to.match(/^ENDED .*\n(?:.*\n)*.* DOMAIN_GET_XML_DESC +guest-1 +qemu +- +[\d.]+ (?:µ|m?)s +[\d.]+ m?s\n/)
   })
 
   it('keeps two hundred of them', async () => {
@@ -80,13 +82,19 @@ describe('virtbrokerctl', function () {
     await client.next({ type: MESSAGE.reply })
     const { procedures, others } = await ctl.json<ProcedureList>('procedures')
     expect(others).to.equal(0)
-    const [first, second, third] = procedures
-    expect(first).to.include({ procedure: 'DOMAIN_GET_XML_DESC', driver: 'qemu', calls: 1, errors: 0, slow: 1, timed: 1 })
-    expect(first!.totalUs).to.be.within(90_000, 20_000_000)
-    expect(first!.p99Us).to.be.within(90_000, 30_000_000)
-    expect(second).to.include({ procedure: 'DOMAIN_SAVE', calls: 9, errors: 9, timed: 9 })
-    expect(third).to.deep.include({ program: 'remote', procedure: 'CONNECT_OPEN', calls: 1, timed: 0 }).and.not.have.property('p99Us')
-    expect(await ctl.ok('procedures')).to.match(/^PROCEDURE .*\nDOMAIN_GET_XML_DESC +qemu +1 +0 +0 +0 +0 +1 +[\d.]+ m?s +[\d.]+ m?s /)
+    // Those that took longest come first.
+    const totals = procedures.map(({ totalUs }) => totalUs)
+    expect(totals).to.deep.equal([...totals].sort((one, other) => other - one))
+    const of = (name: string) => procedures.find(({ procedure }) => procedure === name)
+    expect(of('DOMAIN_GET_XML_DESC')).to.include({ driver: 'qemu', calls: 1, errors: 0, slow: 1, timed: 1 })
+    expect(of('DOMAIN_GET_XML_DESC')!.totalUs).to.be.within(90_000, 20_000_000)
+    expect(of('DOMAIN_GET_XML_DESC')!.p99Us).to.be.within(90_000, 30_000_000)
+    expect(of('DOMAIN_SAVE')).to.include({ calls: 9, errors: 9, timed: 9 })
+    expect(procedures.at(-1)).to.deep.include({ program: 'remote', procedure: 'CONNECT_OPEN', calls: 1, timed: 0 })
+    expect(procedures.at(-1)).not.to.have.property('p99Us')
+    expect(await ctl.ok('procedures')).to.match(
+      /^PROCEDURE .*\n(?:.*\n)?DOMAIN_GET_XML_DESC +qemu +1 +0 +0 +0 +0 +1 +[\d.]+ m?s +[\d.]+ m?s /
+    )
   })
 
   it('says where calls are not counted', async () => {
