@@ -216,7 +216,8 @@ describe('a stop', function () {
     await endsWell(stage)
     for (const { client } of pairs) {
       await client.end()
-      expect(client.inbox.map(({ serial }) => serial)).to.deep.equal(serials)
+      // Whatever connections to the daemon they took.
+      expect(client.inbox.map(({ serial }) => serial).sort((one, other) => one - other)).to.deep.equal(serials)
     }
   })
 

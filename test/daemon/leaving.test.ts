@@ -20,7 +20,7 @@ const close = frame({ proc: CLOSE, serial: COUNT })
 
 /** Serials of the replies, in their order. */
 const answered = (client: RawClient): number[] => client.inbox.filter(({ type }) => type === MESSAGE.reply).map(({ serial }) => serial)
-/** Has these calls answered. They are put down by their arguments, in the order in which they come. */
+/** Has these calls answered. They are put down by their arguments, as they come. */
 function watchCalls({ driver }: Stage): Buffer[] {
   const came: Buffer[] = []
   driver.on(SAVE, ({ payload }) => {
@@ -50,8 +50,10 @@ describe('a client that leaves', function () {
       const { client } = await stage.open(where(stage))
       client.write(saves, close)
       await client.end()
-      expect(answered(client)).to.deep.equal([...inOrder, COUNT])
-      expect(came).to.deep.equal(all)
+      // Calls go to several connections, and overtake each other, where the daemon is slow.
+      expect(answered(client)).to.have.members([...inOrder, COUNT])
+      expect(answered(client).at(-1)).to.equal(COUNT)
+      expect(came).to.have.deep.members(all)
     })
 
     it(`gets it when it only sends nothing more, over ${name}`, async () => {
@@ -60,8 +62,8 @@ describe('a client that leaves', function () {
       const { client } = await stage.open(where(stage))
       client.socket.end(saves)
       await client.end()
-      expect(answered(client)).to.deep.equal(inOrder)
-      expect(came).to.deep.equal(all)
+      expect(answered(client)).to.have.members(inOrder)
+      expect(came).to.have.deep.members(all)
     })
 
     it(`gets nothing more, and its daemon is rid of it at once, when it is gone altogether, over ${name}`, async () => {

@@ -195,11 +195,12 @@ describe('a client whose driver daemon is restarted', () => {
       if (callsOf(connection).length === 2) connection.destroy()
       return undefined
     })
-    const second = stage.driver.nextConnection()
+    const { connections } = stage.driver
+    const known = connections.length
     await restart()
-    await (await second).end()
+    await (await waitFor('the second', () => connections[known])).end()
     stage.driver.on(DOMAIN, numbering(40))
-    const third = await stage.driver.nextConnection()
+    const third = await waitFor('the third', () => connections[known + 1])
     await waitFor('two registrations', () => callsOf(third).length === 2)
     await client.call(GET_XML)
     third.event(DOMAIN_EVENT, about(41, 5))
@@ -253,7 +254,7 @@ describe('a client with registrations of several drivers', () => {
 describe('a client whose driver daemon is down', () => {
   const cleanup = new Cleanup()
   let stage: Stage
-  before(async () => (stage = await Stage.start(cleanup, { log_level: 2 })))
+  before(async () => (stage = await Stage.start(cleanup, { actor_threads: 1, log_level: 2 })))
   after(() => cleanup.run())
 
   it('has its calls fail fast, and is reconnected when the daemon is back', async () => {

@@ -293,8 +293,8 @@ describe('keepalive', () => {
   it('pings a client that asked for it after each interval of silence, and gives it up in the end', async () => {
     const client = await stage.connect()
     client.answerPings = false
-    await client.call(REMOTE.connectSupportsFeature, KEEPALIVE)
     const start = performance.now()
+    await client.call(REMOTE.connectSupportsFeature, KEEPALIVE)
     await client.end()
     expect((performance.now() - start) / 1000).to.be.greaterThan(2.5)
     expect(client.pings).to.have.length(2)
@@ -305,7 +305,7 @@ describe('keepalive', () => {
     await client.call(REMOTE.authList)
     const other = await stage.connect()
     await other.call(REMOTE.connectSupportsFeature, KEEPALIVE)
-    await waitFor('two intervals', () => other.pings.length === 2)
+    await waitFor('two intervals', () => other.pings.length >= 2)
     expect(client.pings).to.be.empty
   })
 
@@ -330,6 +330,7 @@ describe('keepalive', () => {
     stage.driver.otherwise = () => undefined
     stage.driver.on(REMOTE.connectSupportsFeature, () => undefined)
     daemon.answerPings = false
+    daemon.pings.length = 0
     await client.call(REMOTE.connectSupportsFeature, KEEPALIVE)
     client.post(GET_XML, undefined, { serial: 70 })
     const { payload } = await client.next({ serial: 70 })
