@@ -16,7 +16,7 @@ import { connectAs, openToAll, USER } from '../support/as-user.js'
 import { Broker } from '../support/broker.js'
 import { Cleanup } from '../support/cleanup.js'
 import { PassedSockets } from '../support/passed-sockets.js'
-import { isStopped, openDescriptors } from '../support/process-state.js'
+import { hold, openDescriptors } from '../support/process-state.js'
 import { RawClient } from '../support/raw-client.js'
 import { SilentCrowd } from '../support/silent-crowd.js'
 import { lingeringSocket } from '../support/slow-descriptors.js'
@@ -123,8 +123,7 @@ describe('strangers at the admin socket', function () {
     expect((await client.open('test:///default')).status).to.equal(STATUS.ok)
     const before = openDescriptors(pid)
     // They all have something in their sockets that lingers when it is closed, before the broker sees the first.
-    process.kill(pid, 'SIGSTOP')
-    while (!isStopped(pid));
+    hold(pid)
     process.seteuid!(USER.nobody)
     const strangers = Array.from({ length: TOO_MANY }, () => connectUnix([{ path, named: true }], new FdLedger(), 1, 1000, { up: false }))
     process.seteuid!(0)

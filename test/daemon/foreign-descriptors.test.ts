@@ -16,7 +16,7 @@ import type { Conf } from '../support/conf-file.js'
 import { DescriptorClient } from '../support/descriptor-client.js'
 import { frame } from '../support/frame-socket.js'
 import { mustRun } from '../support/processes.js'
-import { descriptorKinds, isStopped, openDescriptors, threadCount } from '../support/process-state.js'
+import { descriptorKinds, hold, openDescriptors, threadCount } from '../support/process-state.js'
 import { RawClient } from '../support/raw-client.js'
 import { HangingFiles, lingeringSocket } from '../support/slow-descriptors.js'
 import { canConnect } from '../support/sockets.js'
@@ -82,16 +82,14 @@ describe('descriptors that cannot be closed in time', function () {
    * closes them last has to wait.
    */
   const passLingering = (broker: Broker, client: DescriptorClient, bytes: Buffer, count: number): void => {
-    const { pid } = broker.program
-    process.kill(pid, 'SIGSTOP')
-    while (!isStopped(pid));
+    hold(broker.program.pid)
     client.write(bytes)
     for (let i = 0; i < count; i++) {
       const fd = lingeringSocket(cleanup)
       if (sendDescriptor(client.fd, fd) !== 1) throw new Error('a descriptor was not sent')
       close(fd)
     }
-    process.kill(pid, 'SIGCONT')
+    process.kill(broker.program.pid, 'SIGCONT')
   }
 
   /** A call that is not answered within fifteen seconds is an error: sockets linger for twenty. */
@@ -209,7 +207,7 @@ describe('descriptors that cannot be closed in time', function () {
       const client = await connect(broker.socket)
       client.write(Buffer.from([0, 0]))
       const urgent = lingeringSocket(cleanup)
-      process.kill(broker.program.pid, 'SIGSTOP')
+      hold(broker.program.pid)
       sendUrgently(client.fd, urgent)
       close(urgent)
       process.kill(broker.program.pid, 'SIGCONT')
@@ -223,7 +221,7 @@ describe('descriptors that cannot be closed in time', function () {
     await beside(broker, async () => {
       const others: RawClient[] = []
       for (let i = 0; i < 3; i++) others.push(await letIn(broker))
-      process.kill(broker.program.pid, 'SIGSTOP')
+      hold(broker.program.pid)
       const refused = await connect(broker.socket)
       passLingering(broker, refused, NOTHING, 10)
       await refused.untilClosed()
@@ -237,7 +235,7 @@ describe('descriptors that cannot be closed in time', function () {
     await beside(broker, async () => {
       const other = await letIn(broker)
       const ledger = new FdLedger()
-      process.kill(broker.program.pid, 'SIGSTOP')
+      hold(broker.program.pid)
       const refused: number[] = []
       while (refused.length < 900) {
         const { outcome } = await connectUnix([{ path: broker.socket, named: true }], ledger, 1, 5000, { up: false })

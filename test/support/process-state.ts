@@ -87,6 +87,17 @@ export function cpuMs(pid: number): number {
   return 10 * (Number(fields[11]) + Number(fields[12]))
 }
 
-/** Whether SIGSTOP has reached all of its threads: that takes a moment. */
-export const isStopped = (pid: number): boolean =>
-  readdirSync(`/proc/${pid}/task`).every(thread => readFileSync(`/proc/${pid}/task/${thread}/stat`, 'latin1').includes(') T '))
+/** Stops a process, until SIGCONT. That SIGSTOP has reached all of its threads takes a moment. */
+export function hold(pid: number): void {
+  process.kill(pid, 'SIGSTOP')
+  while (!readdirSync(`/proc/${pid}/task`).every(thread => isStopped(`/proc/${pid}/task/${thread}/stat`)));
+}
+
+function isStopped(stat: string): boolean {
+  try {
+    return readFileSync(stat, 'latin1').includes(') T ')
+  } catch {
+    // It has ended meanwhile.
+    return false
+  }
+}
