@@ -285,13 +285,14 @@ describe('the metrics count', function () {
     const port = await freePort()
     const watched = await Watched.start(cleanup, {
       listen_tls: 1, tls_port: String(port), auth_tls: 'none', ca_file: pki.ca.certificate, cert_file: server.certificate,
-      key_file: server.key, tls_allowed_dn_list: ['*client*'], login_timeout: 2
+      key_file: server.key, tls_allowed_dn_list: ['*client*']
     })
     await waitFor('the TLS listener', () => canConnect(port))
     const [good, bad] = [await pki.client(), await pki.client({ cn: 'stranger' })]
     const sockets = [await confirmed(port, good), await confirmed(port, good, { maxVersion: 'TLSv1.2' })]
     for (const socket of sockets) cleanup.defer(() => Promise.resolve(socket.destroy()))
     expect(await confirmed(port, bad).then(() => 'in', () => 'out')).to.equal('out')
+    await watched.stage.broker.reload({ login_timeout: 2 })
     const silent = connect(port, '127.0.0.1').on('error', () => undefined)
     cleanup.defer(() => Promise.resolve(void silent.destroy()))
     for (const bytes of ['GET / HTTP/1.1\r\n\r\n', '']) {

@@ -43,7 +43,7 @@ export class Watched {
       await waitFor('the metrics', async () => {
         now = await Metrics.of(this.port)
         return all.every(one => valueOf(one) === one[2])
-      }, 15_000)
+      })
     } catch (error) {
       expect(all.map(one => [one[0], one[1], valueOf(one)]), (error as Error).message).to.deep.equal(all)
     }
