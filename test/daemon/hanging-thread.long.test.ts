@@ -21,7 +21,9 @@ async function prepared(cleanup: Cleanup): Promise<{ stage: Stage; clients: RawC
   const notify = new DatagramReceiver(join(await tempDir(cleanup), 'notify'))
   cleanup.defer(() => Promise.resolve(notify.close()))
   const env = { NOTIFY_SOCKET: notify.path, WATCHDOG_USEC: '600000' }
-  const stage = await Stage.start(cleanup, { actor_threads: 2, driver_sharing: 'off' }, { nodeOptions: ['--import', killer], env })
+  const conf = { actor_threads: 2, driver_sharing: 'off', log_level: 1 }
+  const stage = await Stage.start(cleanup, conf, { nodeOptions: ['--import', killer], env })
+  await stage.probesForgotten()
   const clients: RawClient[] = []
   for (let i = 0; i < 4; i++) clients.push((await stage.open()).client)
   let count = 0
@@ -70,7 +72,8 @@ describe('an actor thread that hangs', function () {
     const listed = await admin.clients()
     // What a thread has told of them is all that is known when it hangs.
     for (const { id } of listed) await waitFor('it to be in', async () => (await admin.info(id))['state'] === 'serving')
-    program.child.kill('SIGXCPU')
+    // It cannot be ended, and hangs for as long as this takes.
+    program.child.kill('SIGSTKFLT')
     await waitFor('a thread that hangs', () => program.stderr.includes('a thread hangs'))
     const since = performance.now()
     const took = (): number => performance.now() - since
@@ -98,11 +101,14 @@ describe('an actor thread that hangs', function () {
     expect(drivers.connections.map(({ thread }) => thread)).not.to.include(drivers.silent[0])
     // The others are served all the while.
     for (const client of clients.filter(one => !stuck.includes(one))) await client.call(GET_XML, pattern(9))
+    await program.stop('SIGKILL')
   })
 
   for (const [how, signal] of [['goes round in a circle', 'SIGXCPU'], ['waits in the kernel', 'SIGSTKFLT']] as const) {
     it(`does not hold up a stop for long, when it ${how}`, async () => {
-      const stage = await Stage.start(cleanup, { actor_threads: 2, shutdown_timeout: 1 }, { nodeOptions: ['--import', killer] })
+      const conf = { actor_threads: 2, shutdown_timeout: 1, log_level: 1 }
+      const stage = await Stage.start(cleanup, conf, { nodeOptions: ['--import', killer] })
+      await stage.probesForgotten()
       const { program } = stage.broker
       const { client } = await stage.open()
       const other = await stage.open()

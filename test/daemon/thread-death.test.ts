@@ -3,7 +3,9 @@ import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import { MESSAGE, STATUS } from '#protocol/header.js'
-import { REMOTE } from '#protocol/procedures.js'
+import { ADMIN, REMOTE } from '#protocol/procedures.js'
+import { serverName } from '../support/admin-calls.js'
+import { AdminConnection } from '../support/admin-connection.js'
 import { Broker } from '../support/broker.js'
 import { brokerCommand, brokerFiles } from '../support/broker-command.js'
 import { Cleanup } from '../support/cleanup.js'
@@ -108,6 +110,7 @@ for (const { what, signal, reason } of deaths) {
     this.timeout(60_000)
     const cleanup = new Cleanup()
     let broker: Broker
+    let admin: AdminConnection
     let driver: FakeDriver
     const clients: RawClient[] = []
     before(async () => {
@@ -116,15 +119,18 @@ for (const { what, signal, reason } of deaths) {
       const conf = { driver_socket_dir: dir, actor_threads: THREADS, max_clients: CLIENTS, max_anonymous_clients: CLIENTS }
       const nodeOptions = ['--import', killer, '--max-old-space-size=64']
       broker = await Broker.start(cleanup, conf, { nodeOptions })
+      admin = await AdminConnection.to(cleanup, broker)
     })
     after(() => cleanup.run())
 
-    /**
-     * Waits until there is another thread for one that has died, and it serves. It is made half a second later; of clients
-     * that come one after the other when the time is over, each thread gets one. The first may have come before it.
-     */
+    async function threadsThere(): Promise<number> {
+      const params = await admin.params(ADMIN.serverGetThreadpoolParameters, serverName('virtproxyd').u32(0))
+      return Number(params.find(({ field }) => field === 'nWorkers')!.value)
+    }
+
+    /** Waits until there is another thread for one that has died, and it serves: of clients that come then each gets one. */
     async function replaced(): Promise<void> {
-      await sleep(600)
+      await waitFor('another thread', async () => (await threadsThere()) === THREADS)
       const newcomers: RawClient[] = []
       while (newcomers.length <= THREADS) newcomers.push(await open(broker.socket))
       for (const client of newcomers) {
