@@ -125,8 +125,10 @@ describe('the log', function () {
   })
 
   describe('in JSON', () => {
-    const lines = (stage: Stage): Record<string, unknown>[] =>
-      stage.broker.program.stderr.split('\n').filter(text => text.startsWith('{')).map(text => JSON.parse(text) as Record<string, unknown>)
+    const lines = (stage: Stage): Record<string, unknown>[] => {
+      const whole = stage.broker.program.stderr.split('\n').slice(0, -1)
+      return whole.filter(text => text.startsWith('{')).map(text => JSON.parse(text) as Record<string, unknown>)
+    }
     const found = (stage: Stage, message: RegExp): Promise<Record<string, unknown>> =>
       waitFor(String(message), () => lines(stage).find(one => message.test(String(one.message))))
 
