@@ -107,13 +107,17 @@ describe('admission', function () {
     const { client } = await stage.open()
     const { pid } = stage.broker.program
     await mustRun(['prlimit', '--pid', String(pid), `--nofile=5:`])
+    const began = performance.now()
     const late = await stage.connect()
     late.post(REMOTE.authList, undefined, { serial: 9 })
     await waitFor('the log', () => /accept: Too many open files/.test(stage.broker.program.stderr))
     expect((await client.call(REMOTE.domainGetInfo)).status, 'a call meanwhile').to.equal(STATUS.ok)
-    await sleep(1000)
-    const tries = stage.broker.program.stderr.match(/accept: Too many open files/g)!.length
-    expect(tries, 'tries to accept in the first second').to.be.at.most(2)
+    await sleep(1500)
+    // Lines that say the same become one.
+    const line = /accept: Too many open files; trying again in 5 s(?: \(said (?:once|(\d+) times) more\))?/g
+    const said = Array.from(stage.broker.program.stderr.matchAll(line), ([, times = '1']) => Number(times))
+    const tries = said.reduce((sum, times) => sum + times)
+    expect(tries, 'tries to accept').to.be.at.most(2 + (performance.now() - began) / 5000)
     await mustRun(['prlimit', '--pid', String(pid), '--nofile=1000:'])
     await late.next({ serial: 9 }, 20_000)
   })

@@ -87,13 +87,13 @@ describe('the process of the broker', function () {
 
   it('has none when somebody was quick enough to connect to it, and does not wait for him', async () => {
     let intruder: Promise<Socket> | undefined
-    let isIn = false
+    const isIn = join(await tempDir(cleanup), 'in')
     const started = (program: Program): void => {
-      void signalAllTheTime(program, () => isIn)
-      intruder = intrude().finally(() => (isIn = true))
+      void signalAllTheTime(program, () => existsSync(isIn))
+      intruder = intrude().finally(() => writeFile(isIn, ''))
     }
-    const slowly = 'data:text/javascript,const end=Date.now()+1500;while(Date.now()<end);'
-    const broker = await Broker.start(cleanup, {}, { started, nodeOptions: ['--import', slowly] })
+    const slowly = encodeURIComponent(`import { existsSync } from 'node:fs'; while (!existsSync('${isIn}'));`)
+    const broker = await Broker.start(cleanup, {}, { started, nodeOptions: ['--import', `data:text/javascript,${slowly}`] })
     const connection = await intruder!
     await waitFor('its end', () => connection.closed)
     expect(listeningPorts(broker.program.pid)).to.deep.equal([broker.tcpPort])

@@ -10,12 +10,12 @@ import { Broker, type BrokerSurroundings } from '../support/broker.js'
 import { Cleanup } from '../support/cleanup.js'
 import { type Conf, confText } from '../support/conf-file.js'
 import { freePort } from '../support/free-port.js'
-import { childrenOf, descriptorKinds, rights } from '../support/process-state.js'
+import { childrenOf, descriptorKinds, openDescriptors, rights } from '../support/process-state.js'
 import { run } from '../support/processes.js'
 import { closedCopy, Quickstart } from '../support/quickstart.js'
 import { RawClient } from '../support/raw-client.js'
 import { tempDir } from '../support/temp-dir.js'
-import { waitFor } from '../support/waiting.js'
+import { settled, waitFor } from '../support/waiting.js'
 
 const UUID = Buffer.from('6695eb01f6a4830479aa97f2502e193f', 'hex')
 const executable = new URL('../../../dist/main/virtbrokerd.js', import.meta.url).pathname
@@ -106,7 +106,9 @@ describe('the process of the embedded test driver', () => {
 
   it('has none of the broker’s descriptors, not when it is started again either', async () => {
     const broker = await start({ actor_threads: 3 })
-    const first = descriptorKinds(await driverOf(broker.program.pid))
+    const driver = await driverOf(broker.program.pid)
+    await settled('its descriptors', () => openDescriptors(driver))
+    const first = descriptorKinds(driver)
     await Promise.all(Array.from({ length: 20 }, () => opened(broker.socket)))
     const next = await killed(broker.program.pid, broker.socket)
     const second = await waitFor('clients to be gone', () => {

@@ -94,7 +94,7 @@ describe('the embedded test driver', () => {
         one.socket.destroy()
       }
       body(await (await client()).call(REMOTE.connectGetLibVersion))
-    }).timeout(20000)
+    })
 
     it('refuses definitions that are no XML, too deep or too large', async () => {
       const one = await client()
