@@ -76,10 +76,11 @@ describe('the guest whose migration is prepared', () => {
     })
 
     it('in no more time for what was written to take long', () => {
-      const started = performance.now()
+      const before = process.cpuUsage()
       const nasty = [`<${'a'.repeat(4000)}`, `<domain ${'a="'.repeat(1300)}`, '<domain><!--'.repeat(300), `<domain>${'<a>'.repeat(1300)}`]
       for (const xml of nasty) for (let i = 0; i < 20; i++) described(xml)
-      expect(performance.now() - started).to.be.below(1000)
+      const { user, system } = process.cpuUsage(before)
+      expect((user + system) / 1000, 'ms of CPU time').to.be.below(1000)
     })
   })
 

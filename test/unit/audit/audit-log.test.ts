@@ -161,5 +161,5 @@ describe('the log of the audit', () => {
     await other.audit.close()
     expect(other.said.at(-1)).to.contain('1 records of the audit are lost: there was no time left to write them')
     expect(said).to.deep.equal([])
-  }).timeout(10_000)
+  })
 })

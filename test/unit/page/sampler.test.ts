@@ -30,7 +30,7 @@ describe('what threads tell of their clients', () => {
     threads[3]!.stuck = true
     const begin = performance.now()
     const sample = await new Sampler(() => threads).sample()
-    expect(performance.now() - begin).to.be.within(400, 2000)
+    expect(performance.now() - begin).to.be.at.least(400)
     expect(sample.activity(1)).to.deep.equal({
       calls: 10, inFlight: 2, waiting: 3, oldestMs: 60, bytesIn: 100, bytesOut: 2 ** 40 + 10, perSecond: undefined
     })
