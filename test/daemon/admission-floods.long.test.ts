@@ -121,8 +121,8 @@ describe('silent connections, with the limits as they are by default,', function
     const stage = await Stage.start(cleanup, DEFAULTS)
     await openToAll(stage.broker.dir)
     const speaking = await connectAs(cleanup, USER.nobody, stage.broker.socket)
-    const silent = [await connectAs(cleanup, USER.nobody, stage.broker.socket), await stage.connect()]
     const began = performance.now()
+    const silent = [await connectAs(cleanup, USER.nobody, stage.broker.socket), await stage.connect()]
     await served(speaking, AT_ONCE_MS)
     for (const client of silent) await client.next({}, 20_000).catch(() => undefined)
     for (const client of silent) expect(client.closed).to.equal(true)
@@ -151,7 +151,8 @@ describe('when places are short', function () {
     const slow = await connectAs(cleanup, USER.nobody, stage.broker.socket)
     const crowd = new SilentCrowd(cleanup)
     await crowd.joinAs(USER.nobody, 9, stage.broker.socket)
-    const call = frame({ proc: REMOTE.authList, serial: 7 })
+    // Longer than anything here takes.
+    const call = frame({ proc: REMOTE.authList, serial: 7 }, Buffer.alloc(200))
     let at = 0
     const timer = setInterval(() => { if (at < call.length - 1) slow.socket.write(call.subarray(at, ++at)) }, 200)
     // All nine are needed, and all at once.

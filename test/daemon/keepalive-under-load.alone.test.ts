@@ -113,9 +113,12 @@ describe('pings are answered within a tenth of a second', () => {
     for (let i = 0; i < 20; i++) client.write(packet)
     client.answerPings = false
     await client.next(PONG)
-    const since = performance.now()
-    for (let signs = 0; signs < 6; signs++) await client.next(PONG)
-    expect((performance.now() - since) / 6, 'ms between unasked pongs').to.be.within(400, 1000)
+    const pauses: number[] = []
+    for (let last = performance.now(); pauses.length < 7; last += pauses.at(-1)!) {
+      await client.next(PONG)
+      pauses.push(performance.now() - last)
+    }
+    expect(pauses.sort((one, other) => one - other)[3], 'ms between unasked pongs, the median').to.be.within(400, 1000)
     daemon.goOn()
     for (let i = 0; i < 20; i++) await daemon.next({ type: MESSAGE.stream })
     await expectPingsAnswered(client)
