@@ -151,6 +151,26 @@ describe('shared driver connections in the end', () => {
       await trial.time.until('the other goodbye', () => first!.take().some(({ proc }) => proc === REMOTE.connectClose))
     })
 
+    it('when a process that shares them with nobody has left, a second later', async () => {
+      const other = await trial.open({ saslUserName: 'other' })
+      const identity = { processId: 7 }
+      const [first, second] = [await trial.open(identity), await trial.open(identity)]
+      const upstream = trial.upstreams[1]!
+      first.port.leave()
+      trial.time.advance(1000)
+      expect(upstream.procedures(), 'while it has another client').to.deep.equal([])
+      second.call(CALL)
+      upstream.reply(upstream.take()[0]!)
+      second.port.leave()
+      trial.time.advance(900)
+      const next = await trial.open(identity)
+      trial.time.advance(1000)
+      expect(upstream.procedures(), 'when it has come back').to.deep.equal([])
+      for (const guest of [next, other]) guest.port.leave()
+      trial.time.advance(100)
+      expect(trial.upstreams.map(one => one.procedures())).to.deep.equal([[], [REMOTE.connectClose]])
+    })
+
     it('but for one, also of those who come while one is given up that was being opened for who has gone', async () => {
       trial.settings.driverIdleTimeoutMs = 100
       const gone = await trial.open()

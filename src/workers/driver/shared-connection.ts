@@ -57,7 +57,7 @@ export interface Copies {
 export interface SharingServices {
   readonly clock: Clock
   readonly turns: Turns
-  readonly settings: { readonly driverMaxRequests: number; readonly driverIdleTimeoutMs: number }
+  readonly settings: { readonly driverMaxRequests: number }
 }
 
 /**
@@ -68,6 +68,7 @@ export class SharedConnection extends SessionlessUser implements GatheringOwner,
   readonly #owner: SharedOwner
   readonly #services: SharingServices
   readonly #copies: Copies
+  readonly #idleMs: () => number
   readonly #slots = new Slots<Guest>()
   readonly #gathered: GatheredCalls
   #joined: JoinedCalls<Guest> | undefined
@@ -86,11 +87,13 @@ export class SharedConnection extends SessionlessUser implements GatheringOwner,
   #idleSince: number
   readonly #timer = new Timer(this)
 
-  constructor(owner: SharedOwner, services: SharingServices, copies: Copies) {
+  /** `idleMs`: how long it may be idle as things are. */
+  constructor(owner: SharedOwner, services: SharingServices, copies: Copies, idleMs: () => number) {
     super()
     this.#owner = owner
     this.#services = services
     this.#copies = copies
+    this.#idleMs = idleMs
     this.#gathered = new GatheredCalls(this, services.turns)
     this.#idleSince = services.clock.now
   }
@@ -341,10 +344,10 @@ export class SharedConnection extends SessionlessUser implements GatheringOwner,
   // Idle
 
   #idle(): void {
-    const { clock, settings } = this.#services
+    const { clock } = this.#services
     this.#idleSince = clock.now
     this.#owner.used(this, false)
-    clock.set(this.#timer, settings.driverIdleTimeoutMs)
+    clock.set(this.#timer, this.#idleMs())
   }
 
   /** There are too many that are idle. */
@@ -356,12 +359,13 @@ export class SharedConnection extends SessionlessUser implements GatheringOwner,
     this.reconsider()
   }
 
-  /** Whether it has been idle for long enough, as the settings are now. */
+  /** It may be idle for another time than before. */
   reconsider(): void {
-    const { clock, settings } = this.#services
     if (this.#slots.size > 0) return
-    const left = this.#isPassing ? settings.driverIdleTimeoutMs : this.#idleSince + settings.driverIdleTimeoutMs - clock.now
+    const { clock } = this.#services
+    const idleMs = this.#idleMs()
+    const left = this.#isPassing ? idleMs : this.#idleSince + idleMs - clock.now
     if (left <= 0 && this.#owner.idleLong(this)) this.leave()
-    else clock.set(this.#timer, left > 0 ? left : settings.driverIdleTimeoutMs)
+    else clock.set(this.#timer, left > 0 ? left : idleMs)
   }
 }

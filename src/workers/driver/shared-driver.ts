@@ -28,12 +28,14 @@ import type { SharedRegistrations } from './shared-registrations.js'
 const KEPT_FOR_PRIORITY = 1
 /** Connections for events, of which all but the latest are there for those only who have registered on them. */
 const MOST_FOR_EVENTS = 8
+/** Nobody else shares what a process had that has closed all its connections. But it may open the next at once. */
+const PROCESS_IDLE_MS = 1000
 /** A daemon that takes no more clients leaves them waiting without a word. */
 const LATE_MS = 1000
 
 /** What it needs of its thread. */
 export interface SharedDriverServices extends GroupServices, SharingServices, EventServices {
-  readonly settings: GroupServices['settings'] & SharingServices['settings'] & {
+  readonly settings: GroupServices['settings'] & SharingServices['settings'] & EventServices['settings'] & {
     readonly driverPoolSize: number
     readonly driverMaxIdle: number
     readonly collapseReads: boolean
@@ -226,7 +228,14 @@ export class SharedDriver implements GuestHost, GroupOwner, SharedOwner, EventCo
     this.#reads?.forget(guest)
     this.#copies.forget(guest)
     this.#serve()
+    if (this.guests.size === 0) for (const connection of this.connections) connection.reconsider()
     this.#leaveIfUnused()
+  }
+
+  #idleMs(): number {
+    const { driverIdleTimeoutMs } = this.#services.settings
+    const isOfProcess = this.shared.identity.processId !== undefined
+    return isOfProcess && this.guests.size === 0 ? Math.min(PROCESS_IDLE_MS, driverIdleTimeoutMs) : driverIdleTimeoutMs
   }
 
   #leaveIfUnused(): void {
@@ -257,7 +266,7 @@ export class SharedDriver implements GuestHost, GroupOwner, SharedOwner, EventCo
   }
 
   async #open(group: ConnectionGroup, log: OpeningLog): Promise<Candidate> {
-    const connection = new SharedConnection(this, this.#services, this.#copies)
+    const connection = new SharedConnection(this, this.#services, this.#copies, () => this.#idleMs())
     const opening = this.#begin(connection, log)
     this.#openings.add(opening)
     try {
