@@ -8,7 +8,9 @@ import { InstalledService, LOG } from '../support/installed-service.js'
 import { type Outcome, printed, type Program } from '../support/processes.js'
 import { waitFor } from '../support/waiting.js'
 
-const CONF: Conf = { auth_unix_rw: 'none', auth_unix_ro: 'none', auth_tcp: 'none', log_outputs: `2:file:${LOG}`, log_level: 2 }
+const CONF: Conf = {
+  auth_unix_rw: 'none', auth_unix_ro: 'none', auth_tcp: 'none', driver_idle_timeout: 1, log_outputs: `2:file:${LOG}`, log_level: 2
+}
 const STAYER = realpathSync(new URL('../../../test/interop/python/stayer.py', import.meta.url))
 const SOCKETS = ['virtbrokerd.socket', 'virtbrokerd-ro.socket', 'virtbrokerd-admin.socket', 'virtbrokerd-tcp.socket']
 
