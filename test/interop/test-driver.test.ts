@@ -4,7 +4,7 @@ import { expect } from 'chai'
 import { startTestDriver } from '#workers/test-driver/main.js'
 import { PrivateFiles } from '#workers/test-driver/private-files.js'
 import { Cleanup } from '../support/cleanup.js'
-import { guestJobs, isGuestJob } from '../support/clients.js'
+import { commandLine } from '../support/clients.js'
 import { printed, Program, run } from '../support/processes.js'
 import { startReferenceDriver } from '../support/reference-driver.js'
 import { tempDir } from '../support/temp-dir.js'
@@ -40,9 +40,8 @@ async function answers(uri: string, side: string, dir: string, commands: readonl
   const said: string[] = []
   for (const command of commands) {
     const line = command.replaceAll('@/', `${dir}/`).replaceAll('SIDE', side)
-    const argv = isGuestJob(line) ? guestJobs(uri, line) : ['virsh', '-q', '-c', uri, line]
     // Both outputs go through one pipe: virsh empties the one before it writes to the other.
-    const { stdout, status } = await run(['sh', '-c', 'exec "$@" 2>&1', 'sh', ...argv], { env: ENV })
+    const { stdout, status } = await run(['sh', '-c', 'exec "$@" 2>&1', 'sh', ...commandLine(uri, line, '-q')], { env: ENV })
     said.push(steady(`${stdout.trim()}\n${status}`))
   }
   stays.child.stdin.end()

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { expect } from 'chai'
 import { Broker } from '../support/broker.js'
 import { Cleanup } from '../support/cleanup.js'
-import { clientEnv, guestJobs, interactiveVirsh, isGuestJob, virsh } from '../support/clients.js'
+import { clientEnv, commandLine, interactiveVirsh, isGuestJob } from '../support/clients.js'
 import { DriverRelay } from '../support/driver-relay.js'
 import { Libvirtd, startVirtlogd } from '../support/libvirtd.js'
 import type { Conf } from '../support/conf-file.js'
@@ -99,8 +99,8 @@ async function runScenario(scenario: Scenario, route: Route, clientDir: string):
     const outcomes: Outcome[] = []
     for (const command of scenario.commands) {
       const line = command.line.replaceAll('@/', `${clientDir}/`)
-      const job = isGuestJob(line) ? run(guestJobs(uri, line), { env: clientEnv }) : undefined
-      outcomes.push(steady(await (job ?? virsh(uri, line, { readonly: command.readonly })), command))
+      const argv = commandLine(uri, line, ...command.readonly ? ['-r'] : [])
+      outcomes.push(steady(await run(argv, { env: clientEnv }), command))
     }
     return { outcomes, calls: relay?.calls }
   } finally {

@@ -48,10 +48,12 @@ export function guestJobs(uri: string, ...commands: readonly string[]): string[]
 /** Whether virsh does that command as `guestJobs` says. */
 export const isGuestJob = (command: string): boolean => /^(save|dump|managedsave|migrate) /.test(command)
 
-/** Does one command, by virsh or as `guestJobs` says; it must succeed. Gives what was printed. */
-export async function commandOk(uri: string, command: string): Promise<string> {
-  return isGuestJob(command) ? (await mustRun(guestJobs(uri, command), { env: clientEnv })).stdout : virshOk(uri, command)
-}
+/** The command line that does one command: virsh's, with these flags, or that of `guestJobs`. */
+export const commandLine = (uri: string, command: string, ...flags: readonly string[]): string[] =>
+  isGuestJob(command) ? guestJobs(uri, command) : ['virsh', ...flags, '-c', uri, command]
+
+/** Does one command, which must succeed. */
+export const commandOk = (uri: string, command: string): Promise<Outcome> => mustRun(commandLine(uri, command), { env: clientEnv })
 
 /** Starts a script of test/interop/python with libvirt's binding. */
 export function startPython(script: string, ...args: string[]): Program {
