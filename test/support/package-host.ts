@@ -29,6 +29,8 @@ export class PackageHost {
   static async start(cleanup: Cleanup, root: string): Promise<PackageHost> {
     const host = await BootedHost.start(cleanup, root)
     await host.exec(['tee', '/etc/libvirt/qemu.conf'], { input: qemuConf })
+    // How long a switch takes is to be seen, and with this driver libvirtd may take half a minute to end.
+    await host.exec(['sh', '-c', 'rm /usr/lib/*/libvirt/connection-driver/libvirt_driver_nodedev.so'])
     await host.exec(['systemctl', 'start', 'virtlogd.socket', 'libvirtd.socket', 'libvirtd-ro.socket'])
     // No /dev/kvm in there: QEMU translates.
     const guest = guestXml('guest', 'c7a5fdbd-cdaf-9455-926a-d65c16db1809', '', 'qemu')
