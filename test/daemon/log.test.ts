@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs'
+import { closeSync, constants, existsSync, openSync, readFileSync, readSync, writeSync } from 'node:fs'
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect } from 'chai'
@@ -7,7 +7,7 @@ import { REMOTE } from '#protocol/procedures.js'
 import { Cleanup } from '../support/cleanup.js'
 import { brokerCommand, brokerFiles } from '../support/broker-command.js'
 import { FakeDriver } from '../support/fake-driver.js'
-import { Program } from '../support/processes.js'
+import { mustRun, Program } from '../support/processes.js'
 import { RawClient } from '../support/raw-client.js'
 import { canConnect } from '../support/sockets.js'
 import { Stage } from '../support/stage.js'
@@ -108,6 +108,40 @@ describe('the log', function () {
     await line(stage, /log not opened anew: failed to open .*: No such file or directory/)
     await stage.open()
     await waitFor('a line', () => readFileSync(join(`${dir}.1`, 'log'), 'utf8').includes('logged in'))
+  })
+
+  it('keeps nobody waiting when standard error is a pipe that is not read, and tells how many lines were lost', async () => {
+    const fifo = join(await tempDir(cleanup), 'stderr')
+    await mustRun(['mkfifo', fifo])
+    const [output, input] = [constants.O_RDONLY, constants.O_WRONLY].map(flag => openSync(fifo, flag | constants.O_NONBLOCK))
+    cleanup.defer(() => Promise.resolve([output!, input!].forEach(closeSync)))
+    // With a process of the broker's that has the same pipe, for which Node makes writing to it wait.
+    const conf = { log_level: 2, log_outputs: '2:stderr', embedded_test_driver: 1 }
+    const stage = await Stage.start(cleanup, conf, { within: ['sh', '-c', `exec "$@" 2> '${fifo}'`, 'sh'] })
+    await stage.open()
+    for (let block = Buffer.alloc(4096, '.'); block.length > 0;) {
+      try {
+        writeSync(input!, block)
+      } catch {
+        // No room for as much.
+        block = block.subarray(0, block.length >> 1)
+      }
+    }
+    const { client } = await stage.open()
+    expect((await client.call(REMOTE.connectClose)).status).to.equal(STATUS.ok)
+    const buffer = Buffer.alloc(4096)
+    const read = (): string => {
+      try {
+        return buffer.toString('utf8', 0, readSync(output!, buffer))
+      } catch {
+        return ''
+      }
+    }
+    while (read() !== '');
+    // The next line says it first.
+    await stage.open()
+    let text = ''
+    await waitFor('the count', () => /\d+ lines of the log were lost here/.test(text += read()))
   })
 
   it('names the address of a client that sends garbage', async () => {

@@ -127,7 +127,8 @@ describe('the log', () => {
   it('goes elsewhere though a file cannot be closed in order', async () => {
     const logger = open()
     for (const fd of descriptorsOf(path)) closeSync(fd)
-    logger.setOutputs(parseOutputs('4:stderr'))
+    // One that opens nothing, which would be given the number that is free now.
+    logger.setOutputs(parseOutputs('4:syslog:me'))
     logger.setOutputs(parseOutputs(`1:file:${path}`))
     logger.info('s', 'there')
     await logger.close()

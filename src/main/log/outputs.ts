@@ -9,6 +9,7 @@ import { JOURNAL_SOCKET } from '../config/paths.js'
 import { FACILITY_DAEMON, journalEntry, PRIORITY } from './journal.js'
 import { lineOf, textBody } from './lines.js'
 import type { LogRecord } from './record.js'
+import { openStandardError } from './standard-error.js'
 
 /** The two lines with which every output begins. */
 export type Preamble = readonly string[]
@@ -23,7 +24,7 @@ const RETRY_MS = 10_000
 export function openOutput(output: LogOutput, format: LogFormat, preamble: Preamble, sockets = SOCKETS): Transport {
   switch (output.to) {
     case 'stderr':
-      return new LineOutput(output.level, STDERR, format, preamble)
+      return new LineOutput(output.level, openStandardError(), format, preamble)
     case 'file':
       return new LineOutput(output.level, openLogFile(output.path), format, preamble)
     case 'syslog':

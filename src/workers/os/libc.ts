@@ -186,6 +186,7 @@ export const F_SETFD = 2
 export const FD_CLOEXEC = 1
 export const F_GETFL = 3
 export const F_SETFL = 4
+export const F_SETPIPE_SZ = 1031
 export const SHUT_RD = 0
 export const SHUT_RDWR = 2
 /** The most descriptors that one message can carry. */
