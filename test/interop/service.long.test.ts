@@ -109,7 +109,7 @@ describe('the service beside libvirtd', function () {
   })
 
   it('is ended by the watchdog when it hangs, and comes again', async () => {
-    await service.override('virtbrokerd.service', '[Service]\nWatchdogSec=3\nTimeoutAbortSec=1\n')
+    await service.override('virtbrokerd.service', '[Service]\nWatchdogSec=8\nTimeoutAbortSec=1\n')
     await service.systemctl('start', 'virtbrokerd.service')
     const pid = await service.property('MainPID')
     await host.exec(['kill', '-STOP', pid])
