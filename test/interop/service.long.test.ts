@@ -138,7 +138,7 @@ describe('the service beside libvirtd', function () {
   }
 
   it('lets a call finish when it stops, for longer than systemd would wait by itself', async () => {
-    await service.override('virtbrokerd.service', '[Service]\nTimeoutStopSec=1\n')
+    await service.override('virtbrokerd.service', '[Service]\nTimeoutStopSec=3\n')
     expect((await list(unix('libvirt-sock'))).status).to.equal(0)
     const libvirtd = await service.property('MainPID', 'libvirtd.service')
     const client = await asking(libvirtd)
@@ -146,7 +146,7 @@ describe('the service beside libvirtd', function () {
     try {
       await waitFor('its status', async () => (await service.property('StatusText')) === 'draining, 1 client, 1 call')
       // What is tried is a time.
-      await sleep(3000)
+      await sleep(5000)
       expect(await service.state()).to.equal('deactivating')
     } finally {
       await host.exec(['kill', '-CONT', libvirtd])
