@@ -231,7 +231,9 @@ describe('a broker that ends', () => {
 
   /** Ends a broker after `meanwhile`, and says what is left in its directory. */
   async function leaves(conf: Conf, meanwhile: (broker: Broker) => unknown): Promise<string[]> {
-    const broker = await Broker.start(cleanup, conf)
+    const broker = await Broker.start(cleanup, { log_level: 2, log_outputs: '2:stderr', ...conf })
+    // Its sockets are there before.
+    await broker.program.hasSaid('ready, with')
     await meanwhile(broker)
     await broker.program.stop()
     expect(broker.program.stderr).not.to.match(/^ +at /m)
