@@ -35,8 +35,8 @@ export class AuditLines {
   /** All that has been written, whole lines only: of a file that was cut the first may be the rest of one. */
   async all(): Promise<AuditRecord[]> {
     const text = await readFile(this.path, 'utf8').catch(() => '')
-    const whole = text.slice(0, text.lastIndexOf('\n') + 1).split('\n')
-    return whole.filter(line => line.startsWith('{')).map(line => JSON.parse(line) as AuditRecord)
+    const lines = text.slice(0, text.lastIndexOf('\n') + 1).split('\n').slice(0, -1)
+    return lines.filter((line, at) => at > 0 || !isRest(line)).map(line => JSON.parse(line) as AuditRecord)
   }
 
   /** Those that fit, as soon as there are so many. */
@@ -45,6 +45,15 @@ export class AuditLines {
       const found = (await this.all()).filter(fits)
       return found.length >= count && found
     })
+  }
+}
+
+/** Whether this is the end of a record: it may begin with any of the record's braces, and closes one more than it opens. */
+function isRest(line: string): boolean {
+  try {
+    return typeof JSON.parse(line) !== 'object'
+  } catch {
+    return true
   }
 }
 
