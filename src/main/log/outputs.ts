@@ -9,14 +9,13 @@ import { JOURNAL_SOCKET } from '../config/paths.js'
 import { FACILITY_DAEMON, journalEntry, PRIORITY } from './journal.js'
 import { lineOf, textBody } from './lines.js'
 import type { LogRecord } from './record.js'
-import { openStandardError } from './standard-error.js'
+import { openStandardError, STDERR } from './standard-error.js'
 
 /** The two lines with which every output begins. */
 export type Preamble = readonly string[]
 
 /** Where the log daemons listen. */
 const SOCKETS = { syslog: '/dev/log', journal: JOURNAL_SOCKET }
-const STDERR = 2
 /** Whether a reader that took nothing takes something again is tried so often, where nothing else is to be written. */
 const RETRY_MS = 10_000
 
