@@ -1,4 +1,4 @@
-import { closeSync, constants, existsSync, openSync, readFileSync, readSync, writeSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect } from 'chai'
@@ -7,7 +7,10 @@ import { REMOTE } from '#protocol/procedures.js'
 import { Cleanup } from '../support/cleanup.js'
 import { brokerCommand, brokerFiles } from '../support/broker-command.js'
 import { FakeDriver } from '../support/fake-driver.js'
-import { mustRun, Program } from '../support/processes.js'
+import { Fifo } from '../support/fifo.js'
+import { freePort } from '../support/free-port.js'
+import { Metrics } from '../support/metrics.js'
+import { Program } from '../support/processes.js'
 import { RawClient } from '../support/raw-client.js'
 import { canConnect } from '../support/sockets.js'
 import { Stage } from '../support/stage.js'
@@ -111,37 +114,21 @@ describe('the log', function () {
   })
 
   it('keeps nobody waiting when standard error is a pipe that is not read, and tells how many lines were lost', async () => {
-    const fifo = join(await tempDir(cleanup), 'stderr')
-    await mustRun(['mkfifo', fifo])
-    const [output, input] = [constants.O_RDONLY, constants.O_WRONLY].map(flag => openSync(fifo, flag | constants.O_NONBLOCK))
-    cleanup.defer(() => Promise.resolve([output!, input!].forEach(closeSync)))
+    const fifo = new Fifo(cleanup, join(await tempDir(cleanup), 'stderr'))
     // With a process of the broker's that has the same pipe, for which Node makes writing to it wait.
-    const conf = { log_level: 2, log_outputs: '2:stderr', embedded_test_driver: 1 }
-    const stage = await Stage.start(cleanup, conf, { within: ['sh', '-c', `exec "$@" 2> '${fifo}'`, 'sh'] })
+    const metrics = await freePort()
+    const conf = { log_level: 2, log_outputs: '2:stderr', embedded_test_driver: 1, metrics_listen: `127.0.0.1:${metrics}` }
+    const stage = await Stage.start(cleanup, conf, { within: ['sh', '-c', `exec "$@" 2> '${fifo.path}'`, 'sh'] })
     await stage.open()
-    for (let block = Buffer.alloc(4096, '.'); block.length > 0;) {
-      try {
-        writeSync(input!, block)
-      } catch {
-        // No room for as much.
-        block = block.subarray(0, block.length >> 1)
-      }
-    }
+    fifo.fill()
     const { client } = await stage.open()
     expect((await client.call(REMOTE.connectClose)).status).to.equal(STATUS.ok)
-    const buffer = Buffer.alloc(4096)
-    const read = (): string => {
-      try {
-        return buffer.toString('utf8', 0, readSync(output!, buffer))
-      } catch {
-        return ''
-      }
-    }
-    while (read() !== '');
+    await waitFor('a loss', async () => (await Metrics.of(metrics)).value('log_suppressed_total', { reason: 'lost' })! > 0)
+    while (fifo.read() !== '');
     // The next line says it first.
     await stage.open()
     let text = ''
-    await waitFor('the count', () => /\d+ lines of the log were lost here/.test(text += read()))
+    await waitFor('the count', () => /\d+ lines of the log were lost here/.test(text += fifo.read()))
   })
 
   it('names the address of a client that sends garbage', async () => {

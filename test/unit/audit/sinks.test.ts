@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { closeSync, constants, openSync, readSync } from 'node:fs'
+import { closeSync } from 'node:fs'
 import { readFile, rename, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect } from 'chai'
@@ -9,6 +9,7 @@ import { auditEntry, AUDIT_MESSAGE_IDS } from '#main/audit/journal-entry.js'
 import { StartupError } from '#main/config/startup-error.js'
 import { Cleanup } from '../../support/cleanup.js'
 import { DatagramReceiver } from '../../support/datagram-receiver.js'
+import { Fifo } from '../../support/fifo.js'
 import { descriptorsOf } from '../../support/process-state.js'
 import { tempDir } from '../../support/temp-dir.js'
 import { waitFor } from '../../support/waiting.js'
@@ -23,16 +24,6 @@ describe('sinks of the audit', () => {
     const sink = await FileSink.open(path)
     cleanup.defer(() => Promise.resolve(sink.close()))
     return sink
-  }
-
-  /** A FIFO with a reader that reads when it is asked to. */
-  function fifo(): { path: string; read: () => string } {
-    const path = join(dir, 'fifo')
-    execFileSync('mkfifo', [path])
-    const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
-    cleanup.defer(() => Promise.resolve(closeSync(fd)))
-    const buffer = Buffer.alloc(1024 * 1024)
-    return { path, read: () => buffer.toString('latin1', 0, readSync(fd, buffer)) }
   }
 
   it('are files that only the owner reads, and that only grow', async () => {
@@ -97,8 +88,8 @@ describe('sinks of the audit', () => {
   })
 
   it('finish the line of which only a part was taken, and leave no half of one behind in another file', async () => {
-    const { path, read } = fifo()
-    const sink = await fileSink(path)
+    const fifo = new Fifo(cleanup, join(dir, 'fifo'))
+    const sink = await fileSink(fifo.path)
     // A pipe takes what fits, if it is more than a page.
     const lines = Array.from({ length: 100 }, (_, i) => `${i}-`.padEnd(3000, 'x'))
     let done = 0
@@ -112,10 +103,10 @@ describe('sinks of the audit', () => {
     expect(done).to.be.within(1, 99)
     expect(await sink.write(lines.slice(done)), 'it is full').to.deep.equal({ lines: 0 })
     for (; done < lines.length;) {
-      all += read()
+      all += fifo.read()
       await pump()
     }
-    all += read()
+    all += fifo.read()
     expect(all).to.equal(lines.map(line => `${line}\n`).join(''))
   })
 

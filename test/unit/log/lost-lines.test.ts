@@ -1,11 +1,11 @@
-import { spawnSync } from 'node:child_process'
-import { closeSync, constants, openSync, readSync, rmSync } from 'node:fs'
+import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect } from 'chai'
 import type { LogFormat, LogOutput } from '#main/config/log-settings.js'
 import { openOutput } from '#main/log/outputs.js'
 import { Cleanup } from '../../support/cleanup.js'
 import { DatagramReceiver } from '../../support/datagram-receiver.js'
+import { Fifo } from '../../support/fifo.js'
 import { tempDir } from '../../support/temp-dir.js'
 
 describe('lines that their reader does not take', () => {
@@ -70,19 +70,14 @@ describe('lines that their reader does not take', () => {
   })
 
   it('do not tear others when there was room for a part of one', () => {
-    const path = join(dir, 'fifo')
-    expect(spawnSync('mkfifo', [path]).status).to.equal(0)
-    const reader = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
-    cleanup.defer(() => Promise.resolve(closeSync(reader)))
-    const buffer = Buffer.alloc(1024 * 1024)
-    const read = (): string => buffer.toString('utf8', 0, readSync(reader, buffer))
-    const write = open({ level: 1, to: 'file', path }, 'json')
+    const fifo = new Fifo(cleanup, join(dir, 'fifo'))
+    const write = open({ level: 1, to: 'file', path: fifo.path }, 'json')
     // More than a pipe takes as one piece, so that it takes a part of the last.
     const long = '☃'.repeat(4000)
     for (let i = 0; i < 10; i++) write(long)
-    const kept = read().split('\n')
+    const kept = fifo.read().split('\n')
     write('back')
-    const [rest, lost, back, end] = read().split('\n')
+    const [rest, lost, back, end] = fifo.read().split('\n')
     expect([rest, end]).to.deep.equal(['', ''])
     for (const line of kept.slice(0, -1)) expect(JSON.parse(line)).to.include({ message: long })
     expect(kept.at(-1)).to.match(/^\{"time"/)
