@@ -1,5 +1,3 @@
-import { execFileSync } from 'node:child_process'
-import { closeSync, constants, openSync, readSync } from 'node:fs'
 import { truncate } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect } from 'chai'
@@ -8,6 +6,7 @@ import { REMOTE } from '#protocol/procedures.js'
 import { AuditLines, guestArguments, type AuditRecord } from '../support/audit-lines.js'
 import { Cleanup } from '../support/cleanup.js'
 import { DatagramReceiver } from '../support/datagram-receiver.js'
+import { Fifo } from '../support/fifo.js'
 import { residentMiB } from '../support/process-state.js'
 import type { RawClient } from '../support/raw-client.js'
 import { Stage } from '../support/stage.js'
@@ -15,7 +14,6 @@ import { tempDir } from '../support/temp-dir.js'
 import { waitFor } from '../support/waiting.js'
 
 const DESTROY = REMOTE.domainDestroy
-const MIB = 1024 * 1024
 const CALLS = 12_000
 const ours = ({ api }: AuditRecord): boolean => api?.operation === 'DOMAIN_DESTROY'
 
@@ -54,22 +52,12 @@ describe('the audit, while nobody takes its records', function () {
       }
     }],
     ['a pipe that nobody reads', dir => {
-      execFileSync('mkfifo', [join(dir, 'pipe')])
-      const fd = openSync(join(dir, 'pipe'), constants.O_RDONLY | constants.O_NONBLOCK)
-      cleanup.defer(() => Promise.resolve(closeSync(fd)))
-      const buffer = Buffer.alloc(MIB)
+      const fifo = new Fifo(cleanup, join(dir, 'pipe'))
       let text = ''
-      const read = (): number => {
-        try {
-          return readSync(fd, buffer)
-        } catch {
-          return 0
-        }
-      }
       return {
-        output: `file:${dir}/pipe`,
+        output: `file:${fifo.path}`,
         relieve: () => () => {
-          for (let size; (size = read()) > 0;) text += buffer.toString('utf8', 0, size)
+          for (let more; (more = fifo.read()) !== '';) text += more
           return Promise.resolve(text.split('\n').slice(0, -1).map(line => JSON.parse(line) as AuditRecord))
         }
       }
@@ -96,7 +84,7 @@ describe('the audit, while nobody takes its records', function () {
       const disk = `/proc/${pid}/root${dir}/audit`
       // As logrotate does it with copytruncate.
       if (within !== undefined) await truncate(disk, 0)
-      const found = within === undefined ? relieve() : () => new AuditLines(disk).all()
+      const found = within === undefined ? relieve() : () => new AuditLines(disk, { cut: true }).all()
       const lost = await waitFor('what was lost', async () => (await found()).find(({ class_uid }) => class_uid === 6008))
       expect(lost.count).to.be.within(1, 1.25 * CALLS + 64)
       await waitFor('the word', () => broker.program.stderr.includes('records of the audit are written again'))

@@ -30,13 +30,15 @@ export interface AuditRecord {
 
 /** The file of an audit. */
 export class AuditLines {
-  constructor(readonly path: string) {}
+  /** `cut`: it has been, so that its first line may be the rest of one. */
+  constructor(readonly path: string, readonly options: { cut?: boolean } = {}) {}
 
-  /** All that has been written, whole lines only: of a file that was cut the first may be the rest of one. */
+  /** All that has been written, whole lines only. */
   async all(): Promise<AuditRecord[]> {
     const text = await readFile(this.path, 'utf8').catch(() => '')
     const lines = text.slice(0, text.lastIndexOf('\n') + 1).split('\n').slice(0, -1)
-    return lines.filter((line, at) => at > 0 || !isRest(line)).map(line => JSON.parse(line) as AuditRecord)
+    if (this.options.cut && lines.length > 0 && isRest(lines[0]!)) lines.shift()
+    return lines.map(line => JSON.parse(line) as AuditRecord)
   }
 
   /** Those that fit, as soon as there are so many. */
@@ -51,7 +53,8 @@ export class AuditLines {
 /** Whether this is the end of a record: it may begin with any of the record's braces, and closes one more than it opens. */
 function isRest(line: string): boolean {
   try {
-    return typeof JSON.parse(line) !== 'object'
+    JSON.parse(line)
+    return false
   } catch {
     return true
   }
