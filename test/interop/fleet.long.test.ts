@@ -36,7 +36,7 @@ describe('two brokers behind HAProxy', function () {
     expect([failed, refused]).to.deep.equal([0, 0])
     const [here, there] = [await first.clients(), await second.clients()]
     expect([...here, ...there].sort()).to.deep.equal(addresses)
-    expect(here.length).to.be.within(CLIENTS * 0.45, CLIENTS * 0.55)
+    expect(here.length).to.be.within(CLIENTS / 2 - 20, CLIENTS / 2 + 20)
     await waitFor('the audit log', async () => (await first.audited()).length + (await second.audited()).length === CLIENTS)
     expect([...await first.audited(), ...await second.audited()].sort()).to.deep.equal(addresses)
   })
